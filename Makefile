@@ -1,0 +1,97 @@
+# ociruntime: build, demonstrate, test, install. Every target can be repeated and asks nothing.
+#
+#   make demo      build it, then run a container and show what it did
+#   make test      linters, type checker and all tests (root, or sudo, for those on the kernel)
+#   make install   to PREFIX (/usr/local), below DESTDIR if that is set
+#   make dev       quick: build/ociruntime runs this checkout, edits to .py files show at once
+
+PYTHON := /usr/bin/python3
+PREFIX := /usr/local
+DESTDIR :=
+VENV := .venv
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+JOBS := $(shell nproc)
+
+BUILD_PACKAGES := python3-dev python3-venv gcc libc6-dev libcap-dev meson ninja-build pkg-config \
+	busybox-static iproute2 procps
+TEST_PACKAGES := libseccomp-dev crun runc strace uidmap util-linux
+
+SOURCES := $(shell find ociruntime native schemas -type f \
+	-not -path '*/__pycache__/*' -not -name '_sys.*.so') \
+	meson.build meson_options.txt pyproject.toml README.md
+LIBRARY := $(DESTDIR)$(PREFIX)/lib/ociruntime
+BINARY := $(DESTDIR)$(PREFIX)/bin/ociruntime
+
+# $(call install_packages,NAMES): by apt, and only those that are missing.
+install_packages = @missing=$$(for name in $(1); do \
+	  dpkg-query -W -f='$${db:Status-Status}' "$$name" 2>/dev/null | grep -qx installed \
+	  || printf '%s ' "$$name"; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing $$missing"; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get update -q; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+	    --no-install-recommends $$missing; \
+	fi
+
+# $(call requirements,EXPRESSION): requirements out of pyproject.toml, one quoted word each.
+requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*($(1)), sep="\n")' | tr -d ' ')
+
+.PHONY: build demo test bench install uninstall dev clean
+.DELETE_ON_ERROR:
+
+build: $(VENV)/.stamp-installed
+
+$(VENV)/.stamp-venv: pyproject.toml Makefile
+	$(call install_packages,$(BUILD_PACKAGES))
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check --use-pep517 \
+	  $(call requirements,p["build-system"]["requires"] + p["project"]["dependencies"])
+	@touch $@
+
+# The build directory is kept, so that only what changed is built again.
+$(VENV)/.stamp-installed: $(VENV)/.stamp-venv $(SOURCES)
+	@mkdir -p build/wheel
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/pip install -q --disable-pip-version-check --use-pep517 \
+	  --no-build-isolation --no-deps --force-reinstall --config-settings=build-dir=build/wheel .
+	@touch $@
+
+$(VENV)/.stamp-tests: $(VENV)/.stamp-venv
+	$(call install_packages,$(TEST_PACKAGES))
+	$(VENV)/bin/pip install -q --disable-pip-version-check --use-pep517 \
+	  $(call requirements,p["project"]["optional-dependencies"]["dev"])
+	@touch $@
+
+demo: build
+	$(SUDO) env OCIRUNTIME="$(CURDIR)/$(VENV)/bin/ociruntime" sh bundles/demo.sh
+
+test: build dev $(VENV)/.stamp-tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(SUDO) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests
+
+bench: build $(VENV)/.stamp-tests
+	$(SUDO) $(VENV)/bin/python -m benchmarks
+
+# Self-contained: the package and what it depends on lie together in lib/ociruntime.
+install: $(VENV)/.stamp-venv $(SOURCES)
+	@rm -rf build/install
+	$(VENV)/bin/meson setup build/install --prefix="$(PREFIX)" --bindir=bin \
+	  -Dbuildtype=release -Dfrozen=true \
+	  -Dpython.purelibdir="$(PREFIX)/lib/ociruntime" -Dpython.platlibdir="$(PREFIX)/lib/ociruntime"
+	$(VENV)/bin/meson install -C build/install $(if $(DESTDIR),--destdir "$(abspath $(DESTDIR))")
+	$(VENV)/bin/pip install -q --disable-pip-version-check --upgrade --target "$(LIBRARY)" \
+	  $(call requirements,p["project"]["dependencies"])
+	$(PYTHON) -m compileall -q "$(LIBRARY)"
+
+uninstall:
+	rm -rf "$(LIBRARY)" "$(BINARY)"
+
+dev:
+	@test -f build/build.ninja || meson setup build
+	@meson compile -C build
+	@cp -f build/_sys.*.so ociruntime/kernel/
+
+clean:
+	rm -rf build $(VENV) ociruntime/kernel/_sys.*.so
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The block: all that oci-init is told, in one sealed memfd.  Written by
+ * ociruntime/kernel/block.py (the tests compare the two), read by oci-init.c.
+ *
+ * Native byte order, no padding, offsets in bytes from the start of the block.  Strings end in a
+ * NUL, and the block's last byte is a NUL, so that no string can run past its end.
+ */
+#ifndef OCIRUNTIME_BLOCK_H
+#define OCIRUNTIME_BLOCK_H
+
+#include <linux/types.h>
+
+#define BLOCK_MAGIC 0x4249434fU /* "OCIB" on a little-endian machine */
+#define BLOCK_VERSION 1U
+#define BLOCK_SIZE_MAX (1U << 20)
+
+enum block_flag {
+    BLOCK_WAIT = 1U << 0,         /* channel_fd listens: wait for `start` */
+    BLOCK_NO_NEW_PRIVS = 1U << 1, /* set no_new_privs; seccomp is then loaded last of all */
+    BLOCK_SET_GROUPS = 1U << 2,   /* setgroups, with an empty list too */
+    BLOCK_SECCOMP = 1U << 3,      /* load the filter, even one without instructions (an error) */
+};
+
+struct block {
+    __u32 magic;            /*   0 */
+    __u32 version;          /*   4 */
+    __u32 size;             /*   8 bytes in the whole block */
+    __u32 flags;            /*  12 enum block_flag */
+    __s32 channel_fd;       /*  16 SOCK_SEQPACKET; -1 only without BLOCK_WAIT: no report */
+    __s32 proc_fd;          /*  20 directory of a private procfs for lsm_attr, or -1 */
+    __u32 keep_fds;         /*  24 descriptors 3..3+keep_fds-1 stay open in the program */
+    __u32 uid;              /*  28 */
+    __u32 gid;              /*  32 */
+    __u32 umask;            /*  36 */
+    __u32 groups_count;     /*  40 */
+    __u32 groups_offset;    /*  44 __u32[groups_count] */
+    __u32 rlimits_count;    /*  48 */
+    __u32 rlimits_offset;   /*  52 struct block_rlimit[rlimits_count] */
+    __u64 bounding;         /*  56 capability masks, bit n = capability n */
+    __u64 effective;        /*  64 */
+    __u64 permitted;        /*  72 */
+    __u64 inheritable;      /*  80 */
+    __u64 ambient;          /*  88 */
+    __u32 last_cap;         /*  96 /proc/sys/kernel/cap_last_cap, at most 63 */
+    __u32 candidates;       /* 100 paths to execute, argv[1] .. argv[candidates] */
+    __u32 cwd_offset;       /* 104 string, absolute */
+    __u32 lsm_attr_offset;  /* 108 string `self/attr/...`, below proc_fd; 0 = no label */
+    __u32 lsm_label_offset; /* 112 string, written whole */
+    __u32 seccomp_flags;    /* 116 SECCOMP_FILTER_FLAG_* */
+    __u32 seccomp_count;    /* 120 instructions */
+    __u32 seccomp_offset;   /* 124 struct sock_filter[seccomp_count] */
+};                          /* 128 */
+
+struct block_rlimit {
+    __u32 resource; /* 0 RLIMIT_* */
+    __u32 zero;     /* 4 */
+    __u64 soft;     /* 8 */
+    __u64 hard;     /* 16 */
+};                  /* 24 */
+
+#define REPORT_MAGIC 0x5249434fU /* "OCIR" */
+
+/* What oci-init was doing when it failed; block.py has the words for people. */
+enum report_stage {
+    STAGE_BLOCK = 1,
+    STAGE_WAIT = 2,
+    STAGE_SIGNALS = 3,
+    STAGE_LSM = 4,
+    STAGE_RLIMIT = 5,    /* detail: index in rlimits */
+    STAGE_BOUNDING = 6,  /* detail: the capability */
+    STAGE_GROUPS = 7,
+    STAGE_GID = 8,
+    STAGE_UID = 9,
+    STAGE_CAPS = 10,
+    STAGE_AMBIENT = 11,  /* detail: the capability */
+    STAGE_CHDIR = 12,
+    STAGE_CWD = 13,      /* the working directory is outside the container */
+    STAGE_NO_NEW_PRIVS = 14,
+    STAGE_SECCOMP = 15,
+    STAGE_LISTENER = 16, /* not a failure: errno is 0 and the descriptor is attached */
+    STAGE_CLOSE = 17,
+    STAGE_EXEC = 18,     /* detail: index of the candidate whose errno this is */
+};
+
+struct report {
+    __u32 magic;
+    __u32 stage;
+    __s32 error;
+    __u32 detail;
+};
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The interpreter inside the launcher.
+ *
+ * Isolated from the environment, without site, signal handlers (so that dispositions stay as
+ * inherited) and bytecode writing, and with every path given: starting must not search anything.
+ */
+#define PY_SSIZE_T_CLEAN
+#include "embed.h"
+
+#include <Python.h>
+
+#include <stdio.h>
+
+#include "frozen.h"
+#include "interpreter.h"
+#include "syscall.h"
+
+const char *embed_install_dir = NULL;
+
+static PyStatus set_text(PyConfig *config, wchar_t **member, const char *text)
+{
+    return PyConfig_SetBytesString(config, member, text);
+}
+
+static PyStatus append_path(PyConfig *config, const char *path)
+{
+    wchar_t *wide = Py_DecodeLocale(path, NULL);
+    if (wide == NULL)
+        return PyStatus_NoMemory();
+    PyStatus status = PyWideStringList_Append(&config->module_search_paths, wide);
+    PyMem_RawFree(wide);
+    return status;
+}
+
+static PyStatus configure(PyConfig *config, int argc, char **argv,
+                          const struct embed_paths *paths)
+{
+    PyStatus status;
+    config->site_import = 0;
+    config->write_bytecode = 0;
+    config->install_signal_handlers = 0;
+    config->pathconfig_warnings = 0;
+    config->code_debug_ranges = 0;
+    config->module_search_paths_set = 1;
+
+    const struct {
+        wchar_t **member;
+        const char *text;
+    } texts[] = {
+        {&config->program_name, "ociruntime"},
+        {&config->executable, argv[0]},
+        {&config->base_executable, argv[0]},
+        {&config->home, INTERPRETER_PREFIX},
+        {&config->prefix, INTERPRETER_PREFIX},
+        {&config->base_prefix, INTERPRETER_PREFIX},
+        {&config->exec_prefix, INTERPRETER_PREFIX},
+        {&config->base_exec_prefix, INTERPRETER_PREFIX},
+        {&config->stdlib_dir, INTERPRETER_STDLIB},
+        {&config->stdio_encoding, "utf-8"},
+        {&config->stdio_errors, "surrogateescape"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        status = set_text(config, texts[i].member, texts[i].text);
+        if (PyStatus_Exception(status))
+            return status;
+    }
+    const char *search[] = {paths->install_dir, INTERPRETER_STDLIB, INTERPRETER_DYNLOAD,
+                            paths->dependencies};
+    for (size_t i = 0; i < sizeof search / sizeof search[0]; i++) {
+        if (search[i] == NULL)
+            continue;
+        status = append_path(config, search[i]);
+        if (PyStatus_Exception(status))
+            return status;
+    }
+    return PyConfig_SetBytesArgv(config, argc, argv);
+}
+
+static PyStatus initialize(int argc, char **argv, const struct embed_paths *paths)
+{
+    PyPreConfig preconfig;
+    PyPreConfig_InitIsolatedConfig(&preconfig);
+    preconfig.utf8_mode = 1;
+    PyStatus status = Py_PreInitialize(&preconfig);
+    if (PyStatus_Exception(status))
+        return status;
+    PyConfig config;
+    PyConfig_InitIsolatedConfig(&config);
+    status = configure(&config, argc, argv, paths);
+    if (!PyStatus_Exception(status))
+        status = Py_InitializeFromConfig(&config);
+    PyConfig_Clear(&config);
+    return status;
+}
+
+/* One line without a traceback: people get sentences, and frames would show what is in them. */
+static int report_exception(const char *doing)
+{
+    PyObject *type;
+    PyObject *value;
+    PyObject *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
+    const char *words = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    fprintf(stderr, "ociruntime: %s: %s: %s\n", doing,
+            type != NULL ? ((PyTypeObject *)type)->tp_name : "error",
+            words != NULL ? words : "no message");
+    PyErr_Clear();
+    return 1;
+}
+
+static int flush_output(void)
+{
+    static const char *const streams[] = {"stdout", "stderr"};
+    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
+        PyObject *stream = PySys_GetObject(streams[i]);
+        if (stream == NULL || stream == Py_None)
+            continue;
+        PyObject *result = PyObject_CallMethod(stream, "flush", NULL);
+        if (result == NULL)
+            return report_exception("cannot write the output");
+        Py_DECREF(result);
+    }
+    return 0;
+}
+
+static int install_finder(void)
+{
+    PyObject *bootstrap = PyImport_ImportModule("_ociruntime_bootstrap");
+    PyObject *result = NULL;
+    if (bootstrap != NULL)
+        result = PyObject_CallMethod(bootstrap, "install", "s", embed_install_dir);
+    Py_XDECREF(bootstrap);
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
+}
+
+static int run_main(void)
+{
+    PyObject *module = PyImport_ImportModule("ociruntime.cli.main");
+    if (module == NULL)
+        return report_exception("cannot load the program");
+    PyObject *argv = PySys_GetObject("argv");
+    PyObject *arguments = argv != NULL ? PyList_GetSlice(argv, 1, PyList_GET_SIZE(argv)) : NULL;
+    PyObject *result =
+        arguments != NULL ? PyObject_CallMethod(module, "main", "(O)", arguments) : NULL;
+    if (result == NULL)
+        return report_exception("internal error");
+    long status = PyLong_AsLong(result);
+    if (status == -1 && PyErr_Occurred())
+        return report_exception("internal error: exit status");
+    return (int)status;
+}
+
+int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths)
+{
+    embed_install_dir = paths->install_dir;
+    PyImport_FrozenModules = frozen_modules;
+    /* A built-in, found before any file: this very library must not be loaded a second time. */
+    if (PyImport_AppendInittab("ociruntime.kernel._sys", PyInit__sys) < 0)
+        return 1;
+    PyStatus status = initialize(argc, argv, paths);
+    if (PyStatus_Exception(status)) {
+        fprintf(stderr, "ociruntime: cannot start Python: %s\n",
+                status.err_msg != NULL ? status.err_msg : "no reason given");
+        return 1;
+    }
+    if (install_finder() < 0)
+        return report_exception("cannot start");
+    int result = run_main();
+    int flushed = flush_output();
+    return result != 0 ? result : flushed;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * oci-init: the last program of the runtime inside a container.
+ *
+ * The Python init executes it from a sealed memfd; it waits for `start` when told so, takes on the
+ * process's identity and executes the program.  It has no libc, no heap and no writable data, so
+ * a created container waits in a few pages, and nothing of the host can be reached through it.
+ *
+ *     argv = { "oci-init N", candidate paths..., the process's arguments... }
+ *     envp = the process's environment        N = descriptor of the block, see block.h
+ *
+ * Everything in the container is hostile and may run at the same time; the block, argv and the
+ * channel come from the runtime.  The order of the steps is explained where they are.
+ */
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/filter.h>
+#include <linux/mman.h>
+#include <linux/openat2.h>
+#include <linux/poll.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <linux/signal.h>
+#include <linux/signalfd.h>
+#include <linux/socket.h>
+#include <linux/time_types.h>
+
+#include "block.h"
+#include "raw.h"
+
+enum { EXIT_BLOCK = 70, EXIT_NOT_FOUND = 127, EXIT_NOT_EXECUTABLE = 126, LAST_SIGNAL = 64 };
+enum { SOCK_CLOEXEC_FLAG = 02000000, MSG_QUIET = 0x4000 | 0x40 /* NOSIGNAL, DONTWAIT */ };
+enum { FIRST_FD = 3, PATH_BYTES = 4096 };
+
+struct vector { void *base; unsigned long length; };
+struct message {
+    void *name; int name_length; struct vector *vectors; unsigned long vector_count;
+    void *control; unsigned long control_length; unsigned int flags;
+};
+struct rights { unsigned long length; int level; int type; int fd; int padding; };
+
+static _Noreturn void leave(int status)
+{
+    for (;;)
+        sys(__NR_exit_group, status);
+}
+
+static void send_report(int channel, enum report_stage stage, long error, unsigned int detail,
+                        struct rights *rights)
+{
+    struct report report = {REPORT_MAGIC, stage, (int)error, detail};
+    struct vector vector = {&report, sizeof report};
+    struct message message = {.vectors = &vector, .vector_count = 1, .control = rights,
+                              .control_length = rights ? sizeof *rights : 0};
+    sys(__NR_sendmsg, channel, &message, MSG_QUIET);
+}
+
+static _Noreturn void fail(int channel, enum report_stage stage, long result, unsigned int detail)
+{
+    send_report(channel, stage, -result, detail, 0);
+    if (stage != STAGE_EXEC)
+        leave(1);
+    leave(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+}
+
+static void check(int channel, enum report_stage stage, long result, unsigned int detail)
+{
+    if (result < 0)
+        fail(channel, stage, result, detail);
+}
+
+/* Really closes every descriptor from `first` on, except two (-1 for none): close-on-exec is not
+ * enough, because the program's path itself may name a descriptor (CVE-2024-21626). */
+static long close_except(int first, int one, int other)
+{
+    int low = one < other ? one : other;
+    int high = one < other ? other : one;
+    long result = 0;
+    if (low >= first) {
+        if (low > first)
+            result = sys(__NR_close_range, first, low - 1, 0);
+        first = low + 1;
+    }
+    if (result == 0 && high >= first) {
+        if (high > first)
+            result = sys(__NR_close_range, first, high - 1, 0);
+        first = high + 1;
+    }
+    return result == 0 ? sys(__NR_close_range, first, ~0U, 0) : result;
+}
+
+static int text_is_inside(const struct block *block, __u32 offset)
+{
+    return offset >= sizeof *block && offset < block->size;
+}
+
+static int array_is_inside(const struct block *block, __u32 offset, __u32 count, __u32 bytes)
+{
+    return count == 0 || (offset >= sizeof *block && offset % 4 == 0 && offset < block->size &&
+                          count <= (block->size - offset) / bytes);
+}
+
+static int is_valid(const struct block *block, long size, int argc)
+{
+    int first = FIRST_FD + (int)block->keep_fds;
+    return block->magic == BLOCK_MAGIC && block->version == BLOCK_VERSION &&
+           block->size == size && ((const char *)block)[size - 1] == 0 &&
+           block->keep_fds < (1U << 20) &&
+           (block->channel_fd >= first ||
+            (block->channel_fd == -1 && !(block->flags & BLOCK_WAIT))) &&
+           (block->proc_fd >= first || block->proc_fd == -1) &&
+           block->candidates >= 1 && block->candidates <= (unsigned int)argc - 2 &&
+           block->last_cap < 64 && text_is_inside(block, block->cwd_offset) &&
+           (block->lsm_attr_offset == 0 ||
+            (block->proc_fd != -1 && text_is_inside(block, block->lsm_attr_offset) &&
+             text_is_inside(block, block->lsm_label_offset))) &&
+           array_is_inside(block, block->groups_offset, block->groups_count, sizeof(__u32)) &&
+           array_is_inside(block, block->rlimits_offset, block->rlimits_count,
+                           sizeof(struct block_rlimit)) &&
+           block->seccomp_count <= 0xffff &&
+           array_is_inside(block, block->seccomp_offset, block->seccomp_count,
+                           sizeof(struct sock_filter));
+}
+
+/* The block named by argv[0], mapped read-only and private, or exit: there is no channel yet. */
+static const struct block *map_block(int argc, char *const argv[])
+{
+    static const char NAME[] = "oci-init ";
+    int fd = 0;
+    unsigned int i;
+    if (argc < 3)
+        leave(EXIT_BLOCK);
+    for (i = 0; i < sizeof NAME - 1; i++)
+        if (argv[0][i] != NAME[i])
+            leave(EXIT_BLOCK);
+    for (; argv[0][i] >= '0' && argv[0][i] <= '9' && fd < (1 << 20); i++)
+        fd = fd * 10 + (argv[0][i] - '0');
+    long size = sys(__NR_lseek, fd, 0, 2 /* SEEK_END */);
+    if (argv[0][i] != 0 || fd < FIRST_FD || size < (long)sizeof(struct block) ||
+        size > (long)BLOCK_SIZE_MAX)
+        leave(EXIT_BLOCK);
+    long address = sys(__NR_mmap, 0, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (address < 0 && address > -4096)
+        leave(EXIT_BLOCK);
+    const struct block *block = (const struct block *)address;
+    if (!is_valid(block, size, argc))
+        leave(EXIT_BLOCK);
+    sys(__NR_close, fd);
+    return block;
+}
+
+/* Waits for one connection that says 'S' and returns it; it carries the report.
+ *
+ * A PID 1 never dies from a signal it has no handler for, so those that would terminate any other
+ * process are read from a signalfd and obeyed.  Orphans reap themselves: SIGCHLD is ignored. */
+static int wait_for_start(int listener)
+{
+    static const __u64 HARMLESS = 1ULL << (SIGCHLD - 1) | 1ULL << (SIGCONT - 1) |
+                                  1ULL << (SIGURG - 1) | 1ULL << (SIGWINCH - 1) |
+                                  1ULL << (SIGTSTP - 1) | 1ULL << (SIGTTIN - 1) |
+                                  1ULL << (SIGTTOU - 1);
+    static const __u64 IGNORE[4] = {1 /* SIG_IGN */};
+    static const __u64 ALL = ~0ULL;
+    __u64 deadly = ~HARMLESS;
+    int connection = -1;
+    check(listener, STAGE_WAIT, sys(__NR_rt_sigprocmask, SIG_SETMASK, &ALL, 0, sizeof ALL), 0);
+    check(listener, STAGE_WAIT, sys(__NR_rt_sigaction, SIGCHLD, IGNORE, 0, sizeof ALL), 0);
+    int signals = (int)sys(__NR_signalfd4, -1, &deadly, sizeof deadly, SFD_CLOEXEC);
+    check(listener, STAGE_WAIT, signals, 0);
+    for (;;) {
+        struct pollfd polled[2] = {{.fd = signals, .events = POLLIN},
+                                   {.fd = connection < 0 ? listener : connection,
+                                    .events = POLLIN}};
+        struct signalfd_siginfo signal;
+        char word = 0;
+        sys(__NR_ppoll, polled, 2, 0, 0, 0);
+        if (polled[0].revents && sys(__NR_read, signals, &signal, sizeof signal) > 0)
+            leave(128 + (int)signal.ssi_signo);
+        if (polled[1].revents == 0)
+            continue;
+        if (connection < 0) {
+            connection = (int)sys(__NR_accept4, listener, 0, 0, SOCK_CLOEXEC_FLAG);
+            if (connection < 0) { /* ENFILE, ENOMEM: the client is still queued, so not at once */
+                struct __kernel_timespec pause = {.tv_nsec = 10000000};
+                sys(__NR_ppoll, polled, 1, &pause, 0, 0);
+            }
+            continue;
+        }
+        if (sys(__NR_recvfrom, connection, &word, 1, 0, 0, 0) == 1 && word == 'S')
+            break;
+        sys(__NR_close, connection);
+        connection = -1;
+    }
+    sys(__NR_close, signals);
+    sys(__NR_close, listener); /* connect() is refused from here on: started */
+    return connection;
+}
+
+/* The program starts with every signal at its default and none blocked (Python ignores SIGPIPE
+ * and SIGXFSZ, callers may ignore others, and both survive execve). */
+static void reset_signals(int channel)
+{
+    static const __u64 DEFAULT[4] = {0};
+    static const __u64 NONE = 0;
+    for (int number = 1; number <= LAST_SIGNAL; number++)
+        if (number != SIGKILL && number != SIGSTOP)
+            check(channel, STAGE_SIGNALS,
+                  sys(__NR_rt_sigaction, number, DEFAULT, 0, sizeof NONE), (unsigned int)number);
+    check(channel, STAGE_SIGNALS,
+          sys(__NR_rt_sigprocmask, SIG_SETMASK, &NONE, 0, sizeof NONE), 0);
+}
+
+/* Below the runtime's own procfs, so that nothing mounted on /proc gets the label. */
+static void write_label(int channel, const struct block *block)
+{
+    const char *attr = (const char *)block + block->lsm_attr_offset;
+    const char *label = (const char *)block + block->lsm_label_offset;
+    unsigned long length = 0;
+    struct open_how how = {.flags = O_WRONLY | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS};
+    int file = (int)sys(__NR_openat2, block->proc_fd, attr, &how, sizeof how);
+    check(channel, STAGE_LSM, file, 0);
+    while (label[length])
+        length++;
+    long written = sys(__NR_write, file, label, length);
+    check(channel, STAGE_LSM, written, 0);
+    if ((unsigned long)written != length)
+        fail(channel, STAGE_LSM, -EIO, 0);
+    sys(__NR_close, file);
+}
+
+static void set_capabilities(int channel, __u64 effective, __u64 permitted, __u64 inheritable)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2] = {
+        {(__u32)effective, (__u32)permitted, (__u32)inheritable},
+        {(__u32)(effective >> 32), (__u32)(permitted >> 32), (__u32)(inheritable >> 32)}};
+    check(channel, STAGE_CAPS, sys(__NR_capset, &header, data), 0);
+}
+
+static __u64 current_permitted(int channel)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
+    check(channel, STAGE_CAPS, sys(__NR_capget, &header, data), 0);
+    return data[0].permitted | (__u64)data[1].permitted << 32;
+}
+
+/* What chdir accepted may still lie outside the root: the kernel then answers "(unreachable)". */
+static __attribute__((noinline)) void enter_cwd(int channel, const char *path)
+{
+    char buffer[PATH_BYTES];
+    check(channel, STAGE_CHDIR, sys(__NR_chdir, path), 0);
+    check(channel, STAGE_CWD, sys(__NR_getcwd, buffer, sizeof buffer), 0);
+    if (buffer[0] != '/')
+        fail(channel, STAGE_CWD, -ENOENT, 0);
+}
+
+static void load_seccomp(int channel, const struct block *block)
+{
+    struct sock_fprog program = {
+        .len = (unsigned short)block->seccomp_count,
+        .filter = (struct sock_filter *)((__u64)block + block->seccomp_offset)};
+    long result = sys(__NR_seccomp, SECCOMP_SET_MODE_FILTER, block->seccomp_flags, &program);
+    check(channel, STAGE_SECCOMP, result, 0);
+    if (block->seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) {
+        struct rights rights = {sizeof rights - sizeof(int), 1 /* SOL_SOCKET */,
+                                1 /* SCM_RIGHTS */, (int)result, 0};
+        send_report(channel, STAGE_LISTENER, 0, 0, &rights);
+        sys(__NR_close, result);
+    }
+}
+
+/* Bounding set, ids, working directory, capabilities, in the only order that works: the bounding
+ * set needs CAP_SETPCAP, the ids CAP_SETUID and CAP_SETGID, a filter without no_new_privs
+ * CAP_SYS_ADMIN; and the working directory counts as the process itself would enter it, with its
+ * ids and capabilities (CVE-2024-21626).  Such a filter is loaded as late as privileges allow, so
+ * that it sees only capset, prctl and execve of ours. */
+static void take_identity(int channel, const struct block *block)
+{
+    for (unsigned int cap = 0; cap <= block->last_cap; cap++)
+        if (!(block->bounding >> cap & 1) && sys(__NR_prctl, PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
+            check(channel, STAGE_BOUNDING, sys(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0), cap);
+    check(channel, STAGE_CAPS, sys(__NR_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0), 0);
+    if (block->flags & BLOCK_SET_GROUPS)
+        check(channel, STAGE_GROUPS, sys(__NR_setgroups, block->groups_count,
+                                         (const char *)block + block->groups_offset), 0);
+    check(channel, STAGE_GID, sys(__NR_setresgid, block->gid, block->gid, block->gid), 0);
+    check(channel, STAGE_UID, sys(__NR_setresuid, block->uid, block->uid, block->uid), 0);
+    check(channel, STAGE_CAPS, sys(__NR_prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0), 0);
+
+    __u64 all = current_permitted(channel);
+    set_capabilities(channel, block->effective, all, block->inheritable);
+    enter_cwd(channel, (const char *)block + block->cwd_offset);
+    if ((block->flags & BLOCK_SECCOMP) && !(block->flags & BLOCK_NO_NEW_PRIVS)) {
+        set_capabilities(channel, all, all, block->inheritable);
+        load_seccomp(channel, block);
+    }
+    set_capabilities(channel, block->effective, block->permitted, block->inheritable);
+    check(channel, STAGE_AMBIENT,
+          sys(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), 0);
+    for (unsigned int cap = 0; cap <= block->last_cap; cap++)
+        if (block->ambient >> cap & 1)
+            check(channel, STAGE_AMBIENT,
+                  sys(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0), cap);
+}
+
+/* As execvp does: a path that is absent or forbidden lets the next one try, and EACCES is the
+ * answer if any had it.  Returns only on failure. */
+static _Noreturn void execute(int channel, __u32 candidates, char **argv, char **envp)
+{
+    long result = -ENOENT;
+    unsigned int guilty = 0;
+    for (unsigned int i = 0; i < candidates; i++) {
+        long error = sys(__NR_execve, argv[1 + i], argv + 1 + candidates, envp);
+        if (result != -EACCES || (error != -ENOENT && error != -ENOTDIR)) {
+            result = error;
+            guilty = i;
+        }
+        if (error != -ENOENT && error != -ENOTDIR && error != -EACCES)
+            break;
+    }
+    fail(channel, STAGE_EXEC, result, guilty);
+}
+
+__attribute__((used)) _Noreturn void entry(long *stack)
+{
+    /* Before anything else: no process of the container may read our memory or descriptors. */
+    sys(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    int argc = (int)stack[0];
+    char **argv = (char **)(stack + 1);
+    char **envp = argv + argc + 1;
+    const struct block *block = map_block(argc, argv);
+    int channel = block->channel_fd;
+    int first = FIRST_FD + (int)block->keep_fds;
+
+    sys(__NR_prctl, PR_SET_NAME, "oci-init", 0, 0, 0);
+    check(channel, STAGE_CLOSE, close_except(first, channel, block->proc_fd), 0);
+    if (block->flags & BLOCK_WAIT)
+        channel = wait_for_start(channel);
+    else if (channel >= 0)
+        check(channel, STAGE_WAIT, sys(__NR_fcntl, channel, F_SETFD, FD_CLOEXEC), 0);
+    reset_signals(channel);
+    sys(__NR_umask, block->umask);
+    if (block->lsm_attr_offset)
+        write_label(channel, block);
+    const struct block_rlimit *limits =
+        (const struct block_rlimit *)((const char *)block + block->rlimits_offset);
+    for (unsigned int i = 0; i < block->rlimits_count; i++)
+        check(channel, STAGE_RLIMIT,
+              sys(__NR_prlimit64, 0, limits[i].resource, &limits[i].soft, 0), i);
+    check(channel, STAGE_CLOSE, close_except(first, channel, -1), 0);
+    take_identity(channel, block);
+    if (block->flags & BLOCK_NO_NEW_PRIVS) {
+        check(channel, STAGE_NO_NEW_PRIVS, sys(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        if (block->flags & BLOCK_SECCOMP)
+            load_seccomp(channel, block);
+    }
+    execute(channel, block->candidates, argv, envp);
+}

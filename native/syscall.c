@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ociruntime.kernel._sys: raw system calls for Python, without ctypes.
+ *
+ * ctypes loads libffi, builds type objects and costs milliseconds before the first call; the
+ * runtime's hot path has none to spare.  This module is everything the kernel layer needs: one
+ * raw call, one clone3, and the two questions about the sealed launcher.
+ *
+ * Guarantees: no function here raises for a failure of the kernel (the result is -errno, as the
+ * kernel said it), errno is not part of the interface, the GIL is held throughout (a namespace
+ * change must not race with another Python thread), and nothing is allocated between clone3 and
+ * the return to Python in the child except what PyOS_AfterFork_Child does itself.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "embed.h"
+#include "seal.h"
+#include "syscall.h"
+
+enum { MAX_ARGUMENTS = 6 };
+
+/* One argument of call(): 0 and *value filled, or -1 with an exception set. A buffer stays
+ * exported until the call is over, so that no resize can move it away under the kernel. */
+static int convert(PyObject *object, long *value, Py_buffer *view)
+{
+    if (PyLong_Check(object)) {
+        int overflow = 0;
+        *value = PyLong_AsLongAndOverflow(object, &overflow);
+        if (overflow > 0) {
+            unsigned long word = PyLong_AsUnsignedLong(object);
+            *value = (long)word;
+            if (word == (unsigned long)-1 && PyErr_Occurred())
+                return -1;
+        } else if (overflow < 0) {
+            PyErr_SetString(PyExc_OverflowError, "a system call's argument has at most 64 bits");
+            return -1;
+        }
+        return *value == -1 && PyErr_Occurred() ? -1 : 0;
+    }
+    if (object == Py_None) {
+        *value = 0;
+        return 0;
+    }
+    if (PyBytes_Check(object)) {
+        const char *text = PyBytes_AS_STRING(object);
+        if (memchr(text, 0, (size_t)PyBytes_GET_SIZE(object)) != NULL) {
+            PyErr_SetString(PyExc_ValueError, "a C string cannot contain a NUL byte");
+            return -1;
+        }
+        *value = (long)(intptr_t)text;
+        return 0;
+    }
+    if (PyObject_CheckBuffer(object)) {
+        if (PyObject_GetBuffer(object, view, PyBUF_SIMPLE) < 0)
+            return -1;
+        *value = (long)(intptr_t)view->buf;
+        return 0;
+    }
+    PyErr_Format(PyExc_TypeError,
+                 "a system call takes int, None, bytes (a C string) or a buffer, not %.100s",
+                 Py_TYPE(object)->tp_name);
+    return -1;
+}
+
+static PyObject *sys_call(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    long values[1 + MAX_ARGUMENTS] = {0};
+    Py_buffer views[1 + MAX_ARGUMENTS];
+    Py_ssize_t filled;
+    long result = 0;
+
+    if (count < 1 || count > 1 + MAX_ARGUMENTS) {
+        PyErr_SetString(PyExc_TypeError, "call() takes a number and at most six arguments");
+        return NULL;
+    }
+    if (!PyLong_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "a system call's number is an int");
+        return NULL;
+    }
+    for (filled = 0; filled < count; filled++) {
+        views[filled].obj = NULL;
+        if (convert(args[filled], &values[filled], &views[filled]) < 0)
+            break;
+    }
+    if (filled == count) {
+        result = syscall(values[0], values[1], values[2], values[3], values[4], values[5],
+                         values[6]);
+        if (result == -1)
+            result = -errno;
+    }
+    for (Py_ssize_t i = 0; i < filled; i++)
+        if (views[i].obj != NULL)
+            PyBuffer_Release(&views[i]);
+    return filled == count ? PyLong_FromLong(result) : NULL;
+}
+
+/* Flags that would make the child share what fork style promises to copy. */
+static const uint64_t NOT_FORK_STYLE = CLONE_VM | CLONE_VFORK | CLONE_THREAD | CLONE_SIGHAND |
+                                       CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
+                                       CLONE_CHILD_CLEARTID;
+
+static PyObject *sys_clone(PyObject *Py_UNUSED(module), PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {(char *)"flags", (char *)"cgroup_fd", (char *)"exit_signal", NULL};
+    unsigned long long flags;
+    int cgroup_fd = -1;
+    int exit_signal = SIGCHLD;
+    int pidfd = -1;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "K|ii:clone", names, &flags, &cgroup_fd,
+                                     &exit_signal))
+        return NULL;
+    if (flags & NOT_FORK_STYLE) {
+        PyErr_SetString(PyExc_ValueError, "clone() is fork style: CLONE_VM, CLONE_VFORK, "
+                                          "CLONE_THREAD, CLONE_SIGHAND and *TID are refused");
+        return NULL;
+    }
+    if ((flags & CLONE_PARENT) && exit_signal != 0) {
+        PyErr_SetString(PyExc_ValueError, "with CLONE_PARENT exit_signal must be 0");
+        return NULL;
+    }
+    struct clone_args request = {
+        .flags = flags | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .exit_signal = (uint64_t)(unsigned int)exit_signal,
+    };
+    if (cgroup_fd >= 0) {
+        request.flags |= CLONE_INTO_CGROUP;
+        request.cgroup = (uint64_t)(unsigned int)cgroup_fd;
+    }
+    PyOS_BeforeFork();
+    long pid = syscall(SYS_clone3, &request, sizeof request);
+    int reason = errno;
+    if (pid == 0) {
+        PyOS_AfterFork_Child();
+        return Py_BuildValue("(ii)", 0, -1);
+    }
+    PyOS_AfterFork_Parent();
+    if (pid < 0)
+        return Py_BuildValue("(ii)", -reason, -1);
+    return Py_BuildValue("(li)", pid, pidfd);
+}
+
+static PyObject *sys_sealed(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(seal_is_sealed());
+}
+
+/* The C strings of a non-empty list of bytes, NULL-terminated and valid while the list is; the
+ * array is the caller's to PyMem_Free. NULL with an exception set when it is anything else. */
+static char **strings_of(PyObject *list)
+{
+    if (!PyList_Check(list)) {
+        PyErr_SetString(PyExc_TypeError, "a list of bytes is wanted");
+        return NULL;
+    }
+    Py_ssize_t count = PyList_GET_SIZE(list);
+    char **strings = PyMem_New(char *, (size_t)count + 1);
+    if (strings == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(list, i), &strings[i], NULL) < 0) {
+            PyMem_Free(strings);
+            return NULL;
+        }
+    }
+    strings[count] = NULL;
+    return strings;
+}
+
+static PyObject *sys_execveat(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    int fd;
+    PyObject *arguments, *environment;
+    if (!PyArg_ParseTuple(args, "iOO:execveat", &fd, &arguments, &environment))
+        return NULL;
+    char **argv = strings_of(arguments);
+    if (argv == NULL)
+        return NULL;
+    char **envp = strings_of(environment);
+    if (envp == NULL) {
+        PyMem_Free(argv);
+        return NULL;
+    }
+    syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH);
+    int reason = errno;
+    PyMem_Free(argv);
+    PyMem_Free(envp);
+    return PyLong_FromLong(-reason);
+}
+
+static PyObject *sys_reexec_sealed(PyObject *Py_UNUSED(module), PyObject *list)
+{
+    if (embed_install_dir == NULL)
+        return PyLong_FromLong(-ENOSYS);
+    char **argv = strings_of(list);
+    if (argv == NULL)
+        return NULL;
+    const char *failed_step = NULL;
+    int result = seal_reexec(argv, &failed_step);
+    PyMem_Free(argv);
+    return PyLong_FromLong(result);
+}
+
+static PyMethodDef methods[] = {
+    {"call", (PyCFunction)(void (*)(void))sys_call, METH_FASTCALL,
+     "call(number, *args) -> int: a raw system call; the result, or -errno"},
+    {"clone", (PyCFunction)(void (*)(void))sys_clone, METH_VARARGS | METH_KEYWORDS,
+     "clone(flags, cgroup_fd=-1, exit_signal=SIGCHLD) -> (pid, pidfd): clone3 in fork style"},
+    {"sealed", sys_sealed, METH_NOARGS,
+     "sealed() -> bool: whether /proc/self/exe is a memfd that nobody can write any more"},
+    {"reexec_sealed", sys_reexec_sealed, METH_O,
+     "reexec_sealed(argv) -> int: run the sealed launcher anew; -errno when that fails"},
+    {"execveat", sys_execveat, METH_VARARGS,
+     "execveat(fd, argv, envp) -> int: execute the program of fd; -errno when that fails"},
+    {NULL, NULL, 0, NULL},
+};
+
+static int fill(PyObject *module)
+{
+    PyObject *directory = Py_NewRef(Py_None);
+    if (embed_install_dir != NULL) {
+        Py_DECREF(directory);
+        directory = PyUnicode_DecodeFSDefault(embed_install_dir);
+    }
+    if (directory == NULL)
+        return -1;
+    int result = PyModule_AddObjectRef(module, "install_dir", directory);
+    Py_DECREF(directory);
+    return result;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)fill}, {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "ociruntime.kernel._sys",
+    .m_doc = "Raw system calls; see the stub _sys.pyi for the contract.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__sys(void)
+{
+    return PyModuleDef_Init(&definition);
+}

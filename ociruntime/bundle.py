@@ -1,0 +1,248 @@
+"""The bundle directory and the JSON files that come with it (bundle.md, config.md).
+
+What is guaranteed about a document returned by ``parse`` and ``Bundle.read_config``: at most 16 MiB
+and 64 levels, UTF-8 without byte order mark, no duplicate keys, no NaN and no infinity, every
+integer within 64 bits, no fraction too large to be exact, and no string or key with U+0000 (system
+calls would see a shorter string than our checks) or a lone surrogate (which no path can carry).  A
+number written as 1.0 or 1e3 comes back as an int, as JSON Schema sees it.
+
+Everything is read once: later changes of the file have no effect (runtime.md, "Create").
+"""
+
+from __future__ import annotations
+
+import _json
+import errno
+import os
+from stat import S_ISREG
+
+from ociruntime.errors import SpecError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, Self
+
+SIZE_LIMIT = 16 * 1024 * 1024
+DEPTH_LIMIT = 64
+INTEGER_MIN = -(2**63)
+INTEGER_MAX = 2**64 - 1
+EXACT_FLOAT_LIMIT = 2**53
+
+_WHITESPACE = " \t\n\r"
+
+
+class RefusedError(Exception):
+    """Raised inside the fast parser; the slow one then finds out what and where."""
+
+
+class Bundle:
+    """An open bundle directory.
+
+    ``fd`` is an O_PATH descriptor that belongs to this object, ``path`` the real path that
+    ``state`` reports.  Use as a context manager, or call ``close``.
+    """
+
+    __slots__ = ("fd", "path")
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.fd = fd
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptor; a second call does nothing."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def read_config(self, name: str = "config.json") -> tuple[bytes, dict[str, Any]]:
+        """Read and parse the configuration; ``name`` may be absolute, else it is below the bundle.
+
+        Returns the file's bytes and the document, which is a JSON object.  Raises SpecError.
+        """
+        raw = read_file(name, dir_fd=self.fd, where=f"bundle {self.path}: {name}")
+        return raw, parse_object(raw, os.path.join(self.path, name))
+
+
+def open_bundle(path: str) -> Bundle:
+    """Open the bundle directory ``path``; raises SpecError if it is missing or no directory."""
+    where = f"bundle {path}"
+    try:
+        real = os.path.realpath(path or ".")
+        fd = os.open(real, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        hint = _BUNDLE_HINTS.get(error.errno or 0, "give the bundle's directory with --bundle")
+        raise SpecError(f"{where}: {error.strerror}; {hint}", hint=hint) from None
+    except ValueError:
+        raise SpecError(f"bundle {path!r}: the path has a NUL character") from None
+    return Bundle(fd, real)
+
+
+_BUNDLE_HINTS = {
+    errno.ENOTDIR: "a bundle is a directory that holds config.json",
+    errno.ENOENT: "give the bundle's directory with --bundle, or make it there first",
+    errno.EACCES: "the caller may not enter it",
+}
+
+_FILE_HINTS = {
+    errno.ENOENT: "make one with `ociruntime spec`, or name its place with --bundle or --config",
+    errno.EACCES: "the caller may not read it",
+    errno.ENOTDIR: "a part of its path is a file",
+}
+
+
+def read_file(path: str, *, dir_fd: int | None = None, where: str = "") -> bytes:
+    """The bytes of the regular file ``path``, at most SIZE_LIMIT; never hangs on a FIFO or device.
+
+    ``where`` names the file in errors.  Raises SpecError.
+    """
+    where = where or path
+    # O_NONBLOCK: open(2) of a FIFO would wait for a writer.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        fd = os.open(path, flags, dir_fd=dir_fd)
+    except OSError as error:
+        hint = _FILE_HINTS.get(error.errno or 0, "it must be a readable regular file")
+        raise SpecError(f"{where}: {error.strerror}; {hint}", hint=hint) from None
+    except ValueError:
+        raise SpecError(f"{where!r}: the path has a NUL character") from None
+    try:
+        status = os.fstat(fd)
+        if not S_ISREG(status.st_mode):
+            raise SpecError(f"{where}: not a regular file", hint="it must be a regular file")
+        return read_all(fd, where)
+    except OSError as error:
+        raise SpecError(f"{where}: {error.strerror}") from None
+    finally:
+        os.close(fd)
+
+
+def read_all(fd: int, where: str) -> bytes:
+    """Read ``fd`` to its end; raises SpecError beyond SIZE_LIMIT, OSError as read(2) does."""
+    chunks: list[bytes] = []
+    total = 0
+    while chunk := os.read(fd, 1024 * 1024):
+        chunks.append(chunk)
+        total += len(chunk)
+        if total > SIZE_LIMIT:
+            raise SpecError(f"{where}: larger than the limit of {SIZE_LIMIT >> 20} MiB")
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def parse_object(raw: bytes, source: str) -> dict[str, Any]:
+    """``parse``, and the document must be a JSON object."""
+    document = parse(raw, source)
+    if type(document) is not dict:
+        raise SpecError(f"{source}:1:1: the document is not a JSON object; it must begin with '{{'")
+    return document
+
+
+def parse(raw: bytes, source: str) -> Any:
+    """Parse JSON text under the guarantees of this module.
+
+    ``source`` names the text in errors, which read ``SOURCE:LINE:COLUMN: what; cure``.
+    Raises SpecError.
+    """
+    try:
+        text = raw.decode("utf-8")
+        start = len(text) - len(text.lstrip(_WHITESPACE))
+        document, end = _scan(text, start)
+        good = end == len(text) or not text[end:].strip(_WHITESPACE)
+        # Text has been decoded strictly and control characters are refused by the scanner, so only
+        # an escape sequence can bring a NUL or half a surrogate pair into a string.
+        good = good and not ("\\u" in text and _has_bad_string(document))
+        good = good and not _is_deep(document)
+    except (RefusedError, ValueError, StopIteration, RecursionError):
+        good = False
+    if not good:
+        _refuse(raw, source)
+    return document
+
+
+def _refuse(raw: bytes, source: str) -> NoReturn:
+    from ociruntime.spec.locate import find_fault
+
+    line, column, message = find_fault(raw)
+    raise SpecError(f"{source}:{line}:{column}: {message}")
+
+
+def is_bad_string(text: str) -> bool:
+    """True if ``text`` has U+0000 or a lone surrogate."""
+    if text.isascii():
+        return "\0" in text
+    return "\0" in text or any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _has_bad_string(document: Any) -> bool:
+    todo = [document]
+    while todo:
+        value = todo.pop()
+        if type(value) is str:
+            if is_bad_string(value):
+                return True
+        elif type(value) is list:
+            todo += value
+        elif type(value) is dict:
+            todo += value
+            todo += value.values()
+    return False
+
+
+def _is_deep(document: Any) -> bool:
+    level = [document] if type(document) is dict or type(document) is list else []
+    for _ in range(DEPTH_LIMIT):
+        if not level:
+            return False
+        below: list[Any] = []
+        for container in level:
+            values = container.values() if type(container) is dict else container
+            below += [value for value in values if type(value) is dict or type(value) is list]
+        level = below
+    return bool(level)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise RefusedError
+    return result
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20:
+        raise RefusedError
+    value = int(digits)
+    if not INTEGER_MIN <= value <= INTEGER_MAX:
+        raise RefusedError
+    return value
+
+
+def _fraction(digits: str) -> float | int:
+    value = float(digits)
+    if not -EXACT_FLOAT_LIMIT < value < EXACT_FLOAT_LIMIT:
+        raise RefusedError
+    return int(value) if value.is_integer() else value
+
+
+def _constant(_name: str) -> NoReturn:
+    raise RefusedError
+
+
+class _Context:
+    """What the C scanner reads its settings from (the attributes of json.JSONDecoder)."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = staticmethod(_object)
+    parse_int = staticmethod(_integer)
+    parse_float = staticmethod(_fraction)
+    parse_constant = staticmethod(_constant)
+
+
+# The standard library's own scanner, without the 6 ms that importing json costs.
+_scan = _json.make_scanner(_Context())  # type: ignore[arg-type]  # the stub asks for a scanner here

@@ -1,0 +1,139 @@
+"""Where the container's cgroup lies in each hierarchy (config-linux.md, "Cgroups Path").
+
+=====================  ==========================================================================================
+cgroupsPath            cgroup, per hierarchy
+=====================  ==========================================================================================
+absolute ``/a/b``      ``a/b`` below the mountpoint
+relative ``a/b``       v1: below the caller's own cgroup; v2: below its parent, because a cgroup that has processes
+                       of its own cannot hand controllers to its children ("no internal process constraint")
+absent                 as the relative path ``ociruntime-ID``
+=====================  ==========================================================================================
+
+The answer depends on nothing but its arguments, so the same path always gives the same cgroup.
+"""
+
+from __future__ import annotations
+
+from ociruntime.cgroups.detect import V2, Hierarchy, Layout
+from ociruntime.errors import PlanError
+
+POINTER = "/linux/cgroupsPath"
+UNKNOWN = -1
+
+
+class Place:
+    """The container's cgroup in one hierarchy.
+
+    ``key`` names the hierarchy as ``detect.Hierarchy`` does; ``parts`` are the components below ``mountpoint``;
+    ``existing`` is how many of them were there before the container (``UNKNOWN`` until a survey): the rest is ours to
+    make and to remove.
+    """
+
+    __slots__ = ("existing", "key", "mountpoint", "parts")
+
+    def __init__(self, key: str, mountpoint: str, parts: list[str], existing: int) -> None:
+        self.key = key
+        self.mountpoint = mountpoint
+        self.parts = parts
+        self.existing = existing
+
+    @property
+    def directory(self) -> str:
+        """Absolute path of the cgroup."""
+        return "/".join([self.mountpoint, *self.parts])
+
+    @property
+    def controllers(self) -> list[str]:
+        """The v1 controllers of the hierarchy; none for a named or the unified one."""
+        return [] if not self.key or self.key.startswith("name=") else self.key.split(",")
+
+
+class Placement:
+    """The container's cgroup in every hierarchy: plain data that goes into the container's state and back."""
+
+    __slots__ = ("mode", "places")
+
+    def __init__(self, mode: str, places: list[Place]) -> None:
+        self.mode = mode
+        self.places = places
+
+    def find(self, controller: str) -> Place | None:
+        """The place in the hierarchy of a v1 controller."""
+        for place in self.places:
+            if controller in place.controllers:
+                return place
+        return None
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Directory of the cgroup by hierarchy; the unified one has the empty name."""
+        return {place.key: place.directory for place in self.places}
+
+    def as_dict(self) -> dict[str, object]:
+        """For the state: ``from_state`` gives it back."""
+        return {
+            "mode": self.mode,
+            "paths": self.paths,
+            "mountpoints": {place.key: place.mountpoint for place in self.places},
+            "existing": {place.key: place.existing for place in self.places},
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, object]) -> Placement:
+        """The placement that ``as_dict`` described; raises ``KeyError`` or ``TypeError`` for anything else."""
+        paths, mountpoints, existing = state["paths"], state["mountpoints"], state["existing"]
+        if not (
+            isinstance(paths, dict)
+            and isinstance(mountpoints, dict)
+            and isinstance(existing, dict)
+        ):
+            raise TypeError("a placement is made of objects")
+        places = []
+        for key, directory in paths.items():
+            mountpoint = str(mountpoints[key])
+            if not str(directory).startswith(mountpoint + "/"):
+                raise TypeError(f"{directory} is not below {mountpoint}")
+            parts = str(directory)[len(mountpoint) + 1 :].split("/")
+            places.append(Place(str(key), mountpoint, parts, int(existing[key])))
+        return cls(str(state["mode"]), places)
+
+
+def place(layout: Layout, cgroups_path: str | None, container_id: str) -> Placement:
+    """Decide where the container's cgroup is; raises ``PlanError`` for a path that cannot be one."""
+    given = cgroups_path or ""
+    parts = split(given, POINTER)
+    if given and not parts:
+        raise PlanError(
+            f"linux.cgroupsPath: {given!r} is the root of the hierarchy, which has no limits",
+            POINTER,
+            "name a cgroup of the container's own",
+        )
+    absolute = given.startswith("/")
+    if not parts:
+        parts = [f"ociruntime-{container_id}"]
+    places = []
+    for hierarchy in layout.hierarchies:
+        base = [] if absolute else _base(layout, hierarchy, given)
+        places.append(Place(hierarchy.key, hierarchy.mountpoint, base + parts, UNKNOWN))
+    return Placement(layout.mode, places)
+
+
+def split(path: str, pointer: str) -> list[str]:
+    """The components of a cgroup path; ``..`` is refused, because it would leave what the caller was given."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise PlanError(f"cgroup path {path!r} contains '..'", pointer, "write the path without it")
+    return parts
+
+
+def _base(layout: Layout, hierarchy: Hierarchy, given: str) -> list[str]:
+    own = hierarchy.own_path()
+    if own is None or "/.." in own:
+        raise PlanError(
+            f"linux.cgroupsPath: {given!r} is relative, but the runtime's own cgroup {hierarchy.own} is not below "
+            f"{hierarchy.root}, which is what {hierarchy.mountpoint} shows",
+            POINTER,
+            "use an absolute cgroupsPath or mount the hierarchy anew",
+        )
+    parts = [part for part in own.split("/") if part]
+    return parts[:-1] if layout.mode == V2 else parts

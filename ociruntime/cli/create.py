@@ -1,0 +1,74 @@
+"""ociruntime create [options] ID"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.errors import UsageError
+from ociruntime.lifecycle.create import create, read_bundle
+from ociruntime.plan.options import CreateOptions
+from ociruntime.state.ids import check_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.cli.main import Globals
+    from ociruntime.cli.options import Options
+
+OPTIONS = {
+    "bundle": VALUE,
+    "config": VALUE,
+    "console-socket": VALUE,
+    "pid-file": VALUE,
+    "pidfd-socket": VALUE,
+    "no-pivot": FLAG,
+    "no-new-keyring": FLAG,
+    "preserve-fds": VALUE,
+}
+ALIASES = {"b": "bundle", "f": "config"}
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Create a container and leave it waiting for ``start``."""
+    options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="create")
+    config, raw, wanted = prepare(options, globals_, "create")
+    run = create(config, raw, wanted)
+    for warning in run.warnings:
+        globals_.log.warning(warning)
+    return 0
+
+
+def prepare(
+    options: Options, globals_: Globals, command: str
+) -> tuple[dict[str, Any], bytes, CreateOptions]:
+    """The config and the options of ``create`` and ``run``; warnings about the config are logged."""
+    container_id = check_id(one_argument(options, command))
+    preserve = options.number("preserve-fds")
+    bundle, raw, config, warnings = read_bundle(
+        options.text("bundle") or ".", options.text("config") or "config.json"
+    )
+    for warning in warnings:
+        globals_.log.warning(warning)
+    wanted = CreateOptions(container_id, globals_.store, bundle)
+    wanted.pid_file = absolute(options.text("pid-file"))
+    wanted.console_socket = absolute(options.text("console-socket"))
+    wanted.pidfd_socket = absolute(options.text("pidfd-socket"))
+    wanted.pivot = not options.flag("no-pivot")
+    wanted.new_keyring = not options.flag("no-new-keyring")
+    wanted.preserve_fds = preserve
+    return config, raw, wanted
+
+
+def one_argument(options: Options, command: str) -> str:
+    """The container id, the only argument."""
+    if len(options.arguments) != 1:
+        count = len(options.arguments)
+        raise UsageError(f"{command}: wants one container id, {count} arguments were given")
+    return options.arguments[0]
+
+
+def absolute(path: str | None) -> str | None:
+    """``path`` from the current directory, which may change later; None stays None."""
+    return os.path.abspath(path) if path else None

@@ -1,0 +1,29 @@
+"""ociruntime delete [--force] ID"""
+
+from __future__ import annotations
+
+from ociruntime.cli.create import one_argument
+from ociruntime.cli.options import FLAG, parse
+from ociruntime.errors import NotFound
+from ociruntime.lifecycle.delete import delete
+from ociruntime.state.ids import check_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cli.main import Globals
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Remove a container; with --force whatever its state, and silently when there is none."""
+    options = parse(words, {"force": FLAG}, {"f": "force"}, stop_at_argument=False, command="delete")
+    container_id = check_id(one_argument(options, "delete"))
+    force = options.flag("force")
+    try:
+        container = globals_.store.open_locked(container_id)
+    except NotFound:
+        if force:
+            return 0
+        raise
+    for warning in delete(container, force=force):
+        globals_.log.warning(warning)
+    return 0

@@ -1,0 +1,175 @@
+"""Entry of the command line: global options, the verb, errors."""
+
+from __future__ import annotations
+
+import _signal
+import os
+
+from ociruntime import SPEC_VERSION, __version__
+from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.errors import OciError, UsageError
+from ociruntime.log import Log
+from ociruntime.state.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cli.options import Options
+
+GLOBAL = {
+    "root": VALUE,
+    "log": VALUE,
+    "log-format": VALUE,
+    "log-level": VALUE,
+    "debug": FLAG,
+    "systemd-cgroup": FLAG,
+    "cgroup-manager": VALUE,
+    "rootless": VALUE,
+    "help": FLAG,
+    "version": FLAG,
+}
+ALIASES = {"h": "help", "v": "version"}
+
+# verb -> module below ociruntime.cli that serves it
+VERBS = {
+    "create": "create",
+    "delete": "delete",
+    "exec": "exec",
+    "features": "features",
+    "kill": "kill",
+    "list": "list",
+    "plan": "plan",
+    "ps": "ps",
+    "run": "run",
+    "spec": "spec",
+    "start": "start",
+    "state": "state",
+    "validate": "validate",
+}
+EXEC_FAILED = 255
+
+
+class Globals:
+    """The options before the verb."""
+
+    __slots__ = ("cgroup_manager", "log", "store")
+
+    def __init__(self, store: Store, log: Log) -> None:
+        self.store = store
+        self.log = log
+        self.cgroup_manager = "cgroupfs"
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line ``argv`` (without the program's name) and return the exit status."""
+    # Python's own default; the launcher leaves signals alone, and a vanished reader must not kill us half-way.
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    log = Log()
+    verb = ""
+    try:
+        options = parse(argv, GLOBAL, ALIASES, stop_at_argument=True, command="ociruntime")
+        globals_ = _globals(options, log)
+        if options.flag("version"):
+            _print(version_text())
+            return 0
+        if not options.arguments or options.flag("help"):
+            from ociruntime.cli.help import overview
+
+            _print(overview())
+            return 0 if options.flag("help") else 1
+        verb = options.arguments[0]
+        return _run(verb, options.arguments[1:], globals_)
+    except OciError as error:
+        log.error(str(error))
+        return EXEC_FAILED if verb == "exec" else error.exit_status
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        log.error(_unexpected(error))
+        return EXEC_FAILED if verb == "exec" else 1
+
+
+def _run(verb: str, words: list[str], globals_: Globals) -> int:
+    if verb in ("help", "--help"):
+        from ociruntime.cli.help import overview
+
+        _print(overview())
+        return 0
+    module = VERBS.get(verb)
+    if module is None:
+        from ociruntime.cli.help import suggest
+
+        raise UsageError(f"unknown command {ascii(verb)}{suggest(verb)}; see `ociruntime --help`")
+    if "--help" in words or "-h" in words[:1]:
+        from ociruntime.cli.help import usage
+
+        _print(usage(verb))
+        return 0
+    # __import__ returns the top package; the submodule is in sys.modules then.
+    package = __import__(f"ociruntime.cli.{module}", None, None, ["main"])
+    status: int = package.main(words, globals_)
+    return status
+
+
+def _globals(options: Options, log: Log) -> Globals:
+    log.debugging = options.flag("debug") or options.text("log-level") == "debug"
+    log.form = options.text("log-format") or "text"
+    if log.form not in ("text", "json"):
+        form, log.form = log.form, "text"
+        raise UsageError(f"--log-format {form}: use text or json")
+    log.path = _log_file(options.text("log"))
+    log.open()
+    root = options.text("root")
+    if root is not None and os.path.realpath(root) == "/":
+        raise UsageError("--root must not be /; name a directory of its own")
+    result = Globals(Store(os.path.abspath(root or default_root())), log)
+    manager = options.text("cgroup-manager")
+    if manager not in (None, "cgroupfs", "systemd", "disabled"):
+        raise UsageError(f"--cgroup-manager {manager}: use cgroupfs, systemd or disabled")
+    result.cgroup_manager = "systemd" if options.flag("systemd-cgroup") else manager or "cgroupfs"
+    rootless = options.text("rootless")
+    if rootless not in (None, "true", "false", "auto"):
+        raise UsageError(f"--rootless {rootless}: use true, false or auto")
+    return result
+
+
+def _log_file(text: str | None) -> str | None:
+    """The file of --log; crun's ``file:`` prefix is understood."""
+    if not text:
+        return None
+    return os.path.abspath(text.removeprefix("file:"))
+
+
+def default_root() -> str:
+    """/run/ociruntime for root, below $XDG_RUNTIME_DIR for others (an empty one counts as unset)."""
+    runtime_directory = os.environ.get("XDG_RUNTIME_DIR")
+    rootless = os.geteuid() != 0 or "_CONTAINERS_USERNS_CONFIGURED" in os.environ
+    if rootless and runtime_directory:
+        return os.path.join(runtime_directory, "ociruntime")
+    return "/run/ociruntime"
+
+
+def version_text() -> str:
+    """What --version prints: engines look for the words ``version`` and ``commit:``."""
+    return (
+        f"ociruntime version {__version__}\n"
+        f"commit: {__version__}\n"
+        f"spec: {SPEC_VERSION}\n"
+    )
+
+
+def _print(text: str) -> None:
+    os.write(1, text.encode())
+
+
+def _unexpected(error: Exception) -> str:
+    """A fault of ours: no traceback, but enough to find the place."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = ""
+    if trace is not None:
+        code = trace.tb_frame.f_code
+        where = f" in {os.path.basename(code.co_filename)}:{trace.tb_lineno}"
+    return f"internal error{where}: {type(error).__name__}: {error}; please report it"

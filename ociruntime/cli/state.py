@@ -1,0 +1,26 @@
+"""ociruntime state ID"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.cli.create import one_argument
+from ociruntime.cli.options import parse
+from ociruntime.jsontext import dumps
+from ociruntime.state.document import state_document
+from ociruntime.state.ids import check_id
+from ociruntime.state.status import pid_of, status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cli.main import Globals
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Print the state document as JSON."""
+    options = parse(words, {}, {}, stop_at_argument=False, command="state")
+    container = globals_.store.open(check_id(one_argument(options, "state")))
+    word = status(container)
+    document = state_document(container, word, pid_of(container, word))
+    os.write(1, (dumps(document, 2) + "\n").encode())
+    return 0

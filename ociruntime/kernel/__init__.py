@@ -1,0 +1,1 @@
+"""The only place that touches the system: one ``Kernel`` object, one method per syscall."""

@@ -1,0 +1,180 @@
+"""Paths inside a container: (root fd, relative path), resolved by openat2(2) RESOLVE_IN_ROOT and never as strings.
+
+Everything below the rootfs is hostile and may change while we look at it. Whatever these functions return was reached
+without leaving the root; what they create is created relative to an O_PATH fd of its parent, one component at a time,
+and never through a symlink (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310, CVE-2025-24965, CVE-2026-41579).
+"""
+
+from __future__ import annotations
+
+import errno
+
+from ociruntime.kernel import constants as c
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
+
+INSIDE = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
+# A rename somewhere on the machine during a ".." walk makes openat2 answer EAGAIN; a hostile one can do so for long.
+RETRIES = 128
+
+
+class Stub:
+    """A file or directory that we made in the rootfs, so that a failing create can take it away again."""
+
+    __slots__ = ("device", "directory", "ino", "path")
+
+    def __init__(
+        self, path: str, ino: int, device: tuple[int, int], *, directory: bool
+    ) -> None:
+        self.path = path
+        self.ino = ino
+        self.device = device
+        self.directory = directory
+
+
+class InRoot:
+    """The inside of one rootfs.
+
+    ``made`` collects what was created, in order. Methods take paths as the config gives them (leading ``/`` or not)
+    and raise ``OSError``.
+    """
+
+    __slots__ = ("kernel", "made", "root")
+
+    def __init__(self, kernel: Kernel, root: int) -> None:
+        self.kernel = kernel
+        self.root = root
+        self.made: list[Stub] = []
+
+    def open(self, path: str, flags: int, extra_resolve: int = 0) -> int:
+        """Open an existing object; with O_PATH nothing is touched but the path itself."""
+        return self._open(self.root, path, flags, extra_resolve)
+
+    def find(self, path: str) -> int:
+        """An O_PATH fd of what ``path`` leads to, symlinks followed inside the root."""
+        return self._open(self.root, path, c.O_PATH)
+
+    def find_nofollow(self, path: str) -> int:
+        """An O_PATH fd of ``path`` itself, a symlink included."""
+        return self._open(self.root, path, c.O_PATH | c.O_NOFOLLOW)
+
+    def directory(self, path: str, mode: int = 0o755) -> int:
+        """An O_PATH fd of the directory ``path``; missing components are created with ``mode``."""
+        try:
+            return self._open(self.root, path, c.O_PATH | c.O_DIRECTORY)
+        except FileNotFoundError:
+            pass
+        return self._make_directories(components(path), mode)
+
+    def parent(self, path: str) -> tuple[int, str]:
+        """``(O_PATH fd of the parent directory, last component)``; missing parents are created."""
+        parts = components(path)
+        if not parts or parts[-1] == "..":
+            raise OSError(errno.EINVAL, "the path has no last component")
+        return self.directory("/".join(parts[:-1])), parts[-1]
+
+    def file(self, path: str, mode: int = 0o644) -> int:
+        """An O_PATH fd of the file ``path``; created empty, with its parents, when it is missing.
+
+        An existing last component is followed when it is a symlink that leads to something inside the root; one that
+        leads nowhere is an error: nothing is ever created through a symlink.
+        """
+        try:
+            return self._open(self.root, path, c.O_PATH)
+        except FileNotFoundError:
+            pass
+        directory, name = self.parent(path)
+        try:
+            fd = self.create(directory, name, mode, path)
+            self.kernel.close(fd)
+            return self._open(directory, name, c.O_PATH | c.O_NOFOLLOW)
+        except FileExistsError:
+            raise OSError(errno.EEXIST, "it is a symlink that leads nowhere") from None
+        finally:
+            self.kernel.close(directory)
+
+    def create(self, directory: int, name: str, mode: int, path: str) -> int:
+        """Create the file ``name`` in ``directory`` and open it for writing; it must not exist."""
+        flags = c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW | c.O_WRONLY
+        fd = self.kernel.openat(directory, name, flags, mode)
+        self.remember(directory, name, path, directory=False)
+        return fd
+
+    def remember(self, parent: int, name: str, path: str, *, directory: bool) -> None:
+        """Note that ``name`` was made by us."""
+        stat = self.kernel.stat(parent, name)
+        self.made.append(Stub(path, stat.ino, stat.device, directory=directory))
+
+    def _make_directories(self, parts: list[str], mode: int) -> int:
+        """mkdir -p, resolving the longest existing prefix and then going on component by component."""
+        kernel = self.kernel
+        here, done = self._longest_prefix(parts)
+        try:
+            for at in range(done, len(parts)):
+                name = parts[at]
+                if name == "..":
+                    raise OSError(errno.ENOENT, "'..' behind a directory that does not exist")
+                try:
+                    kernel.mkdirat(here, name, mode)
+                    self.remember(here, name, "/".join(parts[: at + 1]), directory=True)
+                except FileExistsError:
+                    # Another container that shares the volume made it first, or it is a dangling symlink: the open
+                    # below accepts a directory only.
+                    pass
+                child = kernel.openat(here, name, c.O_PATH | c.O_DIRECTORY | c.O_NOFOLLOW)
+                kernel.close(here)
+                here = child
+        except BaseException:
+            kernel.close(here)
+            raise
+        return here
+
+    def _longest_prefix(self, parts: list[str]) -> tuple[int, int]:
+        for done in range(len(parts) - 1, 0, -1):
+            try:
+                path = "/".join(parts[:done])
+                return self._open(self.root, path, c.O_PATH | c.O_DIRECTORY), done
+            except FileNotFoundError:
+                continue
+        return self._open(self.root, "/", c.O_PATH | c.O_DIRECTORY), 0
+
+    def _open(self, directory: int, path: str, flags: int, extra: int = 0) -> int:
+        for attempt in range(RETRIES):
+            try:
+                return self.kernel.openat2(directory, path or "/", flags, INSIDE | extra)
+            except OSError as error:
+                if error.errno != errno.EAGAIN or attempt == RETRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def components(path: str) -> list[str]:
+    """The components of ``path`` without empty ones and ``.``."""
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def remove_stubs(kernel: Kernel, root: int, stubs: list[Stub]) -> None:
+    """Take away, newest first, what a failed create made in the rootfs; host side, after the container's mounts died.
+
+    Only the same inode is removed, only when it is still an empty file or directory, and never through a symlink:
+    what somebody else put there meanwhile stays.
+    """
+    for stub in reversed(stubs):
+        parent, _, name = stub.path.strip("/").rpartition("/")
+        try:
+            directory = kernel.openat2(
+                root, parent or ".", c.O_PATH | c.O_DIRECTORY, INSIDE | c.RESOLVE_NO_SYMLINKS
+            )
+        except OSError:
+            continue
+        try:
+            found = kernel.stat(directory, name)
+            same = (found.ino, found.device) == (stub.ino, stub.device)
+            if same and (stub.directory or (found.size == 0 and found.kind != c.S_IFDIR)):
+                kernel.unlinkat(directory, name, c.AT_REMOVEDIR if stub.directory else 0)
+        except OSError:
+            pass  # no longer there, or no longer empty: not ours to remove
+        finally:
+            kernel.close(directory)

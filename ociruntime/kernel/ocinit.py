@@ -1,0 +1,47 @@
+"""The program that every container's process starts as, and how it is told what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ociruntime.kernel import constants as c
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Installed beside the package's modules; in a checkout the build leaves it in build/.
+PLACES = (PACKAGE + "/oci-init", os.path.dirname(PACKAGE) + "/build/oci-init")
+LARGEST = 1 << 20
+
+
+def open_oci_init(kernel: Kernel) -> int:
+    """oci-init in a memfd that nobody can ever write to again."""
+    for path in PLACES:
+        try:
+            source = kernel.open(path, c.O_RDONLY | c.O_NOFOLLOW)
+            break
+        except FileNotFoundError:
+            continue
+    else:
+        raise OSError(errno.ENOENT, f"{PLACES[0]} is missing; install ociruntime again")
+    try:
+        return sealed_memfd(kernel, "oci-init", kernel.read(source, LARGEST))
+    finally:
+        kernel.close(source)
+
+
+def sealed_memfd(kernel: Kernel, name: str, content: bytes) -> int:
+    """``content`` in a sealed memfd, close-on-exec."""
+    try:
+        fd = kernel.memfd(name, c.MFD_ALLOW_SEALING | c.MFD_EXEC)
+    except OSError as error:
+        # MFD_EXEC came with Linux 6.3; before, every memfd is executable.
+        if error.errno != errno.EINVAL:
+            raise
+        fd = kernel.memfd(name, c.MFD_ALLOW_SEALING)
+    kernel.write_all(fd, content)
+    kernel.seal(fd)
+    return fd

@@ -1,0 +1,72 @@
+"""create: everything but executing the program (runtime.md#create)."""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.bundle import open_bundle
+from ociruntime.clock import now
+from ociruntime.errors import UsageError
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.plan.build import build
+from ociruntime.plan.host import read_host
+from ociruntime.process.executor import execute
+from ociruntime.process.run import Run
+from ociruntime.spec import load
+from ociruntime.state.processes import start_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.plan.build import Plan
+    from ociruntime.plan.host import Host
+    from ociruntime.plan.options import CreateOptions
+    from ociruntime.process.run import Observer
+
+
+def read_bundle(bundle: str, config: str) -> tuple[str, bytes, dict[str, Any], list[str]]:
+    """(real path of the bundle, text of the config, the config, warnings); raises ``SpecError``."""
+    with open_bundle(bundle) as opened:
+        raw, document = opened.read_config(config)
+        source = os.path.join(opened.path, config)
+        return opened.path, raw, document, load(raw, document, source=source)
+
+
+def make_plan(config: dict[str, Any], raw: bytes, host: Host, options: CreateOptions) -> Plan:
+    """The plan, with what only the moment of creation knows."""
+    plan = build(config, raw, host, options)
+    plan.state["created"] = now()
+    plan.state["owner"] = str(os.getuid())
+    plan.state["maker"] = {"pid": os.getpid(), "start_time": start_time(os.getpid())}
+    return plan
+
+
+def create(
+    config: dict[str, Any], raw: bytes, options: CreateOptions, observer: Observer | None = None
+) -> Run:
+    """Create the container; on failure nothing is left.
+
+    Returns the executed run with ``pid``, ``pidfd``, ``container`` (still locked) and ``warnings``. Raises ``OciError``.
+    """
+    kernel = Kernel()
+    check_preserved(options.preserve_fds)
+    plan = make_plan(config, raw, read_host(kernel), options)
+    run = Run(kernel, plan.steps)
+    run.warnings += plan.warnings
+    run.observer = observer
+    # Modes are what we say they are, whatever the caller's umask is.
+    os.umask(0)
+    execute(run)
+    return run
+
+
+def check_preserved(count: int) -> None:
+    """--preserve-fds names descriptors that exist; otherwise one of ours could take such a number."""
+    for fd in range(3, 3 + count):
+        try:
+            os.fstat(fd)
+        except OSError:
+            raise UsageError(
+                f"--preserve-fds {count}: descriptor {fd} is not open; pass descriptors 3 to {2 + count}"
+            ) from None

@@ -1,0 +1,100 @@
+"""delete: take away what create made, and nothing else (runtime.md#delete)."""
+
+from __future__ import annotations
+
+import os
+from select import POLLIN, poll
+
+from ociruntime.errors import HookError, OciError, WrongStatus
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.lifecycle.kill import SIGKILL, saved_group
+from ociruntime.process.hook import run_hook
+from ociruntime.state import status as st
+from ociruntime.state.processes import open_process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.state.store import Container
+
+DEATH_SECONDS = 10.0
+
+
+def delete(container: Container, *, force: bool = False) -> list[str]:
+    """Remove a container (loaded and locked); returns warnings.
+
+    A created container is killed: engines delete it like that, and so do runc and crun. A running one needs ``force``.
+    Raises ``WrongStatus`` without effect.
+    """
+    word = st.status(container)
+    if word in (st.RUNNING, st.PAUSED) and not force:
+        raise WrongStatus(
+            f"cannot delete container {container.id} that is not stopped: {word}; "
+            "kill it first, or use --force"
+        )
+    return destroy(container)
+
+
+def destroy(container: Container) -> list[str]:
+    """Kill what is left of the container and remove all of it, however far its creation came."""
+    warnings: list[str] = []
+    data = container.data
+    if data:
+        _end_process(container)
+        group = saved_group(container)
+        if group is not None:
+            group.remove(kill=True)
+        _run_poststop(container, warnings)
+        if data.get("status") == st.CREATING and data.get("pid_file"):
+            _remove_pid_file(data["pid_file"], data.get("pid", 0))
+    container.remove()
+    return warnings
+
+
+def _end_process(container: Container) -> None:
+    data = container.data
+    pidfd = open_process(data.get("pid", 0), data.get("start_time", 0))
+    if pidfd < 0:
+        return
+    try:
+        try:
+            Kernel().pidfd_send_signal(pidfd, SIGKILL)
+        except ProcessLookupError:
+            return
+        group = saved_group(container)
+        if group is not None and group.frozen():
+            group.thaw()
+        poller = poll()
+        poller.register(pidfd, POLLIN)
+        if not poller.poll(DEATH_SECONDS * 1000):
+            raise OciError(
+                f"container {container.id}: process {data['pid']} does not die of SIGKILL; it hangs in the kernel"
+            )
+    finally:
+        os.close(pidfd)
+
+
+def _run_poststop(container: Container, warnings: list[str]) -> None:
+    """poststop hooks; a failure is a warning and the next one runs all the same (config.md#poststop)."""
+    if "poststop" not in container.data.get("hooks", ()):
+        return
+    try:
+        hooks = container.config()["hooks"]["poststop"]
+    except FileNotFoundError:
+        return  # its maker was killed before any hook could run
+    for index, hook in enumerate(hooks):
+        label = f"hooks.poststop[{index}] {hook['path']}"
+        try:
+            run_hook(label, hook, container, st.STOPPED, 0)
+        except HookError as error:
+            warnings.append(str(error))
+
+
+def _remove_pid_file(path: str, pid: int) -> None:
+    """The pid file of a container that was never created completely, if it is ours."""
+    try:
+        with open(path, "rb") as file:
+            if file.read(32).strip() != str(pid).encode():
+                return
+        os.unlink(path)
+    except OSError:
+        pass

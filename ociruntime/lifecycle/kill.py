@@ -1,0 +1,87 @@
+"""kill: a signal for the container's process (runtime.md#kill)."""
+
+from __future__ import annotations
+
+import _signal
+
+from ociruntime.cgroups import open_group
+from ociruntime.cgroups.path import Placement
+from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, UsageError, WrongStatus
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.state import status as st
+from ociruntime.state.processes import open_process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cgroups.group import Group
+    from ociruntime.state.store import Container
+
+SIGKILL = 9
+LAST_SIGNAL = 64
+
+
+def parse_signal(text: str) -> int:
+    """The number of ``9``, ``KILL``, ``sigkill``, ``RTMIN+3`` or ``SIGRTMAX-1``; raises ``UsageError``."""
+    if text.isascii() and text.isdecimal():
+        number = int(text)
+        if 0 < number <= LAST_SIGNAL:
+            return number
+    else:
+        name = text.upper().removeprefix("SIG")
+        for base in ("RTMIN", "RTMAX"):
+            if name.startswith(base):
+                return _realtime(text, base, name.removeprefix(base))
+        found = getattr(_signal, "SIG" + name, None)
+        if isinstance(found, int) and name.isalnum():
+            return int(found)
+    raise UsageError(f"unknown signal {ascii(text)}; use a number from 1 to 64 or a name such as TERM")
+
+
+def _realtime(text: str, base: str, offset: str) -> int:
+    start = int(_signal.SIGRTMIN if base == "RTMIN" else _signal.SIGRTMAX)
+    digits = offset[1:]
+    if not offset:
+        return start
+    if offset[0] in "+-" and digits.isascii() and digits.isdecimal():
+        number = start + int(offset)
+        if _signal.SIGRTMIN <= number <= _signal.SIGRTMAX:
+            return number
+    raise UsageError(f"unknown signal {ascii(text)}; real-time signals are RTMIN to RTMIN+30")
+
+
+def kill(container: Container, number: int, *, everything: bool = False) -> None:
+    """Send signal ``number`` to the container's process; with ``everything`` to every process of its cgroup.
+
+    SIGKILL reaches everything, too, when the container has no pid namespace of its own that would die with its
+    first process. Raises ``WrongStatus``: only created and running containers get signals.
+    """
+    data = container.data
+    word = st.status(container)
+    group = saved_group(container)
+    if everything and group is not None and word in (st.STOPPED, st.RUNNING, st.PAUSED):
+        group.signal_all(number)
+        return
+    if word not in (st.CREATED, st.RUNNING, st.PAUSED):
+        raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
+    pidfd = open_process(data["pid"], data["start_time"])
+    if pidfd < 0:
+        raise WrongStatus(PROCESS_FINISHED)
+    kernel = Kernel()
+    try:
+        kernel.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        raise WrongStatus(PROCESS_FINISHED) from None
+    finally:
+        kernel.close(pidfd)
+    if number == SIGKILL and group is not None and data.get("cgroup"):
+        if data.get("shared_pid"):
+            group.signal_all(SIGKILL)
+        elif word == st.PAUSED:
+            # A frozen process dies when it thaws.
+            group.thaw()
+
+
+def saved_group(container: Container) -> Group | None:
+    """The container's cgroup as its state knows it."""
+    saved = container.data.get("cgroup")
+    return open_group(Kernel(), Placement.from_state(saved)) if saved else None

@@ -1,0 +1,1 @@
+"""From a validated config to an ordered list of steps, without touching the system."""

@@ -1,0 +1,357 @@
+"""The plan of ``create``: a pure function of the config, the host's facts and the command's options.
+
+The order of the list is the order of execution. Steps between two of the host side run in init, steps between two of
+the container side on the host.
+
+    prepare     host       claim the id, open everything, make the cgroup
+    spawn       host       clone init into its namespaces, write id maps
+    attach      host       record it, put it into the cgroup, limit devices
+    namespaces  container  become root of the user namespace, cgroup namespace
+    settings    container  hostname, sysctls
+    rootfs      container  rootfs, mounts, devices, terminal
+    hooks       host       prestart, createRuntime
+    hooks       container  createContainer
+    masks       container  read-only root, masked and read-only paths
+    enter       container  pivot_root
+    process     container  session, keyring, working directory, program
+    exec        container  become oci-init, which waits for `start`
+    finish      host       limits, pid file, state
+"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.cgroups.path import place
+from ociruntime.errors import PlanError
+from ociruntime.jsontext import dumps
+from ociruntime.kernel import constants as c
+from ociruntime.plan.identity import plan_identity
+from ociruntime.plan.mounts import device_steps, mask_steps, mount_steps
+from ociruntime.plan.namespaces import NamespacePlan, require_host_rights
+from ociruntime.plan.step import CONTAINER, HOST, Step
+from ociruntime.spec.tables import PROPAGATION, RLIMITS
+from ociruntime.steps.cgroup import cgroup_steps
+from ociruntime.steps.execinit import ExecInit
+from ociruntime.steps.finish import (
+    RecordInit,
+    SaveCreated,
+    SendPidfd,
+    SetOomScore,
+    SetRlimits,
+    WritePidFile,
+)
+from ociruntime.steps.hooks import RunHook
+from ociruntime.steps.prepare import (
+    ClaimState,
+    ConnectConsole,
+    ListenForStart,
+    OpenInit,
+    OpenRootfs,
+)
+from ociruntime.steps.process import (
+    EnterDirectory,
+    FindProgram,
+    MakeDirectory,
+    NewKeyring,
+    NewSession,
+    PrepareEnvironment,
+)
+from ociruntime.steps.rootfs import (
+    AttachRootfs,
+    BecomeRoot,
+    Chroot,
+    MoveRoot,
+    Pivot,
+    ReadonlyRoot,
+    RootPropagation,
+    UnshareCgroup,
+    UseRootfs,
+)
+from ociruntime.steps.settings import SetDomainname, SetHostname, SetSysctls
+from ociruntime.steps.terminal import AdoptTerminal, BindConsole, OpenTerminal, OwnStreams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.plan.host import Host
+    from ociruntime.plan.identity import Identity
+    from ociruntime.plan.options import CreateOptions
+
+    Config = dict[str, Any]
+
+
+NO_PROCESS: dict[str, Any] = {"cwd": "/", "args": ["/"]}
+
+
+class Plan:
+    """The steps, what is stored about the container, and what was ignored on purpose."""
+
+    __slots__ = ("state", "steps", "warnings")
+
+    def __init__(self, steps: list[Step], state: dict[str, Any], warnings: list[str]) -> None:
+        self.steps = steps
+        self.state = state
+        self.warnings = warnings
+
+
+def build(config: Config, raw: bytes, host: Host, options: CreateOptions) -> Plan:
+    """The plan that creates the container ``options.id``.
+
+    Parameters: ``raw`` is the text of the config, stored with the container. Raises ``PlanError`` for what this host or
+    caller cannot do. No syscall is made.
+    """
+    return _Builder(config, raw, host, options).build()
+
+
+class _Builder:
+    def __init__(self, config: Config, raw: bytes, host: Host, options: CreateOptions) -> None:
+        self.config = config
+        self.raw = raw
+        self.host = host
+        self.options = options
+        self.linux: Config = config.get("linux") or {}
+        self.process: Config | None = config.get("process")
+        self.warnings: list[str] = []
+        self.namespaces = NamespacePlan(self.linux, host)
+        self.rootfs = os.path.normpath(
+            os.path.join(options.bundle, (config.get("root") or {}).get("path") or "rootfs")
+        )
+        self.has_mount_ns = self.namespaces.has("mount")
+        self.terminal = bool(self.process and self.process.get("terminal"))
+
+    def build(self) -> Plan:
+        self._refuse_what_cannot_work()
+        placement = place(self.host.cgroups, self.linux.get("cgroupsPath"), self.options.id)
+        cgroup = cgroup_steps(
+            self.config,
+            placement,
+            self.host.cgroups,
+            rootless=not self.host.privileged,
+            warnings=self.warnings,
+        )
+        opens, mounts = mount_steps(
+            self.config, self.namespaces, self.host, self.options.bundle, self.warnings
+        )
+        state = self._state()
+        steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
+        steps += self._prepare(opens)
+        steps += cgroup["prepare"]
+        steps += [self.namespaces.spawn, RecordInit()]
+        steps += cgroup["attach"]
+        steps += self._namespace_steps()
+        steps += self._settings()
+        steps += self._rootfs(opens, mounts)
+        steps += self._hooks()
+        steps += self._enter()
+        steps += self._process()
+        steps += cgroup["finish"]
+        steps += self._finish()
+        return Plan(steps, state, self.warnings)
+
+    def _refuse_what_cannot_work(self) -> None:
+        require_host_rights(self.host, self.namespaces)
+        if self.config.get("mounts") and not self.has_mount_ns:
+            raise PlanError(
+                "mounts without a mount namespace would be the host's",
+                "/mounts",
+                'add {"type": "mount"} to linux.namespaces',
+            )
+        if self.terminal and not self.options.console_socket:
+            raise PlanError(
+                "cannot allocate tty if runc will detach without setting console socket: "
+                "process.terminal is set",
+                "/process/terminal",
+                "give --console-socket, or use `run` without --detach",
+            )
+        if not self.terminal and self.options.console_socket:
+            raise PlanError(
+                "cannot use console socket if runc will not detach or allocate tty: "
+                "process.terminal is not set",
+                "/process/terminal",
+                "leave --console-socket out",
+            )
+        propagation = self.linux.get("rootfsPropagation") or ""
+        if not self.options.pivot and propagation.endswith("private"):
+            raise PlanError(
+                f"linux.rootfsPropagation {propagation} cannot be had with --no-pivot",
+                "/linux/rootfsPropagation",
+                "leave one of them out",
+            )
+
+    def _prepare(self, opens: list[Step]) -> list[Step]:
+        steps: list[Step] = [OpenInit()]
+        if self.terminal and self.options.console_socket:
+            steps.append(ConnectConsole(self.options.console_socket))
+        steps += self.namespaces.opens
+        if self.has_mount_ns and self._host_opens_mounts():
+            steps.append(OpenRootfs(self.rootfs, c.MS_SLAVE, HOST))
+            steps += [step for step in opens if step.side == HOST]
+        steps.append(ListenForStart(os.path.join(self.options.store.root, self.options.id)))
+        return steps
+
+    def _host_opens_mounts(self) -> bool:
+        joined = any(name == "mount" for name, _ in self.namespaces.joined)
+        return self.host.privileged and not joined
+
+    def _namespace_steps(self) -> list[Step]:
+        steps: list[Step] = []
+        if self.namespaces.has("user"):
+            steps.append(BecomeRoot(setgroups=self._may_setgroups()))
+        if self.namespaces.is_new("cgroup"):
+            steps.append(UnshareCgroup(self.namespaces.pointers["cgroup"]))
+        return steps
+
+    def _may_setgroups(self) -> bool:
+        """Whether the container may change its groups; an unprivileged single mapping forbids it."""
+        if not self.namespaces.is_new("user"):
+            return True
+        return self.host.privileged or len(self.namespaces.gid_maps) > 1 or self._wide_map()
+
+    def _wide_map(self) -> bool:
+        return any(size > 1 for _, _, size in self.namespaces.gid_maps)
+
+    def _settings(self) -> list[Step]:
+        steps: list[Step] = []
+        if self.config.get("hostname"):
+            steps.append(SetHostname(self.config["hostname"]))
+        if self.config.get("domainname"):
+            steps.append(SetDomainname(self.config["domainname"]))
+        sysctls = self.linux.get("sysctl")
+        if sysctls:
+            values = []
+            for name, value in sysctls.items():
+                pointer = "/linux/sysctl/" + name.replace("~", "~0").replace("/", "~1")
+                values.append((pointer, sysctl_path(name), value))
+            steps.append(SetSysctls(values))
+        return steps
+
+    def _rootfs(self, opens: list[Step], mounts: list[Step]) -> list[Step]:
+        steps: list[Step] = []
+        if not self.has_mount_ns:
+            steps.append(UseRootfs(self.rootfs))
+        else:
+            if not self._host_opens_mounts():
+                steps.append(OpenRootfs(self.rootfs, c.MS_SLAVE, CONTAINER))
+                steps += [step for step in opens if step.side == CONTAINER]
+            steps.append(AttachRootfs(self.rootfs))
+        steps += mounts
+        steps += device_steps(self.config, self.namespaces, self.host)
+        if self.terminal and self.process:
+            size = self.process.get("consoleSize") or {}
+            steps.append(OpenTerminal(size.get("height", 0), size.get("width", 0)))
+            if self.has_mount_ns:
+                steps.append(BindConsole())
+        steps.append(MakeDirectory((self.process or NO_PROCESS)["cwd"]))
+        return steps
+
+    def _hooks(self) -> list[Step]:
+        hooks = self.config.get("hooks") or {}
+        poststop = hooks.get("poststop") or []
+        steps: list[Step] = []
+        for phase in ("prestart", "createRuntime", "createContainer"):
+            for index, hook in enumerate(hooks.get(phase) or ()):
+                steps.append(RunHook(phase, index, hook, "creating", poststop))
+        return steps
+
+    def _enter(self) -> list[Step]:
+        steps: list[Step] = []
+        if not self.has_mount_ns:
+            return [Chroot()]
+        steps += mask_steps(self.linux)
+        if (self.config.get("root") or {}).get("readonly"):
+            steps.append(ReadonlyRoot())
+        steps.append(Pivot() if self.options.pivot else MoveRoot(self.rootfs))
+        propagation = self.linux.get("rootfsPropagation")
+        if propagation:
+            steps.append(RootPropagation(propagation, PROPAGATION[propagation]))
+        return steps
+
+    def _process(self) -> list[Step]:
+        # Without a process there is a container to hold, but nothing to start (config.md#process).
+        process = self.process or NO_PROCESS
+        identity = self._identity(process)
+        env = list(process.get("env") or ())
+        steps: list[Step] = [NewSession()]
+        if self.options.new_keyring:
+            steps.append(NewKeyring(self.options.id))
+        if self.terminal:
+            steps.append(AdoptTerminal(identity.uid))
+        else:
+            steps.append(OwnStreams(identity.uid))
+        steps.append(EnterDirectory(process["cwd"]))
+        steps.append(PrepareEnvironment(env, identity.uid))
+        if self.process:
+            steps.append(FindProgram(process["args"][0], env, process["cwd"]))
+        steps.append(ExecInit(process["args"], identity, self.options.preserve_fds, wait=True))
+        return steps
+
+    def _identity(self, process: Config) -> Identity:
+        return plan_identity(
+            process,
+            self.host,
+            self.warnings,
+            new_user=self.namespaces.has("user"),
+            may_setgroups=self._may_setgroups(),
+        )
+
+    def _finish(self) -> list[Step]:
+        process = self.process or {}
+        steps: list[Step] = []
+        limits = []
+        for index, entry in enumerate(process.get("rlimits") or ()):
+            name = entry["type"]
+            pointer = f"/process/rlimits/{index}"
+            limits.append((pointer, name, RLIMITS[name], entry["soft"], entry["hard"]))
+        if limits:
+            steps.append(SetRlimits(limits))
+        if process.get("oomScoreAdj") is not None:
+            steps.append(SetOomScore(process["oomScoreAdj"]))
+        if self.options.pid_file:
+            steps.append(WritePidFile(self.options.pid_file))
+        if self.options.pidfd_socket:
+            steps.append(SendPidfd(self.options.pidfd_socket))
+        steps.append(SaveCreated())
+        return steps
+
+    def _state(self) -> dict[str, Any]:
+        """What later commands must know without reading the config again."""
+        hooks = self.config.get("hooks") or {}
+        return {
+            "version": 1,
+            "ociVersion": self.config["ociVersion"],
+            "status": "creating",
+            "bundle": self.options.bundle,
+            "rootfs": self.rootfs,
+            "pid": 0,
+            "start_time": 0,
+            "has_process": self.process is not None,
+            "namespaces": list(self.namespaces.pointers),
+            "shared_pid": not self.namespaces.is_new("pid"),
+            "terminal": self.terminal,
+            "hooks": [phase for phase in hooks if hooks[phase]],
+            "annotations": self.config.get("annotations") or {},
+            "pid_file": self.options.pid_file,
+        }
+
+
+def sysctl_path(name: str) -> str:
+    """The path below /proc/sys: ``net.ipv4.ip_forward`` and ``net/ipv4/ip_forward`` are the same (sysctl(8)).
+
+    In the dotted form a slash stands for a dot inside a component, and the other way round.
+    """
+    dot, slash = name.find("."), name.find("/")
+    if slash >= 0 and (dot < 0 or slash < dot):
+        return name
+    return name.translate({ord("."): "/", ord("/"): "."})
+
+
+def as_document(plan: Plan, host: Host) -> str:
+    """The plan as ``plan --format json`` prints it."""
+    document = {
+        "host": host.as_dict(),
+        "steps": [step.as_dict() for step in plan.steps],
+        "warnings": plan.warnings,
+    }
+    return dumps(document, 2)

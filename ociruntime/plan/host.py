@@ -1,0 +1,84 @@
+"""The facts about the host and the caller that a plan depends on. Reading them makes nothing and changes nothing."""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.cgroups.detect import Layout, detect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
+
+FULL_MAP = ["0", "0", "4294967295"]
+
+
+class Host:
+    """Facts.
+
+    euid, egid      the caller's effective ids
+    in_userns       the caller is not in the initial user namespace
+    capabilities    mask of what the caller may grant: permitted and in the bounding set
+    last_cap        the highest capability this kernel knows
+    cgroups         where the cgroup hierarchies are
+    """
+
+    __slots__ = ("capabilities", "cgroups", "egid", "euid", "in_userns", "last_cap")
+
+    def __init__(
+        self,
+        euid: int,
+        egid: int,
+        capabilities: int,
+        last_cap: int,
+        cgroups: Layout,
+        *,
+        in_userns: bool,
+    ) -> None:
+        self.euid = euid
+        self.egid = egid
+        self.capabilities = capabilities
+        self.last_cap = last_cap
+        self.cgroups = cgroups
+        self.in_userns = in_userns
+
+    @property
+    def privileged(self) -> bool:
+        """Root of the host: may mount, write any id map and change every cgroup."""
+        return self.euid == 0 and not self.in_userns
+
+    def as_dict(self) -> dict[str, object]:
+        """For ``plan --format json``."""
+        return {
+            "euid": self.euid,
+            "egid": self.egid,
+            "inUserNamespace": self.in_userns,
+            "capabilities": f"{self.capabilities:#x}",
+            "lastCapability": self.last_cap,
+            "cgroups": self.cgroups.as_dict(),
+        }
+
+
+def read_host(kernel: Kernel) -> Host:
+    """The facts of this machine, from four files of /proc."""
+    sets = {}
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith("Cap"):
+            name, _, value = line.partition(":")
+            sets[name] = int(value, 16)
+    return Host(
+        os.geteuid(),
+        os.getegid(),
+        sets["CapPrm"] & sets["CapBnd"],
+        int(_read("/proc/sys/kernel/cap_last_cap")),
+        detect(kernel),
+        in_userns=_read("/proc/self/uid_map").split() != FULL_MAP,
+    )
+
+
+def _read(path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 65536).decode()
+    finally:
+        os.close(fd)

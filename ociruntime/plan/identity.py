@@ -1,0 +1,106 @@
+"""Who the container's process will be: ids, groups, capabilities (config.md#user, config.md#linux-process)."""
+
+from __future__ import annotations
+
+from ociruntime.spec.tables import CAPABILITIES, CAPABILITY_SETS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.plan.host import Host
+
+DEFAULT_UMASK = 0o022
+
+
+class Identity:
+    """What oci-init takes on right before it executes the program.
+
+    Capability sets are masks, bit n for capability n. ``groups`` is None where setgroups(2) is forbidden. ``lsm`` is
+    (attribute file, text) or None; ``seccomp`` an array of struct sock_filter or None.
+    """
+
+    __slots__ = (
+        "ambient",
+        "bounding",
+        "effective",
+        "gid",
+        "groups",
+        "inheritable",
+        "last_cap",
+        "lsm",
+        "no_new_privs",
+        "permitted",
+        "seccomp",
+        "seccomp_flags",
+        "uid",
+        "umask",
+    )
+
+    def __init__(self) -> None:
+        self.uid = 0
+        self.gid = 0
+        self.umask = DEFAULT_UMASK
+        self.groups: list[int] | None = []
+        self.bounding = 0
+        self.effective = 0
+        self.permitted = 0
+        self.inheritable = 0
+        self.ambient = 0
+        self.last_cap = 0
+        self.no_new_privs = False
+        self.lsm: tuple[bytes, bytes] | None = None
+        self.seccomp: bytes | None = None
+        self.seccomp_flags = 0
+
+
+def plan_identity(
+    process: dict[str, Any], host: Host, warnings: list[str], *, new_user: bool, may_setgroups: bool
+) -> Identity:
+    """The identity that ``process`` (config.json's) asks for, as far as the host can grant it.
+
+    A capability that is unknown, or that the host itself does not have, is left out with a warning [MUST]. Nothing is
+    ever added to a set (CVE-2022-29162). Parameters: ``new_user``: the process will be in a user namespace, where all
+    capabilities exist.
+    """
+    identity = Identity()
+    user = process.get("user", {})
+    identity.uid = user.get("uid", 0)
+    identity.gid = user.get("gid", 0)
+    identity.umask = user.get("umask", DEFAULT_UMASK)
+    identity.groups = list(user.get("additionalGids", ())) if may_setgroups else None
+    identity.no_new_privs = bool(process.get("noNewPrivileges"))
+    identity.last_cap = host.last_cap
+    everything = (1 << (host.last_cap + 1)) - 1
+    grantable = everything if new_user else everything & host.capabilities
+    wanted = process.get("capabilities") or {}
+    dropped: list[str] = []
+    for name in CAPABILITY_SETS:
+        mask = capability_mask(wanted.get(name, ()), warnings, f"/process/capabilities/{name}")
+        dropped += [text for text in capability_names(mask & ~grantable) if text not in dropped]
+        setattr(identity, name, mask & grantable)
+    if dropped:
+        warnings.append(f"process.capabilities: {', '.join(dropped)}: not available on this host, left out")
+    # capset(2): effective within permitted; prctl(2): ambient within permitted and inheritable.
+    identity.effective &= identity.permitted
+    identity.inheritable &= identity.bounding
+    identity.ambient &= identity.permitted & identity.inheritable
+    return identity
+
+
+def capability_mask(names: list[str], warnings: list[str], pointer: str) -> int:
+    """The mask of the known names; unknown ones are warned about."""
+    mask = 0
+    for name in names:
+        number = CAPABILITIES.get(name)
+        if number is None:
+            warnings.append(f"{pointer}: unknown capability {name}, left out")
+        else:
+            mask |= 1 << number
+    return mask
+
+
+def capability_names(mask: int) -> list[str]:
+    """The names of the capabilities in ``mask``."""
+    names = {number: name for name, number in CAPABILITIES.items()}
+    return [names.get(n, f"capability {n}") for n in range(64) if mask >> n & 1]

@@ -1,0 +1,159 @@
+"""Plan: mounts, devices, masks."""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.errors import PlanError
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.inroot import components
+from ociruntime.plan.namespaces import host_id
+from ociruntime.plan.step import CONTAINER, HOST, Step
+from ociruntime.spec.mount_options import parse
+from ociruntime.spec.tables import DEFAULT_DEVICES, DEFAULT_SYMLINKS, DEVICE_TYPES
+from ociruntime.steps.devices import Device, MakeDevice, MakeSymlink
+from ociruntime.steps.masks import MaskPath, ReadonlyPath
+from ociruntime.steps.mounts import BindMount, Mount, OpenSource, Remount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.plan.host import Host
+    from ociruntime.plan.namespaces import NamespacePlan
+    from ociruntime.spec.mount_options import MountOptions
+
+# The old spelling of a bind mount's type, next to the options bind and rbind.
+BIND_TYPES = ("bind", "rbind")
+CGROUP_TYPES = ("cgroup", "cgroup2")
+
+
+def mount_steps(
+    config: dict[str, Any],
+    namespaces: NamespacePlan,
+    host: Host,
+    bundle: str,
+    warnings: list[str],
+) -> tuple[list[Step], list[Step]]:
+    """(steps that open sources, steps that mount), in the order of the config."""
+    opens: list[Step] = []
+    mounts: list[Step] = []
+    keeps_peers = ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared")
+    # Sources belong to the host's mount namespace; only root of the host may copy mounts from there.
+    side = HOST if host.privileged and not _joins_mounts(namespaces) else CONTAINER
+    for index, entry in enumerate(config.get("mounts") or ()):
+        pointer = f"/mounts/{index}"
+        kind = entry.get("type") or ""
+        options = parse(entry.get("options") or [])
+        destination = entry["destination"]
+        is_bind = options.bind or kind in BIND_TYPES
+        label = f"mounts[{index}] {destination} ({'bind' if is_bind else kind})"
+        if options.idmap or entry.get("uidMappings"):
+            raise PlanError(f"{label}: idmapped mounts are not supported yet", pointer, "remove idmap")
+        if options.remount and not is_bind:
+            mounts.append(Remount(pointer, label, destination, options))
+        elif is_bind:
+            source = os.path.join(bundle, entry.get("source") or "")
+            if kind == "rbind":
+                options.bind = options.rbind = True
+            propagation = 0 if keeps_peers and options.propagation else c.MS_SLAVE
+            opens.append(
+                OpenSource(pointer, label, source, destination, options, propagation, side)
+            )
+            mounts.append(BindMount(pointer, label, source, destination, options))
+        elif kind in CGROUP_TYPES:
+            opens_here, mount = _cgroup_mount(pointer, label, entry, options, namespaces, host)
+            opens += opens_here
+            mounts.append(mount)
+        else:
+            mounts.append(_new_mount(pointer, label, entry, options, namespaces))
+    return opens, mounts
+
+
+def _joins_mounts(namespaces: NamespacePlan) -> bool:
+    return any(name == "mount" for name, _ in namespaces.joined)
+
+
+def _new_mount(
+    pointer: str,
+    label: str,
+    entry: dict[str, Any],
+    options: MountOptions,
+    namespaces: NamespacePlan,
+) -> Step:
+    kind = entry.get("type") or ""
+    if not kind:
+        raise PlanError(f"{label}: it has no type", pointer, "add a type, or the option bind")
+    step = Mount(pointer, label, kind, entry.get("source") or kind, entry["destination"], options)
+    for option in options.data:
+        key, _, value = option.partition("=")
+        if key in ("uid", "gid") and value.isdecimal():
+            maps = namespaces.uid_maps if key == "uid" else namespaces.gid_maps
+            if maps and host_id(maps, int(value)) is None:
+                raise PlanError(
+                    f"{label}: {option} is not in linux.{key}Mappings",
+                    f"{pointer}/options",
+                    f"add a range covering {value}",
+                )
+    return step
+
+
+def _cgroup_mount(
+    pointer: str,
+    label: str,
+    entry: dict[str, Any],
+    options: MountOptions,
+    namespaces: NamespacePlan,
+    host: Host,
+) -> tuple[list[Step], Step]:
+    from ociruntime.steps.cgroup_mount import plan_cgroup_mount
+
+    return plan_cgroup_mount(
+        pointer,
+        label,
+        entry["destination"],
+        options,
+        host.cgroups,
+        own_namespace=namespaces.is_new("cgroup"),
+    )
+
+
+def device_steps(config: dict[str, Any], namespaces: NamespacePlan, host: Host) -> list[Step]:
+    """The devices and symlinks of /dev, unless the config binds a /dev of its own (as runc does)."""
+    for entry in config.get("mounts") or ():
+        bound = entry.get("type") in BIND_TYPES or parse(entry.get("options") or []).bind
+        if components(entry["destination"]) == ["dev"] and bound:
+            return []
+    bind = namespaces.has("user") or host.in_userns
+    devices: dict[str, Step] = {}
+    for path, (major, minor) in DEFAULT_DEVICES.items():
+        device = Device(path, c.S_IFCHR, major, minor, 0o666, 0, 0)
+        devices[path] = MakeDevice("", device, bind=bind)
+    for index, entry in enumerate((config.get("linux") or {}).get("devices") or ()):
+        path = "/" + "/".join(components(entry["path"]))
+        device = Device(
+            path,
+            DEVICE_TYPES[entry["type"]],
+            entry.get("major", 0),
+            entry.get("minor", 0),
+            entry.get("fileMode", 0o666) & 0o7777,
+            entry.get("uid", 0) or 0,
+            entry.get("gid", 0) or 0,
+        )
+        fifo = entry["type"] == "p"
+        devices[path] = MakeDevice(f"/linux/devices/{index}", device, bind=bind and not fifo)
+    links: list[Step] = [
+        MakeSymlink(path, target, replace=path == "/dev/ptmx")
+        for path, target in DEFAULT_SYMLINKS.items()
+    ]
+    return list(devices.values()) + links
+
+
+def mask_steps(linux: dict[str, Any]) -> list[Step]:
+    """linux.readonlyPaths first, so that a mask below one of them still lies on top."""
+    steps: list[Step] = []
+    for index, path in enumerate(linux.get("readonlyPaths") or ()):
+        steps.append(ReadonlyPath(f"/linux/readonlyPaths/{index}", path))
+    for index, path in enumerate(linux.get("maskedPaths") or ()):
+        steps.append(MaskPath(f"/linux/maskedPaths/{index}", path))
+    return steps

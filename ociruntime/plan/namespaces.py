@@ -1,0 +1,104 @@
+"""Plan: which namespaces are made, which are joined, and the id maps."""
+
+from __future__ import annotations
+
+from ociruntime.errors import PlanError
+from ociruntime.kernel import constants as c
+from ociruntime.plan.step import Step
+from ociruntime.spec.tables import NAMESPACES
+from ociruntime.steps.prepare import OpenNamespace
+from ociruntime.steps.spawn import Spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.plan.host import Host
+
+# Init unshares its cgroup namespace once it is in its cgroup; a time namespace is entered by a child only.
+NOT_CLONED = c.CLONE_NEWCGROUP | c.CLONE_NEWTIME
+
+
+class NamespacePlan:
+    """What later parts of the plan ask about namespaces.
+
+    ``new`` and ``joined`` are type names; ``pointers`` lead to the config's entries.
+    """
+
+    __slots__ = ("gid_maps", "joined", "new", "opens", "pointers", "spawn", "uid_maps")
+
+    def __init__(self, linux: dict[str, Any], host: Host) -> None:
+        self.new: list[str] = []
+        self.joined: list[tuple[str, int]] = []
+        self.opens: list[Step] = []
+        self.pointers: dict[str, str] = {}
+        for index, entry in enumerate(linux.get("namespaces") or ()):
+            self._add(f"/linux/namespaces/{index}", entry)
+        self.uid_maps = mappings(linux.get("uidMappings"))
+        self.gid_maps = mappings(linux.get("gidMappings"))
+        if not self.is_new("user"):
+            self.uid_maps = self.gid_maps = []
+        flags = 0
+        for name in self.new:
+            flags |= NAMESPACES[name] & ~NOT_CLONED
+        offsets = time_offsets(linux) if self.is_new("time") else None
+        self.spawn = Spawn(
+            self.new,
+            flags,
+            self.joined,
+            offsets,
+            self.uid_maps,
+            self.gid_maps,
+            privileged=host.privileged,
+        )
+
+    def _add(self, pointer: str, entry: dict[str, Any]) -> None:
+        name, path = entry["type"], entry.get("path")
+        self.pointers[name] = pointer
+        if path:
+            flag = NAMESPACES[name]
+            self.opens.append(OpenNamespace(pointer, name, path, flag))
+            self.joined.append((name, flag))
+        else:
+            self.new.append(name)
+
+    def has(self, name: str) -> bool:
+        """Whether the container is in a namespace other than the runtime's."""
+        return name in self.pointers
+
+    def is_new(self, name: str) -> bool:
+        return name in self.new
+
+
+def mappings(entries: list[dict[str, int]] | None) -> list[tuple[int, int, int]]:
+    """Id mappings as (container id, host id, size)."""
+    return [(entry["containerID"], entry["hostID"], entry["size"]) for entry in entries or ()]
+
+
+def time_offsets(linux: dict[str, Any]) -> str:
+    """The text for /proc/self/timens_offsets (time_namespaces(7))."""
+    lines = []
+    for clock in ("monotonic", "boottime"):
+        offset = (linux.get("timeOffsets") or {}).get(clock)
+        if offset:
+            lines.append(f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n")
+    return "".join(lines)
+
+
+def host_id(maps: list[tuple[int, int, int]], number: int) -> int | None:
+    """The host's id for a container id, None when it is not mapped."""
+    for inside, outside, size in maps:
+        if inside <= number < inside + size:
+            return outside + number - inside
+    return None
+
+
+def require_host_rights(host: Host, plan: NamespacePlan) -> None:
+    """Unprivileged callers need a user namespace: say so before anything is tried."""
+    if host.euid == 0 or plan.has("user"):
+        return
+    raise PlanError(
+        "this needs root: the config has no user namespace",
+        "/linux/namespaces",
+        "run as root, or make a config for this user with `ociruntime spec --rootless`",
+    )

@@ -1,0 +1,44 @@
+"""What the command line adds to the config."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.state.store import Store
+
+
+class CreateOptions:
+    """The options of ``create`` and ``run``; paths are absolute.
+
+    id, store         the container and where its state is
+    bundle            real path of the bundle directory
+    pid_file          or None
+    console_socket    or None
+    pidfd_socket      or None
+    pivot             False with --no-pivot
+    new_keyring       False with --no-new-keyring
+    preserve_fds      how many descriptors from 3 on stay open in the container
+    """
+
+    __slots__ = (
+        "bundle",
+        "console_socket",
+        "id",
+        "new_keyring",
+        "pid_file",
+        "pidfd_socket",
+        "pivot",
+        "preserve_fds",
+        "store",
+    )
+
+    def __init__(self, container_id: str, store: Store, bundle: str) -> None:
+        self.id = container_id
+        self.store = store
+        self.bundle = bundle
+        self.pid_file: str | None = None
+        self.console_socket: str | None = None
+        self.pidfd_socket: str | None = None
+        self.pivot = True
+        self.new_keyring = True
+        self.preserve_fds = 0

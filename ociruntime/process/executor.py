@@ -1,0 +1,126 @@
+"""Walks a plan through two processes.
+
+Both processes hold the same list of steps. The host side executes its own; where container side steps follow, it says
+``go(start, end)`` and waits. So the order of the list is the order in which things happen, whoever does them, and the
+plan that ``ociruntime plan`` prints is the protocol.
+
+A failing step fails the whole: everything that was executed is undone in reverse order, and the error names the step,
+its operand, the errno and the cure (runtime.md#errors).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.errors import OciError, StepError
+from ociruntime.plan.step import CONTAINER, HOST
+from ociruntime.process.channel import Closed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.plan.step import Step
+    from ociruntime.process.channel import Failure
+    from ociruntime.process.run import Run
+
+
+def execute(run: Run) -> None:
+    """Execute the whole plan of ``run`` from the host side, or leave nothing behind and raise ``OciError``."""
+    executed: list[Step] = []
+    try:
+        _walk(run, executed)
+    except BaseException as error:
+        undo(run, executed)
+        if isinstance(error, OSError):
+            raise explain(executed[-1], error) from None
+        raise
+
+
+def undo(run: Run, executed: list[Step]) -> None:
+    """Take back the executed host side steps, the last one first."""
+    for step in reversed(executed):
+        try:
+            step.undo(run)
+        except (OSError, OciError) as error:
+            run.warnings.append(f"cannot undo: {step.label}: {error}")
+
+
+def _walk(run: Run, executed: list[Step]) -> None:
+    steps = run.steps
+    index = 0
+    while index < len(steps):
+        step = steps[index]
+        if step.side == HOST:
+            executed.append(step)
+            step.execute(run)
+            if run.observer:
+                run.observer(HOST, index, step)
+            index += 1
+        else:
+            end = index + 1
+            while end < len(steps) and steps[end].side == CONTAINER:
+                end += 1
+            delegate(run, index, end)
+            index = end
+
+
+def delegate(run: Run, start: int, end: int) -> None:
+    """Have init execute ``steps[start:end]``; raises what went wrong there."""
+    channel = run.channel
+    assert channel is not None
+    becomes_program = run.steps[end - 1].kind == "exec-init"
+    failure: Failure | None = None
+    try:
+        channel.go(start, end)
+        failure = channel.wait_done(run.warnings)
+    except Closed:
+        if not becomes_program:
+            raise OciError(death(run, run.steps[start])) from None
+    if failure is not None:
+        run.stubs = failure.stubs
+        if failure.number:
+            raise StepError(failure.label, failure.number, failure.detail)
+        raise OciError(failure.detail)
+    if becomes_program and _ended(run):
+        raise OciError(death(run, run.steps[start]))
+
+
+def _ended(run: Run) -> bool:
+    """Whether init is dead already: a process that has ended makes its pidfd readable."""
+    if run.pidfd < 0:
+        return False
+    from select import poll
+
+    poller = poll()
+    poller.register(run.pidfd, 1)
+    return bool(poller.poll(0))
+
+
+def death(run: Run, step: Step) -> str:
+    """The words for an init that vanished without a message."""
+    where = f"the container's init process died at or after: {step.label}"
+    if run.pidfd < 0:
+        return where
+    code, status = run.kernel.wait_pidfd(run.pidfd)
+    run.pid = 0
+    if code == 1:
+        return f"{where}; it exited with status {status}"
+    hint = "; a memory limit or the host's memory may be too small" if status == 9 else ""
+    return f"{where}; it was killed by signal {status}{hint}"
+
+
+def explain(step: Step, error: OSError) -> StepError:
+    """The step's own words around what the kernel said."""
+    number, detail = reason(step, error)
+    return StepError(step.label, number, detail)
+
+
+def reason(step: Step, error: OSError) -> tuple[int, str]:
+    """errno and detail: the step's explanation first, else what the kernel or our check said beyond the errno."""
+    number = error.errno or 0
+    said = error.strerror or ""
+    if said == os.strerror(number):
+        said = ""
+    cure = step.explain(number)
+    if said and cure:
+        return number, f"{said}; {cure}"
+    return number, cure or said

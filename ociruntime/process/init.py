@@ -1,0 +1,82 @@
+"""The container side: what init does between the clone and its transformation into oci-init.
+
+Nothing is imported, looked up or opened by a path of ours in here: from the first namespace on, a path may lead into
+the container. The import system is emptied, errors travel over the channel, and the process ends with ``_exit`` so
+that no traceback is ever printed (docs/security.md, "Python's own class").
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from ociruntime.errors import OciError
+from ociruntime.kernel import constants as c
+from ociruntime.plan.step import CONTAINER
+from ociruntime.process.channel import Closed
+from ociruntime.process.executor import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from ociruntime.process.channel import Channel
+    from ociruntime.process.run import Run
+
+FAILED = 1
+
+
+def freeze_imports() -> None:
+    """Make every later import fail instead of finding a module below the container's root."""
+    gc.disable()
+    sys.meta_path.clear()
+    sys.path.clear()
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
+
+
+def init_main(run: Run, channel: Channel) -> NoReturn:
+    """Serve the host side's ``go`` messages; never returns."""
+    status = FAILED
+    try:
+        freeze_imports()
+        # The host side may die at any moment: so do we, until oci-init has taken over.
+        run.kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
+        run.channel = channel
+        for fd in run.host_fds:
+            run.kernel.close(fd)
+        while True:
+            start, end = channel.wait_go()
+            _execute(run, channel, start, end)
+            channel.done(run.warnings)
+            run.warnings.clear()
+    except Closed:
+        pass  # the host side is gone, or it has been told
+    except BaseException as error:
+        _report(channel, run, 0, "", f"init: {type(error).__name__}: {error}")
+    os._exit(status)
+
+
+def _execute(run: Run, channel: Channel, start: int, end: int) -> None:
+    for index in range(start, end):
+        step = run.steps[index]
+        try:
+            step.execute(run)
+        except OSError as error:
+            number, detail = reason(step, error)
+            _report(channel, run, number, step.label, detail)
+            raise Closed(step.label) from None
+        except OciError as error:
+            _report(channel, run, 0, step.label, str(error))
+            raise Closed(step.label) from None
+        if run.observer:
+            run.observer(CONTAINER, index, step)
+
+
+def _report(channel: Channel, run: Run, number: int, label: str, detail: str) -> None:
+    stubs = run.inroot.made if run.inroot else []
+    try:
+        channel.failed(number, label, detail, stubs)
+    except Closed:
+        os._exit(FAILED)

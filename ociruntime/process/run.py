@@ -1,0 +1,83 @@
+"""What is alive while a plan is executed: fds, the init process, what was made so far."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ociruntime.cgroups.group import Group
+    from ociruntime.kernel.inroot import InRoot, Stub
+    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.plan.step import Step
+    from ociruntime.process.channel import Channel
+    from ociruntime.state.store import Container
+
+    Observer = Callable[[str, int, Step], None]
+
+
+class Run:
+    """The live side of one plan.
+
+    kernel      the only way to the system
+    steps       the plan, the same list in both processes
+    fds         descriptors opened by earlier steps, by the name the planner gave them
+    host_fds    descriptors that init must not keep: it closes them first
+    container   the claimed state directory, None for a tenant (exec)
+    cgroup      the container's cgroup once it is made
+    pid, pidfd  the init process (host pid), 0 and -1 before it exists
+    channel     this process's end of the conversation, None before the clone
+    inroot      the inside of the rootfs (container side)
+    mounts      detached mounts and private procfs by name (container side)
+    stubs       what a failed init had made in the rootfs (host side)
+    warnings    what was skipped or ignored, with the reason
+    observer    called after each step with (side, index, step); tests and --trace use it
+    """
+
+    __slots__ = (
+        "candidates",
+        "cgroup",
+        "channel",
+        "container",
+        "cwd",
+        "environment",
+        "fds",
+        "host_fds",
+        "hooks_ran",
+        "inroot",
+        "kernel",
+        "mounts",
+        "observer",
+        "pid",
+        "pidfd",
+        "steps",
+        "stubs",
+        "warnings",
+    )
+
+    def __init__(self, kernel: Kernel, steps: list[Step]) -> None:
+        self.kernel = kernel
+        self.steps = steps
+        self.fds: dict[str, int] = {}
+        self.host_fds: list[int] = []
+        self.container: Container | None = None
+        self.cgroup: Group | None = None
+        self.pid = 0
+        self.pidfd = -1
+        self.channel: Channel | None = None
+        self.inroot: InRoot | None = None
+        self.mounts: dict[str, int] = {}
+        self.stubs: list[Stub] = []
+        self.warnings: list[str] = []
+        self.observer: Observer | None = None
+        # Filled by the identity steps for oci-init: programs to try, environment, working directory.
+        self.candidates: list[str] = ["/"]
+        self.environment: list[str] = []
+        self.cwd = "/"
+        # True from the first createRuntime hook on: a failing create then owes the poststop hooks.
+        self.hooks_ran = False
+
+    def inside(self) -> InRoot:
+        """The rootfs; only steps behind AttachRootfs ask for it."""
+        assert self.inroot is not None
+        return self.inroot

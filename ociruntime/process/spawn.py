@@ -1,0 +1,183 @@
+"""Making the init process, with the namespaces it lives in.
+
+One clone3(2) makes init inside all new namespaces. Where something must be joined first, or a time namespace gets
+offsets, an *intermediate* process does that and then clones init as its own sibling (CLONE_PARENT), so that init is in
+every case our child:
+
+    plain      host --clone3(new namespaces)--> init
+    joining    host --clone3()--> intermediate: setns..., unshare(time) --clone3(new, CLONE_PARENT)--> init
+
+A namespace that belongs to the host's user namespace must be joined while we still have the host's privileges, one that
+belongs to a joined user namespace only after that one: whatever is refused before is tried again after it. Files
+of /proc are written before a mount namespace is joined; from then on no path is trusted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ociruntime.errors import OciError, StepError
+from ociruntime.kernel import constants as c
+from ociruntime.process.channel import Closed, Failure, channel_pair
+from ociruntime.process.init import freeze_imports, init_main
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.process.channel import Channel
+    from ociruntime.process.run import Run
+
+
+class Namespaces:
+    """What ``spawn`` shall make and join.
+
+    ``new``: CLONE_NEW* flags of new namespaces (neither cgroup, which init unshares once it is in its cgroup, nor
+    time). ``joined``: (label, CLONE_NEW* flag, fd) in the order of the config. ``time``: None or the text for
+    /proc/self/timens_offsets, empty for a new time namespace without offsets. ``new_user``: a new user namespace needs
+    its maps before init may go on.
+    """
+
+    __slots__ = ("joined", "new", "time")
+
+    def __init__(self) -> None:
+        self.new = 0
+        self.joined: list[tuple[str, int, int]] = []
+        self.time: str | None = None
+
+    @property
+    def new_user(self) -> bool:
+        return bool(self.new & c.CLONE_NEWUSER)
+
+
+def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[int], None]) -> None:
+    """Make init and set ``run.pid``, ``run.pidfd`` and ``run.channel``.
+
+    ``write_maps(pid)`` writes the id maps of a new user namespace, before anything runs in it. Raises ``OSError`` or
+    ``OciError``; init, if it exists by then, dies with the channel.
+    """
+    here, there = channel_pair()
+    if wanted.joined or wanted.time is not None:
+        _through_intermediate(run, wanted, cgroup_fd, here, there, write_maps)
+    else:
+        pid, pidfd = run.kernel.clone(wanted.new, cgroup_fd)
+        if pid == 0:
+            here.close()
+            init_main(run, there)
+        run.pid, run.pidfd = pid, pidfd
+        if wanted.new_user:
+            write_maps(pid)
+    there.close()
+    run.channel = here
+
+
+def _through_intermediate(
+    run: Run,
+    wanted: Namespaces,
+    cgroup_fd: int,
+    here: Channel,
+    there: Channel,
+    write_maps: Callable[[int], None],
+) -> None:
+    ours, theirs = channel_pair()
+    pid, pidfd = run.kernel.clone(0)
+    if pid == 0:
+        ours.close()
+        here.close()
+        _intermediate(run, wanted, cgroup_fd, theirs, there)
+    theirs.close()
+    try:
+        if wanted.new_user and wanted.time is not None:
+            ours.wait_ready()
+            write_maps(pid)
+            ours.ready()
+        answer = ours.wait_pid()
+    except Closed:
+        raise OciError("the process that joins namespaces died without a word") from None
+    finally:
+        ours.close()
+        run.kernel.wait_pidfd(pidfd)
+        run.kernel.close(pidfd)
+    if isinstance(answer, Failure):
+        raise StepError(answer.label, answer.number, answer.detail)
+    # Our own unreaped child, so the number cannot have been reused.
+    run.pid, run.pidfd = answer, run.kernel.pidfd_open(answer)
+    if wanted.new_user and wanted.time is None:
+        write_maps(answer)
+
+
+def _intermediate(
+    run: Run, wanted: Namespaces, cgroup_fd: int, parent: Channel, there: Channel
+) -> None:
+    """The intermediate process; never returns."""
+    kernel = run.kernel
+    try:
+        freeze_imports()
+        kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
+        new = wanted.new
+        offsets = -1
+        if wanted.time is not None:
+            offsets = kernel.open("/proc/self/timens_offsets", c.O_WRONLY) if wanted.time else -1
+            if wanted.new_user:
+                kernel.unshare(c.CLONE_NEWUSER)
+                new &= ~c.CLONE_NEWUSER
+                parent.ready()
+                parent.wait_ready()
+        join(kernel, wanted.joined)
+        if wanted.time is not None:
+            kernel.unshare(c.CLONE_NEWTIME)
+            if offsets >= 0:
+                _write_offsets(kernel, offsets, wanted.time)
+        pid, _ = kernel.clone(new | c.CLONE_PARENT, cgroup_fd)
+        if pid == 0:
+            parent.close()
+            init_main(run, there)
+        parent.send_pid(pid)
+    except StepError as error:
+        parent.failed(error.number, error.step, error.detail, [])
+    except OSError as error:
+        parent.failed(error.errno or 0, "linux.namespaces", error.strerror or "", [])
+    except Closed:
+        pass
+    except BaseException as error:
+        parent.failed(0, "linux.namespaces", f"{type(error).__name__}: {error}", [])
+    os._exit(0)
+
+
+def _write_offsets(kernel: Kernel, fd: int, text: str) -> None:
+    try:
+        kernel.write(fd, text.encode())
+    except OSError as error:
+        detail = ""
+        if error.errno == errno.ERANGE:
+            detail = "the clocks would run before zero or beyond 146 years; use smaller offsets"
+        raise StepError("linux.timeOffsets", error.errno or 0, detail) from None
+
+
+def join(kernel: Kernel, joined: list[tuple[str, int, int]]) -> None:
+    """setns(2) into all of ``joined``: others first, the user namespace, then what was refused before it."""
+    later = []
+    has_user = any(kind == c.CLONE_NEWUSER for _, kind, _ in joined)
+    for label, kind, fd in joined:
+        if kind == c.CLONE_NEWUSER:
+            continue
+        try:
+            kernel.setns(fd, kind)
+        except OSError as error:
+            if error.errno != errno.EPERM or not has_user:
+                raise _refused(label, error) from None
+            later.append((label, kind, fd))
+    for label, kind, fd in [entry for entry in joined if entry[1] == c.CLONE_NEWUSER] + later:
+        try:
+            kernel.setns(fd, kind)
+        except OSError as error:
+            raise _refused(label, error) from None
+
+
+def _refused(label: str, error: OSError) -> StepError:
+    detail = ""
+    if error.errno == errno.EPERM:
+        detail = "the caller has no CAP_SYS_ADMIN over this namespace"
+    return StepError(label, error.errno or 0, detail)

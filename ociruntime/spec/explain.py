@@ -1,0 +1,124 @@
+"""All faults of a document, with their places and cures (cold path).
+
+The hot path only learns *that* a document is bad; this says everything: where `jsonschema` finds a
+broken keyword one sentence is made of it, the semantic rules are applied to what is left when the
+broken parts are taken out, and keys that nobody knows become warnings with the word that was meant.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ociruntime.bundle import parse
+from ociruntime.errors import SpecError
+from ociruntime.spec import semantic
+from ociruntime.spec.fault import WARNING, Fault
+from ociruntime.spec.locate import find_fault, locate
+from ociruntime.spec.report import Report
+from ociruntime.spec.schema import Part, root_part
+from ociruntime.spec.sentences import schema_fault, unknown_fault
+from ociruntime.spec.tables import OCI_VERSION_MAX
+from ociruntime.spec.walk import Path, broken, unknown, without
+
+# Stands in for what every rule relies on when exactly that is broken.
+_MINIMAL: dict[str, dict[str, Any]] = {
+    "config": {"ociVersion": OCI_VERSION_MAX, "root": {"path": "rootfs"}},
+    "process": {"cwd": "/", "args": [""]},
+}
+
+
+def explain(raw: bytes, source: str, kind: str = "config") -> Report:
+    """Everything that can be said about the text ``raw`` of ``kind`` (schema.KINDS).
+
+    ``source`` names the text.  Raises SpecError only when a schema cannot be read.
+    """
+    try:
+        document = parse(raw, source)
+    except SpecError:
+        line, column, message = find_fault(raw)
+        rule = "RFC 8259: the text MUST be JSON; config.md: encoded in UTF-8"
+        fault = Fault("", None, message, rule, "correct the text")
+        return Report(source, kind, [(fault, line, column)])
+    places = locate(raw)
+    placed = []
+    for fault, is_key in _faults(document, kind):
+        line, column = (places.key if is_key else places.value)(fault.pointer)
+        placed.append((fault, line, column))
+    placed.sort(key=lambda entry: (entry[0].level == WARNING, entry[1], entry[2]))
+    return Report(source, kind, placed)
+
+
+def unknown_keys(document: Any, kind: str = "config") -> list[Fault]:
+    """A warning for each property that the schema of ``kind`` does not know."""
+    part = root_part(kind)
+    return [unknown_fault(part, path) for path in unknown(part, document)]
+
+
+def _faults(document: Any, kind: str) -> list[tuple[Fault, bool]]:
+    """(fault, whether it is about a key) of a document that could be parsed."""
+    part = root_part(kind)
+    found = _schema_faults(part, document)
+    result = [
+        (schema_fault(part, document, path, keyword), keyword.startswith("propertyNames"))
+        for path, keyword in found
+    ]
+    result += [(fault, False) for fault in _semantic_faults(part, document, kind, set(dict(found)))]
+    result += [(unknown_fault(part, path), True) for path in unknown(part, document)]
+    return result
+
+
+def _schema_faults(part: Part, document: Any) -> list[tuple[Path, str]]:
+    """One (path, keyword) per place."""
+    try:
+        from jsonschema import Draft202012Validator
+    except ImportError:
+        return list(broken(part, document))
+    keywords = part.keywords
+    if keywords is not part.schema:
+        keywords = {**keywords, "$defs": part.schema["$defs"]}
+    faults: dict[Path, str] = {}
+    for error in Draft202012Validator(keywords).iter_errors(document):
+        path: Path = tuple(error.absolute_path)
+        keyword = str(error.validator)
+        if "propertyNames" in error.absolute_schema_path:
+            faults.setdefault((*path, error.instance), f"propertyNames/{keyword}")
+        elif keyword == "required":
+            for name in error.validator_value:
+                if name not in error.instance:
+                    faults[(*path, name)] = keyword
+        elif keyword == "type":
+            faults[path] = keyword
+        else:
+            faults.setdefault(path, keyword)
+    return list(faults.items())
+
+
+def _semantic_faults(part: Part, document: Any, kind: str, bad: set[Path]) -> list[Fault]:
+    """What the rules say about the document without its broken parts."""
+    if kind not in _MINIMAL:
+        return []
+    moves: dict[Path, list[int]] = {}
+    # Property by property: what the document as a whole requires is stood in for.
+    rest = dict(_MINIMAL[kind])
+    for name, value in document.items() if type(document) is dict else ():
+        below = part.below(name)
+        kept = without(below, value, bad, moves, (name,)) if below else value
+        if kept is not None:
+            rest[name] = kept
+    faults = semantic.check(rest) if kind == "config" else semantic.check_process(rest)
+    for fault in faults:
+        if kind == "process":
+            fault.pointer = fault.pointer.removeprefix("/process")
+        fault.pointer = _moved_back(fault.pointer, moves)
+    return faults
+
+
+def _moved_back(pointer: str, moves: dict[Path, list[int]]) -> str:
+    """A pointer into what ``walk.without`` left, as a pointer into the whole document."""
+    path: Path = ()
+    result = ""
+    for step in pointer.split("/")[1:]:
+        index = str(moves[path][int(step)]) if path in moves else step
+        path = (*path, int(index) if path in moves else step.replace("~1", "/").replace("~0", "~"))
+        result += f"/{index}"
+    return result

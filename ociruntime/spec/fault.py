@@ -1,0 +1,88 @@
+"""One broken rule, and the facts of a document that many rules need (hot path)."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ERROR = "error"
+WARNING = "warning"
+
+
+class Fault:
+    """A rule that a document breaks.
+
+    pointer: JSON pointer (RFC 6901) of the value; of the missing one when a property is missing
+    value: the value as JSON data, None when it is missing
+    message: what is wrong, without pointer and value
+    rule: file and section of the specification, and what it demands
+    cure: what to do about it
+    level: "error", the document is refused; "warning", the value is ignored
+    """
+
+    __slots__ = ("cure", "level", "message", "pointer", "rule", "value")
+
+    def __init__(
+        self, pointer: str, value: Any, message: str, rule: str, cure: str, level: str = ERROR
+    ) -> None:
+        self.pointer = pointer
+        self.value = value
+        self.message = message
+        self.rule = rule
+        self.cure = cure
+        self.level = level
+
+    def __repr__(self) -> str:
+        return f"<{self.level} {self.pointer}: {self.message}>"
+
+
+def token(key: str) -> str:
+    """A key as a reference token of a JSON pointer (RFC 6901, section 3)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+class Facts:
+    """What a document that passes the schema says about the things most rules ask for.
+
+    document: the whole document; linux, process: its parts, empty when absent
+    namespaces: type -> path of the namespace to join, "" for a new one
+    uid_mappings, gid_mappings: the container's id mappings
+    """
+
+    __slots__ = ("document", "gid_mappings", "linux", "namespaces", "process", "uid_mappings")
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.linux: dict[str, Any] = document.get("linux", {})
+        self.process: dict[str, Any] = document.get("process", {})
+        self.namespaces: dict[str, str] = {}
+        for entry in self.linux.get("namespaces", ()):
+            self.namespaces.setdefault(entry["type"], entry.get("path", ""))
+        self.uid_mappings: list[dict[str, int]] = self.linux.get("uidMappings", [])
+        self.gid_mappings: list[dict[str, int]] = self.linux.get("gidMappings", [])
+
+    @property
+    def new_user_namespace(self) -> bool:
+        """True if the container gets a user namespace of its own: its mappings are known."""
+        return self.namespaces.get("user") == ""
+
+
+def is_mapped(mappings: list[dict[str, int]], number: int) -> bool:
+    """True if the id ``number`` of the container is inside ``mappings``."""
+    for entry in mappings:
+        if entry["containerID"] <= number < entry["containerID"] + entry["size"]:
+            return True
+    return False
+
+
+def is_number_list(text: str) -> bool:
+    """True for a list of CPUs or memory nodes such as "0-3, 7": numbers and rising ranges."""
+    for part in text.split(","):
+        low, hyphen, high = part.partition("-")
+        low, high = low.strip(), high.strip()
+        if not low.isdecimal() or (hyphen and not high.isdecimal()):
+            return False
+        if hyphen and int(low) > int(high):
+            return False
+    return True

@@ -1,0 +1,74 @@
+"""The MUSTs of the specification that relate several values, which no schema can say (hot path).
+
+``check`` looks at nothing but the document: what depends on this host is the planner's business.
+It expects a document that passes the schema.
+"""
+
+from __future__ import annotations
+
+from ociruntime.spec.fault import Facts, Fault
+from ociruntime.spec.semantic import general, linux, mounts, namespaces, process, resources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Rule = Callable[[Facts], list[Fault]]
+
+# Each looks at one subject and is independent of the others.
+RULES: tuple[Rule, ...] = (
+    general.version,
+    general.platforms,
+    general.hooks,
+    process.user,
+    process.capabilities,
+    process.rlimits,
+    process.console,
+    process.scheduler,
+    process.environment,
+    process.affinity,
+    mounts.mounts,
+    namespaces.namespaces,
+    namespaces.mappings,
+    namespaces.host_names,
+    namespaces.time_offsets,
+    namespaces.sysctl,
+    namespaces.mount_namespace,
+    linux.devices,
+    linux.net_devices,
+    linux.seccomp,
+    linux.intel_rdt,
+    linux.memory_policy,
+    resources.cgroups_path,
+    resources.resources,
+)
+
+# The rules of a process alone, for `exec --process FILE`.
+PROCESS_RULES: tuple[Rule, ...] = (
+    process.capabilities,
+    process.rlimits,
+    process.console,
+    process.scheduler,
+    process.environment,
+    process.affinity,
+)
+
+
+def check(document: dict[str, Any]) -> list[Fault]:
+    """All errors and warnings of a whole config.json, in the order of RULES."""
+    return run(RULES, document)
+
+
+def check_process(process_document: dict[str, Any]) -> list[Fault]:
+    """The same for the ``process`` object alone; pointers begin with /process."""
+    return run(PROCESS_RULES, {"process": process_document})
+
+
+def run(rules: tuple[Rule, ...], document: dict[str, Any]) -> list[Fault]:
+    """Apply ``rules``."""
+    facts = Facts(document)
+    faults: list[Fault] = []
+    for rule in rules:
+        faults += rule(facts)
+    return faults

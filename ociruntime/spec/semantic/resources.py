@@ -1,0 +1,150 @@
+"""Rules of config-linux.md about control groups (hot path)."""
+
+from __future__ import annotations
+
+from ociruntime.spec.fault import WARNING, Fault, is_number_list, token
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.spec.fault import Facts
+
+_CGROUPS = "config-linux.md"
+_WEIGHT_MIN = 10
+_PERIOD_MIN, _PERIOD_MAX = 1000, 1000000
+_PLACE = "/linux/resources"
+
+
+def cgroups_path(facts: Facts) -> list[Fault]:
+    """The path may not climb."""
+    path = facts.linux.get("cgroupsPath", "")
+    if ".." not in path.split("/"):
+        return []
+    return [
+        Fault(
+            "/linux/cgroupsPath",
+            path,
+            'cgroupsPath has a ".."',
+            f"{_CGROUPS}#cgroups-path: the path is below the cgroup mount point",
+            "write the path without it",
+        )
+    ]
+
+
+def resources(facts: Facts) -> list[Fault]:
+    """Limits that contradict each other or that no kernel takes."""
+    limits = facts.linux.get("resources")
+    if not limits:
+        return []
+    return check_resources(limits)
+
+
+def check_resources(limits: dict[str, Any]) -> list[Fault]:
+    """The rules for a ``resources`` object; pointers begin with /linux/resources."""
+    faults: list[Fault] = []
+    _memory(faults, limits.get("memory", {}))
+    _cpu(faults, limits.get("cpu", {}))
+    _block_io(faults, limits.get("blockIO", {}))
+    faults += [
+        Fault(
+            f"{_PLACE}/rdma/{token(name)}",
+            settings,
+            f"{name} has neither hcaHandles nor hcaObjects",
+            f"{_CGROUPS}#rdma: at least one of hcaHandles and hcaObjects MUST be given",
+            "add one of them",
+        )
+        for name, settings in limits.get("rdma", {}).items()
+        if "hcaHandles" not in settings and "hcaObjects" not in settings
+    ]
+    faults += [
+        Fault(
+            f"{_PLACE}/unified/{name}",
+            name,
+            f'"{name}" is not a file of a cgroup',
+            f"{_CGROUPS}#unified: keys are file names in the cgroup",
+            'use a file name such as "memory.high"',
+        )
+        for name in limits.get("unified", {})
+        if name in (".", "..")
+    ]
+    return faults
+
+
+def _memory(faults: list[Fault], memory: dict[str, Any]) -> None:
+    faults += [
+        Fault(
+            f"{_PLACE}/memory/{name}",
+            memory[name],
+            f"{name} is ignored: kernels have no separate limit for it any more",
+            f"{_CGROUPS}#memory: kernel and kernelTCP are NOT RECOMMENDED",
+            "use limit, which counts kernel memory too",
+            WARNING,
+        )
+        for name in ("kernel", "kernelTCP")
+        if memory.get(name)  # engines write 0 where the user said nothing
+    ]
+    limit, swap = memory.get("limit", 0), memory.get("swap", 0)
+    if swap <= 0:
+        return
+    rule = f"{_CGROUPS}#memory: swap limits memory and swap together"
+    if limit <= 0:
+        cure = "add limit, or use -1 for swap"
+        faults.append(
+            Fault(f"{_PLACE}/memory/swap", swap, "swap is limited but memory is not", rule, cure)
+        )
+    elif swap < limit:
+        text = f"swap (memory and swap together) is below the memory limit {limit}"
+        cure = "raise swap to limit (no swap) or above"
+        faults.append(Fault(f"{_PLACE}/memory/swap", swap, text, rule, cure))
+
+
+def _cpu(faults: list[Fault], cpu: dict[str, Any]) -> None:
+    def fault(name: str, message: str, cure: str) -> None:
+        rule = f"{_CGROUPS}#cpu: the values are those of the kernel's cgroup files"
+        faults.append(Fault(f"{_PLACE}/cpu/{name}", cpu[name], message, rule, cure))
+
+    quota, period = cpu.get("quota", 0), cpu.get("period", 0)
+    if period and not _PERIOD_MIN <= period <= _PERIOD_MAX:
+        fault("period", f"a period of {period} us is out of range", "use 1000 to 1000000")
+    if 0 < quota < _PERIOD_MIN:
+        fault("quota", f"a quota of {quota} us is too small", "use at least 1000, or -1 for none")
+    if quota > 0 and cpu.get("burst", 0) > quota:
+        fault("burst", f"the burst is above the quota {quota}", "lower burst")
+    runtime, real_period = cpu.get("realtimeRuntime", 0), cpu.get("realtimePeriod", 0)
+    if real_period and runtime > real_period:
+        fault("realtimeRuntime", f"it is above realtimePeriod {real_period}", "lower it")
+    for name in ("cpus", "mems"):
+        text = cpu.get(name, "").strip()
+        if text and not is_number_list(text):
+            fault(name, f'"{text}" is not a list of numbers', 'write it as "0-3,7"')
+
+
+def _block_io(faults: list[Fault], block_io: dict[str, Any]) -> None:
+    places: list[tuple[str, dict[str, Any]]] = [(f"{_PLACE}/blockIO", block_io)]
+    for index, device in enumerate(block_io.get("weightDevice", ())):
+        place = f"{_PLACE}/blockIO/weightDevice/{index}"
+        places.append((place, device))
+        if "weight" not in device and "leafWeight" not in device:
+            faults.append(
+                Fault(
+                    place,
+                    device,
+                    "the device has neither weight nor leafWeight",
+                    f"{_CGROUPS}#block-io: at least one of weight and leafWeight MUST be given",
+                    "add one of them",
+                )
+            )
+    for place, part in places:
+        for name in ("weight", "leafWeight"):
+            weight = part.get(name, 0)
+            if 0 < weight < _WEIGHT_MIN:
+                faults.append(
+                    Fault(
+                        f"{place}/{name}",
+                        weight,
+                        f"a weight of {weight} is too small",
+                        f"{_CGROUPS}#block-io: weights are from 10 to 1000",
+                        "use a number from 10 to 1000, or 0 for the default",
+                    )
+                )

@@ -1,0 +1,1 @@
+"""What is known of containers between two commands: atomic files under --root, locked."""

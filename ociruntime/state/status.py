@@ -1,0 +1,78 @@
+"""A container's status, found out anew each time from the kernel (runtime.md#state).
+
+    creating  its maker is still at work
+    created   oci-init waits: something listens on start.sock
+    running   the program has been executed
+    paused    its cgroup is frozen (not in the specification; what engines expect)
+    stopped   the process has ended, or its maker was killed half-way
+"""
+
+from __future__ import annotations
+
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
+
+from ociruntime.cgroups.path import Placement
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.state.processes import is_alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.state.store import Container
+
+CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
+
+
+def status(container: Container) -> str:
+    """One of the five words."""
+    data = container.data
+    if not data:
+        return CREATING
+    if data["status"] == CREATING:
+        maker = data["maker"]
+        return CREATING if is_alive(maker["pid"], maker["start_time"]) else STOPPED
+    if not is_alive(data["pid"], data["start_time"]):
+        return STOPPED
+    if container.has_socket() and is_waiting(container):
+        return CREATED
+    return PAUSED if is_paused(data) else RUNNING
+
+
+def is_paused(data: dict[str, Any]) -> bool:
+    """Whether the container's cgroup is frozen."""
+    saved = data.get("cgroup")
+    if not saved:
+        return False
+    from ociruntime.cgroups import open_group
+
+    return open_group(Kernel(), Placement.from_state(saved)).frozen()
+
+
+def connect(container: Container) -> socket | None:
+    """A connection to the waiting oci-init, or None when nobody listens any more.
+
+    Nothing is sent: oci-init goes back to waiting when the connection closes without the word to start.
+    """
+    client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+    try:
+        # The path through our fd is short whatever --root is: a socket's name has at most 107 bytes.
+        client.connect(f"/proc/self/fd/{container.fd}/start.sock")
+    except (ConnectionRefusedError, FileNotFoundError):
+        client.close()
+        return None
+    return client
+
+
+def is_waiting(container: Container) -> bool:
+    """Whether oci-init still waits for ``start``."""
+    client = connect(container)
+    if client is None:
+        return False
+    client.close()
+    return True
+
+
+def pid_of(container: Container, word: str) -> int:
+    """The pid that belongs into a state document with the status ``word``."""
+    return 0 if word in (STOPPED, CREATING) else int(container.data.get("pid", 0))

@@ -1,0 +1,204 @@
+"""The directory of one container under --root.
+
+    ROOT/ID/            0711, flock(2)ed by the command that changes the container; made by mkdir: of two creates one wins
+    ROOT/ID/state.json  what later commands need (``Container.save``), replaced by rename(2)
+    ROOT/ID/config.json the configuration as it was at create: later edits in the bundle have no effect
+    ROOT/ID/start.sock  where oci-init waits for ``start``
+
+Everything that ``create`` is going to make is written down before it is made, so ``delete`` can finish any half-made
+container, whenever its maker was killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from fcntl import LOCK_EX, LOCK_NB, flock
+
+from ociruntime.bundle import parse_object
+from ociruntime.errors import AlreadyExists, NotFound, OciError, StateError
+from ociruntime.jsontext import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+STATE = "state.json"
+CONFIG = "config.json"
+SOCKET = "start.sock"
+TEMPORARY = ".state.json.new"
+FILES = (STATE, CONFIG, SOCKET, TEMPORARY)
+LOCK_SECONDS = 10.0
+DIRECTORY_MODE = 0o711
+
+
+class Container:
+    """One container's directory, open as ``fd``; locked when it came from ``claim`` or ``open``."""
+
+    __slots__ = ("data", "fd", "id", "store")
+
+    def __init__(self, store: Store, container_id: str, fd: int) -> None:
+        self.store = store
+        self.id = container_id
+        self.fd = fd
+        self.data: dict[str, Any] = {}
+
+    def save(self) -> None:
+        """Write ``data`` to state.json: all of it or nothing, whoever is killed when."""
+        self.write(TEMPORARY, dumps(self.data).encode())
+        os.rename(TEMPORARY, STATE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the directory."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(name, flags, 0o600, dir_fd=self.fd)
+        try:
+            while content:
+                content = content[os.write(fd, content) :]
+        finally:
+            os.close(fd)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file of the directory; ``FileNotFoundError`` when there is none."""
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.fd)
+        try:
+            parts = []
+            while part := os.read(fd, 1 << 20):
+                parts.append(part)
+            return b"".join(parts)
+        finally:
+            os.close(fd)
+
+    def load(self) -> None:
+        """Read state.json into ``data``; it stays empty when the maker was killed before writing it."""
+        try:
+            self.data = parse_object(self.read(STATE), f"state of {self.id}")
+        except FileNotFoundError:
+            self.data = {}
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as it was at create."""
+        return parse_object(self.read(CONFIG), f"stored configuration of {self.id}")
+
+    def has_socket(self) -> bool:
+        """Whether start.sock is still there."""
+        try:
+            os.stat(SOCKET, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove_socket(self) -> None:
+        """Take start.sock away: ``start`` has done its work."""
+        try:
+            os.unlink(SOCKET, dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
+
+    def remove(self) -> None:
+        """Remove the directory; the id is free again."""
+        for name in FILES:
+            try:
+                os.unlink(name, dir_fd=self.fd)
+            except FileNotFoundError:
+                pass
+        try:
+            os.rmdir(os.path.join(self.store.root, self.id))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            where = os.path.join(self.store.root, self.id)
+            raise StateError(f"{where}: {error.strerror}; remove what is in it by hand") from None
+
+    def lock(self, seconds: float = LOCK_SECONDS) -> None:
+        """Wait at most ``seconds`` until no other command changes this container.
+
+        Raises ``NotFound`` when it was deleted meanwhile, ``StateError`` when the time is up.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                flock(self.fd, LOCK_EX | LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno != errno.EWOULDBLOCK:
+                    raise OciError(f"cannot lock container {self.id}: {error.strerror}") from None
+            if time.monotonic() > deadline:
+                raise StateError(
+                    f"container {self.id} is busy: another command has been at work on it for "
+                    f"{seconds:g} s; wait for it, or end it and use `delete --force`"
+                )
+            time.sleep(0.005)
+        if os.fstat(self.fd).st_nlink == 0:
+            raise NotFound(self.id)
+
+    def close(self) -> None:
+        """Let go of the directory and its lock."""
+        os.close(self.fd)
+
+
+class Store:
+    """All containers under ``root``, an absolute path that is made when the first container is."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def claim(self, container_id: str) -> Container:
+        """Make the directory of a new container, locked. Raises ``AlreadyExists``."""
+        path = os.path.join(self.root, container_id)
+        try:
+            self._mkdir(path)
+        except FileExistsError:
+            if os.path.isdir(path):
+                raise AlreadyExists(container_id) from None
+            raise StateError(f"--root {self.root}: not a directory") from None
+        except OSError as error:
+            raise StateError(
+                f"--root {self.root}: {error.strerror}; name a directory that you may write with --root"
+            ) from None
+        container = self._open(container_id)
+        container.lock()
+        return container
+
+    def open(self, container_id: str) -> Container:
+        """An existing container, loaded but not locked. Raises ``NotFound``."""
+        container = self._open(container_id)
+        container.load()
+        return container
+
+    def open_locked(self, container_id: str, seconds: float = LOCK_SECONDS) -> Container:
+        """An existing container, loaded and locked. Raises ``NotFound``, ``StateError`` when it stays locked."""
+        container = self._open(container_id)
+        container.lock(seconds)
+        container.load()
+        return container
+
+    def ids(self) -> list[str]:
+        """The ids of all containers, sorted."""
+        try:
+            with os.scandir(self.root) as entries:
+                return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StateError(f"--root {self.root}: {error.strerror}") from None
+
+    def _mkdir(self, path: str) -> None:
+        try:
+            os.mkdir(path, DIRECTORY_MODE)
+        except FileNotFoundError:
+            os.makedirs(self.root, DIRECTORY_MODE, exist_ok=True)
+            os.mkdir(path, DIRECTORY_MODE)
+
+    def _open(self, container_id: str) -> Container:
+        path = os.path.join(self.root, container_id)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            return Container(self, container_id, os.open(path, flags))
+        except FileNotFoundError:
+            raise NotFound(container_id) from None
+        except OSError as error:
+            raise StateError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,246 @@
+"""The host's side of control groups: making the container's cgroup, putting init into it, limits.
+
+Devices, CPU sets and real-time budgets are set before hooks and rootfs work; all other limits at the very end, when
+only the tiny waiting init is inside, so that 512 KiB of memory or one process are limits one can live with.
+"""
+
+from __future__ import annotations
+
+from ociruntime.cgroups import open_group
+from ociruntime.cgroups.detect import V2
+from ociruntime.cgroups.devices import POINTER as DEVICES
+from ociruntime.cgroups.devices import rules_of, target
+from ociruntime.cgroups.explain import NOT_ALLOWED
+from ociruntime.cgroups.group import join_self
+from ociruntime.cgroups.path import POINTER
+from ociruntime.cgroups.resources_v1 import settings_v1
+from ociruntime.cgroups.setting import EARLY, dotted
+from ociruntime.errors import PlanError, StepError
+from ociruntime.plan.step import ContainerStep, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.cgroups.detect import Layout
+    from ociruntime.cgroups.group import Group
+    from ociruntime.cgroups.path import Placement
+    from ociruntime.cgroups.setting import Setting
+    from ociruntime.process.run import Run
+
+    Config = dict[str, Any]
+    Entry = dict[str, object]
+
+RESOURCES = "/linux/resources"
+# The names, in ``Run.fds``, of what a clone joins a cgroup with: this and the name of the hierarchy.
+JOIN = "cgroup:"
+
+
+class CreateCgroup(Step):
+    """Make the container's cgroup in every hierarchy; ``run.cgroup`` is it from here on.
+
+    With ``tolerant`` (an unprivileged caller that asks for neither limits nor a path) a refusal is a warning, and the
+    container stays in the caller's cgroup.
+    """
+
+    __slots__ = ("placement", "tolerant")
+
+    kind = "create-cgroup"
+    stage = "prepare"
+
+    def __init__(self, placement: Placement, *, tolerant: bool) -> None:
+        super().__init__(POINTER, "cgroup")
+        self.placement = placement
+        self.tolerant = tolerant
+
+    def describe(self) -> str:
+        if not self.placement.places:
+            return "use no cgroup: this host has none"
+        paths = dict.fromkeys(place.directory for place in self.placement.places)
+        return "create cgroup " + ", ".join(paths)
+
+    def operands(self) -> dict[str, object]:
+        paths: dict[str, object] = dict(self.placement.paths)
+        return {"mode": self.placement.mode, "paths": paths, "tolerant": self.tolerant}
+
+    def execute(self, run: Run) -> None:
+        group = run.cgroup = open_group(run.kernel, self.placement)
+        try:
+            group.survey()
+            self._save(run)
+            group.create()
+        except (StepError, OSError) as error:
+            number = error.number if isinstance(error, StepError) else error.errno
+            if not self.tolerant or number not in NOT_ALLOWED:
+                raise
+            group.remove()
+            run.warnings.append(f"the container stays in the runtime's own cgroup: {error}")
+            self.placement.places.clear()
+            self._save(run)
+        for key, fd in group.open_to_join().items():
+            run.fds[JOIN + key] = fd
+        run.host_fds += group.fds()
+
+    def _save(self, run: Run) -> None:
+        """Write down what will be ours before it exists, so that ``delete`` finds it whatever happens to us."""
+        state = self.placement.as_dict()
+        if run.container is not None and run.container.data.get("cgroup") != state:
+            run.container.data["cgroup"] = state
+            run.container.save()
+
+    def undo(self, run: Run) -> None:
+        if run.cgroup is not None:
+            run.cgroup.remove(kill=True)
+
+
+class JoinCgroup(ContainerStep):
+    """Init puts itself into the v1 cgroups, before it does anything else; into a unified one it was cloned.
+
+    Its files are opened by the host side, so that no path is looked up in here.
+    """
+
+    __slots__ = ("placement",)
+
+    kind = "join-cgroup"
+    stage = "attach"
+
+    def __init__(self, placement: Placement) -> None:
+        super().__init__(POINTER, "cgroup")
+        self.placement = placement
+
+    def describe(self) -> str:
+        return "put the container's first process into its cgroups"
+
+    def operands(self) -> dict[str, object]:
+        return {"hierarchies": [place.key for place in self.placement.places if place.key]}
+
+    def execute(self, run: Run) -> None:
+        for place in self.placement.places:
+            if place.key:
+                join_self(run.kernel, place, run.fds.pop(JOIN + place.key))
+
+
+class ApplyDevices(Step):
+    """Limit access to devices, before any hook or process of the container could use one."""
+
+    __slots__ = ("rules",)
+
+    kind = "limit-devices"
+    stage = "hooks"
+
+    def __init__(self, rules: list[Entry]) -> None:
+        super().__init__(DEVICES, "linux.resources.devices")
+        self.rules = rules
+
+    def describe(self) -> str:
+        return f"limit access to devices: {len(self.rules)} rules and the default ones"
+
+    def execute(self, run: Run) -> None:
+        group = created(run)
+        if group.placement.places:
+            group.apply_devices(self.rules)
+
+
+class ApplyLimits(Step):
+    """Write resource limits, when nothing but the waiting init is inside."""
+
+    __slots__ = ("settings",)
+
+    kind = "limit-resources"
+    stage = "finish"
+
+    def __init__(self, settings: list[Setting]) -> None:
+        super().__init__(RESOURCES, "linux.resources")
+        self.settings = settings
+
+    def describe(self) -> str:
+        return "limit " + ", ".join(f"{item.file} = {item.value}" for item in self.settings)
+
+    def operands(self) -> dict[str, object]:
+        names = ("controller", "file", "value", "pointer")
+        return {
+            "settings": [dict(zip(names, item.as_tuple(), strict=True)) for item in self.settings]
+        }
+
+    def execute(self, run: Run) -> None:
+        created(run).apply(self.settings)
+
+
+class ApplyEarlyLimits(ApplyLimits):
+    """Write what has to be there before a process can join: CPU sets, real-time budgets."""
+
+    __slots__ = ()
+
+    kind = "limit-resources-early"
+    stage = "prepare"
+
+
+def created(run: Run) -> Group:
+    """The group; only steps behind ``CreateCgroup`` ask for it."""
+    assert run.cgroup is not None
+    return run.cgroup
+
+
+def cgroup_steps(
+    config: Config, placement: Placement, layout: Layout, *, rootless: bool, warnings: list[str]
+) -> dict[str, list[Step]]:
+    """The steps by the place in the plan: lists to put, in this order,
+
+    ``prepare``  on the host side, before init is cloned
+    ``attach``   the first thing that init does, before it unshares a cgroup namespace
+    ``hooks``    on the host side, when everything is mounted and before the first hook
+    ``finish``   on the host side, when only oci-init is left to be executed
+
+    Pure. Parameters: ``rootless`` is true for a caller that may be refused cgroups; ``warnings`` collects what is
+    ignored on purpose. Raises ``PlanError`` for a resource that this host's cgroups cannot limit.
+    """
+    linux = config.get("linux") or {}
+    resources = linux.get("resources") or {}
+    settings = settings_for(resources, layout, warnings)
+    rules = [] if rootless else list(resources.get("devices") or [])
+    tolerant = rootless and not settings and not linux.get("cgroupsPath")
+    check_devices(rules, layout)
+    early = [setting for setting in settings if setting.phase == EARLY]
+    late = [setting for setting in settings if setting.phase != EARLY]
+    prepare: list[Step] = [CreateCgroup(placement, tolerant=tolerant)]
+    if early:
+        prepare.append(ApplyEarlyLimits(early))
+    joined = any(place.key for place in placement.places)
+    return {
+        "prepare": prepare,
+        "attach": [JoinCgroup(placement)] if joined else [],
+        "hooks": [ApplyDevices(rules)] if rules else [],
+        "finish": [ApplyLimits(late)] if late else [],
+    }
+
+
+def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list[Setting]:
+    """``linux.resources`` for this host's version of cgroups, each of it possible as far as can be told now."""
+    if layout.mode == V2:
+        from ociruntime.cgroups.resources_v2 import settings_v2
+
+        settings = settings_v2(resources, warnings)
+    else:
+        settings = settings_v1(resources, warnings)
+    for setting in settings:
+        if setting.controller and layout.find(setting.controller) is None and not setting.optional:
+            raise PlanError(
+                f"{dotted(setting.pointer)}: the cgroup controller {setting.controller} is not available "
+                f"(cgroups: {layout.mode})",
+                setting.pointer,
+                "remove the limit, or mount or enable the controller",
+            )
+    return settings
+
+
+def check_devices(rules: list[Entry], layout: Layout) -> None:
+    """Refuse device rules that cannot be expressed here."""
+    if not rules or layout.mode == V2:
+        return
+    if layout.find("devices") is None:
+        raise PlanError(
+            f"linux.resources.devices: the cgroup controller devices is not available (cgroups: {layout.mode})",
+            DEVICES,
+            "remove the list, or mount the controller",
+        )
+    target(rules_of(rules))

@@ -1,0 +1,180 @@
+"""Host side, when only oci-init is left in the container: limits of the process, the pid file, the state."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ociruntime.errors import StepError
+from ociruntime.kernel import constants as c
+from ociruntime.plan.step import Step
+from ociruntime.state.processes import start_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.process.run import Run
+
+
+class RecordInit(Step):
+    """Write init's pid and start time into the state before it can outlive us, so that delete finds it."""
+
+    __slots__ = ()
+
+    kind = "record-init"
+    stage = "attach"
+
+    def __init__(self) -> None:
+        super().__init__("", "state")
+
+    def describe(self) -> str:
+        return "record init's pid and start time in the state"
+
+    def execute(self, run: Run) -> None:
+        assert run.container is not None
+        data = run.container.data
+        data["pid"] = run.pid
+        data["start_time"] = start_time(run.pid)
+        run.container.save()
+
+
+class SetRlimits(Step):
+    """process.rlimits, set from outside with our privileges (prlimit(2), config.md#posix-process)."""
+
+    __slots__ = ("limits",)
+
+    kind = "set-rlimits"
+    stage = "finish"
+
+    def __init__(self, limits: list[tuple[str, str, int, int, int]]) -> None:
+        super().__init__("/process/rlimits", "process.rlimits")
+        self.limits = limits
+
+    def describe(self) -> str:
+        texts = [f"{name} {soft}:{hard}" for _, name, _, soft, hard in self.limits]
+        return "set the resource limits " + ", ".join(texts)
+
+    def execute(self, run: Run) -> None:
+        for pointer, name, number, soft, hard in self.limits:
+            self.pointer = pointer
+            self.label = f"process.rlimits {name} soft {soft} hard {hard}"
+            run.kernel.prlimit(run.pid, number, soft, hard)
+
+    def explain(self, number: int) -> str:
+        if number == errno.EPERM:
+            return "raising a hard limit needs CAP_SYS_RESOURCE, or it is above /proc/sys/fs/nr_open"
+        if number == errno.EINVAL:
+            return "the soft limit is above the hard limit"
+        return ""
+
+
+class SetOomScore(Step):
+    """process.oomScoreAdj (proc_pid_oom_score_adj(5))."""
+
+    __slots__ = ("value",)
+
+    kind = "set-oom-score"
+    stage = "finish"
+
+    def __init__(self, value: int) -> None:
+        super().__init__("/process/oomScoreAdj", f"process.oomScoreAdj {value}")
+        self.value = value
+
+    def describe(self) -> str:
+        return f"set the OOM score adjustment to {self.value}"
+
+    def execute(self, run: Run) -> None:
+        fd = run.kernel.open(f"/proc/{run.pid}/oom_score_adj", c.O_WRONLY)
+        try:
+            run.kernel.write(fd, str(self.value).encode())
+        finally:
+            run.kernel.close(fd)
+
+    def explain(self, number: int) -> str:
+        if number == errno.EACCES:
+            return "lowering it below the caller's own value needs CAP_SYS_RESOURCE; leave it out, or raise it"
+        return ""
+
+
+class WritePidFile(Step):
+    """--pid-file, complete before anybody can see it and before create returns."""
+
+    __slots__ = ("path",)
+
+    kind = "write-pid-file"
+    stage = "finish"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("", f"--pid-file {path}")
+        self.path = path
+
+    def describe(self) -> str:
+        return f"write the pid to {self.path}"
+
+    def execute(self, run: Run) -> None:
+        directory, name = os.path.split(self.path)
+        temporary = os.path.join(directory, f".{name}.{os.getpid()}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o644)
+        try:
+            os.write(fd, str(run.pid).encode())
+        finally:
+            os.close(fd)
+        os.rename(temporary, self.path)
+
+    def undo(self, run: Run) -> None:
+        directory, name = os.path.split(self.path)
+        for path in (self.path, os.path.join(directory, f".{name}.{os.getpid()}")):
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+
+
+class SendPidfd(Step):
+    """--pidfd-socket: hand the caller a pidfd of the process (SCM_RIGHTS)."""
+
+    __slots__ = ("path",)
+
+    kind = "send-pidfd"
+    stage = "finish"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("", f"--pidfd-socket {path}")
+        self.path = path
+
+    def describe(self) -> str:
+        return f"send a pidfd of the process to {self.path}"
+
+    def execute(self, run: Run) -> None:
+        from ociruntime.steps.prepare import connect_unix
+        from ociruntime.steps.terminal import send_fd
+
+        send_fd(connect_unix(self.path), run.pidfd, b"pidfd")
+
+    def explain(self, number: int) -> str:
+        if number in (errno.ENOENT, errno.ECONNREFUSED):
+            return "nobody listens on it"
+        return ""
+
+
+class SaveCreated(Step):
+    """The container is created: from now on ``start`` may be called."""
+
+    __slots__ = ()
+
+    kind = "save-created"
+    stage = "finish"
+
+    def __init__(self) -> None:
+        super().__init__("", "state")
+
+    def describe(self) -> str:
+        return "store the status `created`"
+
+    def execute(self, run: Run) -> None:
+        assert run.container is not None
+        container = run.container
+        container.data["status"] = "created"
+        if start_time(run.pid) != container.data["start_time"]:
+            raise StepError("init", 0, "it died before the container was complete")
+        container.save()

@@ -1,0 +1,69 @@
+"""Hooks on the host side: prestart, createRuntime, poststart, poststop; and createContainer by init (config.md#posix-platform-hooks)."""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.errors import HookError
+from ociruntime.plan.step import CONTAINER, HOST, Step
+from ociruntime.process.hook import run_hook
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.process.run import Run
+
+
+class RunHook(Step):
+    """Run one hook and wait for it; failing, it fails the operation.
+
+    ``status`` is the word the hook finds in its state document.
+    """
+
+    __slots__ = ("hook", "index", "path", "phase", "poststop", "side", "status")
+
+    kind = "run-hook"
+    stage = "hooks"
+
+    def __init__(
+        self,
+        phase: str,
+        index: int,
+        hook: dict[str, Any],
+        status: str,
+        poststop: list[dict[str, Any]],
+    ) -> None:
+        super().__init__(f"/hooks/{phase}/{index}", f"hooks.{phase}[{index}] {hook['path']}")
+        self.phase = phase
+        self.index = index
+        self.path: str = hook["path"]
+        self.hook = hook
+        self.status = status
+        self.poststop = poststop
+        self.side = CONTAINER if phase == "createContainer" else HOST
+
+    def describe(self) -> str:
+        return f"run the {self.phase} hook {self.path}"
+
+    def operands(self) -> dict[str, object]:
+        return {"phase": self.phase, "index": self.index, "path": self.path, "status": self.status}
+
+    def execute(self, run: Run) -> None:
+        run.hooks_ran = True
+        assert run.container is not None
+        # A hook in the container's namespaces is told the pid as the container sees it.
+        pid = os.getpid() if self.side == CONTAINER else run.pid
+        run_hook(self.label, self.hook, run.container, self.status, pid)
+
+    def undo(self, run: Run) -> None:
+        """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle, steps 5 to 13)."""
+        first = next(step for step in run.steps if isinstance(step, RunHook))
+        if first is not self or run.container is None:
+            return
+        for index, hook in enumerate(self.poststop):
+            label = f"hooks.poststop[{index}] {hook['path']}"
+            try:
+                run_hook(label, hook, run.container, "stopped", 0)
+            except HookError as error:
+                run.warnings.append(str(error))

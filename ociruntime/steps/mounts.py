@@ -1,0 +1,289 @@
+"""config.json's mounts, in their order (config.md#mounts).
+
+Every mount is complete while it is detached (``kernel.mountfd``) and is attached to an O_PATH fd that was resolved
+inside the rootfs. Where the target is resolved, nothing can be mounted elsewhere by exchanging a directory for a symlink
+(CVE-2021-30465, CVE-2024-45310); procfs and sysfs go onto real directories of the root only (CVE-2019-19921,
+CVE-2023-27561, CVE-2023-28642).
+"""
+
+from __future__ import annotations
+
+import errno
+
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.inroot import components
+from ociruntime.kernel.mountfd import clone_fd, needs_old_mount, new_filesystem
+from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.steps.copyup import copy_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.inroot import InRoot
+    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.process.run import Run
+    from ociruntime.spec.mount_options import MountOptions
+
+# Filesystems whose place decides what our own writes to /proc and /sys reach.
+KERNEL_FILESYSTEMS = ("proc", "sysfs")
+
+
+class OpenSource(Step):
+    """Take a detached copy of a bind mount's source, with all its attributes (config.md#mounts).
+
+    It happens on the host side, where the source's path means what the caller means; a caller without privileges over
+    the host's mounts has init do it, before anything of the container is attached.
+    """
+
+    __slots__ = ("destination", "options", "propagation", "side", "source")
+
+    kind = "open-source"
+
+    def __init__(
+        self,
+        pointer: str,
+        label: str,
+        source: str,
+        destination: str,
+        options: MountOptions,
+        propagation: int,
+        side: str,
+    ) -> None:
+        super().__init__(pointer, label)
+        self.source = source
+        self.destination = destination
+        self.options = options
+        self.propagation = propagation
+        self.side = side
+
+    def describe(self) -> str:
+        how = "and everything mounted below it " if self.options.rbind else ""
+        return f"open {self.source} {how}as the source of {self.destination}"
+
+    def execute(self, run: Run) -> None:
+        kernel, options = run.kernel, self.options
+        flags = c.O_PATH | (c.O_NOFOLLOW if options.src_nofollow or options.copy_symlink else 0)
+        source = kernel.open(self.source, flags)
+        try:
+            if components(self.destination) == ["proc"]:
+                self._check_proc(run, source)
+            mount = clone_fd(kernel, source, recursive=options.rbind)
+        finally:
+            kernel.close(source)
+        if self.propagation:
+            kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
+        set_attributes(kernel, mount, options)
+        run.fds[self.pointer] = mount
+
+    def _check_proc(self, run: Run, source: int) -> None:
+        """Only a procfs may be bound on /proc: labels and sysctls are written below it (CVE-2019-16884)."""
+        stat = run.kernel.stat(source)
+        if run.kernel.filesystem(source) != c.PROC_SUPER_MAGIC:
+            raise OSError(errno.EINVAL, "only a proc filesystem may be mounted on /proc")
+        if stat.ino != c.PROC_ROOT_INO:
+            run.warnings.append(f"{self.label}: the source is a part of a proc filesystem")
+
+    def explain(self, number: int) -> str:
+        return {
+            errno.ENOENT: f"the source {self.source} does not exist on the host",
+            errno.EACCES: f"the caller may not reach {self.source}",
+            errno.EPERM: "binding it needs CAP_SYS_ADMIN; run as root or in a user namespace",
+        }.get(number, "")
+
+
+class BindMount(ContainerStep):
+    """Attach what ``OpenSource`` took."""
+
+    __slots__ = ("destination", "options", "source")
+
+    kind = "bind-mount"
+
+    def __init__(
+        self, pointer: str, label: str, source: str, destination: str, options: MountOptions
+    ) -> None:
+        super().__init__(pointer, label)
+        self.source = source
+        self.destination = destination
+        self.options = options
+
+    def describe(self) -> str:
+        return f"mount {self.source} on {self.destination}"
+
+    def execute(self, run: Run) -> None:
+        kernel, inroot = run.kernel, run.inside()
+        mount = run.fds.pop(self.pointer)
+        is_directory = kernel.stat(mount).kind == c.S_IFDIR
+        target = find_target(inroot, self.destination, directory=is_directory)
+        try:
+            kernel.move_mount(mount, target)
+            set_propagation(kernel, mount, self.options)
+        finally:
+            kernel.close(target)
+            kernel.close(mount)
+
+    def explain(self, number: int) -> str:
+        return explain_target(number, self.destination)
+
+
+class Mount(ContainerStep):
+    """Mount a new filesystem."""
+
+    __slots__ = ("destination", "filesystem", "options", "source")
+
+    kind = "mount"
+
+    def __init__(
+        self,
+        pointer: str,
+        label: str,
+        filesystem: str,
+        source: str,
+        destination: str,
+        options: MountOptions,
+    ) -> None:
+        super().__init__(pointer, label)
+        self.filesystem = filesystem
+        self.source = source
+        self.destination = destination
+        self.options = options
+
+    def describe(self) -> str:
+        return f"mount a new {self.filesystem} on {self.destination}"
+
+    def execute(self, run: Run) -> None:
+        kernel, inroot, options = run.kernel, run.inside(), self.options
+        if self.filesystem in KERNEL_FILESYSTEMS:
+            target = find_kernel_target(inroot, self.destination, self.filesystem)
+        else:
+            target = find_target(inroot, self.destination, directory=True)
+        try:
+            data = options.sb_flags + options.data
+            if needs_old_mount(data):
+                self._mount_the_old_way(run, target, data)
+                return
+            mount = self._new_filesystem(run, data)
+            set_attributes(kernel, mount, options)
+            kernel.move_mount(mount, target)
+            set_propagation(kernel, mount, options)
+            kernel.close(mount)
+        finally:
+            kernel.close(target)
+
+    def _new_filesystem(self, run: Run, data: list[str]) -> int:
+        kernel, options = run.kernel, self.options
+        if not options.tmpcopyup:
+            return new_filesystem(kernel, self.filesystem, self.source, data, options.attr_set)
+        # The copy needs a writable filesystem; set_attributes() makes the mount read-only before it is attached.
+        writable = [option for option in data if option != "ro"]
+        mount = new_filesystem(kernel, self.filesystem, self.source, writable)
+        image = run.inside().open(self.destination, c.O_RDONLY | c.O_DIRECTORY)
+        try:
+            copy_tree(kernel, image, mount)
+        finally:
+            kernel.close(image)
+        return mount
+
+    def _mount_the_old_way(self, run: Run, target: int, data: list[str]) -> None:
+        """mount(2) on the target as current directory: still by fd, for values that fsconfig(2) cannot take."""
+        kernel = run.kernel
+        kernel.fchdir(target)
+        flags = c.MS_RDONLY if self.options.read_only else 0
+        plain = ",".join(self.options.data)
+        kernel.mount_here(self.source or self.filesystem, self.filesystem, flags, plain)
+        mount = find_target(run.inside(), self.destination, directory=True)
+        set_attributes(kernel, mount, self.options)
+        set_propagation(kernel, mount, self.options)
+        kernel.close(mount)
+
+    def explain(self, number: int) -> str:
+        if number == errno.ENODEV:
+            return f"the kernel has no filesystem {self.filesystem!r}"
+        if number == errno.EPERM and self.filesystem == "sysfs":
+            return "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
+        if number == errno.EPERM and self.filesystem == "proc":
+            return "a new proc needs a pid namespace of its own and the host's /proc fully visible"
+        if number == errno.EPERM:
+            return "this filesystem cannot be mounted in a user namespace"
+        if number == errno.EBUSY and self.filesystem == "sysfs":
+            return "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
+        return explain_target(number, self.destination)
+
+
+class Remount(ContainerStep):
+    """The option ``remount``: change the attributes of what is mounted at the destination."""
+
+    __slots__ = ("destination", "options")
+
+    kind = "remount"
+
+    def __init__(self, pointer: str, label: str, destination: str, options: MountOptions) -> None:
+        super().__init__(pointer, label)
+        self.destination = destination
+        self.options = options
+
+    def describe(self) -> str:
+        return f"change the mount attributes of {self.destination}"
+
+    def execute(self, run: Run) -> None:
+        target = run.inside().find(self.destination)
+        try:
+            set_attributes(run.kernel, target, self.options)
+            set_propagation(run.kernel, target, self.options)
+        finally:
+            run.kernel.close(target)
+
+    def explain(self, number: int) -> str:
+        if number == errno.EINVAL:
+            return f"nothing is mounted on {self.destination}"
+        return ""
+
+
+def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:
+    """The mount's own attributes, then those for the whole tree."""
+    if options.attr_set or options.attr_clr:
+        kernel.mount_setattr(mount, set_=options.attr_set, clear=options.attr_clr)
+    if options.recursive_set or options.recursive_clr:
+        kernel.mount_setattr(
+            mount, set_=options.recursive_set, clear=options.recursive_clr, recursive=True
+        )
+
+
+def set_propagation(kernel: Kernel, mount: int, options: MountOptions) -> None:
+    """Each propagation type that was asked for, in order (config.md#mounts, mount_namespaces(7))."""
+    for flags in options.propagation:
+        recursive = bool(flags & c.MS_REC)
+        kernel.mount_setattr(mount, propagation=flags & ~c.MS_REC, recursive=recursive)
+
+
+def find_target(inroot: InRoot, destination: str, *, directory: bool) -> int:
+    """An O_PATH fd of the mount point, created when it is missing."""
+    if not components(destination):
+        raise OSError(errno.EINVAL, "the container's root itself cannot be a mount point")
+    return inroot.directory(destination) if directory else inroot.file(destination)
+
+
+def find_kernel_target(inroot: InRoot, destination: str, filesystem: str) -> int:
+    """The mount point of a procfs or sysfs: where every component is a directory and none a symlink."""
+    parts = components(destination)
+    if not parts:
+        raise OSError(errno.EINVAL, "the container's root itself cannot be a mount point")
+    try:
+        flags = c.O_PATH | c.O_DIRECTORY
+        return inroot.open("/".join(parts), flags, c.RESOLVE_NO_SYMLINKS)
+    except FileNotFoundError:
+        return inroot.directory(destination)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            what = f"{destination} is a symlink in the rootfs, and {filesystem} is not mounted through one"
+            raise OSError(errno.ELOOP, f"{what}; make it a directory") from None
+        raise
+
+
+def explain_target(number: int, destination: str) -> str:
+    """What an errno means for the mount point."""
+    return {
+        errno.ENOTDIR: f"{destination} in the rootfs, or a part of it, is not a directory",
+        errno.ELOOP: f"{destination} leads through too many symlinks or a magic one",
+        errno.EROFS: f"{destination} does not exist and the filesystem there is read-only; "
+        "create it in the image",
+        errno.EACCES: f"{destination} cannot be created by root of the container",
+    }.get(number, "")

@@ -1,0 +1,208 @@
+"""Host side, before any process exists: claim the id, open what will be needed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket
+
+from ociruntime.errors import OciError
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.ocinit import open_oci_init
+from ociruntime.plan.step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.process.run import Run
+    from ociruntime.state.store import Store
+
+# A backlog of a few: `state` connects to see whether oci-init still waits.
+BACKLOG = 16
+
+
+class ClaimState(Step):
+    """Make the container's directory under --root and write down all that is going to exist."""
+
+    __slots__ = ("config", "data", "id", "root", "store")
+
+    kind = "claim-state"
+
+    def __init__(self, store: Store, container_id: str, data: dict[str, Any], config: bytes):
+        super().__init__("", f"container {container_id}")
+        self.store = store
+        self.root = store.root
+        self.id = container_id
+        self.data = data
+        self.config = config
+
+    def describe(self) -> str:
+        return f"claim the id {self.id} under {self.root} and store the configuration"
+
+    def operands(self) -> dict[str, object]:
+        return {"root": self.root, "id": self.id}
+
+    def execute(self, run: Run) -> None:
+        run.container = container = self.store.claim(self.id)
+        run.host_fds.append(container.fd)
+        container.data = self.data
+        container.save()
+        container.write("config.json", self.config)
+
+    def undo(self, run: Run) -> None:
+        if run.container is not None:
+            run.container.remove()
+            run.container.close()
+            run.container = None
+
+
+class OpenInit(Step):
+    """Put oci-init into a sealed memfd: what the container can reach as /proc/self/exe (CVE-2019-5736)."""
+
+    __slots__ = ("name",)
+
+    kind = "open-init"
+
+    def __init__(self) -> None:
+        super().__init__("", "oci-init")
+        self.name = "init"
+
+    def describe(self) -> str:
+        return "copy oci-init into a sealed memfd"
+
+    def execute(self, run: Run) -> None:
+        run.fds[self.name] = open_oci_init(run.kernel)
+
+
+class ListenForStart(Step):
+    """Make the socket on which oci-init waits for ``start``."""
+
+    __slots__ = ("path",)
+
+    kind = "listen-for-start"
+
+    def __init__(self, directory: str) -> None:
+        super().__init__("", "start.sock")
+        self.path = directory + "/start.sock"
+
+    def describe(self) -> str:
+        return f"listen on {self.path} for `start`"
+
+    def execute(self, run: Run) -> None:
+        assert run.container is not None
+        server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        try:
+            server.bind(f"/proc/self/fd/{run.container.fd}/start.sock")
+            server.listen(BACKLOG)
+            run.fds["start"] = server.detach()
+        finally:
+            server.close()
+
+
+class ConnectConsole(Step):
+    """Connect to the engine's socket that will receive the terminal's master."""
+
+    __slots__ = ("path",)
+
+    kind = "connect-console"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("/process/terminal", f"--console-socket {path}")
+        self.path = path
+
+    def describe(self) -> str:
+        return f"connect to the console socket {self.path}"
+
+    def execute(self, run: Run) -> None:
+        run.fds["console"] = connect_unix(self.path)
+
+    def explain(self, number: int) -> str:
+        return {
+            errno.ENOENT: "no such socket; the caller must listen on it before create",
+            errno.ECONNREFUSED: "nobody listens on it",
+            errno.ENOTSOCK: "it is not a socket",
+        }.get(number, "")
+
+
+def connect_unix(path: str) -> int:
+    """A connected stream socket; the directory is opened first, so ``path`` may be longer than 107 bytes."""
+    directory = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    try:
+        client.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        return client.detach()
+    finally:
+        client.close()
+        os.close(directory)
+
+
+class OpenNamespace(Step):
+    """Open a namespace to join and prove its type (config-linux.md#namespaces, ioctl_ns(2))."""
+
+    __slots__ = ("clone_flag", "name", "path", "type")
+
+    kind = "open-namespace"
+
+    def __init__(self, pointer: str, kind: str, path: str, clone_flag: int) -> None:
+        super().__init__(pointer, f"{kind} namespace {path}")
+        self.type = kind
+        self.path = path
+        self.clone_flag = clone_flag
+        self.name = f"namespace:{kind}"
+
+    def describe(self) -> str:
+        return f"open the {self.type} namespace {self.path}"
+
+    def execute(self, run: Run) -> None:
+        fd = run.kernel.open(self.path, c.O_RDONLY | c.O_NONBLOCK)
+        run.fds[self.name] = fd
+        if run.kernel.filesystem(fd) != c.NSFS_MAGIC:
+            raise OSError(errno.EINVAL, "it is not a namespace; give a file such as /proc/PID/ns/net")
+        found = run.kernel.namespace_type(fd)
+        if found != self.clone_flag:
+            raise OciError(f"{self.label}: the file is a namespace of another type than {self.type}")
+
+
+class OpenRootfs(Step):
+    """Take a detached copy of the rootfs and its mounts (config.md#root).
+
+    ``propagation`` is what the copy is given: MS_SLAVE unless the config wants mount events to reach the host.
+    """
+
+    __slots__ = ("path", "propagation", "side")
+
+    kind = "open-rootfs"
+
+    def __init__(self, path: str, propagation: int, side: str) -> None:
+        super().__init__("/root/path", f"root.path {path}")
+        self.path = path
+        self.propagation = propagation
+        self.side = side
+
+    def describe(self) -> str:
+        return f"open {self.path} as the root filesystem"
+
+    def execute(self, run: Run) -> None:
+        from_host = run.kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
+        flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH | c.AT_RECURSIVE
+        mount = run.kernel.open_tree(from_host, "", flags)
+        run.kernel.close(from_host)
+        if self.propagation:
+            run.kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
+        run.fds["rootfs"] = mount
+
+    def undo(self, run: Run) -> None:
+        if run.stubs:
+            from ociruntime.kernel.inroot import remove_stubs
+
+            root = run.kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
+            remove_stubs(run.kernel, root, run.stubs)
+            run.kernel.close(root)
+
+    def explain(self, number: int) -> str:
+        return {
+            errno.ENOENT: "no such directory; unpack the image's files there (config.md#root)",
+            errno.ENOTDIR: "it is not a directory",
+            errno.EPERM: "mounting needs root or a user namespace; run as root, or see `spec --rootless`",
+        }.get(number, "")

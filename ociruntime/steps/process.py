@@ -1,0 +1,269 @@
+"""What the container's process is given before it becomes oci-init: session, keyring, directory, program."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ociruntime.errors import OciError
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.inroot import components
+from ociruntime.plan.step import ContainerStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.inroot import InRoot
+    from ociruntime.process.run import Run
+
+PASSWD_LIMIT = 1 << 20
+DEFAULT_HOME = "/"
+
+
+class NewSession(ContainerStep):
+    """A session and process group of its own, without a controlling terminal (setsid(2))."""
+
+    __slots__ = ()
+
+    kind = "new-session"
+    stage = "process"
+
+    def __init__(self) -> None:
+        super().__init__("/process", "new session")
+
+    def describe(self) -> str:
+        return "start a new session"
+
+    def execute(self, run: Run) -> None:
+        run.kernel.setsid()
+
+
+class NewKeyring(ContainerStep):
+    """A session keyring of its own, so that no key of the caller is reachable (keyctl(2), security.md 2.7).
+
+    The owner may search it afterwards; kernels without keyrings, and profiles that forbid them, are tolerated.
+    """
+
+    __slots__ = ("name",)
+
+    kind = "new-keyring"
+    stage = "process"
+
+    # keyctl_setperm(3): the possessor keeps all, the user may view, read and search.
+    USER_VIEW_READ_SEARCH = 0x000B0000
+
+    def __init__(self, container_id: str) -> None:
+        super().__init__("", "session keyring")
+        self.name = f"_ses.{container_id}"
+
+    def describe(self) -> str:
+        return f"join a new session keyring {self.name}"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        try:
+            key = kernel.join_session_keyring(self.name)
+            permissions = kernel.key_permissions(key) | self.USER_VIEW_READ_SEARCH
+            kernel.set_key_permissions(key, permissions)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM):
+                raise
+            run.warnings.append(f"no session keyring of its own: {error.strerror}")
+
+    def explain(self, number: int) -> str:
+        if number == errno.EDQUOT:
+            return "the quota of keys is used up (/proc/sys/kernel/keys/maxkeys); raise it or use --no-new-keyring"
+        return ""
+
+
+class MakeDirectory(ContainerStep):
+    """Create process.cwd while the root filesystem is still writable (as runc and crun do)."""
+
+    __slots__ = ("path",)
+
+    kind = "make-directory"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("/process/cwd", f"process.cwd {path}")
+        self.path = path
+
+    def describe(self) -> str:
+        return f"create the working directory {self.path} if it is missing"
+
+    def execute(self, run: Run) -> None:
+        run.kernel.close(run.inside().directory(self.path))
+
+    def explain(self, number: int) -> str:
+        return explain_directory(number)
+
+
+class EnterDirectory(ContainerStep):
+    """Enter process.cwd by fd and prove that it is inside (CVE-2024-21626)."""
+
+    __slots__ = ("path",)
+
+    kind = "enter-directory"
+    stage = "process"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("/process/cwd", f"process.cwd {path}")
+        self.path = path
+
+    def describe(self) -> str:
+        return f"enter the working directory {self.path}"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        fd = run.inside().open(self.path, c.O_PATH | c.O_DIRECTORY)
+        kernel.fchdir(fd)
+        kernel.close(fd)
+        if not kernel.getcwd().startswith("/"):
+            raise OciError(f"{self.label}: it is outside of the container's root filesystem")
+        run.cwd = self.path
+
+    def explain(self, number: int) -> str:
+        return explain_directory(number)
+
+
+def explain_directory(number: int) -> str:
+    """What an errno means for the working directory."""
+    return {
+        errno.ENOTDIR: "it is not a directory in the container",
+        errno.ELOOP: "it leads through a magic link, or through too many symlinks",
+        errno.EROFS: "it does not exist and the filesystem there is read-only; create it in the image",
+    }.get(number, "")
+
+
+class PrepareEnvironment(ContainerStep):
+    """process.env, with HOME from the container's passwd when it is not given (as runc and crun do).
+
+    The image's passwd is opened O_NONBLOCK, must be a regular file, and only its first MiB is read: a FIFO or an
+    endless file cannot hold us up.
+    """
+
+    __slots__ = ("env", "uid")
+
+    kind = "prepare-environment"
+    stage = "process"
+
+    def __init__(self, env: list[str], uid: int) -> None:
+        super().__init__("/process/env", "process.env")
+        self.env = env
+        self.uid = uid
+
+    def describe(self) -> str:
+        return f"prepare the environment ({len(self.env)} variables, HOME of uid {self.uid})"
+
+    def operands(self) -> dict[str, object]:
+        # Values may be secrets; a plan is something people paste into bug reports.
+        return {"names": [entry.partition("=")[0] for entry in self.env], "uid": self.uid}
+
+    def execute(self, run: Run) -> None:
+        run.environment = list(self.env)
+        if not any(entry.startswith("HOME=") for entry in self.env):
+            run.environment.append("HOME=" + home_of(run.inside(), self.uid))
+
+
+def home_of(inroot: InRoot, uid: int) -> str:
+    """The home directory of ``uid`` in the container's /etc/passwd, ``/`` when it has none."""
+    kernel = inroot.kernel
+    try:
+        fd = inroot.open("/etc/passwd", c.O_PATH)
+    except OSError:
+        return DEFAULT_HOME
+    try:
+        if kernel.stat(fd).kind != c.S_IFREG:
+            return DEFAULT_HOME
+        text = inroot.open("/etc/passwd", c.O_RDONLY | c.O_NONBLOCK | c.O_NOCTTY)
+    except OSError:
+        return DEFAULT_HOME
+    finally:
+        kernel.close(fd)
+    try:
+        if kernel.stat(text).kind != c.S_IFREG:
+            return DEFAULT_HOME
+        lines = kernel.read(text, PASSWD_LIMIT).split(b"\n")
+    finally:
+        kernel.close(text)
+    wanted = str(uid).encode()
+    for line in lines:
+        fields = line.split(b":")
+        if len(fields) >= 6 and fields[2] == wanted and fields[5] and b"\0" not in fields[5]:
+            return os.fsdecode(fields[5])
+    return DEFAULT_HOME
+
+
+class FindProgram(ContainerStep):
+    """Find process.args[0] in the container, so that a missing program is an error of create.
+
+    The texts are those that engines turn into exit status 126 and 127.
+    """
+
+    __slots__ = ("cwd", "env", "program")
+
+    kind = "find-program"
+    stage = "process"
+
+    def __init__(self, program: str, env: list[str], cwd: str) -> None:
+        super().__init__("/process/args/0", f'exec: "{program}"')
+        self.program = program
+        self.env = env
+        self.cwd = cwd
+
+    def describe(self) -> str:
+        return f"find the program {self.program}"
+
+    def operands(self) -> dict[str, object]:
+        return {"program": self.program, "cwd": self.cwd}
+
+    def execute(self, run: Run) -> None:
+        refused = ""
+        found: list[str] = []
+        for path in candidates(self.program, self.env):
+            problem = self._problem(run, path)
+            if not problem:
+                found.append(path)
+            elif problem != MISSING:
+                refused = refused or problem
+        if found:
+            run.candidates = found
+        elif refused:
+            raise OciError(f'exec: "{self.program}": {refused}')
+        elif "/" in self.program:
+            raise OciError(f'exec: "{self.program}": stat {self.program}: {MISSING}')
+        else:
+            raise OciError(f'exec: "{self.program}": executable file not found in $PATH')
+
+    def _problem(self, run: Run, path: str) -> str:
+        full = path if path.startswith("/") else f"{self.cwd}/{path}"
+        try:
+            fd = run.inside().find(full)
+        except OSError as error:
+            return {
+                errno.ENOENT: MISSING,
+                errno.ENOTDIR: "not a directory",
+                errno.ELOOP: "too many levels of symbolic links",
+            }.get(error.errno or 0, (error.strerror or "").lower())
+        stat = run.kernel.stat(fd)
+        run.kernel.close(fd)
+        if stat.kind == c.S_IFDIR:
+            return "is a directory"
+        return "" if stat.mode & 0o111 else "permission denied"
+
+
+MISSING = "no such file or directory"
+
+
+def candidates(program: str, env: list[str]) -> list[str]:
+    """Where execvp(3) would look for ``program`` with this environment."""
+    if "/" in program:
+        return [program]
+    for entry in reversed(env):
+        if entry.startswith("PATH="):
+            # An empty entry means the working directory; Go and POSIX agree.
+            return ["/".join([place or ".", program]) for place in entry[5:].split(":")]
+    return []
+
+
+def normal(path: str) -> str:
+    """``path`` as an absolute path without empty components and ``.``."""
+    return "/" + "/".join(components(path))

@@ -1,0 +1,258 @@
+"""Container side: the root filesystem is attached, made the root, and the host's is let go."""
+
+from __future__ import annotations
+
+import errno
+
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.inroot import InRoot
+from ociruntime.plan.step import ContainerStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.process.run import Run
+
+
+class BecomeRoot(ContainerStep):
+    """Be root of the new or joined user namespace, so that what we create belongs to it (user_namespaces(7))."""
+
+    __slots__ = ("setgroups",)
+
+    kind = "become-root"
+    stage = "namespaces"
+
+    def __init__(self, *, setgroups: bool) -> None:
+        super().__init__("/linux/uidMappings", "becoming root of the user namespace")
+        self.setgroups = setgroups
+
+    def describe(self) -> str:
+        return "become uid 0 and gid 0 of the user namespace"
+
+    def execute(self, run: Run) -> None:
+        if self.setgroups:
+            run.kernel.setgroups([])
+        run.kernel.setresgid(0)
+        run.kernel.setresuid(0)
+        # Changing ids made the process dumpable again as /proc/sys/fs/suid_dumpable says.
+        run.kernel.prctl(c.PR_SET_DUMPABLE, 0)
+        # ... and cleared the signal for the death of the host side (prctl(2)).
+        run.kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
+
+    def explain(self, number: int) -> str:
+        if number == errno.EINVAL:
+            return "uid 0 and gid 0 are not mapped; add them to uidMappings and gidMappings"
+        return ""
+
+
+class UnshareCgroup(ContainerStep):
+    """A cgroup namespace rooted at the container's cgroup, which init is in by now (cgroup_namespaces(7))."""
+
+    __slots__ = ()
+
+    kind = "unshare-cgroup"
+    stage = "namespaces"
+
+    def __init__(self, pointer: str) -> None:
+        super().__init__(pointer, "cgroup namespace")
+
+    def describe(self) -> str:
+        return "make a cgroup namespace rooted at the container's cgroup"
+
+    def execute(self, run: Run) -> None:
+        run.kernel.unshare(c.CLONE_NEWCGROUP)
+
+
+class AttachRootfs(ContainerStep):
+    """Attach the rootfs at its own place in our mount namespace.
+
+    First everything here becomes private: the namespace is a copy, and what happens in it must never reach the host.
+    Hooks that enter the namespace find the container's files where the bundle says.
+    """
+
+    __slots__ = ("path",)
+
+    kind = "attach-rootfs"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("/root/path", f"root.path {path}")
+        self.path = path
+
+    def describe(self) -> str:
+        return f"make all mounts of the namespace private and attach the root filesystem at {self.path}"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        everything = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
+        kernel.mount_setattr(everything, propagation=c.MS_PRIVATE, recursive=True)
+        kernel.close(everything)
+        target = kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
+        root = run.fds["rootfs"]
+        kernel.move_mount(root, target)
+        kernel.close(target)
+        run.inroot = InRoot(kernel, root)
+
+    def explain(self, number: int) -> str:
+        if number == errno.EACCES:
+            return "root of the user namespace may not search a directory above it; chmod o+x it"
+        return ""
+
+
+class UseRootfs(ContainerStep):
+    """Without a mount namespace of its own the container gets its root by chroot and nothing is mounted."""
+
+    __slots__ = ("path",)
+
+    kind = "use-rootfs"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("/root/path", f"root.path {path}")
+        self.path = path
+
+    def describe(self) -> str:
+        return f"use {self.path} as the root, without a mount namespace"
+
+    def execute(self, run: Run) -> None:
+        root = run.kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
+        run.inroot = InRoot(run.kernel, root)
+
+
+class ReadonlyRoot(ContainerStep):
+    """root.readonly, on the mount itself and not by path (CVE-2026-115521)."""
+
+    __slots__ = ()
+
+    kind = "readonly-root"
+
+    def __init__(self) -> None:
+        super().__init__("/root/readonly", "root.readonly")
+
+    def describe(self) -> str:
+        return "make the root filesystem read-only"
+
+    def execute(self, run: Run) -> None:
+        run.kernel.mount_setattr(run.inside().root, set_=c.MOUNT_ATTR_RDONLY)
+
+
+class RootPropagation(ContainerStep):
+    """linux.rootfsPropagation of the container's root mount (mount_namespaces(7))."""
+
+    __slots__ = ("flags", "name")
+
+    kind = "root-propagation"
+
+    def __init__(self, name: str, flags: int) -> None:
+        super().__init__("/linux/rootfsPropagation", f"linux.rootfsPropagation {name}")
+        self.name = name
+        self.flags = flags
+
+    def describe(self) -> str:
+        return f"make the root mount {self.name}"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        recursive = bool(self.flags & c.MS_REC)
+        kernel.mount_setattr(
+            run.inside().root, propagation=self.flags & ~c.MS_REC, recursive=recursive
+        )
+
+
+class Pivot(ContainerStep):
+    """pivot_root(2) into the rootfs and drop the host's tree: afterwards nothing of the host can be named."""
+
+    __slots__ = ()
+
+    kind = "pivot-root"
+    stage = "enter"
+
+    def __init__(self) -> None:
+        super().__init__("/root/path", "pivot_root")
+
+    def describe(self) -> str:
+        return "pivot_root into the root filesystem and detach the host's"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        old = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
+        kernel.fchdir(run.inside().root)
+        kernel.pivot_root_here()
+        # The old root is mounted over the new one now: through the fd we reach exactly it.
+        kernel.fchdir(old)
+        kernel.unmount_here()
+        kernel.close(old)
+        kernel.fchdir(run.inside().root)
+
+    def explain(self, number: int) -> str:
+        if number == errno.EINVAL:
+            return "the host's root is on a ramdisk; use --no-pivot"
+        return ""
+
+
+class MoveRoot(ContainerStep):
+    """--no-pivot: mount the rootfs over / and chroot into it.
+
+    The host's tree stays below the new root, so every procfs and sysfs of the host is unmounted first: through one, a
+    process that breaks out of the chroot would reach the host's kernel settings (security.md 2.6, runc's msMoveRoot).
+    """
+
+    __slots__ = ("path",)
+
+    kind = "move-root"
+    stage = "enter"
+
+    def __init__(self, path: str) -> None:
+        super().__init__("/root/path", "--no-pivot")
+        self.path = path
+
+    def describe(self) -> str:
+        return "unmount the host's procfs and sysfs, move the root filesystem onto / and chroot into it"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        root = run.inside().root
+        for place in host_kernel_filesystems(kernel, self.path):
+            fd = kernel.open(place, c.O_PATH)
+            kernel.fchdir(fd)
+            kernel.unmount_here()
+            kernel.close(fd)
+        top = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
+        kernel.fchdir(root)
+        kernel.mount_move_here(top)
+        kernel.chroot_here()
+        kernel.close(top)
+
+
+class Chroot(ContainerStep):
+    """chroot(2) into the rootfs, where there is no mount namespace to pivot in."""
+
+    __slots__ = ()
+
+    kind = "chroot"
+    stage = "enter"
+
+    def __init__(self) -> None:
+        super().__init__("/root/path", "chroot")
+
+    def describe(self) -> str:
+        return "chroot into the root filesystem"
+
+    def execute(self, run: Run) -> None:
+        run.kernel.fchdir(run.inside().root)
+        run.kernel.chroot_here()
+
+
+def host_kernel_filesystems(kernel: Kernel, rootfs: str) -> list[str]:
+    """Where procfs and sysfs are mounted outside of ``rootfs``, innermost first (proc_pid_mountinfo(5))."""
+    fd = kernel.open("/proc/self/mountinfo", c.O_RDONLY)
+    text = b""
+    while part := kernel.read(fd, 65536):
+        text += part
+    kernel.close(fd)
+    places = []
+    for line in text.decode("utf-8", "surrogateescape").splitlines():
+        left, _, right = line.partition(" - ")
+        place = left.split(" ")[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+        inside = place == rootfs or place.startswith(rootfs.rstrip("/") + "/")
+        if right.split(" ")[0] in ("proc", "sysfs") and not inside:
+            places.append(place)
+    return places[::-1]

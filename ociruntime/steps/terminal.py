@@ -1,0 +1,186 @@
+"""process.terminal: a pty of the container's own devpts.
+
+Nothing here trusts a name: ptmx is opened without following symlinks and proven to be the multiplexer of a devpts, the
+slave is opened through the master (TIOCGPTPEER), and /dev/console is created, never followed (CVE-2025-52565,
+CVE-2026-88264).
+"""
+
+from __future__ import annotations
+
+import errno
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
+from _struct import pack
+
+from ociruntime.kernel import constants as c
+from ociruntime.plan.step import ContainerStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.process.run import Run
+
+PTMX_INO = 2
+"""The inode of ptmx in every devpts instance (fs/devpts/inode.c); the root directory is 1."""
+
+
+class OpenTerminal(ContainerStep):
+    """Make a pty and send its master to the console socket."""
+
+    __slots__ = ("columns", "rows")
+
+    kind = "open-terminal"
+    stage = "terminal"
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__("/process/terminal", "process.terminal")
+        self.rows = rows
+        self.columns = columns
+
+    def describe(self) -> str:
+        return "make a terminal and send its master to the console socket"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        master = self._open_master(run)
+        kernel.ioctl(master, c.TIOCSPTLCK, bytearray(pack("=i", 0)))
+        slave = kernel.ioctl(master, c.TIOCGPTPEER, c.O_RDWR | c.O_NOCTTY | c.O_CLOEXEC)
+        if self.rows and self.columns:
+            size = pack("=HHHH", self.rows, self.columns, 0, 0)
+            kernel.ioctl(slave, c.TIOCSWINSZ, bytearray(size))
+        send_fd(run.fds.pop("console"), master, b"/dev/pts/ptmx")
+        kernel.close(master)
+        run.fds["terminal"] = slave
+
+    def _open_master(self, run: Run) -> int:
+        kernel = run.kernel
+        flags = c.O_RDWR | c.O_NOCTTY
+        resolve = c.RESOLVE_NO_SYMLINKS
+        probe = run.inside().open("/dev/pts/ptmx", c.O_PATH | c.O_NOFOLLOW, resolve)
+        try:
+            stat = kernel.stat(probe)
+            if not self._is_multiplexer(run, probe):
+                raise OSError(errno.EINVAL, "/dev/pts/ptmx is not the multiplexer of a devpts")
+        finally:
+            kernel.close(probe)
+        master = run.inside().open("/dev/pts/ptmx", flags, resolve)
+        if kernel.stat(master).ino != stat.ino or not self._is_multiplexer(run, master):
+            kernel.close(master)
+            raise OSError(errno.EINVAL, "/dev/pts/ptmx was exchanged while it was opened")
+        return master
+
+    @staticmethod
+    def _is_multiplexer(run: Run, fd: int) -> bool:
+        stat = run.kernel.stat(fd)
+        return (
+            run.kernel.filesystem(fd) == c.DEVPTS_SUPER_MAGIC
+            and stat.ino == PTMX_INO
+            and stat.is_device(c.S_IFCHR, 5, 2)
+        )
+
+    def explain(self, number: int) -> str:
+        if number == errno.ENOENT:
+            return "the container has no /dev/pts/ptmx; mount a devpts on /dev/pts"
+        if number == errno.ENOSPC:
+            return "the limit of terminals is reached (/proc/sys/kernel/pty/max, devpts option max)"
+        return ""
+
+
+class BindConsole(ContainerStep):
+    """/dev/console is the terminal (config-linux.md#default-devices)."""
+
+    __slots__ = ()
+
+    kind = "bind-console"
+    stage = "terminal"
+
+    def __init__(self) -> None:
+        super().__init__("/process/terminal", "/dev/console")
+
+    def describe(self) -> str:
+        return "bind the terminal on /dev/console"
+
+    def execute(self, run: Run) -> None:
+        kernel, inroot = run.kernel, run.inside()
+        directory, name = inroot.parent("/dev/console")
+        try:
+            try:
+                kernel.close(inroot.create(directory, name, 0o600, "/dev/console"))
+            except FileExistsError:
+                pass
+            flags = c.O_PATH | c.O_NOFOLLOW
+            target = kernel.openat(directory, name, flags)
+            if kernel.stat(target).kind == c.S_IFLNK:
+                raise OSError(errno.ELOOP, "it is a symlink in the container; it must be a file")
+            flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH
+            mount = kernel.open_tree(run.fds["terminal"], "", flags)
+            kernel.move_mount(mount, target)
+            kernel.close(mount)
+            kernel.close(target)
+        finally:
+            kernel.close(directory)
+
+
+class AdoptTerminal(ContainerStep):
+    """Make the terminal the controlling one and standard input, output and error."""
+
+    __slots__ = ("uid",)
+
+    kind = "adopt-terminal"
+    stage = "process"
+
+    def __init__(self, uid: int) -> None:
+        super().__init__("/process/terminal", "process.terminal")
+        self.uid = uid
+
+    def describe(self) -> str:
+        return "make the terminal the controlling terminal and standard streams"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        slave = run.fds.pop("terminal")
+        kernel.fchownat(slave, "", self.uid, 0xFFFFFFFF)
+        kernel.ioctl(slave, c.TIOCSCTTY, 0)
+        for number in (0, 1, 2):
+            kernel.dup3(slave, number)
+        kernel.close(slave)
+
+
+class OwnStreams(ContainerStep):
+    """Give pipes and sockets on the standard streams to the container's user, who may want to reopen them.
+
+    ``/dev/stdout`` is a symlink to a magic link that opens the pipe anew, with the permissions of its inode. Only pipes
+    and sockets change their owner: a file, a device or a directory may be the host's (CVE-2026-88265).
+    """
+
+    __slots__ = ("uid",)
+
+    kind = "own-streams"
+    stage = "process"
+
+    def __init__(self, uid: int) -> None:
+        super().__init__("/process/user/uid", "standard streams")
+        self.uid = uid
+
+    def describe(self) -> str:
+        return f"give pipes on the standard streams to uid {self.uid}"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        for fd in (0, 1, 2):
+            stat = kernel.stat(fd)
+            if stat.kind not in (c.S_IFIFO, c.S_IFSOCK) or stat.uid == self.uid:
+                continue
+            try:
+                kernel.fchownat(fd, "", self.uid, 0xFFFFFFFF)
+            except OSError as error:
+                # A pipe of another user namespace keeps its owner (EPERM), some have none (EINVAL).
+                if error.errno not in (errno.EPERM, errno.EINVAL, errno.EROFS):
+                    raise
+
+
+def send_fd(connection: int, fd: int, name: bytes) -> None:
+    """Send ``fd`` with its ``name`` as payload over the stream socket ``connection``, and close that (unix(7))."""
+    sender = socket(AF_UNIX, SOCK_STREAM, 0, connection)
+    try:
+        sender.sendmsg([name], [(SOL_SOCKET, SCM_RIGHTS, pack("=i", fd))])
+    finally:
+        sender.close()

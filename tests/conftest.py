@@ -1,0 +1,153 @@
+"""Options, markers and fixtures of all tests.
+
+Tests under tests/kernel, tests/security and tests/fault, or marked so, need root: without it they
+are skipped with the reason. Each of them gets the leak check: what carries the test's names must
+be gone when it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+if str(CHECKOUT) not in sys.path:  # `tests.support` must import under every import mode
+    sys.path.insert(0, str(CHECKOUT))
+
+from tests.support.bundle import Bundle  # noqa: E402
+from tests.support.canary import Canary  # noqa: E402
+from tests.support.probe import build_probe  # noqa: E402
+from tests.support.runtime import Runtime  # noqa: E402
+from tests.support.sandbox import CGROUP_PARENT, MARKER, Sandbox  # noqa: E402
+
+ROOT_MARKERS = ("kernel", "security", "race")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that choose the runtime and the length of races."""
+    default = os.environ.get("OCIRUNTIME", str(CHECKOUT / ".venv" / "bin" / "ociruntime"))
+    group = parser.getgroup("ociruntime")
+    group.addoption("--runtime", default=default, help=f"OCI runtime binary (now {default})")
+    group.addoption(
+        "--race-seconds", type=float, default=6.0, help="longest time of one race test (6)"
+    )
+    group.addoption(
+        "--leaks", choices=("fail", "ignore"), default="fail", help="what a leak does (fail)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers."""
+    for line in (
+        "kernel: uses the real kernel; needs root",
+        "security: an attack on the runtime; needs root",
+        "race: an attack that wins only sometimes; bounded by --race-seconds; needs root",
+        "slow: takes more than five seconds",
+    ):
+        config.addinivalue_line("markers", line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests after their directory, and skip those that need root when there is none."""
+    for item in items:
+        folder = item.path.relative_to(CHECKOUT).parts[1:2]
+        if folder in (("kernel",), ("security",)):
+            item.add_marker(folder[0])
+        if os.geteuid() != 0 and any(item.get_closest_marker(name) for name in ROOT_MARKERS):
+            item.add_marker(pytest.mark.skip(reason="needs root: namespaces, mounts, cgroups"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the cgroup that all tests' cgroups lie in, from the controlling process."""
+    if hasattr(session.config, "workerinput"):
+        return
+    for path in Path("/sys/fs/cgroup").glob(f"**/{CGROUP_PARENT}"):
+        try:
+            path.rmdir()
+        except OSError:
+            continue  # another session is using it
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """The test's names and directories; fails the test for what it leaves behind."""
+    box = Sandbox()
+    try:
+        yield box
+        leaks = box.settled_leaks()
+    finally:
+        box.clean()
+    if leaks and request.config.getoption("--leaks") == "fail":
+        pytest.fail("left behind:\n  " + "\n  ".join(leaks), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def leak_check(request: pytest.FixtureRequest) -> None:
+    """Give every test that needs root the leak check, whatever fixtures it names."""
+    if any(request.node.get_closest_marker(name) for name in ROOT_MARKERS):
+        request.getfixturevalue("sandbox")
+
+
+@pytest.fixture(scope="session")
+def runtime_binary(request: pytest.FixtureRequest) -> Path:
+    """The runtime under test, as an absolute path."""
+    binary = Path(request.config.getoption("--runtime")).absolute()
+    if not os.access(binary, os.X_OK):
+        pytest.fail(f"no runtime at {binary}: run `make build`, or give --runtime PATH")
+    return binary
+
+
+@pytest.fixture
+def runtime(
+    request: pytest.FixtureRequest, runtime_binary: Path, sandbox: Sandbox
+) -> Iterator[Runtime]:
+    """The runtime with a --root of its own.
+
+    At the end its containers are deleted by force; what is left after that is a leak. An id whose
+    create failed must have left nothing without any delete.
+    """
+    under_test = Runtime(runtime_binary, sandbox)
+    yield under_test
+    problems = []
+    if under_test.failed and not under_test.created:
+        problems = [f"after a failed create: {line}" for line in sandbox.settled_leaks()]
+    problems += under_test.remove_all()
+    if problems and request.config.getoption("--leaks") == "fail":
+        pytest.fail("left behind:\n  " + "\n  ".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def bundle(sandbox: Sandbox) -> Callable[..., Bundle]:
+    """Make a bundle: `bundle(args=[...], hostname="x", linux={...})`.
+
+    `args` is short for process.args; other keywords are merged into the configuration.
+    """
+
+    def make(args: list[str] | None = None, **overrides: Any) -> Bundle:
+        name = sandbox.new_id()
+        made = Bundle(sandbox.bundles / name, name, f"{MARKER}={sandbox.prefix}", overrides)
+        if args is not None:
+            made.args = args
+        return made
+
+    return make
+
+
+@pytest.fixture
+def canary(sandbox: Sandbox) -> Iterator[Canary]:
+    """A directory of the host that must not change; checked again when the test ends."""
+    made = Canary(sandbox.directory / "canary")
+    yield made
+    made.check()
+
+
+@pytest.fixture(scope="session")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled probe (tests/support/probe.c), shared by all xdist workers."""
+    base = tmp_path_factory.getbasetemp()
+    return build_probe(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)

@@ -1,0 +1,1 @@
+"""Proofs for native/: the system call module, the launcher and oci-init."""

@@ -1,0 +1,1 @@
+"""Attacks of every published vulnerability class; each runs against any runtime binary."""

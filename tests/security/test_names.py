@@ -1,0 +1,65 @@
+"""Names that become paths (security model, ids and paths): `..`, `/` and oddities are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.security.conftest import MakeBundle
+from tests.support.canary import Canary
+from tests.support.runtime import Runtime
+from tests.support.sandbox import Sandbox
+from tests.support.verdict import assert_clear
+
+BAD_IDS = ("", ".", "..", "../x", "a/b", "/a", "a\nb", "a b", "é", ".hidden", "a" * 1025, "a\tb")
+
+
+@pytest.mark.parametrize("verb", ["create", "run", "state", "start", "kill", "delete", "exec"])
+@pytest.mark.parametrize("name", BAD_IDS)
+def test_container_id(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, canary: Canary, verb: str, name: str
+) -> None:
+    if verb in ("create", "run"):
+        if not runtime.is_ours and (name == ".hidden" or len(name) > 1000):
+            pytest.skip("allowed by older runtimes")
+        result = runtime.call(verb, "--bundle", str(bundle().write().path), name)
+    else:
+        result = runtime.call(verb, name, *(["true"] if verb == "exec" else []))
+    assert_clear(runtime, result, "id", status=255 if verb == "exec" else 1)
+    assert not sandbox.root.exists() or not [p for p in sandbox.root.rglob("*") if p.is_dir()]
+    assert not (sandbox.directory / "x").exists()
+    canary.check()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "with space", "a:b", "sixteen-letters!", "", "."])
+def test_network_device_name(runtime: Runtime, bundle: MakeBundle, name: str) -> None:
+    if not runtime.is_ours:
+        pytest.skip("linux.netDevices came with runtime-spec 1.3")
+    device = runtime.sandbox.new_device()
+    made = bundle(args=["/bin/true"], linux={"netDevices": {device: {"name": name}}})
+    assert_clear(runtime, runtime.run(made), "netDevices")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "../../x"])
+def test_closid(runtime: Runtime, bundle: MakeBundle, name: str) -> None:
+    made = bundle(args=["/bin/true"], linux={"intelRdt": {"closID": name}})
+    assert_clear(runtime, runtime.run(made), "intelRdt")
+
+
+@pytest.mark.parametrize("path", ["/../../../../ocirt-escape", "../../../ocirt-escape"])
+def test_cgroups_path(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, canary: Canary, path: str
+) -> None:
+    """A cgroupsPath cannot leave the hierarchy: it is refused, or `..` stops at its root."""
+    target = f"{path}/{sandbox.prefix}"
+    result = runtime.run(bundle(args=["/bin/true"], linux={"cgroupsPath": target}))
+    if not result.ok:
+        assert_clear(runtime, result, "cgroupsPath")
+    canary.check()
+
+
+@pytest.mark.parametrize("path", ["..", "../..", "/..", "a/../../.."])
+def test_exec_cgroup(runtime: Runtime, bundle: MakeBundle, path: str) -> None:
+    """A cgroup of `exec` lies below the container's own (crun 1.28)."""
+    container = runtime.up(bundle(args=["sleep", "100"]))
+    result = runtime.exec(container, "true", options=["--cgroup", path])
+    assert_clear(runtime, result, "cgroup", status=255)

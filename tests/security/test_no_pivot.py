@@ -1,0 +1,42 @@
+"""--no-pivot: the host's /proc and /sys, and the host's root, must not stay within reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.security.conftest import MakeBundle
+from tests.support.canary import Canary
+from tests.support.runtime import Runtime
+from tests.support.verdict import assert_sources_inside, attempt
+
+
+@pytest.mark.parametrize("options", [(), ("--no-pivot",)], ids=["pivot", "no pivot"])
+def test_escape(
+    runtime: Runtime,
+    bundle: MakeBundle,
+    canary: Canary,
+    probe: Path,
+    options: tuple[str, ...],
+) -> None:
+    """The classic escape from chroot(2) ends at the container's own root."""
+    made = bundle().install(probe, "/probe").add_capabilities("CAP_SYS_CHROOT")
+    output = attempt(runtime, made, f"/probe chroot {canary.file}", *options)
+    assert output in (None, "not reached\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--no-pivot",)], ids=["pivot", "no pivot"])
+def test_mounts(
+    runtime: Runtime, bundle: MakeBundle, canary: Canary, options: tuple[str, ...]
+) -> None:
+    """What mountinfo shows is the container's; so are procfs and sysfs once unmounted."""
+    made = bundle(linux={"maskedPaths": [], "readonlyPaths": []})
+    made.add_capabilities("CAP_SYS_ADMIN")
+    script = "cat /proc/self/mountinfo; umount -l /sys; ls /sys; umount -l /proc; ls /proc"
+    output = attempt(runtime, made, script, *options)
+    assert output is not None
+    lines = [line for line in output.splitlines() if " - " in line]
+    if not options:
+        assert_sources_inside("\n".join(lines), made.path)
+    assert output.splitlines()[len(lines) :] == [], "something of the host lay below"

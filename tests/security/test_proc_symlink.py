@@ -1,0 +1,54 @@
+"""CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-54867: /proc or /sys is a symlink.
+
+The file system would be mounted elsewhere, and masks and labels would miss it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from tests.security.conftest import MakeBundle
+from tests.support.runtime import Runtime
+from tests.support.verdict import assert_clear
+
+
+@pytest.mark.parametrize("target", ["tmp/fake", "/tmp/fake", "../tmp/fake", "/", "dev"])
+@pytest.mark.parametrize("name", ["proc", "sys"])
+def test_refused(runtime: Runtime, bundle: MakeBundle, name: str, target: str) -> None:
+    made = bundle(args=["/bin/true"])
+    (made.rootfs / "tmp/fake").mkdir()
+    (made.rootfs / name).rmdir()
+    (made.rootfs / name).symlink_to(target)
+    result = runtime.run(made)
+    assert_clear(runtime, result, f"/{name}", "symlink")
+
+
+@pytest.mark.parametrize("kind", ["proc", "sysfs"])
+def test_parent_symlink(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
+    """A procfs or sysfs deeper than one level: no component may be a symlink."""
+    made = bundle(args=["/bin/true"])
+    (made.rootfs / "tmp/real").mkdir()
+    (made.rootfs / "alias").symlink_to("tmp")
+    made.add_mount("/alias/real", kind, kind, [])
+    result = runtime.run(made)
+    if result.ok and not runtime.is_ours:
+        return  # older runtimes accept it, which is no escape by itself
+    assert_clear(runtime, result, "/alias/real")
+
+
+@pytest.mark.parametrize("kind", ["file", "fifo", "device"])
+def test_not_a_directory(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
+
+    made = bundle(args=["/bin/true"])
+    path = made.rootfs / "proc"
+    path.rmdir()
+    if kind == "file":
+        path.write_text("")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    assert_clear(runtime, runtime.run(made), "/proc")

@@ -1,0 +1,154 @@
+"""A rootfs that lies in wait for an interpreter (CVE-2019-14271's class, for Python).
+
+An import, a dlopen, a traceback or an NSS look-up after the root was changed would read these
+files as root of the container's making, or hang on the FIFOs among them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.security.conftest import MakeBundle
+from tests.support.bundle import Bundle
+from tests.support.runtime import Runtime
+from tests.support.verdict import assert_clear
+
+LIMIT = 8.0  # seconds: more is a hang
+SENTINEL = "/trapped"
+FAKE_MODULE = f"open('{SENTINEL}', 'w').write('imported'); raise SystemExit(66)\n"
+LIBRARIES = (
+    "ld-linux-x86-64.so.2 ld-linux-aarch64.so.1 libc.so.6 libm.so.6 libz.so.1 libexpat.so.1"
+    " libseccomp.so.2 libnss_files.so.2 libnss_compat.so.2 libgcc_s.so.1 libpython3.11.so.1.0"
+    " libffi.so.8 libcap.so.2 libselinux.so.1 libapparmor.so.1"
+).split()
+FILES = (
+    "etc/ld.so.cache etc/ld.so.preload etc/nsswitch.conf etc/passwd etc/group etc/localtime"
+    " etc/locale.alias etc/resolv.conf etc/login.defs etc/python3.11/sitecustomize.py"
+    " usr/lib/locale/locale-archive usr/share/zoneinfo/UTC root/.config dev/shm tmp/x"
+).split()
+NAMES_OF_OURS = ("ociruntime", "oci-init", "python3", "python3.11", "newuidmap", "newgidmap")
+
+
+def _module_roots(binary: Path) -> list[str]:
+    """Every directory an interpreter of this host could look for modules in."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found = {f"usr/lib/{version}", f"usr/local/lib/{version}", "usr/lib/python3/dist-packages"}
+    found |= {f"usr/local/lib/{version}/dist-packages", "usr/lib/python3.11"}
+    found |= {f"usr/lib/{version}/lib-dynload", sysconfig.get_path("stdlib").lstrip("/")}
+    here = binary.resolve().parent.parent  # a venv, a prefix, or a checkout
+    found |= {str(here).lstrip("/"), f"{here}/lib/{version}/site-packages".lstrip("/")}
+    found |= {f"{here}/lib/ociruntime".lstrip("/")}
+    return sorted(found)
+
+
+def _module_names(stdlib: Path) -> list[str]:
+    names = set(sys.stdlib_module_names)
+    names |= {f"encodings/{path.stem}" for path in (stdlib / "encodings").glob("*.py")}
+    names |= {"ociruntime/__init__", "ociruntime/errors", "sitecustomize", "usercustomize"}
+    return sorted(names)
+
+
+def _trap(path: Path, kind: str) -> None:
+    if path.is_symlink() or path.exists():
+        if path.is_dir() and not path.is_symlink():
+            return
+        path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "symlink":
+        path.symlink_to("/proc/self/fd/0/../../../trap")
+    elif kind == "module" and path.suffix == ".py":
+        path.write_text(FAKE_MODULE)
+    else:
+        path.write_bytes(b"\x7fELF" + b"\xff" * 60)
+
+
+def _set_traps(made: Bundle, binary: Path, kind: str) -> None:
+    names = _module_names(Path(sysconfig.get_path("stdlib")))
+    for root in _module_roots(binary):
+        for name in names:
+            _trap(made.rootfs / root / f"{name}.py", kind)
+    for directory in ("lib", "lib64", "usr/lib", "lib/x86_64-linux-gnu", "usr/lib64"):
+        for name in LIBRARIES:
+            _trap(made.rootfs / directory / name, kind)
+    for name in FILES:
+        _trap(made.rootfs / name, kind)
+    for name in NAMES_OF_OURS:
+        for directory in ("bin", "sbin", "usr/bin", "usr/local/bin"):
+            _trap(made.rootfs / directory / name, kind)
+    ours = binary.resolve().parent.parent / "ociruntime"
+    for path in sorted(ours.rglob("*.py")) if ours.is_dir() else []:
+        _trap(made.rootfs / str(path).lstrip("/"), kind)
+
+
+@pytest.fixture(params=["fifo", "module", "symlink", "fake library"])
+def trapped(request: pytest.FixtureRequest, bundle: MakeBundle, runtime_binary: Path) -> Bundle:
+    """A bundle whose busybox works and whose every other file is a trap."""
+    made = bundle()
+    made.drop_mounts("/dev")
+    _set_traps(made, runtime_binary, request.param)
+    return made
+
+
+def _assert_not_trapped(made: Bundle) -> None:
+    assert not (made.rootfs / SENTINEL.lstrip("/")).exists(), "a module of the container was run"
+
+
+def test_run(runtime: Runtime, trapped: Bundle) -> None:
+    assert runtime.run(trapped.shell("echo alive"), timeout=LIMIT).check().stdout == "alive\n"
+    _assert_not_trapped(trapped)
+
+
+def test_all_verbs(runtime: Runtime, trapped: Bundle) -> None:
+    trapped.args = ["sleep", "100"]
+    container = runtime.create(trapped, timeout=LIMIT).check().container
+    runtime.start(container, timeout=LIMIT).check()
+    result = runtime.exec(container, "echo", "alive", timeout=LIMIT).check()
+    assert result.stdout == "alive\n"
+    runtime.kill(container, "KILL", timeout=LIMIT).check()
+    runtime.wait_for(container, "stopped")
+    runtime.delete(container, timeout=LIMIT).check()
+    _assert_not_trapped(trapped)
+
+
+def _no_program(made: Bundle) -> None:
+    made.args = ["/bin/absent"]
+
+
+def _bad_mount(made: Bundle) -> None:
+    made.add_mount("/mnt", "tmpfs", "tmpfs", ["size=nonsense"])
+
+
+def _bad_device(made: Bundle) -> None:
+    (made.rootfs / "dev/made").write_text("")
+    made.set("/linux/devices", [{"path": "/dev/made", "type": "c", "major": 1, "minor": 3}])
+
+
+def _bad_rlimit(made: Bundle) -> None:
+    made.set("/process/rlimits", [{"type": "RLIMIT_NOFILE", "soft": 2**40, "hard": 2**40}])
+
+
+def _bad_cwd(made: Bundle) -> None:
+    (made.rootfs / "file").write_text("")
+    made.set("/process/cwd", "/file/below")
+
+
+FAILURES = (_no_program, _bad_mount, _bad_device, _bad_rlimit, _bad_cwd)
+
+
+@pytest.mark.parametrize("spoil", FAILURES, ids=[f.__name__.lstrip("_") for f in FAILURES])
+def test_failure_inside(runtime: Runtime, trapped: Bundle, spoil: object) -> None:
+    """An error after the root was changed: where Python would print a traceback from source."""
+    assert callable(spoil)
+    spoil(trapped)
+    result = runtime.run(trapped, timeout=LIMIT)
+    if result.ok and not runtime.is_ours:
+        return  # not every peer checks an existing device
+    assert_clear(runtime, result)
+    _assert_not_trapped(trapped)

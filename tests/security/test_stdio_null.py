@@ -1,0 +1,65 @@
+"""CVE-2026-88265: /dev/null of the image is another file, and stdio is re-pointed and chowned.
+
+The caller's stdin is a null device of the test's own, so that a chown shows without harm.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.security.conftest import MakeBundle
+from tests.support.canary import Canary
+from tests.support.runtime import Runtime
+from tests.support.sandbox import Sandbox
+from tests.support.verdict import assert_clear
+
+HANG = 5.0  # seconds after which a FIFO as /dev/null counts as a hang
+
+
+def _owner(path: Path) -> tuple[int, int]:
+    info = path.stat()
+    return info.st_uid, info.st_gid
+
+
+@pytest.mark.parametrize("kind", ["bound file", "symlink", "regular file", "fifo", "zero device"])
+@pytest.mark.parametrize("output", ["pipe", "null", "file"])
+def test_fake_null(
+    runtime: Runtime,
+    bundle: MakeBundle,
+    canary: Canary,
+    sandbox: Sandbox,
+    kind: str,
+    output: str,
+) -> None:
+    made = bundle(process={"user": {"uid": 1000, "gid": 1000}}).drop_mounts("/dev")
+    made.shell("echo leaked; echo leaked >&2; cat")
+    null = made.rootfs / "dev/null"
+    volume = sandbox.directory / "volume"
+    volume.write_text("")
+    if kind == "bound file":
+        made.bind(volume, "/dev/null")
+    elif kind == "symlink":
+        null.symlink_to(canary.file)
+    elif kind == "fifo":
+        os.mkfifo(null)
+    elif kind == "zero device":
+        os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    else:
+        null.write_text("")
+    device = sandbox.directory / "null"
+    os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    with device.open("r+b", buffering=0) as file:
+        out = {"pipe": subprocess.PIPE, "null": file, "file": None}[output]
+        result = runtime.run(made, stdin=file, stdout=out, timeout=HANG)
+    canary.check()
+    assert _owner(device) == (0, 0), "the caller's null device was chowned"
+    assert _owner(volume) == (0, 0), "the volume's file was chowned"
+    if not result.ok:
+        assert_clear(runtime, result)
+    elif output == "file":
+        assert result.stdout == "leaked\n", "stdout was pointed elsewhere"

@@ -1,0 +1,67 @@
+"""Reading mount tables: /proc/PID/mountinfo, whole or below one directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of mountinfo (proc(5)); octal escapes are undone."""
+
+    mount_id: int
+    root: str
+    point: str
+    options: frozenset[str]
+    fstype: str
+    source: str
+    super_options: frozenset[str]
+
+    @property
+    def read_only(self) -> bool:
+        """True if the mount or its whole file system refuses writes."""
+        return "ro" in self.options or "ro" in self.super_options
+
+
+def _plain(field: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, char)
+    return field
+
+
+def parse_mountinfo(text: str) -> list[Mount]:
+    """Return the mounts of a mountinfo text, in its order."""
+    mounts = []
+    for line in text.splitlines():
+        head, _, tail = line.partition(" - ")
+        fields, rest = head.split(" "), tail.split(" ")
+        mounts.append(
+            Mount(
+                mount_id=int(fields[0]),
+                root=_plain(fields[3]),
+                point=_plain(fields[4]),
+                options=frozenset(fields[5].split(",")),
+                fstype=rest[0],
+                source=_plain(rest[1]),
+                super_options=frozenset(rest[2].split(",")),
+            )
+        )
+    return mounts
+
+
+def mounts_of(pid: int | str = "self") -> list[Mount]:
+    """Return the mounts in the mount namespace of `pid`; raises OSError when it is gone."""
+    return parse_mountinfo(Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape"))
+
+
+def mounts_below(directories: Sequence[str | Path], pid: int | str = "self") -> list[Mount]:
+    """Return the mounts at or below any of `directories`, innermost last."""
+    roots = [os.fspath(directory).rstrip("/") for directory in directories]
+    return [
+        mount
+        for mount in mounts_of(pid)
+        if any(mount.point == root or mount.point.startswith(root + "/") for root in roots)
+    ]

@@ -1,0 +1,228 @@
+"""One test's private corner of the machine, the check that nothing leaked out of it, its removal.
+
+Everything a test makes carries its *prefix* (ids, cgroups, environment of processes, network
+devices) or lies in its *directory* (bundles, state root, canaries, TMPDIR). The leak check looks
+only at those, so tests run in parallel on one machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tests.support.mounts import Mount, mounts_below
+
+MARKER = "OCIRT_TEST"
+CGROUP_PARENT = "ocirt-test"
+_CGROUP_MOUNTS = Path("/sys/fs/cgroup")
+_CGROUP_DEPTH = 4
+_numbers = itertools.count(1)
+
+
+class Sandbox:
+    """Names, directories and the leak check of one test.
+
+    `prefix` starts every id; `directory` is traversable by every user, and holds `bundles`,
+    `state` (the runtime's --root), `tmp` (its TMPDIR) and `logs`.
+    """
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        self.prefix = f"ocirt-test-{os.getpid()}-{self.number}"
+        self.device_prefix = f"ot{os.getpid() % 100_000}n{self.number}"
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
+        self.directory.chmod(0o711)
+        self.root = self.directory / "state"
+        self.tmp = self.directory / "tmp"
+        self.logs = self.directory / "logs"
+        self.bundles = self.directory / "bundles"
+        for path in (self.tmp, self.logs, self.bundles):
+            path.mkdir()
+        self.null = self._make_null()
+        self._ids = itertools.count(1)
+
+    def _make_null(self) -> Path:
+        """A null device of the test's own: some runtimes chown the one they get as stdin."""
+        path = self.directory / "null"
+        if os.geteuid() != 0:
+            return Path(os.devnull)
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        path.chmod(0o666)
+        return path
+
+    def new_id(self) -> str:
+        """Return a container id that no other test uses."""
+        return f"{self.prefix}-{next(self._ids)}"
+
+    def new_device(self) -> str:
+        """Return a network device name (under 16 characters) that no other test uses."""
+        return f"{self.device_prefix}d{next(self._ids)}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment runtimes are started with: short, and carrying the marker."""
+        return {
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            "TMPDIR": str(self.tmp),
+            MARKER: self.prefix,
+        }
+
+    def processes(self) -> list[int]:
+        """Return the live processes that carry the marker or sit in one of our cgroups."""
+        marker = f"{MARKER}={self.prefix}".encode()
+        found = set()
+        for entry in os.listdir("/proc"):
+            if not entry.isdecimal() or int(entry) == os.getpid():
+                continue
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as file:
+                    marked = marker in file.read().split(b"\0")
+                if not marked:
+                    with open(f"/proc/{entry}/cgroup", "rb") as file:
+                        marked = _names(file.read(), self.prefix.encode())
+                if marked and not _is_zombie(entry):
+                    found.add(int(entry))
+            except OSError:
+                continue  # it ended while being looked at
+        return sorted(found)
+
+    def cgroups(self) -> list[Path]:
+        """Return our cgroup directories in every hierarchy, deepest first."""
+        found: list[Path] = []
+        base = str(_CGROUP_MOUNTS)
+        for parent, names, _ in os.walk(base):
+            inside = _names(parent, self.prefix)
+            found += [Path(parent, name) for name in names if inside or _names(name, self.prefix)]
+            if not inside and parent.count("/") - base.count("/") >= _CGROUP_DEPTH:
+                names.clear()
+        return sorted(found, key=lambda path: -len(path.parts))
+
+    def leaks(self) -> list[str]:
+        """Return one line for each thing the test left behind, [] when there is none."""
+        lines = [f"mount {mount.point} ({mount.fstype})" for mount in self._mounts()]
+        lines += [f"process {_describe(pid)}" for pid in self.processes()]
+        lines += [f"cgroup {path}" for path in self.cgroups()]
+        lines += [f"network device {name}" for name in self._devices()]
+        lines += [f"state file {path}" for path in self._state_files()]
+        lines += [f"temporary file {path}" for path in sorted(self.tmp.rglob("*"))]
+        lines += [f"socket {name}" for name in self._sockets()]
+        return lines
+
+    def settled_leaks(self, seconds: float = 2.0) -> list[str]:
+        """Return `leaks()`, giving dying processes up to `seconds` to disappear."""
+        deadline = time.monotonic() + seconds
+        while (lines := self.leaks()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return lines
+
+    def clean(self) -> None:
+        """Kill, unmount and remove everything that is left, so that no other test is touched."""
+        self._kill_all()
+        for mount in reversed(self._mounts()):
+            subprocess.run(["umount", "-l", mount.point], check=False, capture_output=True)
+        for path in self.cgroups():
+            _remove_cgroup(path)
+        for name in self._devices():
+            subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
+        if not self._mounts():  # removing files through a leaked bind mount would destroy the host
+            shutil.rmtree(self.directory, onerror=_retry_writable)
+
+    def _kill_all(self) -> None:
+        for path in self.cgroups():
+            _thaw(path)
+        deadline = time.monotonic() + 5
+        while (pids := self.processes()) and time.monotonic() < deadline:
+            for pid in pids:
+                _kill(pid)
+            time.sleep(0.01)
+
+    def _mounts(self) -> list[Mount]:
+        return [m for m in mounts_below(["/"]) if _names(m.point, self.prefix)]
+
+    def _devices(self) -> list[str]:
+        names = os.listdir("/sys/class/net")
+        return [name for name in names if name.startswith(self.device_prefix)]
+
+    def _state_files(self) -> list[Path]:
+        if not self.root.is_dir():
+            return []
+        return [path for path in sorted(self.root.rglob("*")) if _names(path.name, self.prefix)]
+
+    def _sockets(self) -> list[str]:
+        lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
+        names = [line.split(maxsplit=7)[7] for line in lines if line.count(" ") and "/" in line]
+        ours = [name for name in names if _names(name, self.prefix)]
+        return [name for name in ours if not name.startswith(str(self.directory / "test-"))]
+
+
+def _names(text: str | bytes, prefix: str | bytes) -> bool:
+    """Tell whether `text` contains `prefix` as a whole (…-1 is not part of …-12)."""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    if isinstance(prefix, bytes):
+        prefix = prefix.decode()
+    return any(not part[:1].isdecimal() for part in text.split(prefix)[1:])
+
+
+def _is_zombie(pid: str) -> bool:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+
+
+def _describe(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (OSError, UnicodeDecodeError):
+        command = "?"
+    return f"{pid}: {command[:120]}"
+
+
+def _kill(pid: int) -> None:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except OSError:
+        return
+    finally:
+        os.close(pidfd)
+
+
+def _thaw(path: Path) -> None:
+    """Let the frozen processes of a cgroup die: on v1 they keep even SIGKILL waiting."""
+    for name, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+        if (path / name).exists():
+            (path / name).write_text(value)
+
+
+def _remove_cgroup(path: Path) -> None:
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.01)  # the last process is still on its way out
+        else:
+            return
+
+
+def _retry_writable(_function: object, path: str, _error: object) -> None:
+    """Remove what an attack made immutable or unreadable; give up quietly on the rest."""
+    subprocess.run(["chattr", "-i", path], check=False, capture_output=True)
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+    except OSError:
+        return
