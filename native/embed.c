@@ -103,7 +103,8 @@ static int report_exception(const char *doing)
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
-    const char *words = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    PyObject *line = text != NULL ? PyObject_CallMethod(text, "replace", "ss", "\n", " ") : NULL;
+    const char *words = line != NULL ? PyUnicode_AsUTF8(line) : NULL;
     fprintf(stderr, "ociruntime: %s: %s: %s\n", doing,
             type != NULL ? ((PyTypeObject *)type)->tp_name : "error",
             words != NULL ? words : "no message");
@@ -167,6 +168,10 @@ int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths
                 status.err_msg != NULL ? status.err_msg : "no reason given");
         return 1;
     }
+    /* A command makes no garbage worth collecting, and a collection costs a look at everything. */
+    PyGC_Disable();
+    /* A command allocates little and ends soon; the few that stay call gc.enable(). */
+    PyGC_Disable();
     if (install_finder() < 0)
         return report_exception("cannot start");
     int result = run_main();

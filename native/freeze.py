@@ -1,20 +1,25 @@
 """Writes a C table of frozen modules (struct _frozen) to standard output.
 
-    freeze.py BOOTSTRAP [PACKAGE_DIRECTORY]
+    freeze.py [PACKAGE_DIRECTORY]
 
-Frozen are the launcher's bootstrap, the modules of the standard library that every start of
-Python imports from files, and all modules of the package when its directory is given. To be run
-by the very interpreter that the launcher will load: bytecode belongs to one version.
+Frozen are the launcher's bootstrap, what every start of Python would import from files, a small
+stand-in for encodings.aliases (aliases.py), and all modules of the package when its directory is
+given. To be run by the very interpreter that the launcher will load: bytecode belongs to one
+version.
 """
 
 import encodings
-import encodings.aliases
 import encodings.utf_8
 import marshal
 import os
 import sys
 
-STARTUP = (encodings, encodings.aliases, encodings.utf_8)
+HERE = os.path.dirname(os.path.abspath(__file__))
+STANDARD = (encodings, encodings.utf_8)
+OWN = {
+    "_ociruntime_bootstrap": "bootstrap.py",
+    "encodings.aliases": "aliases.py",
+}
 BYTES_PER_LINE = 20
 
 
@@ -36,20 +41,22 @@ def package_modules(directory):
 def code_bytes(path, filename):
     """The marshalled code of the source at `path`, as if it were called `filename`."""
     with open(path, encoding="utf-8") as source:
-        return marshal.dumps(compile(source.read(), filename, "exec", dont_inherit=True))
+        # Without docstrings a third less is read at every start; `optimize` also drops assertions,
+        # which in this package are for the type checker.
+        code = compile(source.read(), filename, "exec", dont_inherit=True, optimize=2)
+        return marshal.dumps(code)
 
 
 def main(arguments):
     """Print the table for `arguments`."""
-    modules = [("_ociruntime_bootstrap", arguments[0], False, "<frozen bootstrap>")]
-    for module in STARTUP:
-        modules.append(
-            (module.__name__, module.__file__, hasattr(module, "__path__"), module.__file__)
-        )
-    if len(arguments) > 1:
-        for name, path, is_package in package_modules(arguments[1]):
-            shown = os.path.relpath(path, os.path.dirname(os.path.abspath(arguments[1])))
-            modules.append((name, path, is_package, shown))
+    modules = [(name, f"{HERE}/{path}", False, f"<{path}>") for name, path in OWN.items()]
+    for module in STANDARD:
+        is_package = hasattr(module, "__path__")
+        modules.append((module.__name__, module.__file__, is_package, module.__file__))
+    if arguments:
+        parent = os.path.dirname(os.path.abspath(arguments[0]))
+        for name, path, is_package in package_modules(arguments[0]):
+            modules.append((name, path, is_package, os.path.relpath(path, parent)))
 
     for number, (name, path, _, filename) in enumerate(modules):
         data = code_bytes(path, filename)

@@ -17,7 +17,6 @@
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/filter.h>
-#include <linux/mman.h>
 #include <linux/openat2.h>
 #include <linux/poll.h>
 #include <linux/prctl.h>
@@ -28,11 +27,12 @@
 #include <linux/time_types.h>
 
 #include "block.h"
+#include "map-block.h"
 #include "raw.h"
 
-enum { EXIT_BLOCK = 70, EXIT_NOT_FOUND = 127, EXIT_NOT_EXECUTABLE = 126, LAST_SIGNAL = 64 };
+enum { EXIT_NOT_FOUND = 127, EXIT_NOT_EXECUTABLE = 126, LAST_SIGNAL = 64 };
 enum { SOCK_CLOEXEC_FLAG = 02000000, MSG_QUIET = 0x4000 | 0x40 /* NOSIGNAL, DONTWAIT */ };
-enum { FIRST_FD = 3, PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096 };
 
 struct vector { void *base; unsigned long length; };
 struct message {
@@ -40,12 +40,6 @@ struct message {
     void *control; unsigned long control_length; unsigned int flags;
 };
 struct rights { unsigned long length; int level; int type; int fd; int padding; };
-
-static _Noreturn void leave(int status)
-{
-    for (;;)
-        sys(__NR_exit_group, status);
-}
 
 static void send_report(int channel, enum report_stage stage, long error, unsigned int detail,
                         struct rights *rights)
@@ -91,70 +85,11 @@ static long close_except(int first, int one, int other)
     return result == 0 ? sys(__NR_close_range, first, ~0U, 0) : result;
 }
 
-static int text_is_inside(const struct block *block, __u32 offset)
-{
-    return offset >= sizeof *block && offset < block->size;
-}
-
-static int array_is_inside(const struct block *block, __u32 offset, __u32 count, __u32 bytes)
-{
-    return count == 0 || (offset >= sizeof *block && offset % 4 == 0 && offset < block->size &&
-                          count <= (block->size - offset) / bytes);
-}
-
-static int is_valid(const struct block *block, long size, int argc)
-{
-    int first = FIRST_FD + (int)block->keep_fds;
-    return block->magic == BLOCK_MAGIC && block->version == BLOCK_VERSION &&
-           block->size == size && ((const char *)block)[size - 1] == 0 &&
-           block->keep_fds < (1U << 20) &&
-           (block->channel_fd >= first ||
-            (block->channel_fd == -1 && !(block->flags & BLOCK_WAIT))) &&
-           (block->proc_fd >= first || block->proc_fd == -1) &&
-           block->candidates >= 1 && block->candidates <= (unsigned int)argc - 2 &&
-           block->last_cap < 64 && text_is_inside(block, block->cwd_offset) &&
-           (block->lsm_attr_offset == 0 ||
-            (block->proc_fd != -1 && text_is_inside(block, block->lsm_attr_offset) &&
-             text_is_inside(block, block->lsm_label_offset))) &&
-           array_is_inside(block, block->groups_offset, block->groups_count, sizeof(__u32)) &&
-           array_is_inside(block, block->rlimits_offset, block->rlimits_count,
-                           sizeof(struct block_rlimit)) &&
-           block->seccomp_count <= 0xffff &&
-           array_is_inside(block, block->seccomp_offset, block->seccomp_count,
-                           sizeof(struct sock_filter));
-}
-
-/* The block named by argv[0], mapped read-only and private, or exit: there is no channel yet. */
-static const struct block *map_block(int argc, char *const argv[])
-{
-    static const char NAME[] = "oci-init ";
-    int fd = 0;
-    unsigned int i;
-    if (argc < 3)
-        leave(EXIT_BLOCK);
-    for (i = 0; i < sizeof NAME - 1; i++)
-        if (argv[0][i] != NAME[i])
-            leave(EXIT_BLOCK);
-    for (; argv[0][i] >= '0' && argv[0][i] <= '9' && fd < (1 << 20); i++)
-        fd = fd * 10 + (argv[0][i] - '0');
-    long size = sys(__NR_lseek, fd, 0, 2 /* SEEK_END */);
-    if (argv[0][i] != 0 || fd < FIRST_FD || size < (long)sizeof(struct block) ||
-        size > (long)BLOCK_SIZE_MAX)
-        leave(EXIT_BLOCK);
-    long address = sys(__NR_mmap, 0, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (address < 0 && address > -4096)
-        leave(EXIT_BLOCK);
-    const struct block *block = (const struct block *)address;
-    if (!is_valid(block, size, argc))
-        leave(EXIT_BLOCK);
-    sys(__NR_close, fd);
-    return block;
-}
-
 /* Waits for one connection that says 'S' and returns it; it carries the report.
  *
  * A PID 1 never dies from a signal it has no handler for, so those that would terminate any other
- * process are read from a signalfd and obeyed.  Orphans reap themselves: SIGCHLD is ignored. */
+ * process are blocked, read from a signalfd and obeyed.  Orphans reap themselves, because SIGCHLD
+ * is ignored. */
 static int wait_for_start(int listener)
 {
     static const __u64 HARMLESS = 1ULL << (SIGCHLD - 1) | 1ULL << (SIGCONT - 1) |
@@ -162,12 +97,12 @@ static int wait_for_start(int listener)
                                   1ULL << (SIGTSTP - 1) | 1ULL << (SIGTTIN - 1) |
                                   1ULL << (SIGTTOU - 1);
     static const __u64 IGNORE[4] = {1 /* SIG_IGN */};
-    static const __u64 ALL = ~0ULL;
-    __u64 deadly = ~HARMLESS;
+    static const __u64 DEADLY = ~HARMLESS;
     int connection = -1;
-    check(listener, STAGE_WAIT, sys(__NR_rt_sigprocmask, SIG_SETMASK, &ALL, 0, sizeof ALL), 0);
-    check(listener, STAGE_WAIT, sys(__NR_rt_sigaction, SIGCHLD, IGNORE, 0, sizeof ALL), 0);
-    int signals = (int)sys(__NR_signalfd4, -1, &deadly, sizeof deadly, SFD_CLOEXEC);
+    check(listener, STAGE_WAIT,
+          sys(__NR_rt_sigprocmask, SIG_SETMASK, &DEADLY, 0, sizeof DEADLY), 0);
+    check(listener, STAGE_WAIT, sys(__NR_rt_sigaction, SIGCHLD, IGNORE, 0, sizeof DEADLY), 0);
+    int signals = (int)sys(__NR_signalfd4, -1, &DEADLY, sizeof DEADLY, SFD_CLOEXEC);
     check(listener, STAGE_WAIT, signals, 0);
     for (;;) {
         struct pollfd polled[2] = {{.fd = signals, .events = POLLIN},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * System calls and a process entry without a libc, for oci-init on x86-64 and AArch64.
+ * System calls without a libc, for oci-init on x86-64 and AArch64.
  */
 #ifndef OCIRUNTIME_RAW_H
 #define OCIRUNTIME_RAW_H
@@ -22,16 +22,6 @@ static inline long raw(long number, long a, long b, long c, long d, long e, long
     return result;
 }
 
-/* The kernel leaves argc, argv and envp at the stack pointer. */
-__asm__(".globl _start\n"
-        ".type _start, @function\n"
-        "_start:\n"
-        "\txor %ebp, %ebp\n"
-        "\tmov %rsp, %rdi\n"
-        "\tand $-16, %rsp\n"
-        "\tcall entry\n"
-        "\thlt\n");
-
 #elif defined(__aarch64__)
 
 static inline long raw(long number, long a, long b, long c, long d, long e, long f)
@@ -50,16 +40,6 @@ static inline long raw(long number, long a, long b, long c, long d, long e, long
     return x0;
 }
 
-__asm__(".globl _start\n"
-        ".type _start, %function\n"
-        "_start:\n"
-        "\tmov x29, #0\n"
-        "\tmov x30, #0\n"
-        "\tmov x0, sp\n"
-        "\tand sp, x0, #-16\n"
-        "\tbl entry\n"
-        "\tbrk #0\n");
-
 #else
 #error "oci-init is written for x86-64 and AArch64"
 #endif
@@ -68,5 +48,11 @@ __asm__(".globl _start\n"
     raw((number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 /* sys(number, up to six arguments): the kernel's own result, -errno on failure. */
 #define sys(...) RAW7(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+
+static inline _Noreturn void leave(int status)
+{
+    for (;;)
+        sys(__NR_exit_group, status);
+}
 
 #endif

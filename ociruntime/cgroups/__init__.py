@@ -1,4 +1,5 @@
-"""Control groups: where they are, the container's own, its limits, and getting rid of them (docs/cgroups.md).
+"""Control groups: where they are, the container's own, its limits, and getting rid of them
+(docs/cgroups.md).
 
     detect(kernel)               -> Layout      the host's hierarchies
     place(layout, path, id)      -> Placement   the container's directory in each, plain data

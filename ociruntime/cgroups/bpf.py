@@ -2,10 +2,10 @@
 
 Sources: linux/bpf.h (struct bpf_insn, struct bpf_cgroup_dev_ctx, union bpf_attr); bpf(2);
 Documentation/bpf/standardization/instruction-set.rst; cgroup-v2.rst, "Device controller".
-
-The kernel calls the program for each open or mknod of a device with (access_type, major, minor); 1 lets it pass. The
-rules are tested from the last to the first and the first that matches decides, which is what "in the listed order"
-with the last word to the later rule means. Unlike v1, exceptions of exceptions are possible.
+ The kernel calls the program for each open or mknod of a device with (access_type, major, minor); 1
+lets it pass. The rules are tested from the last to the first and the first that matches decides,
+which is what "in the listed order" with the last word to the later rule means. Unlike v1,
+exceptions of exceptions are possible.
 """
 
 from __future__ import annotations
@@ -41,11 +41,15 @@ def instruction(code: int, to: int, source: int = 0, offset: int = 0, value: int
 
 
 def program(rules: list[Rule]) -> bytes:
-    """The program for rules in the order of the config; what no rule speaks of is allowed, as on v1."""
+    """The program for rules in the order of the config; what no rule speaks of is allowed, as on
+    v1.
+    """
     code = [
         instruction(LOAD_WORD, KIND, CONTEXT),
         instruction(MOVE_REGISTER, ACCESS, KIND),
-        instruction(AND, KIND, value=0xFFFF),  # access_type: the kind of device below, the accesses above
+        instruction(
+            AND, KIND, value=0xFFFF
+        ),  # access_type: the kind of device below, the accesses above
         instruction(SHIFT_RIGHT, ACCESS, value=16),
         instruction(LOAD_WORD, MAJOR, CONTEXT, 4),
         instruction(LOAD_WORD, MINOR, CONTEXT, 8),
@@ -59,9 +63,9 @@ def program(rules: list[Rule]) -> bytes:
 def _block(rule: Rule) -> list[bytes]:
     """Leave with a verdict if this rule brings one, else go on behind the block.
 
-    An open for reading and writing wants two accesses at once, and each may be decided by another rule. So a denying
-    rule decides when any wanted access is its own; an allowing one takes its accesses off the list, and when nothing
-    is left on it everything was allowed.
+    An open for reading and writing wants two accesses at once, and each may be decided by another
+    rule. So a denying rule decides when any wanted access is its own; an allowing one takes its
+    accesses off the list, and when nothing is left on it everything was allowed.
     """
     mask = 0
     for letter in rule.access:
@@ -94,11 +98,14 @@ def _block(rule: Rule) -> list[bytes]:
 
 
 def attach(kernel: Kernel, cgroup: int, code: bytes) -> None:
-    """Load the program and attach it to an open cgroup, next to any that others attached: all have to agree.
+    """Load the program and attach it to an open cgroup, next to any that others attached: all have
+    to agree.
 
     The kernel drops it with the cgroup. Raises ``StepError``.
     """
-    from array import array  # tells the address of its memory, which the system call wants inside a structure
+    from array import (
+        array,
+    )  # tells the address of its memory, which the system call wants inside a structure
 
     text, licence = array("B", code), array("B", b"Apache-2.0\0")
     request = pack(
@@ -123,13 +130,15 @@ def attach(kernel: Kernel, cgroup: int, code: bytes) -> None:
             kernel.close(loaded)
     except OSError as error:
         number = error.errno or 0
-        raise StepError("linux.resources.devices (BPF program)", number, _EXPLAIN.get(number, "")) from None
+        raise StepError(
+            "linux.resources.devices (BPF program)", number, _EXPLAIN.get(number, "")
+        ) from None
 
 
 _EXPLAIN = {
-    errno.EPERM: "limiting devices on cgroup v2 needs CAP_BPF or CAP_SYS_ADMIN; run as root, or remove the list",
-    errno.EACCES: "the kernel's verifier refuses the program; this is a bug, please report it with the list",
-    errno.ENOSYS: "this kernel has no bpf(2); remove the list, or use a kernel with CONFIG_CGROUP_BPF",
+    errno.EPERM: "devices on cgroup v2 are limited by root of the host alone; remove the list",
+    errno.EACCES: "the kernel's verifier refuses the program: a bug, report it with the list",
+    errno.ENOSYS: "this kernel has no bpf(2); it needs CONFIG_CGROUP_BPF",
     errno.EINVAL: "this kernel has no device programs for cgroups; it needs CONFIG_CGROUP_BPF",
     errno.E2BIG: "the list of devices is too long for one program; shorten it",
 }

@@ -1,6 +1,6 @@
 """Values of the config, which are cgroup v1's, as cgroup v2 takes them. Pure functions.
-
-Sources: Documentation/admin-guide/cgroup-v2.rst; config-linux.md, "Control groups"; the table in docs/cgroups.md.
+ Sources: Documentation/admin-guide/cgroup-v2.rst; config-linux.md, "Control groups"; the table in
+docs/cgroups.md.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ MAX_WEIGHT = 10000
 def cpu_weight(shares: int) -> int:
     """cpu.shares (2 to 262144, usual 1024) as cpu.weight (1 to 10000, usual 100).
 
-    A curve through (2, 1), (1024, 100) and (262144, 10000), quadratic in the logarithm, so that the usual shares get
-    the usual weight: weight = ceil(10 ** ((l**2 + 125 * l) / 612 - 7 / 34)) with l = log2(shares).
+    A curve through (2, 1), (1024, 100) and (262144, 10000), quadratic in the logarithm, so that the
+    usual shares get the usual weight: weight = ceil(10 ** ((l**2 + 125 * l) / 612 - 7 / 34)) with l
+    = log2(shares).
     """
     if shares <= MIN_SHARES:
         return 1
@@ -48,7 +49,8 @@ def limit(value: int) -> str:
 def swap_max(memory: int | None, swap: int | None) -> int | None:
     """memory.swap.max for v1's limit of memory plus swap, all in bytes; None for "do not touch".
 
-    Unlimited memory without a word about swap means unlimited swap too, as the v1 limit includes memory. Raises
+    Unlimited memory without a word about swap means unlimited swap too, as the v1 limit includes
+    memory. Raises
     ``PlanError`` when the difference makes no sense.
     """
     pointer = "/linux/resources/memory/swap"
@@ -58,13 +60,13 @@ def swap_max(memory: int | None, swap: int | None) -> int | None:
         return swap or None
     if memory is None or memory == 0:
         raise PlanError(
-            f"linux.resources.memory.swap: {swap} is memory plus swap, but there is no memory.limit to subtract",
+            f"linux.resources.memory.swap: {swap} includes memory, but there is no memory.limit",
             pointer,
             "set linux.resources.memory.limit too",
         )
     if memory == UNLIMITED or swap < memory:
         raise PlanError(
-            f"linux.resources.memory.swap: {swap} is memory plus swap and below memory.limit {memory}",
+            f"linux.resources.memory.swap: {swap} includes memory and is below its limit {memory}",
             pointer,
             "raise swap to at least the limit; equal means no swap at all",
         )

@@ -1,7 +1,6 @@
 """Which cgroup hierarchies this host has, where they are mounted and where in them the caller is.
-
-Sources: cgroups(7), "/proc files"; proc_pid_mountinfo(5); Documentation/admin-guide/cgroup-v2.rst, "Mounting".
-Two files are read and split, nothing else: this is on the way of every ``create``.
+ Sources: cgroups(7), "/proc files"; proc_pid_mountinfo(5); Documentation/admin-guide/cgroup-v2.rst,
+"Mounting". Two files are read and split, nothing else: this is on the way of every ``create``.
 """
 
 from __future__ import annotations
@@ -24,10 +23,11 @@ MOUNTPOINT = "/sys/fs/cgroup"
 class Hierarchy:
     """One mounted hierarchy.
 
-    ``key`` is its name as /proc/PID/cgroup spells it: ``memory``, ``cpu,cpuacct``, ``name=systemd``, and the empty
-    string for the unified one. ``controllers`` are the resource controllers bound to it (none for a named one; for
-    the unified one what its root has to give). ``mountpoint`` is its path, ``root`` the cgroup mounted there, ``own``
-    the caller's cgroup; both as the caller's cgroup namespace shows them.
+    ``key`` is its name as /proc/PID/cgroup spells it: ``memory``, ``cpu,cpuacct``,
+    ``name=systemd``, and the empty string for the unified one. ``controllers`` are the resource
+    controllers bound to it (none for a named one; for the unified one what its root has to give).
+    ``mountpoint`` is its path, ``root`` the cgroup mounted there, ``own`` the caller's cgroup; both
+    as the caller's cgroup namespace shows them.
     """
 
     __slots__ = ("controllers", "key", "mountpoint", "own", "root")
@@ -42,7 +42,9 @@ class Hierarchy:
         self.own = own
 
     def own_path(self) -> str | None:
-        """The caller's cgroup relative to the mountpoint (``/`` or ``/a/b``); None when the mount does not show it."""
+        """The caller's cgroup relative to the mountpoint (``/`` or ``/a/b``); None when the mount
+        does not show it.
+        """
         if self.root == "/":
             return self.own
         if self.own == self.root:
@@ -60,10 +62,11 @@ class Hierarchy:
 
 
 class Layout:
-    """The cgroup side of the host: ``mode`` (``v1``, ``hybrid``, ``v2`` or ``none``) and the usable hierarchies.
+    """The cgroup side of the host: ``mode`` (``v1``, ``hybrid``, ``v2`` or ``none``) and the usable
+    hierarchies.
 
-    On a hybrid host the unified hierarchy comes last. On a ``v2`` host it is the only one: a stray v1 hierarchy, as
-    some VPN software mounts, is not the runtime's business.
+    On a hybrid host the unified hierarchy comes last. On a ``v2`` host it is the only one: a stray
+    v1 hierarchy, as some VPN software mounts, is not the runtime's business.
     """
 
     __slots__ = ("hierarchies", "mode")
@@ -103,7 +106,9 @@ def detect(kernel: Kernel) -> Layout:
 
 
 def parse(mountinfo: str, cgroup: str) -> Layout:
-    """The layout from the texts of /proc/PID/mountinfo and /proc/PID/cgroup (the unified one without controllers)."""
+    """The layout from the texts of /proc/PID/mountinfo and /proc/PID/cgroup (the unified one
+    without controllers).
+    """
     mounts = [
         _mount(line)
         for line in mountinfo.split("\n")
@@ -146,8 +151,10 @@ def _mount(line: str) -> tuple[str, str, list[str] | None]:
 def _best(
     mounts: list[tuple[str, str, list[str] | None]], key: str, own: str
 ) -> tuple[str, str] | None:
-    """(root, mountpoint) of the mount of hierarchy ``key`` that shows most of it, the caller's cgroup above all."""
-    wanted = key.split(",")[0]
+    """(root, mountpoint) of the mount of hierarchy ``key`` that shows most of it, the caller's
+    cgroup above all.
+    """
+    wanted = key.partition(",")[0]
     best: tuple[bool, int, str, str] | None = None
     for root, mountpoint, options in mounts:
         if wanted not in options if options is not None else key:

@@ -1,7 +1,8 @@
-"""Device access rules: what the config asks for, what every container needs, and how cgroup v1 is told.
-
-Sources: config-linux.md, "Allowed Device List" ("The runtime MUST apply entries in the listed order");
-Documentation/admin-guide/cgroup-v1/devices.rst. On cgroup v2 the same rules become a program (``bpf``).
+"""Device access rules: what the config asks for, what every container needs, and how cgroup v1 is
+told.
+ Sources: config-linux.md, "Allowed Device List" ("The runtime MUST apply entries in the listed
+order"); Documentation/admin-guide/cgroup-v1/devices.rst. On cgroup v2 the same rules become a
+program (``bpf``).
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from ociruntime.errors import PlanError
 
 POINTER = "/linux/resources/devices"
 ALL = "rwm"
+KINDS = ("b", "c")
 WILDCARD = -1
 
-# What containers cannot do without, whatever the config says: making any device node (using it is another matter),
-# the devices of config-linux.md, "Default Devices", terminals, and /dev/net/tun, which runc and crun allow too.
+Key = tuple[str, int, int]
+
+# What containers cannot do without, whatever the config says: making any device node (using it is
+# another matter), the devices of config-linux.md, "Default Devices", terminals, and /dev/net/tun,
+# which runc and crun allow too.
 DEFAULTS = (
-    ("c", WILDCARD, WILDCARD, "m"),
     ("b", WILDCARD, WILDCARD, "m"),
+    ("c", WILDCARD, WILDCARD, "m"),
     ("c", 1, 3, ALL),  # null
     ("c", 1, 5, ALL),  # zero
     ("c", 1, 7, ALL),  # full
@@ -30,7 +35,9 @@ DEFAULTS = (
 
 
 class Rule:
-    """``allow`` or deny ``access`` (of ``rwm``) to devices; ``kind`` is ``b`` or ``c``, ``WILDCARD`` is any number."""
+    """``allow`` or deny ``access`` (of ``rwm``) to devices; ``kind`` is ``b`` or ``c``,
+    ``WILDCARD`` is any number.
+    """
 
     __slots__ = ("access", "allow", "kind", "major", "minor", "pointer")
 
@@ -61,28 +68,24 @@ def line(kind: str, major: int, minor: int, access: str) -> str:
 
 
 def rules_of(entries: list[dict[str, object]]) -> list[Rule]:
-    """The rules in order: those of ``linux.resources.devices``, then the defaults, which come last as in runc.
+    """The rules in order: ``linux.resources.devices``, then the defaults, last as in runc.
 
-    An entry of type ``a``, which is the default, becomes a rule for ``b`` and one for ``c``. Without any entry the
-    access is not limited: [].
+    An entry of type ``a``, which is the default, becomes a rule for ``b`` and one for ``c``.
+    Without any entry access is not limited: [].
     """
     rules = []
     for index, entry in enumerate(entries):
         kind = str(entry.get("type") or "a")
-        for one in ("b", "c") if kind == "a" else ("c",) if kind == "u" else (kind,):
-            rules.append(
-                Rule(
-                    one,
-                    _device_number(entry.get("major")),
-                    _device_number(entry.get("minor")),
-                    str(entry.get("access") or ALL),
-                    f"{POINTER}/{index}",
-                    allow=bool(entry["allow"]),
-                )
-            )
+        kinds = KINDS if kind == "a" else ("c",) if kind == "u" else (kind,)
+        major, minor = _device_number(entry.get("major")), _device_number(entry.get("minor"))
+        access, pointer = str(entry.get("access") or ALL), f"{POINTER}/{index}"
+        allow = bool(entry["allow"])
+        rules += [Rule(one, major, minor, access, pointer, allow=allow) for one in kinds]
     if rules:
-        for kind, major, minor, access in DEFAULTS:
-            rules.append(Rule(kind, major, minor, access, "", allow=True))
+        rules += [
+            Rule(kind, major, minor, access, "", allow=True)
+            for kind, major, minor, access in DEFAULTS
+        ]
     return rules
 
 
@@ -90,65 +93,85 @@ def _device_number(value: object) -> int:
     return value if isinstance(value, int) and value >= 0 else WILDCARD
 
 
-Key = tuple[str, int, int]
-
-
 class Access:
-    """The state of a v1 devices cgroup: what applies to most devices, and the accesses that are exceptions to it."""
+    """The state of a v1 devices cgroup: what applies in general, and the exceptions to it.
+
+    ``defaults`` are the exceptions that no entry of the config asks for.
+    """
 
     __slots__ = ("allow", "defaults", "exceptions")
 
     def __init__(self, *, allow: bool) -> None:
         self.allow = allow
         self.exceptions: dict[Key, str] = {}
-        # Exceptions that no entry of the config asks for.
         self.defaults: set[Key] = set()
 
 
 def target(rules: list[Rule]) -> Access:
     """The state that the rules lead to, starting from "everything is allowed".
 
-    Raises ``PlanError`` for a rule that takes away a part of what an earlier, wider one gave (or the reverse):
-    cgroup v1 keeps a list of exceptions and cannot express an exception to an exception.
+    Raises ``PlanError`` for a rule that takes away a part of what an earlier, wider one gave (or
+    the reverse): cgroup v1 keeps a list of exceptions and knows no exception to an exception.
     """
-    access = Access(allow=True)
-    position = 0
-    while position < len(rules):
-        rule = rules[position]
-        other = rules[position + 1] if position + 1 < len(rules) else rule
-        if rule.kind == "b" and rule.everything and other.pointer == rule.pointer and other is not rule:
-            access = Access(allow=rule.allow)
-            position += 2
+    states = {kind: Access(allow=True) for kind in KINDS}
+    for rule in rules:
+        if rule.everything:
+            states[rule.kind] = Access(allow=rule.allow)
             continue
-        position += 1
+        state = states[rule.kind]
         key = (rule.kind, rule.major, rule.minor)
-        if rule.allow != access.allow:
-            known = access.exceptions.get(key, "")
-            access.exceptions[key] = "".join(x for x in ALL if x in known or x in rule.access)
-            if not rule.pointer and not known:
-                access.defaults.add(key)
-        else:
-            _take_back(access, rule, key)
-    return access
+        if rule.allow == state.allow:
+            _take_back(state, rule, key)
+            continue
+        known = state.exceptions.get(key, "")
+        state.exceptions[key] = "".join(x for x in ALL if x in known or x in rule.access)
+        if not rule.pointer and not known:
+            state.defaults.add(key)
+    return _join(*states.values())
+
+
+def _join(first: Access, second: Access) -> Access:
+    """One state for block and character devices, of which v1 has the general rule in common."""
+    joined = Access(allow=first.allow and second.allow)
+    for state, kind in ((first, KINDS[0]), (second, KINDS[1])):
+        if state.allow == joined.allow:
+            joined.exceptions.update(state.exceptions)
+            joined.defaults |= state.defaults
+            continue
+        if state.exceptions:
+            key, letters = next(iter(state.exceptions.items()))
+            raise _inexpressible(line(*key, letters), line(kind, WILDCARD, WILDCARD, ALL), POINTER)
+        joined.exceptions[(kind, WILDCARD, WILDCARD)] = ALL
+    return joined
 
 
 def _take_back(access: Access, rule: Rule, key: Key) -> None:
     """Remove ``rule``'s accesses from the exceptions."""
     for other, letters in list(access.exceptions.items()):
-        if not _covers(key, other):
-            if _covers(other, key) and set(letters) & set(rule.access):
-                raise PlanError(
-                    f"linux.resources.devices: {rule!s} ({'allow' if rule.allow else 'deny'}) is an exception to the "
-                    f"wider rule {line(*other, letters)}, which cgroup v1 cannot express",
-                    rule.pointer or POINTER,
-                    "list the wanted devices one by one, or use a host with cgroup v2",
-                )
-            continue
-        left = "".join(letter for letter in letters if letter not in rule.access)
-        if left:
-            access.exceptions[other] = left
-        else:
-            del access.exceptions[other]
+        if _covers(key, other):
+            left = "".join(letter for letter in letters if letter not in rule.access)
+            if left:
+                access.exceptions[other] = left
+            else:
+                del access.exceptions[other]
+        elif _overlaps(key, other) and set(letters) & set(rule.access):
+            raise _inexpressible(str(rule), line(*other, letters), rule.pointer or POINTER)
+
+
+def _inexpressible(narrow: str, wide: str, pointer: str) -> PlanError:
+    return PlanError(
+        f"linux.resources.devices: {narrow} is an exception to the wider rule {wide}, which "
+        "cgroup v1 cannot express",
+        pointer,
+        "list the wanted devices one by one, or use a host with cgroup v2",
+    )
+
+
+def _overlaps(one: Key, other: Key) -> bool:
+    """True when there are devices that both speak of."""
+    return one[0] == other[0] and all(
+        a == b or WILDCARD in (a, b) for a, b in zip(one[1:], other[1:], strict=True)
+    )
 
 
 def _covers(wide: Key, narrow: Key) -> bool:
@@ -159,7 +182,9 @@ def _covers(wide: Key, narrow: Key) -> bool:
 
 
 def parse_list(text: str) -> Access:
-    """The state that devices.list shows; of a cgroup that allows everything it does not tell the exceptions."""
+    """The state that devices.list shows; of a cgroup that allows everything it does not tell the
+    exceptions.
+    """
     lines = text.split("\n")
     access = Access(allow=any(item.startswith("a ") for item in lines))
     if not access.allow:
@@ -179,15 +204,17 @@ def _listed(text: str) -> int:
 def v1_lines(entries: list[dict[str, object]], listed: str) -> list[tuple[str, str, bool]]:
     """What to write, in order, to get from the state in devices.list to what the config asks for.
 
-    Each item is (file, line, whether it is only one of the defaults, which a stricter parent cgroup may refuse).
-    Only differences are written: the kernel refuses to change the rule for "all" once the cgroup has children, and
-    a cgroup that has the wanted state must be usable again.
+    Each item is (file, line, whether it is only one of the defaults, which a stricter parent cgroup
+    may refuse). Only differences are written: the kernel refuses to change the rule for "all" once
+    the cgroup has children, and a cgroup that has the wanted state must be usable again.
     """
     rules = rules_of(entries)
     if not rules:
         return []
     wanted, current = target(rules), parse_list(listed)
-    plus, minus = ("devices.deny", "devices.allow") if wanted.allow else ("devices.allow", "devices.deny")
+    plus, minus = (
+        ("devices.deny", "devices.allow") if wanted.allow else ("devices.allow", "devices.deny")
+    )
     lines: list[tuple[str, str, bool]] = []
     if wanted.allow != current.allow:
         lines.append((minus, "a", False))

@@ -1,4 +1,6 @@
-"""Reading and writing the small files of /proc and of cgroup file systems, always through the ``Kernel`` object."""
+"""Reading and writing the small files of /proc and of cgroup file systems, always through the
+``Kernel`` object.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
 
-CHUNK = 65536
+# /proc gives no more than a page or so at once.
+CHUNK = 16384
 
 
 def read_fd(kernel: Kernel, fd: int) -> str:
@@ -33,7 +36,9 @@ def read_path(kernel: Kernel, path: str) -> str:
 
 
 def read_file(kernel: Kernel, directory: int, name: str) -> str:
-    """The text of ``name`` in the cgroup ``directory`` without the last newline; raises ``OSError``."""
+    """The text of ``name`` in the cgroup ``directory`` without the last newline; raises
+    ``OSError``.
+    """
     return read_fd(kernel, kernel.openat(directory, name, c.O_RDONLY)).rstrip("\n")
 
 

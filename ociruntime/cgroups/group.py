@@ -1,8 +1,9 @@
 """The container's control group as a thing one can create, join, limit, freeze, kill and remove.
 
-``cgroups.open_group`` gives the class for the host's mode: ``v1.GroupV1`` (also hybrid, and no cgroups at all) or
-``v2.GroupV2``. Both work on directory fds whose file system was checked, so that what happens to the paths later does
-not matter.
+``cgroups.open_group`` gives the class for the host's mode: ``v1.GroupV1`` (also hybrid, and no
+cgroups at all) or
+``v2.GroupV2``. Both work on directory fds whose file system was checked, so that what happens to
+the paths later does not matter.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from time import monotonic
 from ociruntime.cgroups import tree
 from ociruntime.cgroups.explain import explain_create, explain_write
 from ociruntime.cgroups.files import write_file
+from ociruntime.cgroups.join import join_error
 from ociruntime.cgroups.path import UNKNOWN
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
     from ociruntime.cgroups.setting import Setting
     from ociruntime.kernel.kernel import Kernel
 
-# How long a cgroup may take to freeze, and how often a killed one is looked at for late forks (seconds).
+# How long a cgroup may take to freeze, and how often a killed one is looked at for late forks
+# (seconds).
 FREEZE_SECONDS = 10.0
 KILL_AGAIN_SECONDS = 0.25
+# How often a parent may vanish under our hands.
+RACES = 16
 
 
 class Group:
@@ -44,9 +49,9 @@ class Group:
     def survey(self) -> None:
         """Note in the placement which of its directories exist already; changes nothing.
 
-        What is missing now is what ``create`` will make and what ``remove`` may take away. Store the placement
-        after the survey and before ``create``, and a later ``delete`` removes neither too much nor too little, even
-        if this process is killed between the two.
+        What is missing now is what ``create`` will make and what ``remove`` may take away. Store
+        the placement after the survey and before ``create``, and a later ``delete`` removes neither
+        too much nor too little, even if this process is killed between the two.
         """
         for place in self.placement.places:
             if place.existing == UNKNOWN:
@@ -55,8 +60,8 @@ class Group:
     def create(self) -> None:
         """Make the missing directories, level by level.
 
-        Refused, as by runc, when the cgroup or one below it has processes, and when it is frozen; it may have
-        children.
+        Refused, as by runc, when the cgroup or one below it has processes, and when it is frozen;
+        it may have children.
         """
         self.survey()
         for place in self.placement.places:
@@ -73,7 +78,7 @@ class Group:
         return fd
 
     def fds(self) -> list[int]:
-        """The open directory fds, which no process of the container may inherit (CVE-2024-21626)."""
+        """The open directory fds: no process of the container may have one (CVE-2024-21626)."""
         return list(self._fds.values())
 
     def close(self) -> None:
@@ -87,13 +92,27 @@ class Group:
         for count in range(len(place.parts), 0, -1):
             path = "/".join([place.mountpoint, *place.parts[:count]])
             try:
-                self.kernel.close(self.kernel.open(path, c.O_PATH | c.O_DIRECTORY))
-                return count
-            except FileNotFoundError:
+                fd = self.kernel.open(path, c.O_PATH | c.O_DIRECTORY)
+            except (FileNotFoundError, NotADirectoryError):
                 continue
+            self.kernel.close(fd)
+            return count
         return 0
 
     def _make(self, place: Place) -> None:
+        for attempt in range(RACES):
+            try:
+                self._fds[place.key] = self._walk(place)
+            except StepError as error:
+                # Another container, deleted right now, may take a parent away that it once made.
+                if error.number not in tree.GONE or attempt == RACES - 1:
+                    raise
+                place.existing = min(place.existing, self._levels(place))
+            else:
+                return
+
+    def _walk(self, place: Place) -> int:
+        """Make what is missing of one place; the fd of its last directory."""
         kernel = self.kernel
         here = kernel.open(place.mountpoint, tree.DIRECTORY)
         path = place.mountpoint
@@ -120,16 +139,20 @@ class Group:
         except StepError:
             kernel.close(here)
             raise
-        self._fds[place.key] = here
+        return here
 
-    def _hand_down(self, place: Place, parent: int, path: str) -> None:
-        """Prepare the cgroup ``parent`` at ``path`` for getting the next level of the place as its child."""
+    def _hand_down(self, _place: Place, parent: int, path: str) -> None:
+        """Prepare the cgroup ``parent`` at ``path`` for getting the next level of the place as its
+        child.
+        """
 
     def _take_over(self, place: Place, parent: int, child: int) -> None:
         """Prepare a level of the place with what its parent has."""
 
     def _check_filesystem(self, place: Place, fd: int) -> None:
-        """Never write to something that only looks like a hierarchy: an overmount or a plain directory."""
+        """Never write to something that only looks like a hierarchy: an overmount or a plain
+        directory.
+        """
         magic = c.CGROUP_SUPER_MAGIC if place.key else c.CGROUP2_SUPER_MAGIC
         if self.kernel.filesystem(fd) != magic:
             kind = "cgroup" if place.key else "cgroup2"
@@ -142,13 +165,13 @@ class Group:
                 found = len(tree.processes(self.kernel, self.directory(place), deep=True))
                 if found:
                     detail = (
-                        f"it is not empty, {found} process(es) are in it or below it; stop them or choose another "
-                        "linux.cgroupsPath"
+                        f"it is not empty, {found} process(es) are in it or below it; stop them "
+                        "or choose another linux.cgroupsPath"
                     )
                     raise StepError(f"cgroup {place.directory}", 0, detail)
         if self.frozen():
             place = self._process_place() or self.placement.places[0]
-            detail = "it is frozen, so the container could not start; thaw it or choose another linux.cgroupsPath"
+            detail = "it is frozen; thaw it, or choose another linux.cgroupsPath"
             raise StepError(f"cgroup {place.directory}", 0, detail)
 
     # processes
@@ -158,14 +181,17 @@ class Group:
         return -1
 
     def open_to_join(self) -> dict[str, int]:
-        """By hierarchy, fds through which a clone joins what ``open_for_clone`` does not cover (``join_self``)."""
+        """By hierarchy, fds through which a clone joins what ``open_for_clone`` does not cover
+        (``join_self``).
+        """
         return {}
 
     def join(self, pid: int) -> None:
         """Move any process into the cgroup in every hierarchy.
 
-        On an idle host this takes 10 ms: the kernel waits for an RCU grace period, so that no thread of the process
-        can appear or end meanwhile. Clones of the runtime avoid that by ``open_for_clone`` and ``open_to_join``.
+        On an idle host this takes 10 ms: the kernel waits for an RCU grace period, so that no
+        thread of the process can appear or end meanwhile. Clones of the runtime avoid that by
+        ``open_for_clone`` and ``open_to_join``.
         """
         for place in self.placement.places:
             try:
@@ -197,10 +223,11 @@ class Group:
         return self.placement.places[0] if self.placement.places else None
 
     def signal_all(self, number: int) -> int:
-        """Send signal ``number`` to every process of the cgroup and below; returns how many there were.
+        """Send signal ``number`` to every process of the cgroup and below; returns how many there
+        were.
 
-        The cgroup is frozen meanwhile, where that is possible, so that no fork escapes. One that was frozen before
-        stays frozen and gets the signal when it is thawed; only SIGKILL thaws it.
+        The cgroup is frozen meanwhile, where that is possible, so that no fork escapes. One that
+        was frozen before stays frozen and gets the signal when it is thawed; only SIGKILL thaws it.
         """
         was_frozen = self.frozen()
         try:
@@ -218,7 +245,9 @@ class Group:
         return len(seen)
 
     def _signal(self, pids: list[int], number: int) -> None:
-        """Signal by pidfd, and only those that are members still once their pidfd is open: pids are reused."""
+        """Signal by pidfd, and only those that are members still once their pidfd is open: pids are
+        reused.
+        """
         kernel = self.kernel
         pidfds: dict[int, int] = {}
         try:
@@ -269,7 +298,9 @@ class Group:
         return explain_write(setting.file, setting.value, number)
 
     def apply_devices(self, rules: list[dict[str, object]]) -> None:
-        """Make device access what ``rules`` say (linux.resources.devices), with the defaults of ``devices``."""
+        """Make device access what ``rules`` say (linux.resources.devices), with the defaults of
+        ``devices``.
+        """
         raise NotImplementedError
 
     # freezer
@@ -277,7 +308,8 @@ class Group:
     def freeze(self) -> bool:
         """Stop every process of the cgroup and below; False where there is no freezer.
 
-        Raises ``StepError`` when it takes longer than ``FREEZE_SECONDS``; the cgroup may then freeze later.
+        Raises ``StepError`` when it takes longer than ``FREEZE_SECONDS``; the cgroup may then
+        freeze later.
         """
         raise NotImplementedError
 
@@ -286,24 +318,27 @@ class Group:
         raise NotImplementedError
 
     def frozen(self) -> bool:
-        """True when the cgroup, or one above it, is frozen or about to be; False when it is gone."""
+        """True when the cgroup or one above it is frozen or about to be; False when it is gone."""
         raise NotImplementedError
 
     # removal
 
     def remove(self, deadline: float = 5.0, *, kill: bool = False) -> None:
-        """Remove the directories that ``create`` made, with every cgroup made below them since, deepest first.
+        """Remove the directories that ``create`` made, with every cgroup made below them since,
+        deepest first.
 
-        It is tried again for ``deadline`` seconds while processes are on their way out; with ``kill`` whatever is
-        inside is killed first. A directory above the container's own stays when others use it. Raises ``StepError``
-        (EBUSY) when the time is over.
+        It is tried again for ``deadline`` seconds while processes are on their way out; with
+        ``kill`` whatever is inside is killed first. A directory above the container's own stays
+        when others use it. Raises ``StepError`` (EBUSY) when the time is over.
         """
         end = monotonic() + deadline
         if kill:
             self._kill_ours()
         self.close()
         for place in reversed(self.placement.places):
-            while not self._remove(place, min(end, monotonic() + KILL_AGAIN_SECONDS) if kill else end):
+            while not self._remove(
+                place, min(end, monotonic() + KILL_AGAIN_SECONDS) if kill else end
+            ):
                 if monotonic() >= end:
                     how = "they survive SIGKILL" if kill else "kill them first"
                     detail = f"processes are in it still after {deadline:g} s; {how}"
@@ -317,7 +352,9 @@ class Group:
             self.signal_all(c.SIGKILL)
 
     def _remove(self, place: Place, end: float) -> bool:
-        """Remove what is ours of one hierarchy; False when the container's own cgroup is busy still."""
+        """Remove what is ours of one hierarchy; False when the container's own cgroup is busy
+        still.
+        """
         own = len(place.parts)
         # Without a survey it is not known who made the levels above: they stay.
         first = own - 1 if place.existing == UNKNOWN else place.existing
@@ -343,25 +380,3 @@ class Group:
             finally:
                 self.kernel.close(parent)
         return True
-
-
-
-def join_self(kernel: Kernel, place: Place, fd: int) -> None:
-    """Move the calling process, which has one thread, into a cgroup by an fd of ``open_to_join``, which is closed.
-
-    A thread that moves itself needs no protection against its own end: no grace period. The kernel judges by the
-    credentials with which the fd was opened, so a process in a new user namespace may do this.
-    """
-    try:
-        kernel.write(fd, b"0")
-    except OSError as error:
-        raise join_error(place, error) from None
-    finally:
-        kernel.close(fd)
-
-
-def join_error(place: Place, error: OSError) -> StepError:
-    """The refusal to let a process in."""
-    number = error.errno or 0
-    detail = explain_write("cgroup.procs", "", number)
-    return StepError(f"cgroup {place.directory} (cgroup.procs)", number, detail)

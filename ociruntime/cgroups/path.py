@@ -1,13 +1,12 @@
 """Where the container's cgroup lies in each hierarchy (config-linux.md, "Cgroups Path").
 
-=====================  ==========================================================================================
-cgroupsPath            cgroup, per hierarchy
-=====================  ==========================================================================================
-absolute ``/a/b``      ``a/b`` below the mountpoint
-relative ``a/b``       v1: below the caller's own cgroup; v2: below its parent, because a cgroup that has processes
-                       of its own cannot hand controllers to its children ("no internal process constraint")
-absent                 as the relative path ``ociruntime-ID``
-=====================  ==========================================================================================
+absolute ``/a/b``
+    ``a/b`` below the mountpoint.
+relative ``a/b``
+    v1: below the caller's own cgroup. v2: below its parent, because a cgroup that has processes of
+    its own cannot hand controllers to its children ("no internal process constraint").
+absent
+    as the relative path ``ociruntime-ID``.
 
 The answer depends on nothing but its arguments, so the same path always gives the same cgroup.
 """
@@ -24,9 +23,10 @@ UNKNOWN = -1
 class Place:
     """The container's cgroup in one hierarchy.
 
-    ``key`` names the hierarchy as ``detect.Hierarchy`` does; ``parts`` are the components below ``mountpoint``;
-    ``existing`` is how many of them were there before the container (``UNKNOWN`` until a survey): the rest is ours to
-    make and to remove.
+    ``key`` names the hierarchy as ``detect.Hierarchy`` does; ``parts`` are the components below
+    ``mountpoint``;
+    ``existing`` is how many of them were there before the container (``UNKNOWN`` until a survey):
+    the rest is ours to make and to remove.
     """
 
     __slots__ = ("existing", "key", "mountpoint", "parts")
@@ -49,7 +49,9 @@ class Place:
 
 
 class Placement:
-    """The container's cgroup in every hierarchy: plain data that goes into the container's state and back."""
+    """The container's cgroup in every hierarchy: plain data that goes into the container's state
+    and back.
+    """
 
     __slots__ = ("mode", "places")
 
@@ -80,12 +82,12 @@ class Placement:
 
     @classmethod
     def from_state(cls, state: dict[str, object]) -> Placement:
-        """The placement that ``as_dict`` described; raises ``KeyError`` or ``TypeError`` for anything else."""
+        """The placement that ``as_dict`` described; raises ``KeyError`` or ``TypeError`` for
+        anything else.
+        """
         paths, mountpoints, existing = state["paths"], state["mountpoints"], state["existing"]
         if not (
-            isinstance(paths, dict)
-            and isinstance(mountpoints, dict)
-            and isinstance(existing, dict)
+            isinstance(paths, dict) and isinstance(mountpoints, dict) and isinstance(existing, dict)
         ):
             raise TypeError("a placement is made of objects")
         places = []
@@ -99,7 +101,7 @@ class Placement:
 
 
 def place(layout: Layout, cgroups_path: str | None, container_id: str) -> Placement:
-    """Decide where the container's cgroup is; raises ``PlanError`` for a path that cannot be one."""
+    """Decide where the container's cgroup is; ``PlanError`` for a path that cannot be one."""
     given = cgroups_path or ""
     parts = split(given, POINTER)
     if given and not parts:
@@ -119,7 +121,9 @@ def place(layout: Layout, cgroups_path: str | None, container_id: str) -> Placem
 
 
 def split(path: str, pointer: str) -> list[str]:
-    """The components of a cgroup path; ``..`` is refused, because it would leave what the caller was given."""
+    """The components of a cgroup path; ``..`` is refused, because it would leave what the caller
+    was given.
+    """
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise PlanError(f"cgroup path {path!r} contains '..'", pointer, "write the path without it")
@@ -130,8 +134,8 @@ def _base(layout: Layout, hierarchy: Hierarchy, given: str) -> list[str]:
     own = hierarchy.own_path()
     if own is None or "/.." in own:
         raise PlanError(
-            f"linux.cgroupsPath: {given!r} is relative, but the runtime's own cgroup {hierarchy.own} is not below "
-            f"{hierarchy.root}, which is what {hierarchy.mountpoint} shows",
+            f"linux.cgroupsPath: {given!r} is relative, and the runtime's own cgroup "
+            f"{hierarchy.own} is not in what {hierarchy.mountpoint} shows, {hierarchy.root}",
             POINTER,
             "use an absolute cgroupsPath or mount the hierarchy anew",
         )

@@ -1,8 +1,8 @@
 """``linux.resources`` as values for the files of cgroup v1.
-
-Sources: config-linux.md, "Control groups"; Documentation/admin-guide/cgroup-v1/ of the kernel. Pure: what is not
-possible on v1 is a ``PlanError``, never silence. A 0 for shares, quota, period, weight and memory amounts means
-"not set": dockerd writes it for everything its user did not ask for, and the kernel would take it as "least possible".
+ Sources: config-linux.md, "Control groups"; Documentation/admin-guide/cgroup-v1/ of the kernel.
+Pure: what is not possible on v1 is a ``PlanError``, never silence. A 0 for shares, quota, period,
+weight and memory amounts means "not set": dockerd writes it for everything its user did not ask
+for, and the kernel would take it as "least possible".
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ MEMORY = {
     "reservation": "memory.soft_limit_in_bytes",
     "kernelTCP": "memory.kmem.tcp.limit_in_bytes",
 }
-# cpu: key -> (file, when), in the order of writing; the burst may not be above the quota of the moment.
+# cpu: key -> (file, when), in the order of writing; the burst may not be above the quota of the
+# moment.
 CPU = {
     "cpus": "cpuset.cpus",
     "mems": "cpuset.mems",
@@ -66,7 +67,7 @@ def settings_v1(resources: Section, warnings: list[str]) -> list[Setting]:
 
 
 def cpu(section: Section) -> list[Setting]:
-    """cpu and cpuset."""
+    """Settings of cpu and cpuset."""
     found = []
     for key, file in CPU.items():
         value = section.get(key)
@@ -101,7 +102,7 @@ def memory(section: Section, warnings: list[str]) -> list[Setting]:
 
 
 def memory_flags(section: Section) -> list[Setting]:
-    """swappiness and disableOOMKiller."""
+    """Settings for swappiness and disableOOMKiller."""
     found = []
     if section.get("swappiness") is not None:
         value = str(section["swappiness"])
@@ -116,17 +117,19 @@ def memory_ignored(section: Section, warnings: list[str]) -> None:
     """Settings that no kernel we run on has (any more), for both versions."""
     if section.get("kernel"):
         warnings.append(
-            "linux.resources.memory.kernel is ignored: kernels have no separate limit for their own memory any more, "
-            "it counts towards memory.limit"
+            "linux.resources.memory.kernel is ignored: kernels have no limit for their own memory "
+            "any more, it counts towards memory.limit"
         )
     if section.get("useHierarchy") is False:
         warnings.append(
-            "linux.resources.memory.useHierarchy is ignored: kernels account memory hierarchically always"
+            "linux.resources.memory.useHierarchy is ignored: memory is accounted by hierarchy"
         )
 
 
 def pids(section: Section) -> list[Setting]:
-    """pids: a negative limit is none; 0 is 1, the least with which a process can be there (as runc)."""
+    """pids: a negative limit is none; 0 is 1, the least with which a process can be there (as
+    runc).
+    """
     value = section.get("limit")
     if value is None:
         return []
@@ -165,7 +168,8 @@ def refuse_leaf_weight(section: Section) -> None:
             found.append((f"weightDevice/{index}/leafWeight", entry))
     for name, entry in found:
         raise PlanError(
-            f"linux.resources.blockIO: leafWeight {entry['leafWeight']} needs the CFQ scheduler, which Linux 5.0 removed",
+            f"linux.resources.blockIO: leafWeight {entry['leafWeight']} needs the CFQ scheduler, "
+            "which Linux 5.0 removed",
             f"{ROOT}/blockIO/{name}",
             "remove leafWeight, use weight",
         )

@@ -1,7 +1,7 @@
 """``linux.resources`` as values for the files of cgroup v2.
-
-Sources: config-linux.md, "Control groups" (a value that cannot be converted MUST be an error);
-Documentation/admin-guide/cgroup-v2.rst, "Controllers". Pure: the sections that v1 and v2 share are in
+ Sources: config-linux.md, "Control groups" (a value that cannot be converted MUST be an error);
+Documentation/admin-guide/cgroup-v2.rst, "Controllers". Pure: the sections that v1 and v2 share are
+in
 ``resources_v1``, the arithmetic is in ``convert``. Zero means "not set" as explained there.
 """
 
@@ -51,7 +51,7 @@ def settings_v2(resources: Section, warnings: list[str]) -> list[Setting]:
 
 
 def cpu(section: Section) -> list[Setting]:
-    """cpu and cpuset."""
+    """Settings of cpu and cpuset."""
     base = f"{ROOT}/cpu"
     for key in ("realtimePeriod", "realtimeRuntime"):
         if section.get(key):
@@ -107,7 +107,7 @@ def memory(section: Section, warnings: list[str]) -> list[Setting]:
         found.append(Setting("memory", "memory.low", value, f"{base}/reservation"))
     if section.get("kernelTCP"):
         warnings.append(
-            "linux.resources.memory.kernelTCP is ignored: on cgroup v2 it counts towards memory.limit"
+            "linux.resources.memory.kernelTCP is ignored: cgroup v2 counts it towards memory.limit"
         )
     memory_ignored(section, warnings)
     return found
@@ -155,7 +155,7 @@ def huge_pages(section: list[Section]) -> list[Setting]:
 
 
 def refuse_network(section: Section) -> None:
-    """cgroup v2 has neither net_cls nor net_prio; their work is done by eBPF or nftables' cgroupv2 match."""
+    """Neither net_cls nor net_prio exist on v2: nftables and eBPF tell packets by cgroup."""
     for key in ("classID", "priorities"):
         if section.get(key):
             raise PlanError(
@@ -166,7 +166,9 @@ def refuse_network(section: Section) -> None:
 
 
 def unified(section: Section) -> list[Setting]:
-    """Files by name, known or not; several lines are written one by one, as io.max and the like want it."""
+    """Files by name, known or not; several lines are written one by one, as io.max and the like
+    want it.
+    """
     found = []
     for file, text in section.items():
         pointer = f"{ROOT}/unified/{file}"
@@ -178,7 +180,6 @@ def unified(section: Section) -> list[Setting]:
             )
         controller = file.partition(".")[0]
         controller = "" if controller == "cgroup" else controller
-        for line in text.split("\n"):
-            if line:
-                found.append(Setting(controller, file, line, pointer))
+        lines = [line for line in text.split("\n") if line]
+        found += [Setting(controller, file, line, pointer) for line in lines]
     return found

@@ -1,19 +1,24 @@
-"""One value for one file of a cgroup: what ``resources_v1`` and ``resources_v2`` produce and ``Group`` writes."""
+"""One value for one file of a cgroup: what ``resources_v1`` and ``resources_v2`` produce and
+``Group`` writes.
+"""
 
 from __future__ import annotations
 
-# Before the process joins: a CPU set must not be empty and real-time tasks need a budget to be let in.
+# Before the process joins: a CPU set must not be empty and real-time tasks need a budget to be let
+# in.
 EARLY = "early"
-# After set-up, when only the tiny waiting init is inside: so a limit of 512 KiB, or of one process, can be met.
+# After set-up, when only the tiny waiting init is inside: so a limit of 512 KiB, or of one process,
+# can be met.
 LATE = "late"
 
 
 class Setting:
     """``value`` is to be written to ``file`` of the controller's cgroup.
 
-    ``pointer`` is the JSON pointer it comes from. ``other_file`` takes the value, as ``other_value``, when the kernel
-    has no ``file`` (the names of the block weight depend on the scheduler). With ``optional`` a kernel without the file has
-    what is asked for already ("no swap limit" where swap is not accounted).
+    ``pointer`` is the JSON pointer it comes from. ``other_file`` takes the value, as
+    ``other_value``, when the kernel has no ``file`` (the names of the block weight depend on the
+    scheduler). With ``optional`` a kernel without the file has what is asked for already ("no swap
+    limit" where swap is not accounted).
     """
 
     __slots__ = (
@@ -61,7 +66,7 @@ class Setting:
 def dotted(pointer: str) -> str:
     """A JSON pointer as people write it: ``linux.resources.blockIO.weightDevice[0]``."""
     text = ""
-    for part in pointer.split("/")[1:]:
-        part = part.replace("~1", "/").replace("~0", "~")
+    for token in pointer.split("/")[1:]:
+        part = token.replace("~1", "/").replace("~0", "~")
         text += f"[{part}]" if part.isdigit() else f".{part}" if text else part
     return text

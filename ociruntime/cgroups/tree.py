@@ -1,4 +1,4 @@
-"""Walking a cgroup and those below it by directory fds: its children, its processes, its removal."""
+"""Walking a cgroup and those below it by directory fds: children, processes, removal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
 
-# The pause between two looks at something that takes a moment (seconds): doubled up to the second value.
+# The pause between two looks at something that takes a moment (seconds): doubled up to the second
+# value.
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.032
 
@@ -48,16 +49,16 @@ def children(kernel: Kernel, directory: int) -> list[str]:
 def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
     """The pids in an open cgroup and, with ``deep``, in all below it.
 
-    A process that the caller's PID namespace does not show is listed as 0 by the kernel and left out.
+    A process that the caller's PID namespace does not show is listed as 0 by the kernel and left
+    out.
     """
     try:
         text = read_optional(kernel, directory, "cgroup.procs")
-        file = "cgroup.procs"
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-        file = "cgroup.threads"  # a threaded cgroup lists its processes nowhere else (cgroup-v2.rst, "Threads")
-        text = read_optional(kernel, directory, file)
+        # A threaded cgroup tells its members nowhere else (cgroup-v2.rst, "Threads").
+        text = read_optional(kernel, directory, "cgroup.threads")
     found = [int(line) for line in text.split() if line.isdigit() and line != "0"]
     if deep:
         for name in children(kernel, directory):
@@ -75,26 +76,28 @@ def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
 def remove_tree(kernel: Kernel, parent: int, name: str, end: float) -> bool:
     """Remove the cgroup ``name`` of an open one, those below it first.
 
-    A cgroup stays busy until its last process is reaped, so it is tried until the monotonic time ``end`` (seconds).
-    False when one is busy then; True as well when there is no such cgroup. Raises ``OSError`` for anything else.
+    A cgroup stays busy until its last process is reaped, so it is tried until the monotonic time
+    ``end`` (seconds). False when one is busy then; True as well when there is no such cgroup.
+    Raises ``OSError`` for anything else.
     """
     pause = FIRST_PAUSE
     while True:
         try:
             kernel.unlinkat(parent, name, c.AT_REMOVEDIR)
-            return True
         except FileNotFoundError:
             return True
         except OSError as error:
             if error.errno not in BUSY:
                 raise
+        else:
+            return True
         try:
             here = kernel.openat(parent, name, DIRECTORY)
         except FileNotFoundError:
             return True
         try:
             below = children(kernel, here)
-            if not all([remove_tree(kernel, here, child, end) for child in below]):
+            if not all(remove_tree(kernel, here, child, end) for child in below):
                 return False
         finally:
             kernel.close(here)
@@ -106,7 +109,9 @@ def remove_tree(kernel: Kernel, parent: int, name: str, end: float) -> bool:
 
 
 def wait_for_line(kernel: Kernel, directory: int, file: str, wanted: str, seconds: float) -> bool:
-    """Look at ``file`` of an open cgroup until one of its lines is ``wanted``; False after ``seconds``."""
+    """Look at ``file`` of an open cgroup until one of its lines is ``wanted``; False after
+    ``seconds``.
+    """
     end = monotonic() + seconds
     pause = FIRST_PAUSE
     while wanted not in read_optional(kernel, directory, file).split("\n"):

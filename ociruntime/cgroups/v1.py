@@ -1,6 +1,7 @@
-"""A container's cgroups on cgroup v1: one directory in each hierarchy; on a hybrid host in the unified one as well.
-
-Sources: cgroups(7), cpuset(7), Documentation/admin-guide/cgroup-v1/{cpusets,freezer-subsystem,memory,devices}.rst.
+"""A container's cgroups on cgroup v1: one directory in each hierarchy; on a hybrid host in the
+unified one as well.
+ Sources: cgroups(7), cpuset(7),
+Documentation/admin-guide/cgroup-v1/{cpusets,freezer-subsystem,memory,devices}.rst.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ QUOTA = "cpu.cfs_quota_us"
 LIMIT = "memory.limit_in_bytes"
 SWAP = "memory.memsw.limit_in_bytes"
 
-# Any hierarchy would do to find processes; these are the ones that a manager is least likely to rearrange.
+# Any hierarchy would do to find processes; these are the ones that a manager is least likely to
+# rearrange.
 PROCESS_CONTROLLERS = ("freezer", "pids", "devices", "memory")
 
 
@@ -71,7 +73,8 @@ class GroupV1(Group):
         if LIMIT in files and SWAP in files:
             low, high = files.index(LIMIT), files.index(SWAP)
             if self._swap_first(settings[high].value):
-                # At no moment may the limit be above limit plus swap: growing starts with the larger of the two.
+                # At no moment may the limit be above limit plus swap: growing starts with the
+                # larger of the two.
                 settings = [*settings]
                 settings[low], settings[high] = settings[high], settings[low]
         period: Setting | None = None
@@ -79,7 +82,8 @@ class GroupV1(Group):
             try:
                 self.write(setting)
             except StepError as error:
-                # The kernel refuses a period that contradicts the quota of the moment: then the quota goes first.
+                # The kernel refuses a period that contradicts the quota of the moment: then the
+                # quota goes first.
                 if (setting.file, error.number) != (PERIOD, errno.EINVAL) or QUOTA not in files:
                     raise
                 period = setting
@@ -103,7 +107,7 @@ class GroupV1(Group):
             except OSError as error:
                 refused = error.errno or 0
                 if refused == errno.EPERM and is_default:
-                    continue  # a container in a container: what the outer one denies, the inner one goes without
+                    continue  # what an outer container may not, an inner one goes without
                 label = f"linux.resources.devices ({file} = {line})"
                 raise StepError(label, refused, _explain_device(line, refused)) from None
 
@@ -115,13 +119,14 @@ class GroupV1(Group):
         end = monotonic() + FREEZE_SECONDS
         pause = FIRST_PAUSE
         while True:
-            # Written again each time: a process forking at the wrong moment leaves the cgroup FREEZING for good.
+            # Written again each time: a process forking at the wrong moment leaves the cgroup
+            # FREEZING for good.
             write_file(self.kernel, directory, "freezer.state", "FROZEN")
             state = read_file(self.kernel, directory, "freezer.state")
             if state == "FROZEN":
                 return True
             if monotonic() >= end:
-                detail = f"still {state} after {FREEZE_SECONDS:g} s; a process in it does not stop (D state in ps?)"
+                detail = f"still {state} after {FREEZE_SECONDS:g} s; is a process in it in state D?"
                 raise StepError(f"cgroup {place.directory} (freezer.state = FROZEN)", 0, detail)
             sleep(pause)
             if pause == LONGEST_PAUSE:
@@ -137,7 +142,9 @@ class GroupV1(Group):
             write_file(self.kernel, self.directory(place), "freezer.state", "THAWED")
         except OSError as error:
             if error.errno not in GONE:
-                raise StepError(f"cgroup {place.directory} (freezer.state = THAWED)", error.errno or 0) from None
+                raise StepError(
+                    f"cgroup {place.directory} (freezer.state = THAWED)", error.errno or 0
+                ) from None
 
     def frozen(self) -> bool:
         place = self.placement.find("freezer")
@@ -156,5 +163,5 @@ def _explain_device(line: str, refused: int) -> str:
     if refused == errno.EPERM:
         return "the parent cgroup does not allow it; allow it there, or choose another cgroupsPath"
     if refused == errno.EINVAL and line.startswith("a"):
-        return "the kernel changes this only in a cgroup without children; choose another linux.cgroupsPath"
+        return "it can be changed only without child cgroups; choose another linux.cgroupsPath"
     return ""

@@ -1,7 +1,6 @@
 """A container's cgroup on cgroup v2.
-
-Source: Documentation/admin-guide/cgroup-v2.rst of the kernel, chapters "Organizing Processes", "Controlling
-Controllers" and "Core Interface Files".
+ Source: Documentation/admin-guide/cgroup-v2.rst of the kernel, chapters "Organizing Processes",
+"Controlling Controllers" and "Core Interface Files".
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from ociruntime.cgroups.setting import Setting
     from ociruntime.kernel.kernel import Kernel
 
-# A file whose value must not be set below what is used already, with checkBeforeUpdate -> the file that tells the use.
+# A file whose value must not be set below what is used already, with checkBeforeUpdate -> the file
+# that tells the use.
 USAGE = {"memory.max": "memory.current", "memory.swap.max": "memory.swap.current"}
 
 
@@ -30,11 +30,14 @@ class GroupV2(Group):
 
     def __init__(self, kernel: Kernel, placement: Placement) -> None:
         super().__init__(kernel, placement)
-        # Controllers that a cgroup above would not hand down -> (its path, the errno of the refusal).
+        # Controllers that a cgroup above would not hand down -> (its path, the errno of the
+        # refusal).
         self._withheld: dict[str, tuple[str, int]] = {}
 
-    def _hand_down(self, place: Place, parent: int, path: str) -> None:
-        """Enable every controller for the children of ``parent``; what is refused is told when it is missed."""
+    def _hand_down(self, _place: Place, parent: int, path: str) -> None:
+        """Enable every controller for the children of ``parent``; what is refused is told when it
+        is missed.
+        """
         kernel = self.kernel
         available = read_optional(kernel, parent, "cgroup.controllers").split()
         enabled = read_optional(kernel, parent, "cgroup.subtree_control").split()
@@ -44,14 +47,15 @@ class GroupV2(Group):
         try:
             write_file(kernel, parent, "cgroup.subtree_control", " ".join(f"+{x}" for x in missing))
         except OSError:
-            # All or nothing for one write: some can be enabled alone (threaded ones next to processes, say).
+            # All or nothing for one write: some can be enabled alone (threaded ones next to
+            # processes, say).
             for name in missing:
                 try:
                     write_file(kernel, parent, "cgroup.subtree_control", f"+{name}")
                 except OSError as error:
                     self._withheld[name] = (path, error.errno or 0)
 
-    def _take_over(self, place: Place, parent: int, child: int) -> None:
+    def _take_over(self, _place: Place, _parent: int, child: int) -> None:
         # Below a threaded cgroup only threaded ones work, and a new one has to be told so.
         if read_optional(self.kernel, child, "cgroup.type") == "domain invalid":
             write_file(self.kernel, child, "cgroup.type", "threaded")
@@ -68,7 +72,10 @@ class GroupV2(Group):
         if number != errno.ENOENT:
             return explain_write(setting.file, setting.value, number)
         directory = self._limits_directory(setting.controller)
-        if setting.controller in read_optional(self.kernel, directory, "cgroup.controllers").split():
+        if (
+            setting.controller
+            in read_optional(self.kernel, directory, "cgroup.controllers").split()
+        ):
             return explain_write(setting.file, setting.value, number)
         return self._explain_missing(setting.controller)
 
@@ -76,14 +83,16 @@ class GroupV2(Group):
         """Why the container's cgroup lacks a controller, and who has to do what."""
         if controller not in self._withheld:
             return (
-                f"the controller {controller} is not delegated to this cgroup; enable it in cgroup.subtree_control "
-                "of every cgroup above (systemd: Delegate=yes in the unit)"
+                f"the controller {controller} is not delegated to this cgroup; enable it in "
+                "cgroup.subtree_control of every cgroup above (systemd: Delegate=yes in the unit)"
             )
         path, refused = self._withheld[controller]
         if refused == errno.EBUSY:
             why = "has processes of its own; move them into a child cgroup first"
         elif refused in (errno.EACCES, errno.EPERM):
-            why = "is not delegated to this user; run as root or delegate it (systemd: Delegate=yes)"
+            why = (
+                "is not delegated to this user; run as root or delegate it (systemd: Delegate=yes)"
+            )
         elif refused == errno.EOPNOTSUPP:
             why = "is threaded, and the controller is not; choose another linux.cgroupsPath"
         else:
@@ -91,7 +100,8 @@ class GroupV2(Group):
         return f"the controller {controller} cannot be enabled: {path} {why}"
 
     def check_usage(self, settings: list[Setting]) -> None:
-        """memory.checkBeforeUpdate: refuse a limit below what is in use, instead of having the kernel kill for it.
+        """memory.checkBeforeUpdate: refuse a limit below what is in use, instead of having the
+        kernel kill for it.
 
         Raises ``StepError`` (EBUSY) before anything is written.
         """
@@ -100,7 +110,7 @@ class GroupV2(Group):
                 directory = self._limits_directory(setting.controller)
                 used = number(read_optional(self.kernel, directory, USAGE[setting.file]), 0)
                 if used > int(setting.value):
-                    detail = f"{used} bytes are in use; raise the limit, or set checkBeforeUpdate to false"
+                    detail = f"{used} bytes are in use; raise the limit, or unset checkBeforeUpdate"
                     raise StepError(setting.label, errno.EBUSY, detail)
 
     def apply_devices(self, rules: list[dict[str, object]]) -> None:
@@ -131,7 +141,7 @@ class GroupV2(Group):
         directory = self.directory(place)
         self._write_freeze("1")
         if not wait_for_line(self.kernel, directory, "cgroup.events", "frozen 1", FREEZE_SECONDS):
-            detail = f"not frozen after {FREEZE_SECONDS:g} s; a process in it does not stop (D state in ps?)"
+            detail = f"not frozen after {FREEZE_SECONDS:g} s; is a process in it in state D?"
             raise StepError(f"cgroup {place.directory} (cgroup.freeze = 1)", 0, detail)
         return True
 
@@ -148,7 +158,9 @@ class GroupV2(Group):
                 return
             refused = error.errno or 0
             detail = explain_write("cgroup.freeze", value, refused)
-            raise StepError(f"cgroup {place.directory} (cgroup.freeze = {value})", refused, detail) from None
+            raise StepError(
+                f"cgroup {place.directory} (cgroup.freeze = {value})", refused, detail
+            ) from None
 
     def frozen(self) -> bool:
         if not self.placement.places:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from ociruntime.cli.options import FLAG, VALUE, parse
-from ociruntime.errors import UsageError
+from ociruntime.cli.options import FLAG, VALUE, absolute, one_argument, parse
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.plan.options import CreateOptions
 from ociruntime.state.ids import check_id
@@ -59,16 +56,3 @@ def prepare(
     wanted.new_keyring = not options.flag("no-new-keyring")
     wanted.preserve_fds = preserve
     return config, raw, wanted
-
-
-def one_argument(options: Options, command: str) -> str:
-    """The container id, the only argument."""
-    if len(options.arguments) != 1:
-        count = len(options.arguments)
-        raise UsageError(f"{command}: wants one container id, {count} arguments were given")
-    return options.arguments[0]
-
-
-def absolute(path: str | None) -> str | None:
-    """``path`` from the current directory, which may change later; None stays None."""
-    return os.path.abspath(path) if path else None

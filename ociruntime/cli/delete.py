@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cli.create import one_argument
-from ociruntime.cli.options import FLAG, parse
+from ociruntime.cli.options import FLAG, one_argument, parse
 from ociruntime.errors import NotFound
 from ociruntime.lifecycle.delete import delete
 from ociruntime.state.ids import check_id
@@ -12,10 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cli.main import Globals
 
+OPTIONS = {"force": FLAG}
+ALIASES = {"f": "force"}
+
 
 def main(words: list[str], globals_: Globals) -> int:
     """Remove a container; with --force whatever its state, and silently when there is none."""
-    options = parse(words, {"force": FLAG}, {"f": "force"}, stop_at_argument=False, command="delete")
+    options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="delete")
     container_id = check_id(one_argument(options, "delete"))
     force = options.flag("force")
     try:

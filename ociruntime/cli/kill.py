@@ -11,12 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cli.main import Globals
 
+OPTIONS = {"all": FLAG}
+ALIASES = {"a": "all"}
 DEFAULT_SIGNAL = "TERM"
 
 
 def main(words: list[str], globals_: Globals) -> int:
     """Send a signal to the container's process, TERM unless another is named."""
-    options = parse(words, {"all": FLAG}, {"a": "all"}, stop_at_argument=False, command="kill")
+    options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="kill")
     arguments = options.arguments
     if not 1 <= len(arguments) <= 2:
         raise UsageError("kill: wants a container id and at most one signal")

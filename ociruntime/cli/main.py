@@ -101,7 +101,7 @@ def _run(verb: str, words: list[str], globals_: Globals) -> int:
         from ociruntime.cli.help import suggest
 
         raise UsageError(f"unknown command {ascii(verb)}{suggest(verb)}; see `ociruntime --help`")
-    if "--help" in words or "-h" in words[:1]:
+    if _asks_help(verb, words):
         from ociruntime.cli.help import usage
 
         _print(usage(verb))
@@ -110,6 +110,12 @@ def _run(verb: str, words: list[str], globals_: Globals) -> int:
     package = __import__(f"ociruntime.cli.{module}", None, None, ["main"])
     status: int = package.main(words, globals_)
     return status
+
+
+def _asks_help(verb: str, words: list[str]) -> bool:
+    """Whether --help is meant for us: what follows the id belongs to the program of ``exec`` and to ps(1)."""
+    ours = words[:1] if verb in ("exec", "ps") else words
+    return "--help" in ours or words[:1] == ["-h"]
 
 
 def _globals(options: Options, log: Log) -> Globals:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ociruntime.errors import UsageError
 
 FLAG, VALUE, LIST = "flag", "value", "list"
@@ -112,3 +114,16 @@ def _truth(name: str, value: str | None) -> bool:
     if value.lower() in FALSE:
         return False
     raise UsageError(f"--{name}={value}: not a truth value; use true or false")
+
+
+def one_argument(options: Options, command: str) -> str:
+    """The container id, the only argument."""
+    if len(options.arguments) != 1:
+        count = len(options.arguments)
+        raise UsageError(f"{command}: wants one container id, {count} arguments were given")
+    return options.arguments[0]
+
+
+def absolute(path: str | None) -> str | None:
+    """``path`` from the current directory, which may change later; None stays None."""
+    return os.path.abspath(path) if path else None

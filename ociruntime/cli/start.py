@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cli.create import one_argument
-from ociruntime.cli.options import parse
+from ociruntime.cli.options import one_argument, parse
 from ociruntime.lifecycle.start import start
 from ociruntime.state.ids import check_id
 

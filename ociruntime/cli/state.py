@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ociruntime.cli.create import one_argument
-from ociruntime.cli.options import parse
+from ociruntime.cli.options import one_argument, parse
 from ociruntime.jsontext import dumps
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id

@@ -312,6 +312,13 @@ class Kernel:
     def prlimit(self, pid: int, resource: int, soft: int, hard: int) -> None:
         self.invoke("prlimit64", pid, resource, bytearray(pack("=QQ", soft, hard)), None)
 
+    def get_rlimit(self, pid: int, resource: int) -> tuple[int, int]:
+        """(soft, hard) limit of a process."""
+        raw = bytearray(16)
+        self.invoke("prlimit64", pid, resource, None, raw)
+        soft, hard = unpack_from("=QQ", raw)
+        return soft, hard
+
     def join_session_keyring(self, name: str) -> int:
         return self.invoke("keyctl", c.KEYCTL_JOIN_SESSION_KEYRING, name.encode())
 

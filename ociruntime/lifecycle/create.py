@@ -6,10 +6,10 @@ import os
 
 from ociruntime.bundle import open_bundle
 from ociruntime.clock import now
-from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
+from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.executor import execute
 from ociruntime.process.run import Run
 from ociruntime.spec import load
@@ -55,18 +55,9 @@ def create(
     run = Run(kernel, plan.steps)
     run.warnings += plan.warnings
     run.observer = observer
+    if options.console_fd >= 0:
+        run.fds["console"] = options.console_fd
     # Modes are what we say they are, whatever the caller's umask is.
     os.umask(0)
     execute(run)
     return run
-
-
-def check_preserved(count: int) -> None:
-    """--preserve-fds names descriptors that exist; otherwise one of ours could take such a number."""
-    for fd in range(3, 3 + count):
-        try:
-            os.fstat(fd)
-        except OSError:
-            raise UsageError(
-                f"--preserve-fds {count}: descriptor {fd} is not open; pass descriptors 3 to {2 + count}"
-            ) from None

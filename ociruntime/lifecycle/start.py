@@ -92,4 +92,5 @@ def _hooks_or_remove(
                 run_hook(label, hook, container, st.RUNNING, container.data["pid"])
     except HookError:
         warnings += destroy(container)
+        container.data = {}
         raise

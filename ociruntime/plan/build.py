@@ -27,7 +27,7 @@ from ociruntime.errors import PlanError
 from ociruntime.jsontext import dumps
 from ociruntime.kernel import constants as c
 from ociruntime.plan.identity import plan_identity
-from ociruntime.plan.mounts import device_steps, mask_steps, mount_steps
+from ociruntime.plan.mounts import cgroup_sources, device_steps, mask_steps, mount_steps
 from ociruntime.plan.namespaces import NamespacePlan, require_host_rights
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.spec.tables import PROPAGATION, RLIMITS
@@ -138,6 +138,7 @@ class _Builder:
         steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
         steps += self._prepare(opens)
         steps += cgroup["prepare"]
+        steps += cgroup_sources(self.config, self.host)
         steps += [self.namespaces.spawn, RecordInit()]
         steps += cgroup["attach"]
         steps += self._namespace_steps()
@@ -158,7 +159,7 @@ class _Builder:
                 "/mounts",
                 'add {"type": "mount"} to linux.namespaces',
             )
-        if self.terminal and not self.options.console_socket:
+        if self.terminal and not self.options.console_socket and self.options.console_fd < 0:
             raise PlanError(
                 "cannot allocate tty if runc will detach without setting console socket: "
                 "process.terminal is set",
@@ -327,6 +328,7 @@ class _Builder:
             "pid": 0,
             "start_time": 0,
             "has_process": self.process is not None,
+            "setgroups": self._may_setgroups(),
             "namespaces": list(self.namespaces.pointers),
             "shared_pid": not self.namespaces.is_new("pid"),
             "terminal": self.terminal,

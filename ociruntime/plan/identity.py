@@ -31,6 +31,7 @@ class Identity:
         "lsm",
         "no_new_privs",
         "permitted",
+        "rlimits",
         "seccomp",
         "seccomp_flags",
         "uid",
@@ -49,6 +50,8 @@ class Identity:
         self.ambient = 0
         self.last_cap = 0
         self.no_new_privs = False
+        # (RLIMIT_*, soft, hard) that oci-init itself sets: for `exec`, whose program nobody holds back.
+        self.rlimits: list[tuple[int, int, int]] = []
         self.lsm: tuple[bytes, bytes] | None = None
         self.seccomp: bytes | None = None
         self.seccomp_flags = 0

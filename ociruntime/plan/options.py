@@ -14,6 +14,7 @@ class CreateOptions:
     bundle            real path of the bundle directory
     pid_file          or None
     console_socket    or None
+    console_fd        a connected socket for the terminal's master (``run`` in the foreground), -1 without
     pidfd_socket      or None
     pivot             False with --no-pivot
     new_keyring       False with --no-new-keyring
@@ -22,6 +23,7 @@ class CreateOptions:
 
     __slots__ = (
         "bundle",
+        "console_fd",
         "console_socket",
         "id",
         "new_keyring",
@@ -38,6 +40,7 @@ class CreateOptions:
         self.bundle = bundle
         self.pid_file: str | None = None
         self.console_socket: str | None = None
+        self.console_fd = -1
         self.pidfd_socket: str | None = None
         self.pivot = True
         self.new_keyring = True

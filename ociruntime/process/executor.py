@@ -11,10 +11,12 @@ its operand, the errno and the cure (runtime.md#errors).
 from __future__ import annotations
 
 import os
+from select import POLLIN, poll
 
 from ociruntime.errors import OciError, StepError
 from ociruntime.plan.step import CONTAINER, HOST
 from ociruntime.process.channel import Closed
+from ociruntime.steps.execinit import ExecInit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ def delegate(run: Run, start: int, end: int) -> None:
     """Have init execute ``steps[start:end]``; raises what went wrong there."""
     channel = run.channel
     assert channel is not None
-    becomes_program = run.steps[end - 1].kind == "exec-init"
+    last = run.steps[end - 1]
+    becomes_program = isinstance(last, ExecInit)
     failure: Failure | None = None
     try:
         channel.go(start, end)
@@ -80,7 +83,8 @@ def delegate(run: Run, start: int, end: int) -> None:
         if failure.number:
             raise StepError(failure.label, failure.number, failure.detail)
         raise OciError(failure.detail)
-    if becomes_program and _ended(run):
+    # A program that runs at once may have ended by now; one that waits for `start` must not have.
+    if isinstance(last, ExecInit) and last.wait and _ended(run):
         raise OciError(death(run, run.steps[start]))
 
 
@@ -88,10 +92,8 @@ def _ended(run: Run) -> bool:
     """Whether init is dead already: a process that has ended makes its pidfd readable."""
     if run.pidfd < 0:
         return False
-    from select import poll
-
     poller = poll()
-    poller.register(run.pidfd, 1)
+    poller.register(run.pidfd, POLLIN)
     return bool(poller.poll(0))
 
 

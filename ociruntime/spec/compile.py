@@ -17,30 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ociruntime.spec import checks
+from ociruntime.spec.patterns import LENGTHS, PATTERNS
 from ociruntime.spec.schema import load_schema
 
 _NOTES = {"$schema", "$id", "$defs", "title", "description", "x-rule", "x-cure"}
-
-_END = r"$(?!\n)"
-# pattern -> its function in checks.py
-PATTERNS = {
-    "^/": "is_absolute",
-    "^[0-9, -]*" + _END: "is_number_list",
-    "^[rwm]*" + _END: "is_access",
-    "^[^/]+" + _END: "is_file_name",
-    r"^[^/: \t\n]+" + _END: "is_interface_name",
-    r"^(/|[^/\n]+)" + _END: "is_class_name",
-    r"^[^\n]*" + _END: "is_line",
-    r"^MB:[^\n]*" + _END: "is_bandwidth_line",
-    "^[1-9][0-9]*[KMG]B" + _END: "is_page_size",
-    r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
-    + _END: "is_version",
-}
-# What these functions check besides the pattern; the schema must say the same with the pattern.
-_LENGTHS = {
-    "is_interface_name": {"minLength": 1, "maxLength": 15},
-    "is_file_name": {"minLength": 1},
-}
 
 _HEADER = '''"""GENERATED from schemas/config.json by ociruntime/spec/compile.py: do not edit.
 
@@ -119,7 +99,7 @@ class Generator:
         if part == {"minLength": 1} or not part:
             return "len" if part else "string"
         function = PATTERNS[part.pop("pattern")]
-        if part != _LENGTHS.get(function, {}):
+        if part != LENGTHS.get(function, {}):
             raise ValueError(f"the generator cannot combine {function} and {part}")
         return function
 

@@ -7,8 +7,6 @@ broken parts are taken out, and keys that nobody knows become warnings with the 
 
 from __future__ import annotations
 
-from typing import Any
-
 from ociruntime.bundle import parse
 from ociruntime.errors import SpecError
 from ociruntime.spec import semantic
@@ -17,8 +15,14 @@ from ociruntime.spec.locate import find_fault, locate
 from ociruntime.spec.report import Report
 from ociruntime.spec.schema import Part, root_part
 from ociruntime.spec.sentences import schema_fault, unknown_fault
-from ociruntime.spec.tables import OCI_VERSION_MAX
-from ociruntime.spec.walk import Path, broken, unknown, without
+from ociruntime.spec.tables import NAMESPACES, OCI_VERSION_MAX
+from ociruntime.spec.walk import broken, unknown, without
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.spec.walk import Path
 
 # Stands in for what every rule relies on when exactly that is broken.
 _MINIMAL: dict[str, dict[str, Any]] = {
@@ -105,12 +109,28 @@ def _semantic_faults(part: Part, document: Any, kind: str, bad: set[Path]) -> li
         kept = without(below, value, bad, moves, (name,)) if below else value
         if kept is not None:
             rest[name] = kept
+    if any(path[:2] == ("linux", "namespaces") for path in bad):
+        _assume_namespaces(rest)
     faults = semantic.check(rest) if kind == "config" else semantic.check_process(rest)
     for fault in faults:
         if kind == "process":
             fault.pointer = fault.pointer.removeprefix("/process")
         fault.pointer = _moved_back(fault.pointer, moves)
     return faults
+
+
+def _assume_namespaces(document: dict[str, Any]) -> None:
+    """Stand in for what the broken entries of linux.namespaces may have meant.
+
+    Else a mistyped namespace would bring a fault for everything that needs it.
+    """
+    linux = document.setdefault("linux", {})
+    entries = linux.setdefault("namespaces", [])
+    given = [entry["type"] for entry in entries]
+    for kind in NAMESPACES:
+        if kind not in given:
+            # Joined, so that nothing is asked of it; offsets are for a new time namespace only.
+            entries.append({"type": kind} if kind == "time" else {"type": kind, "path": "/"})
 
 
 def _moved_back(pointer: str, moves: dict[Path, list[int]]) -> str:

@@ -33,6 +33,9 @@ class Fault:
         self.cure = cure
         self.level = level
 
+    def __str__(self) -> str:
+        return f"{self.pointer or '/'}: {self.message}; {self.cure}"
+
     def __repr__(self) -> str:
         return f"<{self.level} {self.pointer}: {self.message}>"
 

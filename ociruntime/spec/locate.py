@@ -7,6 +7,7 @@ columns count from 1, columns in characters.
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
 from ociruntime.bundle import (
@@ -20,6 +21,7 @@ from ociruntime.spec.fault import token
 
 _WHITESPACE = " \t\n\r"
 _DIGITS = "0123456789"
+_PLAIN = re.compile(r'[^"\\\x00-\x1f]+')
 _HEX = "0123456789abcdefABCDEF"
 _ESCAPES = {
     '"': '"',
@@ -243,7 +245,9 @@ class _Scanner:
         whole = end
         end = self.digits(end, start)
         if text[whole] == "0" and end > whole + 1:
-            raise TextError(start, f"number {text[start:end]} begins with 0; JSON has no octal numbers")
+            raise TextError(
+                start, f"number {text[start:end]} begins with 0; JSON has no octal numbers"
+            )
         integral = True
         if text[end : end + 1] == ".":
             integral = False
@@ -259,7 +263,9 @@ class _Scanner:
         if integral and (len(digits) > 20 or not INTEGER_MIN <= int(digits) <= INTEGER_MAX):
             raise TextError(start, f"number {short} does not fit into 64 bits")
         if not integral and not -EXACT_FLOAT_LIMIT < float(digits) < EXACT_FLOAT_LIMIT:
-            raise TextError(start, f"number {short} is too large to be exact; write it as an integer")
+            raise TextError(
+                start, f"number {short} is too large to be exact; write it as an integer"
+            )
         self.at = end
 
     def digits(self, at: int, start: int) -> int:
@@ -267,7 +273,9 @@ class _Scanner:
         while end < len(self.text) and self.text[end] in _DIGITS:
             end += 1
         if end == at:
-            raise TextError(start, f'"{self.text[start : at + 1]}" is not a number; a digit is missing')
+            raise TextError(
+                start, f'"{self.text[start : at + 1]}" is not a number; a digit is missing'
+            )
         return end
 
     def string(self, what: str) -> str:
@@ -286,16 +294,21 @@ class _Scanner:
             if char == "\\":
                 piece, at = self.escaped(at)
                 parts.append(piece)
-            else:
-                parts.append(char)
-                at += 1
+                continue
+            plain = _PLAIN.match(text, at)
+            parts.append(plain[0] if plain else "")
+            at += len(parts[-1])
         self.at = at + 1
         # Two escapes may make one character: join them as UTF-16 does.
         value = "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         if is_bad_string(value):
             if "\0" in value:
-                raise TextError(start, f"the {what} has U+0000; the kernel would see the part before it")
-            raise TextError(start, f"the {what} has half a surrogate pair; write the whole character")
+                raise TextError(
+                    start, f"the {what} has U+0000; the kernel would see the part before it"
+                )
+            raise TextError(
+                start, f"the {what} has half a surrogate pair; write the whole character"
+            )
         return value
 
     def escaped(self, at: int) -> tuple[str, int]:
@@ -306,4 +319,6 @@ class _Scanner:
         digits = text[at + 2 : at + 6]
         if char == "u" and len(digits) == 4 and all(digit in _HEX for digit in digits):
             return chr(int(digits, 16)), at + 6
-        raise TextError(at, f'"{text[at : at + 2]}" is no escape sequence; write \\\\ for a backslash')
+        raise TextError(
+            at, f'"{text[at : at + 2]}" is no escape sequence; write \\\\ for a backslash'
+        )

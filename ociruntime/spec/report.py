@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ociruntime.errors import SpecError, one_line
 from ociruntime.jsontext import dumps
 from ociruntime.spec.fault import ERROR, WARNING, Fault
 from ociruntime.spec.sentences import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class InvalidDocumentError(SpecError):
@@ -54,7 +56,7 @@ class Report:
         counts = [_plural(errors, ERROR)] if errors else []
         counts += [_plural(warnings, WARNING)] if warnings else []
         verdict = "valid" if self.valid else "invalid"
-        return f"{self.source}: {verdict} ({', '.join(counts)})" if counts else f"{self.source}: {verdict}"
+        return f"{self.source}: {verdict}" + (f" ({', '.join(counts)})" if counts else "")
 
     def text(self) -> str:
         """The summary, then every fault with rule and cure; lines end with a line break."""
@@ -69,7 +71,7 @@ class Report:
             if fault.rule:
                 lines.append(f"    rule: {fault.rule}")
             lines.append(f"    cure: {fault.cure}")
-        return "".join(one_line_keeping_indent(line) + "\n" for line in lines)
+        return "".join(one_line(line) + "\n" for line in lines)
 
     def as_dict(self) -> dict[str, Any]:
         """The same for a program."""
@@ -97,11 +99,6 @@ class Report:
     def json(self) -> str:
         """``as_dict`` as JSON text that ends with a line break."""
         return dumps(self.as_dict()) + "\n"
-
-
-def one_line_keeping_indent(line: str) -> str:
-    """No control character of a document reaches the terminal."""
-    return one_line(line)
 
 
 def _plural(number: int, word: str) -> str:

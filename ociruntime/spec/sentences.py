@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ociruntime.jsontext import dumps
-from ociruntime.spec.compile import PATTERNS
 from ociruntime.spec.fault import WARNING, Fault
+from ociruntime.spec.patterns import form
 from ociruntime.spec.schema import Part
 from ociruntime.spec.similar import nearest
-from ociruntime.spec.walk import Path, part_at, pointer
+from ociruntime.spec.walk import part_at, pointer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.spec.walk import Path
 
 _SHORT = 60
 _NAMES = {
@@ -19,18 +23,6 @@ _NAMES = {
     "array": "an array",
     "object": "an object",
     "null": "null",
-}
-_FORMS = {
-    "is_absolute": "is not an absolute path",
-    "is_access": "has other letters than r, w and m",
-    "is_bandwidth_line": 'is not one line that begins with "MB:"',
-    "is_class_name": "is not a plain name",
-    "is_file_name": "is not a plain file name",
-    "is_interface_name": "is not a name for a network interface",
-    "is_line": "has a line break",
-    "is_number_list": "is not a list of numbers",
-    "is_page_size": "is not a page size",
-    "is_version": "is not a version number",
 }
 
 
@@ -78,9 +70,7 @@ def _missing(part: Part, path: Path) -> Fault:
     here = part_at(part, path).keywords
     place = pointer(path[:-1]) or "the document"
     rule = around.keywords.get("x-rule", "") if path[:-1] else here.get("x-rule", "")
-    return Fault(
-        pointer(path), None, f'{place} has no "{path[-1]}"', rule, f'add "{path[-1]}"'
-    )
+    return Fault(pointer(path), None, f'{place} has no "{path[-1]}"', rule, f'add "{path[-1]}"')
 
 
 def _predicate(here: dict[str, Any], keyword: str, value: Any) -> str:
@@ -91,7 +81,7 @@ def _predicate(here: dict[str, Any], keyword: str, value: Any) -> str:
     if keyword == "enum":
         return "is not a value of this property"
     if keyword == "pattern":
-        return _FORMS.get(PATTERNS.get(str(limit), ""), "does not have the form of this property")
+        return form(str(limit))
     if keyword in ("minLength", "minItems"):
         return "is empty"
     if keyword == "maxLength":
@@ -116,7 +106,7 @@ def _cure(here: dict[str, Any], keyword: str, value: Any) -> str:
     if keyword == "enum":
         meant = nearest(value, here["enum"]) if isinstance(value, str) else ""
         names = ", ".join(here["enum"])
-        return f'did you mean "{meant}"? possible are {names}' if meant else f"use one of {names}"
+        return f'did you mean "{meant}"?' if meant else f"use one of {names}"
     if "x-cure" in here:
         return str(here["x-cure"])
     if keyword == "type":

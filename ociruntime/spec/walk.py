@@ -12,9 +12,9 @@ from ociruntime.spec.schema import Part
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, TypeAlias
 
-    Path = tuple[str | int, ...]
+    Path: TypeAlias = tuple[str | int, ...]
 
 _TYPES = {
     "string": str,

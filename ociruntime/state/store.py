@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 from ociruntime.bundle import parse_object
 from ociruntime.errors import AlreadyExists, NotFound, OciError, StateError
@@ -132,6 +132,10 @@ class Container:
             time.sleep(0.005)
         if os.fstat(self.fd).st_nlink == 0:
             raise NotFound(self.id)
+
+    def unlock(self) -> None:
+        """Let other commands change the container."""
+        flock(self.fd, LOCK_UN)
 
     def close(self) -> None:
         """Let go of the directory and its lock."""

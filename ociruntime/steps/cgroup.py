@@ -1,7 +1,7 @@
 """The host's side of control groups: making the container's cgroup, putting init into it, limits.
-
-Devices, CPU sets and real-time budgets are set before hooks and rootfs work; all other limits at the very end, when
-only the tiny waiting init is inside, so that 512 KiB of memory or one process are limits one can live with.
+ Devices, CPU sets and real-time budgets are set before hooks and rootfs work; all other limits at
+the very end, when only the tiny waiting init is inside, so that 512 KiB of memory or one process
+are limits one can live with.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ociruntime.cgroups.detect import V2
 from ociruntime.cgroups.devices import POINTER as DEVICES
 from ociruntime.cgroups.devices import rules_of, target
 from ociruntime.cgroups.explain import NOT_ALLOWED
-from ociruntime.cgroups.group import join_self
+from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import POINTER
 from ociruntime.cgroups.resources_v1 import settings_v1
 from ociruntime.cgroups.setting import EARLY, dotted
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
     Entry = dict[str, object]
 
 RESOURCES = "/linux/resources"
-# The names, in ``Run.fds``, of what a clone joins a cgroup with: this and the name of the hierarchy.
+# The names, in ``Run.fds``, of what a clone joins a cgroup with: this and the name of the
+# hierarchy.
 JOIN = "cgroup:"
 
 
 class CreateCgroup(Step):
     """Make the container's cgroup in every hierarchy; ``run.cgroup`` is it from here on.
 
-    With ``tolerant`` (an unprivileged caller that asks for neither limits nor a path) a refusal is a warning, and the
-    container stays in the caller's cgroup.
+    With ``tolerant`` (an unprivileged caller that asks for neither limits nor a path) a refusal is
+    a warning, and the container stays in the caller's cgroup.
     """
 
     __slots__ = ("placement", "tolerant")
@@ -69,6 +70,7 @@ class CreateCgroup(Step):
             group.survey()
             self._save(run)
             group.create()
+            self._save(run)
         except (StepError, OSError) as error:
             number = error.number if isinstance(error, StepError) else error.errno
             if not self.tolerant or number not in NOT_ALLOWED:
@@ -82,7 +84,9 @@ class CreateCgroup(Step):
         run.host_fds += group.fds()
 
     def _save(self, run: Run) -> None:
-        """Write down what will be ours before it exists, so that ``delete`` finds it whatever happens to us."""
+        """Write down what will be ours before it exists, so that ``delete`` finds it whatever
+        happens to us.
+        """
         state = self.placement.as_dict()
         if run.container is not None and run.container.data.get("cgroup") != state:
             run.container.data["cgroup"] = state
@@ -93,8 +97,34 @@ class CreateCgroup(Step):
             run.cgroup.remove(kill=True)
 
 
+class OpenCgroup(Step):
+    """Open the cgroup of a container that exists already, for ``exec``."""
+
+    __slots__ = ("placement",)
+
+    kind = "open-cgroup"
+    stage = "prepare"
+
+    def __init__(self, placement: Placement) -> None:
+        super().__init__(POINTER, "cgroup")
+        self.placement = placement
+
+    def describe(self) -> str:
+        return "open the container's cgroup"
+
+    def operands(self) -> dict[str, object]:
+        return {"mode": self.placement.mode, "paths": dict(self.placement.paths)}
+
+    def execute(self, run: Run) -> None:
+        group = run.cgroup = open_group(run.kernel, self.placement)
+        for key, fd in group.open_to_join().items():
+            run.fds[JOIN + key] = fd
+        run.host_fds += group.fds()
+
+
 class JoinCgroup(ContainerStep):
-    """Init puts itself into the v1 cgroups, before it does anything else; into a unified one it was cloned.
+    """Init puts itself into the v1 cgroups, before it does anything else; into a unified one it was
+    cloned.
 
     Its files are opened by the host side, so that no path is looked up in here.
     """
@@ -121,12 +151,12 @@ class JoinCgroup(ContainerStep):
 
 
 class ApplyDevices(Step):
-    """Limit access to devices, before any hook or process of the container could use one."""
+    """Limit access to devices, before any process or hook is there that could use one."""
 
     __slots__ = ("rules",)
 
     kind = "limit-devices"
-    stage = "hooks"
+    stage = "prepare"
 
     def __init__(self, rules: list[Entry]) -> None:
         super().__init__(DEVICES, "linux.resources.devices")
@@ -184,15 +214,15 @@ def created(run: Run) -> Group:
 def cgroup_steps(
     config: Config, placement: Placement, layout: Layout, *, rootless: bool, warnings: list[str]
 ) -> dict[str, list[Step]]:
-    """The steps by the place in the plan: lists to put, in this order,
+    """Plan the container's cgroup: lists of steps to put, in this order, at these places
 
     ``prepare``  on the host side, before init is cloned
-    ``attach``   the first thing that init does, before it unshares a cgroup namespace
-    ``hooks``    on the host side, when everything is mounted and before the first hook
+    ``attach``   the first thing init does, before it unshares a cgroup namespace
     ``finish``   on the host side, when only oci-init is left to be executed
 
-    Pure. Parameters: ``rootless`` is true for a caller that may be refused cgroups; ``warnings`` collects what is
-    ignored on purpose. Raises ``PlanError`` for a resource that this host's cgroups cannot limit.
+    Pure. Parameters: ``rootless`` is true for a caller that may be refused cgroups; ``warnings``
+    collects what is ignored on purpose. Raises ``PlanError`` for a resource that this host's
+    cgroups cannot limit.
     """
     linux = config.get("linux") or {}
     resources = linux.get("resources") or {}
@@ -203,19 +233,22 @@ def cgroup_steps(
     early = [setting for setting in settings if setting.phase == EARLY]
     late = [setting for setting in settings if setting.phase != EARLY]
     prepare: list[Step] = [CreateCgroup(placement, tolerant=tolerant)]
+    if rules:
+        prepare.append(ApplyDevices(rules))
     if early:
         prepare.append(ApplyEarlyLimits(early))
     joined = any(place.key for place in placement.places)
     return {
         "prepare": prepare,
         "attach": [JoinCgroup(placement)] if joined else [],
-        "hooks": [ApplyDevices(rules)] if rules else [],
         "finish": [ApplyLimits(late)] if late else [],
     }
 
 
 def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list[Setting]:
-    """``linux.resources`` for this host's version of cgroups, each of it possible as far as can be told now."""
+    """``linux.resources`` for this host's version of cgroups, each of it possible as far as can be
+    told now.
+    """
     if layout.mode == V2:
         from ociruntime.cgroups.resources_v2 import settings_v2
 
@@ -225,8 +258,8 @@ def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list
     for setting in settings:
         if setting.controller and layout.find(setting.controller) is None and not setting.optional:
             raise PlanError(
-                f"{dotted(setting.pointer)}: the cgroup controller {setting.controller} is not available "
-                f"(cgroups: {layout.mode})",
+                f"{dotted(setting.pointer)}: this host has no cgroup controller "
+                f"{setting.controller} (cgroups: {layout.mode})",
                 setting.pointer,
                 "remove the limit, or mount or enable the controller",
             )
@@ -239,7 +272,8 @@ def check_devices(rules: list[Entry], layout: Layout) -> None:
         return
     if layout.find("devices") is None:
         raise PlanError(
-            f"linux.resources.devices: the cgroup controller devices is not available (cgroups: {layout.mode})",
+            f"linux.resources.devices: no cgroup controller devices on this host "
+            f"(cgroups: {layout.mode})",
             DEVICES,
             "remove the list, or mount the controller",
         )

@@ -63,6 +63,7 @@ class ExecInit(ContainerStep):
             keep_fds=self.keep_fds,
             proc_fd=proc,
             lsm=identity.lsm,
+            rlimits=identity.rlimits,
             seccomp=identity.seccomp,
             seccomp_flags=identity.seccomp_flags,
         )

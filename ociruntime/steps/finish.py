@@ -67,6 +67,26 @@ class SetRlimits(Step):
         return ""
 
 
+class RaiseRlimits(SetRlimits):
+    """Make room for limits that the process itself will set: without privileges it can only lower them."""
+
+    __slots__ = ()
+
+    kind = "raise-rlimits"
+    stage = "attach"
+
+    def describe(self) -> str:
+        return "raise the resource limits that are too low for process.rlimits"
+
+    def execute(self, run: Run) -> None:
+        for pointer, name, number, soft, hard in self.limits:
+            self.pointer = pointer
+            self.label = f"process.rlimits {name} soft {soft} hard {hard}"
+            current = run.kernel.get_rlimit(run.pid, number)
+            if hard > current[1]:
+                run.kernel.prlimit(run.pid, number, current[0], hard)
+
+
 class SetOomScore(Step):
     """process.oomScoreAdj (proc_pid_oom_score_adj(5))."""
 

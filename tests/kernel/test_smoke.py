@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from tests.support.bundle import Bundle
-from tests.support.runtime import Runtime
+if TYPE_CHECKING:
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
 
 
 def test_run_output(runtime: Runtime, bundle: Callable[..., Bundle]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ociruntime.kernel import block
+from ociruntime.kernel import _sys, block
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD = CHECKOUT / "build"
@@ -53,6 +53,7 @@ class Init:
     `args` is the process's argv (its path is /bin/busybox unless `candidates` says otherwise);
     `options` override what pack_block gets: by default this process's own identity. `fds` maps
     numbers in oci-init to descriptors of ours. `before` runs in the child just before execve.
+    `flags` are clone's. With `wait` the listening socket lies in `directory`.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Init:
         data: bytes | None = None,
         before: Any = None,
         directory: Path | None = None,
+        executable: bytes | Path = OCI_INIT,
+        flags: int = 0,
         **options: Any,
     ) -> None:
         values: dict[str, Any] = {
@@ -98,7 +101,7 @@ class Init:
         os.write(memfd, self.block)
         argv = block.init_argv(BLOCK_FD, candidates, args)
         wanted = {1: write, CHANNEL_FD: theirs.fileno(), BLOCK_FD: memfd, **(fds or {})}
-        self.pid = os.fork()
+        self.pid, self._pidfd = _sys.clone(flags)
         if self.pid == 0:
             try:
                 # Out of the way first: a source may have the number of another's target.
@@ -107,7 +110,7 @@ class Init:
                     os.dup2(fd, number)
                 if before is not None:
                     before()
-                os.execve(OCI_INIT, argv, env or {b"PATH": b"/bin"})
+                os.execve(executable, argv, env or {b"PATH": b"/bin"})
             finally:
                 os._exit(99)
         os.close(write)
@@ -167,6 +170,7 @@ class Init:
             os.kill(self.pid, 9)
             os.waitpid(self.pid, 0)
         os.close(self._read)
+        os.close(self._pidfd)
         if self.channel is not None:
             self.channel.close()
 

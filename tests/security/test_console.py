@@ -6,23 +6,26 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.bundle import Bundle
-from tests.support.canary import Canary
 from tests.support.console import console
-from tests.support.runtime import Result, Runtime
-from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.bundle import Bundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Result, Runtime
+    from tests.support.sandbox import Sandbox
 
 SCRIPT = "stat -c '%t' /dev/console; tty; grep ' /dev/console ' /proc/self/mountinfo; echo end"
 
 
 def _run_on_terminal(runtime: Runtime, made: Bundle) -> tuple[Result, str]:
     """Create and start with a console socket; return create's result and the terminal's output."""
-    made.shell(SCRIPT).set("/process/terminal", True)  # noqa: FBT003
+    made.shell(SCRIPT).set("/process/terminal", True)
     with console(runtime.sandbox.directory) as terminal:
         result = runtime.create(made, "--console-socket", str(terminal.path))
         if not result.ok:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.canary import Canary
-from tests.support.runtime import Result, Runtime
 from tests.support.verdict import INSIDE, assert_clear, attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Result, Runtime
 
 NUMBERS = range(3, 24)
 
@@ -74,9 +77,7 @@ def test_exec_cwd(
         _judge(runtime, runtime.exec(container, *command, options=options, pass_fds=leaked))
 
 
-def test_args(
-    runtime: Runtime, bundle: MakeBundle, canary: Canary, leaked: list[int]
-) -> None:
+def test_args(runtime: Runtime, bundle: MakeBundle, canary: Canary, leaked: list[int]) -> None:
     """The program itself is named through a descriptor: the host's is not to be found."""
     secret = canary.path / "program"
     secret.write_text("#!/bin/sh\necho the host's program ran\n")

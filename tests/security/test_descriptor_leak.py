@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.canary import Canary
-from tests.support.runtime import Runtime
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Runtime
 
 
 @pytest.fixture
@@ -44,10 +46,7 @@ def test_exec(runtime: Runtime, bundle: MakeBundle, probe: Path, leaked: list[in
 
 def test_preserve_fds(runtime: Runtime, bundle: MakeBundle, probe: Path, canary: Canary) -> None:
     """`--preserve-fds N` passes 3 to 3+N-1 and nothing above."""
-    script = (
-        f"exec 3<{canary.file} 4<{canary.file} 5<{canary.path}; "
-        'exec "$@"'
-    )
+    script = f'exec 3<{canary.file} 4<{canary.file} 5<{canary.path}; exec "$@"'
     made = bundle(args=["/probe", "fdlist"]).install(probe, "/probe")
     output = runtime.run(made, "--preserve-fds", "2", wrapper=["sh", "-c", script, "sh"]).check()
     assert [line.split()[0] for line in output.stdout.splitlines()] == ["3", "4"]

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.canary import Canary
-from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Runtime
 
 
 @pytest.mark.parametrize("shape", ["absolute", "relative", "chain"])
 @pytest.mark.parametrize("config", ["default devices", "own devices", "pts mounted"])
-def test_dev(
-    runtime: Runtime, bundle: MakeBundle, canary: Canary, shape: str, config: str
-) -> None:
+def test_dev(runtime: Runtime, bundle: MakeBundle, canary: Canary, shape: str, config: str) -> None:
     (canary.path / "ptmx").write_text("the host's")
     (canary.path / "pts").mkdir()
     canary.seal()
@@ -45,9 +46,7 @@ def test_dev(
 
 
 @pytest.mark.parametrize("path", ["/dev/x/../../../../../made", "/", "/dev/", "/dev/..", "made"])
-def test_device_path(
-    runtime: Runtime, bundle: MakeBundle, canary: Canary, path: str
-) -> None:
+def test_device_path(runtime: Runtime, bundle: MakeBundle, canary: Canary, path: str) -> None:
     """A device path has a last component, and `..` stops at the root."""
     device = {"path": path, "type": "c", "major": 1, "minor": 3}
     made = bundle(args=["/bin/true"], linux={"devices": [device]})

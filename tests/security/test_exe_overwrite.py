@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.bundle import Bundle
-from tests.support.runtime import Runtime
-from tests.support.verdict import HostPrograms
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
+    from tests.support.verdict import HostPrograms
 
 SECONDS = 5.0
 EXECS = 60

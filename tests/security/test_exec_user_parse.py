@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.runtime import Runtime
 
 GOOD = {"1": "1 0", "0": "0 0", "1:2": "1 2", "4294967294": "4294967294 0"}
 BAD = ("4294967295", "4294967296", "-1", "1:", ":1", "+1", " 1", "1x", "0x1", "1:-1", "1:2:3")
@@ -32,7 +36,7 @@ def test_bad(runtime: Runtime, container: str, user: str) -> None:
     if result.ok and not runtime.is_ours:
         assert result.stdout.strip() != "0", f"{user!r} became root"
     else:
-        assert_clear(runtime, result, "user", status=255)
+        assert_clear(runtime, result, "uid", status=255)
 
 
 def test_empty(runtime: Runtime, container: str) -> None:
@@ -41,4 +45,4 @@ def test_empty(runtime: Runtime, container: str) -> None:
     if result.ok:
         assert result.stdout.strip() == "0"
     else:
-        assert_clear(runtime, result, "user", status=255)
+        assert_clear(runtime, result, "uid", status=255)

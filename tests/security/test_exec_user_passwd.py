@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.runtime import Runtime
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.runtime import Runtime
 
 TRICKS = {
     "name": "1000:x:0:0:root:/root:/bin/sh\n",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
 from tests.support.verdict import attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 FAKES = ("self/attr/exec", "self/attr/current", "self/fd/0", "sys/kernel/core_pattern", "kcore")
 

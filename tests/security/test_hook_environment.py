@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.bundle import Bundle
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 HOST_KINDS = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
 EVIL = "LD_PRELOAD=/evil.so"
@@ -33,9 +35,7 @@ def _output(runtime: Runtime, made: Bundle, out: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", HOST_KINDS)
-def test_no_environment(
-    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, kind: str
-) -> None:
+def test_no_environment(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, kind: str) -> None:
     """A hook without `env` gets nothing from the image or the caller; its cwd is not the image's.
 
     createContainer runs in the container's mount namespace, where the host's paths still exist.
@@ -53,9 +53,7 @@ def test_no_environment(
 
 
 @pytest.mark.parametrize("kind", HOST_KINDS)
-def test_own_environment(
-    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, kind: str
-) -> None:
+def test_own_environment(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, kind: str) -> None:
     out = sandbox.directory / "hook"
     made = bundle()
     made.config["process"]["env"].append(EVIL)

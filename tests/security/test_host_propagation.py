@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
 from tests.support.mounts import parse_mountinfo
-from tests.support.runtime import Runtime
+from tests.support.verdict import assert_clear
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.runtime import Runtime
 
 # The runtime runs in a mount namespace of its own whose root is shared, as on systemd hosts;
 # its mount table is written down before and after.
@@ -46,13 +50,15 @@ def test_no_mount_namespace(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle(args=["/bin/true"], linux={"maskedPaths": [], "readonlyPaths": []})
     made.drop_namespace("mount").config["mounts"] = []
     log = runtime.sandbox.logs / "mounts"
-    runtime.run(made, wrapper=_wrapper(log))
+    result = runtime.run(made, wrapper=_wrapper(log))
     before, after = (
         {mount.point for mount in parse_mountinfo(Path(f"{log}.{when}").read_text())}
         for when in ("before", "after")
     )
     assert before == after
     assert _lines(f"{log}.before") == _lines(f"{log}.after"), "the host's propagation changed"
+    if not result.ok:
+        assert_clear(runtime, result, "mount namespace")
 
 
 def test_failed_create(runtime: Runtime, bundle: MakeBundle) -> None:

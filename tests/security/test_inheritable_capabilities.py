@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.runtime import Runtime
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.runtime import Runtime
 
 NET_RAW = 1 << 13
 
@@ -28,9 +30,7 @@ def test_run(runtime: Runtime, bundle: MakeBundle, probe: Path, uid: int) -> Non
 
 
 @pytest.mark.parametrize("uid", ["0", "1000"])
-def test_exec_with_capability(
-    runtime: Runtime, bundle: MakeBundle, probe: Path, uid: str
-) -> None:
+def test_exec_with_capability(runtime: Runtime, bundle: MakeBundle, probe: Path, uid: str) -> None:
     container = runtime.up(bundle(args=["sleep", "100"]).install(probe, "/probe"))
     options = ["--cap", "CAP_SYS_TIME", "--user", uid]
     sets = _sets(runtime.exec(container, "/probe", "creds", options=options).check().stdout)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear, attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.runtime import Runtime
 
 MANY = 4096  # as text more than 64 KiB, the range of a netlink attribute's length
 
@@ -17,9 +21,7 @@ def test_mappings(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
     made = bundle(args=["/bin/true"]).add_namespace("user")
     one = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     made.set("/linux/uidMappings", one).set("/linux/gidMappings", one)
-    many = [
-        {"containerID": number, "hostID": 100000 + number, "size": 1} for number in range(MANY)
-    ]
+    many = [{"containerID": number, "hostID": 100000 + number, "size": 1} for number in range(MANY)]
     made.set(f"/linux/{kind}", many)
     assert_clear(runtime, runtime.run(made), "mapping")
 

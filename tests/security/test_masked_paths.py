@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.canary import Canary
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
 from tests.support.verdict import attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list")
 FILE_STATE = 'for f in {}; do [ -e $f ] && stat -c "%n %F %t:%T" $f; done; true'

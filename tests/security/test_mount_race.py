@@ -7,15 +7,18 @@ fail in such a round; what it must not do is mount or create anything outside th
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.canary import Canary
 from tests.support.race import rounds, swapping
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_sources_inside, attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.race
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.canary import Canary
-from tests.support.runtime import Runtime
 from tests.support.verdict import assert_sources_inside, attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Runtime
 
 
 @pytest.mark.parametrize("options", [(), ("--no-pivot",)], ids=["pivot", "no pivot"])

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.bundle import Bundle
-from tests.support.canary import Canary
-from tests.support.runtime import Runtime
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.bundle import Bundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Runtime
 
 SECONDS = 4.0
 EXECS = 100
@@ -59,9 +61,7 @@ def _userns(made: Bundle) -> Bundle:
 
 @pytest.mark.race
 @pytest.mark.parametrize("kind", ["plain", "userns with CAP_SYS_PTRACE"])
-def test_exec(
-    runtime: Runtime, bundle: MakeBundle, canary: Canary, probe: Path, kind: str
-) -> None:
+def test_exec(runtime: Runtime, bundle: MakeBundle, canary: Canary, probe: Path, kind: str) -> None:
     made = bundle().install(probe, "/probe")
     if kind != "plain":
         _userns(made).add_capabilities("CAP_SYS_PTRACE")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.bundle import Bundle
-from tests.support.canary import Canary
 from tests.support.race import rounds, swapping
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear, attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.bundle import Bundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 KEY = "net.ipv4.ip_default_ttl"
 VALUE = "77"

@@ -10,27 +10,52 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.bundle import Bundle
-from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
 
 LIMIT = 8.0  # seconds: more is a hang
 SENTINEL = "/trapped"
 FAKE_MODULE = f"open('{SENTINEL}', 'w').write('imported'); raise SystemExit(66)\n"
-LIBRARIES = (
-    "ld-linux-x86-64.so.2 ld-linux-aarch64.so.1 libc.so.6 libm.so.6 libz.so.1 libexpat.so.1"
-    " libseccomp.so.2 libnss_files.so.2 libnss_compat.so.2 libgcc_s.so.1 libpython3.11.so.1.0"
-    " libffi.so.8 libcap.so.2 libselinux.so.1 libapparmor.so.1"
-).split()
-FILES = (
-    "etc/ld.so.cache etc/ld.so.preload etc/nsswitch.conf etc/passwd etc/group etc/localtime"
-    " etc/locale.alias etc/resolv.conf etc/login.defs etc/python3.11/sitecustomize.py"
-    " usr/lib/locale/locale-archive usr/share/zoneinfo/UTC root/.config dev/shm tmp/x"
-).split()
+LIBRARIES = [
+    "ld-linux-x86-64.so.2",
+    "ld-linux-aarch64.so.1",
+    "libc.so.6",
+    "libm.so.6",
+    "libz.so.1",
+    "libexpat.so.1",
+    "libseccomp.so.2",
+    "libnss_files.so.2",
+    "libnss_compat.so.2",
+    "libgcc_s.so.1",
+    "libpython3.11.so.1.0",
+    "libffi.so.8",
+    "libcap.so.2",
+    "libselinux.so.1",
+    "libapparmor.so.1",
+]
+FILES = [
+    "etc/ld.so.cache",
+    "etc/ld.so.preload",
+    "etc/nsswitch.conf",
+    "etc/localtime",
+    "etc/locale.alias",
+    "etc/resolv.conf",
+    "etc/login.defs",
+    "etc/python3.11/sitecustomize.py",
+    "usr/lib/locale/locale-archive",
+    "usr/share/zoneinfo/UTC",
+    "root/.config",
+    "dev/shm",
+    "tmp/x",
+]
 NAMES_OF_OURS = ("ociruntime", "oci-init", "python3", "python3.11", "newuidmap", "newgidmap")
 
 
@@ -54,6 +79,7 @@ def _module_names(stdlib: Path) -> list[str]:
 
 
 def _trap(path: Path, kind: str) -> None:
+    """Make one trap; a directory that is in the way stays."""
     if path.is_symlink() or path.exists():
         if path.is_dir() and not path.is_symlink():
             return
@@ -70,10 +96,14 @@ def _trap(path: Path, kind: str) -> None:
 
 
 def _set_traps(made: Bundle, binary: Path, kind: str) -> None:
-    names = _module_names(Path(sysconfig.get_path("stdlib")))
+    modules = made.rootfs / "modules"  # one tree of traps, under every name it could be sought
+    for name in _module_names(Path(sysconfig.get_path("stdlib"))):
+        _trap(modules / f"{name}.py", kind)
     for root in _module_roots(binary):
-        for name in names:
-            _trap(made.rootfs / root / f"{name}.py", kind)
+        place = made.rootfs / root
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():  # relative, so that it means the same to us on the host
+            place.symlink_to(os.path.relpath(modules, place.parent.resolve()))
     for directory in ("lib", "lib64", "usr/lib", "lib/x86_64-linux-gnu", "usr/lib64"):
         for name in LIBRARIES:
             _trap(made.rootfs / directory / name, kind)

@@ -10,15 +10,18 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.bundle import Bundle
 from tests.support.mounts import mounts_of
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
 from tests.support.verdict import attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 NOBODY = 65534
 SCRIPT = """
@@ -57,9 +60,7 @@ def _rootless(made: Bundle) -> Bundle:
     return made
 
 
-def test_rootless(
-    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, delegated: Path
-) -> None:
+def test_rootless(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, delegated: Path) -> None:
     made = _rootless(bundle())
     for parent, names, files in os.walk(made.path):
         for name in (*names, *files):

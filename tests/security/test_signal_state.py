@@ -6,11 +6,13 @@ Python ignores SIGPIPE and SIGXFSZ, conmon SIGPIPE, and nohup SIGHUP; execve kee
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.runtime import Runtime
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.runtime import Runtime
 
 IGNORING = ["sh", "-c", "trap '' PIPE HUP USR1 XFSZ; exec \"$@\"", "sh"]
 
@@ -22,9 +24,7 @@ def _masks(output: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("verb", ["run", "exec"])
 @pytest.mark.parametrize("caller", ["ordinary", "ignoring"])
-def test_clean(
-    runtime: Runtime, bundle: MakeBundle, probe: Path, verb: str, caller: str
-) -> None:
+def test_clean(runtime: Runtime, bundle: MakeBundle, probe: Path, verb: str, caller: str) -> None:
     wrapper = IGNORING if caller == "ignoring" else []
     made = bundle(args=["/probe", "signals"]).install(probe, "/probe")
     if verb == "run":

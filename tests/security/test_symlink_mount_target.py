@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.security.conftest import MakeBundle
-from tests.support.canary import Canary
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_sources_inside, attempt
+
+if TYPE_CHECKING:
+    from tests.security.conftest import MakeBundle
+    from tests.support.canary import Canary
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 UP = "../" * 12
 SHAPES = ("absolute", "relative", "parent", "chain", "dangling file")
@@ -78,9 +81,7 @@ def test_working_directory(
 
 
 @pytest.mark.parametrize("name", ["dev", "dev/pts", "dev/shm", "dev/mqueue", "sys/fs", "sys"])
-def test_standard_target(
-    runtime: Runtime, bundle: MakeBundle, canary: Canary, name: str
-) -> None:
+def test_standard_target(runtime: Runtime, bundle: MakeBundle, canary: Canary, name: str) -> None:
     made = bundle()
     if name.startswith("dev/"):
         made.drop_mounts("/dev").add_mount(f"/{name}", "tmpfs", "tmpfs", [])

@@ -14,10 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tests.support.bundle import Bundle
-from tests.support.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.support.sandbox import Sandbox
 
 TIMEOUT = 20.0
 _POLL = 0.01
@@ -95,7 +97,8 @@ class Runtime:
         """Run `wrapper… binary --root R args…` to its end.
 
         `timeout` in seconds; `env` is added to the sandbox's environment; `stdin` is a null device
-        unless given; `stdout` replaces the captured file; `wrapper` is a command in front (setpriv, unshare).
+        unless given; `stdout` replaces the captured file; `wrapper` is a command in front, such
+        as setpriv or unshare.
         """
         command = (*wrapper, str(self.binary), "--root", str(self.root))
         command += (*self.global_options, *args)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.support.bundle import Bundle
 from tests.support.canary import file_hash
 from tests.support.mounts import Mount, parse_mountinfo
-from tests.support.runtime import Result, Runtime
+
+if TYPE_CHECKING:
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Result, Runtime
 
 INSIDE = "inside the container"
 _MESSAGE_LIMIT = 1000
@@ -24,7 +26,7 @@ def assert_clear(runtime: Runtime, result: Result, *words: str, status: int = 1)
     assert result.status > 0, str(result)
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     assert lines, f"refused without a word\n{result}"
-    for word in ("Traceback", "goroutine ", "panic:", "core dumped"):
+    for word in ("Traceback", "goroutine ", "panic:", "core dumped", "internal error"):
         assert word not in result.stderr, str(result)
     if runtime.is_ours:
         errors = [line for line in lines if not line.startswith("ociruntime: warning: ")]

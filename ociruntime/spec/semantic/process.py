@@ -7,7 +7,6 @@ from ociruntime.spec.tables import CAPABILITIES, CAPABILITY_SETS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
     from ociruntime.spec.fault import Facts
 
 _LINUX = "config.md#linux-process"

@@ -82,7 +82,7 @@ def _memory(faults: list[Fault], memory: dict[str, Any]) -> None:
             WARNING,
         )
         for name in ("kernel", "kernelTCP")
-        if memory.get(name)  # engines write 0 where the user said nothing
+        if memory.get(name, 0) > 0  # engines write 0 where the user said nothing
     ]
     limit, swap = memory.get("limit", 0), memory.get("swap", 0)
     if swap <= 0:

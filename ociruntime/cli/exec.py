@@ -1,0 +1,161 @@
+"""ociruntime exec [options] ID COMMAND [ARGUMENT...], or with --process FILE instead of the command."""
+
+from __future__ import annotations
+
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
+
+from ociruntime.bundle import parse_object, read_file
+from ociruntime.cli.options import FLAG, LIST, VALUE, absolute, parse
+from ociruntime.errors import UsageError
+from ociruntime.process.descriptors import check_preserved
+from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.process.foreground import Signals, receive_master, stay
+from ociruntime.spec import load_process
+from ociruntime.spec.tables import CAPABILITIES, ID_MAX
+from ociruntime.state.ids import check_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.cli.main import Globals
+    from ociruntime.cli.options import Options
+    from ociruntime.state.store import Container
+
+OPTIONS = {
+    "cwd": VALUE,
+    "env": LIST,
+    "tty": FLAG,
+    "user": VALUE,
+    "additional-gids": LIST,
+    "process": VALUE,
+    "detach": FLAG,
+    "pid-file": VALUE,
+    "console-socket": VALUE,
+    "pidfd-socket": VALUE,
+    "no-new-privs": FLAG,
+    "cap": LIST,
+    "preserve-fds": VALUE,
+    "ignore-paused": FLAG,
+}
+ALIASES = {
+    "e": "env",
+    "t": "tty",
+    "u": "user",
+    "g": "additional-gids",
+    "p": "process",
+    "d": "detach",
+    "c": "cap",
+}
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Run a process in a container; without --detach the exit status is its own (128 + n for signal n)."""
+    options = parse(words, OPTIONS, ALIASES, stop_at_argument=True, command="exec")
+    if not options.arguments:
+        raise UsageError("exec: wants a container id and a command")
+    container = globals_.store.open(check_id(options.arguments[0]))
+    process = _process(container, options)
+    wanted = ExecOptions()
+    wanted.ignore_paused = options.flag("ignore-paused")
+    wanted.pid_file = absolute(options.text("pid-file"))
+    wanted.console_socket = absolute(options.text("console-socket"))
+    wanted.pidfd_socket = absolute(options.text("pidfd-socket"))
+    wanted.preserve_fds = options.number("preserve-fds")
+    check_preserved(wanted.preserve_fds)
+    detach = options.flag("detach")
+    ours = -1
+    if process.get("terminal") and not wanted.console_socket:
+        if detach:
+            raise UsageError("exec: a terminal and --detach need --console-socket")
+        left, right = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+        ours, wanted.console_fd = left.detach(), right.detach()
+    run = exec_process(container, process, wanted)
+    for warning in run.warnings:
+        globals_.log.warning(warning)
+    if detach:
+        return 0
+    signals = Signals()
+    if wanted.console_fd >= 0:
+        run.kernel.close(wanted.console_fd)
+    return stay(run, signals, receive_master(ours) if ours >= 0 else -1)
+
+
+def _process(container: Container, options: Options) -> dict[str, Any]:
+    """The process to run: --process FILE, or the container's own process with what the options change."""
+    file = options.text("process")
+    command = options.arguments[1:]
+    if file is not None:
+        raw = read_file(file, where=f"--process {file}")
+        process = parse_object(raw, file)
+        load_process(raw, process, source=file)
+    else:
+        if not command:
+            raise UsageError("exec: wants a command behind the container id, or --process FILE")
+        process = dict(container.config().get("process") or {"cwd": "/"})
+        process["terminal"] = False
+        process.pop("consoleSize", None)
+        process["args"] = command
+    if options.flag("tty"):
+        process["terminal"] = True
+    if options.text("cwd") is not None:
+        process["cwd"] = options.text("cwd")
+    if not process["cwd"].startswith("/"):
+        raise UsageError(f"exec: --cwd {process['cwd']}: not an absolute path")
+    process["env"] = _environment(list(process.get("env") or ()), options.texts("env"))
+    if options.flag("no-new-privs"):
+        process["noNewPrivileges"] = True
+    _apply_user(process, options)
+    _apply_capabilities(process, options.texts("cap"))
+    return process
+
+
+def _environment(env: list[str], added: list[str]) -> list[str]:
+    """``added`` variables replace those of the same name."""
+    for entry in added:
+        name, separator, _ = entry.partition("=")
+        if not separator or not name:
+            raise UsageError(f"exec: --env {entry}: write NAME=VALUE")
+        env = [old for old in env if not old.startswith(name + "=")]
+        env.append(entry)
+    return env
+
+
+def _apply_user(process: dict[str, Any], options: Options) -> None:
+    text = options.text("user")
+    groups = [parse_id(gid) for entry in options.texts("additional-gids") for gid in entry.split(",")]
+    if text is None and not groups:
+        return
+    user = dict(process.get("user") or {})
+    if text is not None:
+        uid, separator, gid = text.partition(":")
+        user["uid"] = parse_id(uid)
+        if separator:
+            user["gid"] = parse_id(gid)
+    if groups:
+        user["additionalGids"] = [*user.get("additionalGids", ()), *groups]
+    process["user"] = user
+
+
+def parse_id(text: str) -> int:
+    """A numeric user or group id; names are not looked up, and nothing wraps (CVE-2016-3697, CVE-2026-30892)."""
+    if text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= ID_MAX:
+        return int(text)
+    raise UsageError(f"exec: {ascii(text)} is not an id; write UID or UID:GID as numbers up to {ID_MAX}")
+
+
+def _apply_capabilities(process: dict[str, Any], names: list[str]) -> None:
+    """--cap adds to bounding, effective and permitted, and to ambient only what is inheritable already (CVE-2022-29162)."""
+    if not names:
+        return
+    capabilities = {name: list(values) for name, values in (process.get("capabilities") or {}).items()}
+    for name in names:
+        full = name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}"
+        if full not in CAPABILITIES:
+            raise UsageError(f"exec: --cap {name}: no such capability")
+        sets = ["bounding", "effective", "permitted"]
+        if full in capabilities.get("inheritable", ()):
+            sets.append("ambient")
+        for which in sets:
+            capabilities.setdefault(which, []).append(full)
+    process["capabilities"] = capabilities

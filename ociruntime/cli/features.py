@@ -1,0 +1,25 @@
+"""ociruntime features"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.cli.options import parse
+from ociruntime.errors import UsageError
+from ociruntime.features import features
+from ociruntime.jsontext import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cli.main import Globals
+
+OPTIONS: dict[str, str] = {}
+
+
+def main(words: list[str], _globals: Globals) -> int:
+    """Print what the runtime can do, as JSON (features.md)."""
+    options = parse(words, OPTIONS, {}, stop_at_argument=False, command="features")
+    if options.arguments:
+        raise UsageError("features: takes no arguments")
+    os.write(1, (dumps(features(), 4) + "\n").encode())
+    return 0

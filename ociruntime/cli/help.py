@@ -1,0 +1,145 @@
+"""What --help prints. The options come from the tables the parsers use; here is only what they mean."""
+
+from __future__ import annotations
+
+from ociruntime import SPEC_VERSION, __version__
+from ociruntime.cli.main import ALIASES, GLOBAL, VERBS
+from ociruntime.cli.options import FLAG
+from ociruntime.errors import UsageError
+from ociruntime.spec.similar import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WIDTH = 98
+
+# verb -> (arguments, what it does in one line)
+SUMMARIES = {
+    "create": ("ID", "make a container from a bundle; its process waits for `start`"),
+    "start": ("ID", "execute the process of a created container"),
+    "run": ("ID", "create, start, stay until the process ends, delete"),
+    "exec": ("ID COMMAND [ARGUMENT...]", "run one more process in a running container"),
+    "state": ("ID", "print a container's state as JSON"),
+    "kill": ("ID [SIGNAL]", "send a signal to a container's process, TERM unless another is named"),
+    "delete": ("ID", "remove a container that has stopped, or that was created only"),
+    "list": ("", "print all containers under --root"),
+    "ps": ("ID [PS OPTIONS]", "print the processes of a container"),
+    "spec": ("", "write a config.json to begin with; an existing file is left alone"),
+    "validate": ("[FILE]", "list every fault of a config.json, with its place and its cure"),
+    "plan": ("[ID]", "print the steps `create` would take, and take none of them"),
+    "features": ("", "print what this runtime can do, as JSON"),
+}
+
+# option -> (name of its value, what it means); the more special key "verb option" comes first
+OPTIONS = {
+    "root": ("DIR", "where containers' states are: /run/ociruntime, or $XDG_RUNTIME_DIR/ociruntime"),
+    "log": ("FILE", "append messages to FILE; errors go to standard error, too"),
+    "log-format": ("FORMAT", "of the log: text (default) or json, one object a line"),
+    "log-level": ("LEVEL", "debug is the same as --debug; other levels change nothing"),
+    "debug": ("", "log more"),
+    "systemd-cgroup": ("", "the same as --cgroup-manager systemd"),
+    "cgroup-manager": ("NAME", "cgroupfs (default), systemd or disabled"),
+    "rootless": ("WORD", "true, false or auto; found out by itself, accepted for runc's callers"),
+    "help": ("", "print this; behind a command: print its options"),
+    "version": ("", "print the versions of the runtime and of the specification"),
+    "bundle": ("DIR", "the bundle's directory (default: the current one)"),
+    "config": ("FILE", "the configuration, if not config.json of the bundle"),
+    "console-socket": ("SOCKET", "Unix socket that receives the master of the process's terminal"),
+    "pid-file": ("FILE", "write the pid of the process, as seen by the caller, to FILE"),
+    "pidfd-socket": ("SOCKET", "Unix socket that receives a pidfd of the process"),
+    "no-pivot": ("", "move the root filesystem into place instead of pivot_root (initramfs)"),
+    "no-new-keyring": ("", "keep the caller's session keyring"),
+    "preserve-fds": ("N", "hand on N open descriptors, from 3 on, to the process"),
+    "detach": ("", "return as soon as the process runs"),
+    "keep": ("", "do not delete the container when its process has ended"),
+    "no-subreaper": ("", "do not become the parent of the container's orphans"),
+    "cwd": ("DIR", "working directory in the container"),
+    "env": ("NAME=VALUE", "set an environment variable; may be repeated"),
+    "tty": ("", "give the process a terminal"),
+    "user": ("UID[:GID]", "run as this user and group, as numbers"),
+    "additional-gids": ("GID", "add a supplementary group; may be repeated"),
+    "process": ("FILE", "take the process from FILE (the `process` of a config.json)"),
+    "no-new-privs": ("", "the process can gain no privileges by executing programs"),
+    "cap": ("CAPABILITY", "add a capability; may be repeated"),
+    "ignore-paused": ("", "do not refuse a paused container; the process waits for its resume"),
+    "all": ("", "signal every process of the container"),
+    "format": ("FORMAT", "table (default) or json"),
+    "force": ("", "kill a running container first; no container is no error"),
+    "quiet": ("", "print ids only"),
+    "kind": ("KIND", "what the document is: config (default), process, resources, state or features"),
+    "spec config": ("FILE", "the file to write, if not config.json"),
+    "spec rootless": ("", "for the calling user, who is root in a user namespace"),
+    "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),
+    "validate format": ("FORMAT", "text (default) or json"),
+}
+
+# What an overview does not tell and a user needs at once.
+NOTES = {
+    "run": "The exit status is the container's own, 128 + N after signal N.",
+    "exec": "The exit status is the command's own, 128 + N after signal N; 255 when it could not be run.",
+    "kill": "SIGNAL is a number or a name: 9, KILL, SIGKILL, RTMIN+3.",
+    "delete": "A running container is refused unless --force is given.",
+    "ps": "PS OPTIONS are handed to ps(1), -ef unless others are given; its columns must include the pid.",
+    "validate": "FILE may be - for standard input. Exit status 0 without errors, 1 with; warnings are no errors.",
+    "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user.",
+}
+
+
+def overview() -> str:
+    """The text of `ociruntime --help`: every command and every global option."""
+    lines = [
+        f"ociruntime {__version__}: an OCI container runtime (runtime-spec {SPEC_VERSION})",
+        "",
+        "usage: ociruntime [OPTIONS] COMMAND [ARGUMENTS]",
+        "",
+        "commands (`ociruntime COMMAND --help` tells more):",
+    ]
+    width = max(map(len, SUMMARIES))
+    lines += [f"  {verb.ljust(width)}  {summary}" for verb, (_, summary) in SUMMARIES.items()]
+    lines += ["", "options:", *_options("", GLOBAL, ALIASES)]
+    return "\n".join(lines) + "\n"
+
+
+def usage(verb: str) -> str:
+    """The text of `ociruntime VERB --help`. Raises ``UsageError`` for an unknown verb."""
+    if verb not in VERBS:
+        raise UsageError(f"unknown command {ascii(verb)}{suggest(verb)}")
+    package = __import__(f"ociruntime.cli.{VERBS[verb]}", None, None, ["main"])
+    known: Mapping[str, str] = getattr(package, "OPTIONS", {})
+    aliases: Mapping[str, str] = getattr(package, "ALIASES", {})
+    arguments, summary = SUMMARIES[verb]
+    words = ["ociruntime", verb, "[OPTIONS]" if known else "", arguments]
+    lines = [
+        f"usage: {' '.join(word for word in words if word)}",
+        "",
+        f"{summary[0].upper()}{summary[1:]}.",
+    ]
+    if verb in NOTES:
+        lines.append(NOTES[verb])
+    if known:
+        lines += ["", "options:", *_options(verb, known, aliases)]
+    return "\n".join(lines) + "\n"
+
+
+def suggest(verb: str) -> str:
+    """`` (did you mean start?)`` for ``strat``; empty when no command is near."""
+    near = nearest(verb, VERBS)
+    return f" (did you mean {near}?)" if near else ""
+
+
+def _options(verb: str, known: Mapping[str, str], aliases: Mapping[str, str]) -> list[str]:
+    """One line for each option: letter, name, value, meaning; the meaning moves to a line of its own if need be."""
+    letters = {name: letter for letter, name in aliases.items()}
+    heads = {}
+    for name, kind in known.items():
+        value = OPTIONS.get(f"{verb} {name}", OPTIONS[name])[0]
+        letter = f"-{letters[name]}, " if name in letters else "    "
+        heads[name] = f"  {letter}--{name}" + ("" if kind == FLAG else f" {value}")
+    width = max(map(len, heads.values()))
+    lines = []
+    for name, head in heads.items():
+        meaning = OPTIONS.get(f"{verb} {name}", OPTIONS[name])[1]
+        line = f"{head.ljust(width)}  {meaning}"
+        lines += [line] if len(line) <= WIDTH else [head, f"          {meaning}"]
+    return lines

@@ -1,0 +1,125 @@
+"""ociruntime list [--quiet] [--format table|json]"""
+
+from __future__ import annotations
+
+import os
+from fcntl import LOCK_NB, LOCK_SH, flock
+
+from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.errors import NotFound, OciError, UsageError, one_line
+from ociruntime.jsontext import dumps
+from ociruntime.state.document import state_document
+from ociruntime.state.ids import check_id
+from ociruntime.state.status import pid_of, status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.cli.main import Globals
+    from ociruntime.state.store import Container, Store
+
+OPTIONS = {"format": VALUE, "quiet": FLAG}
+ALIASES = {"f": "format", "q": "quiet"}
+FORMATS = ("table", "json")
+COLUMNS = ("id", "pid", "status", "bundle", "created", "owner")
+GAP = "   "
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Print the containers under --root: as a table, as a JSON array, or their ids alone.
+
+    One that is deleted meanwhile is left out; one whose state cannot be understood is a warning, and the others are
+    printed all the same.
+    """
+    options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="list")
+    form = options.text("format") or "table"
+    if form not in FORMATS:
+        raise UsageError(f"--format {form}: use table or json")
+    if options.arguments:
+        raise UsageError("list: takes no arguments; see `ociruntime list --help`")
+    documents, warnings = containers(globals_.store)
+    for warning in warnings:
+        globals_.log.warning(warning)
+    if options.flag("quiet"):
+        text = "".join(f"{document['id']}\n" for document in documents)
+    elif form == "json":
+        text = dumps(documents) + "\n"
+    else:
+        text = table(documents)
+    os.write(1, text.encode("utf-8", "backslashreplace"))
+    return 0
+
+
+def containers(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
+    """(state documents, warnings) of all containers, sorted by id; ``owner`` is a user name."""
+    documents = []
+    warnings = []
+    for container_id in store.ids():
+        try:
+            check_id(container_id)
+        except UsageError:
+            continue  # whatever it is, no container has such a name
+        try:
+            container = store.open(container_id)
+        except NotFound:
+            continue
+        except OciError as error:
+            warnings.append(f"container {container_id}: {error}")
+            continue
+        try:
+            document = _document(container)
+            if document is not None:
+                documents.append(document)
+        except (OciError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            what = str(error) if isinstance(error, (OciError, OSError)) else "damaged state.json"
+            warnings.append(
+                f"container {container_id}: {what}; remove it with `ociruntime delete --force {container_id}`"
+            )
+        finally:
+            container.close()
+    return documents, warnings
+
+
+def _document(container: Container) -> dict[str, Any] | None:
+    """The container as ``list`` shows it; None when it has just gone, or does not quite exist yet."""
+    if not container.data:
+        if _is_busy(container) or os.fstat(container.fd).st_nlink == 0:
+            return None
+        raise OciError("its creation was cut short")
+    word = status(container)
+    document = state_document(container, word, pid_of(container, word))
+    document["owner"] = user_name(document["owner"])
+    # What is printed must not depend on how state.json was damaged.
+    return {**document, "bundle": str(document["bundle"]), "created": str(document["created"])}
+
+
+def _is_busy(container: Container) -> bool:
+    """Whether another command is at work on the container."""
+    try:
+        flock(container.fd, LOCK_SH | LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def user_name(uid: str) -> str:
+    """The user's name on this host, ``#1234`` for a uid without one."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(int(uid)).pw_name
+    except (KeyError, OverflowError, ValueError):
+        return f"#{uid}"
+
+
+def table(documents: list[dict[str, Any]]) -> str:
+    """The documents as aligned columns under a header; values keep to their line."""
+    rows = [[name.upper() for name in COLUMNS]]
+    rows += [[one_line(str(document[name])) for name in COLUMNS] for document in documents]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append(GAP.join(cells).rstrip() + "\n")
+    return "".join(lines)

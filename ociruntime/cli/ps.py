@@ -1,0 +1,96 @@
+"""ociruntime ps [--format table|json] ID [PS OPTIONS]"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.cli.options import VALUE, parse
+from ociruntime.errors import NOT_RUNNING, OciError, UsageError, WrongStatus
+from ociruntime.jsontext import dumps
+from ociruntime.lifecycle.kill import saved_group
+from ociruntime.state.ids import check_id
+from ociruntime.state.status import CREATING, STOPPED, status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cli.main import Globals
+    from ociruntime.state.store import Container
+
+OPTIONS = {"format": VALUE}
+ALIASES = {"f": "format"}
+FORMATS = ("table", "json")
+DEFAULT_PS_OPTIONS = ["-ef"]
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Print the container's processes, with the pids of the caller's PID namespace."""
+    # Everything behind the id belongs to ps(1).
+    options = parse(words, OPTIONS, ALIASES, stop_at_argument=True, command="ps")
+    form = options.text("format") or "table"
+    if form not in FORMATS:
+        raise UsageError(f"--format {form}: use table or json")
+    if not options.arguments:
+        raise UsageError("ps: wants a container id; see `ociruntime ps --help`")
+    container_id, *ps_options = options.arguments
+    if ps_options[:1] == ["--"]:
+        del ps_options[0]
+    pids = processes(globals_.store.open(check_id(container_id)))
+    if form == "json":
+        text = dumps(pids) + "\n"
+    else:
+        text = select(run_ps(ps_options or DEFAULT_PS_OPTIONS), pids)
+    os.write(1, text.encode("utf-8", "surrogateescape"))
+    return 0
+
+
+def processes(container: Container) -> list[int]:
+    """The pids in the container's cgroup and below it, sorted.
+
+    Raises ``WrongStatus`` when there are none because it does not run, ``OciError`` when it has no cgroup to ask.
+    """
+    word = status(container)
+    group = saved_group(container)
+    pids = sorted(group.all_procs()) if group is not None else []
+    if not pids and word in (CREATING, STOPPED):
+        raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
+    if group is None or not group.placement.places:
+        raise OciError(
+            f"container {container.id} has no cgroup of its own, so its processes cannot be told from others; "
+            "create it with a cgroup that the caller may write"
+        )
+    return pids
+
+
+def run_ps(options: list[str]) -> str:
+    """What the host's ps(1) prints; raises ``OciError`` with its own words when it fails."""
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["ps", *options], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        raise OciError("ps: no such program on this host; install procps or use --format json") from None
+    except OSError as error:
+        raise OciError(f"ps: {error.strerror}") from None
+    if done.returncode != 0:
+        words = os.fsdecode(done.stderr).strip().split("\n")[0]
+        raise OciError(f"ps {' '.join(options)}: exit status {done.returncode}: {words}")
+    return os.fsdecode(done.stdout)
+
+
+def select(output: str, pids: list[int]) -> str:
+    """The header of ps's ``output`` and the lines of ``pids``."""
+    header, *lines = output.split("\n")
+    titles = header.split()
+    if "PID" not in titles:
+        raise OciError("ps: its output has no column PID; add pid to the columns that you ask for")
+    column = titles.index("PID")
+    wanted = {str(pid) for pid in pids}
+    chosen = [header]
+    for line in lines:
+        # Columns to the right may hold blanks, those to the left of the pid do not.
+        fields = line.split(None, column + 1)
+        if len(fields) > column and fields[column] in wanted:
+            chosen.append(line)
+    return "\n".join(chosen) + "\n"

@@ -1,0 +1,214 @@
+"""Staying with a process until it ends: signals are passed on, a terminal is relayed, the status is ours.
+
+Only ``run`` and ``exec`` without --detach come here.
+"""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import os
+from _socket import AF_UNIX, CMSG_LEN, SOCK_STREAM, socket
+from _struct import unpack
+from fcntl import ioctl
+from select import POLLHUP, POLLIN, poll
+
+from ociruntime.kernel import constants as c
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ociruntime.process.run import Run
+
+STDIN, STDOUT = 0, 1
+PIECE = 65536
+EXITED = 1
+# Everything a person or a supervisor may send; SIGCHLD, SIGURG and those that cannot be caught are not passed on.
+NOT_FORWARDED = {
+    _signal.SIGKILL,
+    _signal.SIGSTOP,
+    _signal.SIGCHLD,
+    _signal.SIGURG,
+    _signal.SIGPIPE,
+    _signal.SIGSEGV,
+    _signal.SIGBUS,
+    _signal.SIGFPE,
+    _signal.SIGILL,
+    _signal.SIGTTIN,
+    _signal.SIGTTOU,
+}
+
+
+class Signals:
+    """While it is open, signals arrive as bytes on ``fd`` instead of ending us."""
+
+    __slots__ = ("_write", "fd")
+
+    def __init__(self) -> None:
+        self.fd, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        _signal.set_wakeup_fd(self._write)
+        for number in range(1, _signal.NSIG):
+            if number not in NOT_FORWARDED:
+                try:
+                    _signal.signal(number, _ignore)
+                except (OSError, ValueError):
+                    continue  # 32 and 33 belong to the C library
+
+    def read(self) -> bytes:
+        """The numbers of the signals that came."""
+        try:
+            return os.read(self.fd, 1024)
+        except BlockingIOError:
+            return b""
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """The wakeup fd has the number already."""
+
+
+def receive_master(connection: int) -> int:
+    """The terminal's master that init sent; -1 when it died first. Closes ``connection``."""
+    receiver = socket(AF_UNIX, SOCK_STREAM, 0, connection)
+    try:
+        _, ancillary, _, _ = receiver.recvmsg(64, CMSG_LEN(4))
+    finally:
+        receiver.close()
+    for _, _, data in ancillary:
+        master: int = unpack("=i", data[:4])[0]
+        os.set_inheritable(master, False)
+        return master
+    return -1
+
+
+def stay(run: Run, signals: Signals, master: int) -> int:
+    """Wait for the end of ``run``'s process; the exit status a shell would show (128 + n for signal n).
+
+    Parameters: ``master`` is its terminal's master, -1 without one.
+    """
+    relay = Relay(master) if master >= 0 else None
+    poller = poll()
+    poller.register(run.pidfd, POLLIN)
+    poller.register(signals.fd, POLLIN)
+    if relay:
+        relay.register(poller)
+    try:
+        while True:
+            for fd, event in poller.poll():
+                if fd == run.pidfd:
+                    return _status(run)
+                if fd == signals.fd:
+                    for number in signals.read():
+                        _pass_on(run, relay, number)
+                elif relay:
+                    relay.serve(poller, fd, event)
+    finally:
+        if relay:
+            relay.close()
+
+
+def _pass_on(run: Run, relay: Relay | None, number: int) -> None:
+    if number == _signal.SIGWINCH and relay:
+        relay.resize()
+        return
+    try:
+        run.kernel.pidfd_send_signal(run.pidfd, number)
+    except ProcessLookupError:
+        pass
+
+
+def _status(run: Run) -> int:
+    code, status = run.kernel.wait_pidfd(run.pidfd)
+    run.pid = 0
+    return status if code == EXITED else 128 + status
+
+
+class Relay:
+    """Copies between our terminal (or pipes) and the container's terminal."""
+
+    __slots__ = ("_cooked", "_from_container", "_to_container", "master")
+
+    def __init__(self, master: int) -> None:
+        self.master = master
+        self._cooked: list[object] | None = None
+        self._to_container = b""
+        self._from_container = True
+        os.set_blocking(master, False)
+        self.resize()
+        if os.isatty(STDIN):
+            import termios
+            import tty
+
+            self._cooked = termios.tcgetattr(STDIN)
+            tty.setraw(STDIN)
+
+    def register(self, poller: poll) -> None:  # type: ignore[valid-type]
+        poller.register(self.master, POLLIN)  # type: ignore[attr-defined]
+        poller.register(STDIN, POLLIN)  # type: ignore[attr-defined]
+
+    def resize(self) -> None:
+        """Give the container's terminal the size of ours."""
+        size = bytearray(8)
+        try:
+            ioctl(STDIN, c.TIOCGWINSZ, size)
+            ioctl(self.master, c.TIOCSWINSZ, bytes(size))
+        except OSError:
+            pass  # our standard input is no terminal
+
+    def serve(self, poller: poll, fd: int, event: int) -> None:  # type: ignore[valid-type]
+        """Move what is ready on ``fd``."""
+        if fd == self.master:
+            if not self._to_us() and event & POLLHUP:
+                poller.unregister(self.master)  # type: ignore[attr-defined]
+        elif not self._to_them():
+            poller.unregister(STDIN)  # type: ignore[attr-defined]
+
+    def _to_us(self) -> bool:
+        try:
+            data = os.read(self.master, PIECE)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return False  # the last slave was closed
+        _write_all(STDOUT, data)
+        return bool(data)
+
+    def _to_them(self) -> bool:
+        data = os.read(STDIN, PIECE)
+        if data:
+            os.set_blocking(self.master, True)
+            try:
+                _write_all(self.master, data)
+            finally:
+                os.set_blocking(self.master, False)
+        return bool(data)
+
+    def close(self) -> None:
+        """Show what the container still had to say, and make our terminal as it was."""
+        try:
+            while self._to_us_now():
+                pass
+        finally:
+            if self._cooked is not None:
+                import termios
+
+                termios.tcsetattr(STDIN, termios.TCSADRAIN, self._cooked)  # type: ignore[arg-type]
+            os.close(self.master)
+
+    def _to_us_now(self) -> bool:
+        try:
+            data = os.read(self.master, PIECE)
+        except OSError:
+            return False
+        _write_all(STDOUT, data)
+        return bool(data)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BrokenPipeError:
+            return

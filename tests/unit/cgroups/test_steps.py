@@ -1,0 +1,220 @@
+"""The steps that the planner gets, and what they do to the run."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ociruntime.cgroups.detect import Layout
+from ociruntime.cgroups.path import place
+from ociruntime.errors import PlanError, StepError
+from ociruntime.plan.step import CONTAINER, HOST, Step
+from ociruntime.process.run import Run
+from ociruntime.spec.mount_options import parse
+from ociruntime.steps.cgroup import CreateCgroup, cgroup_steps
+from ociruntime.steps.cgroup_mount import MountCgroup, plan_cgroup_mount, plan_sources
+from tests.unit.cgroups.fake import FILES, FakeCgroups
+from tests.unit.cgroups.layouts import hybrid_layout, v1_layout, v2_layout
+
+DENY_ALL = {"allow": False, "access": "rwm"}
+
+
+def plan(layout: Layout, linux: dict[str, Any], *, rootless: bool = False) -> dict[str, list[Step]]:
+    placement = place(layout, linux.get("cgroupsPath"), "c1")
+    return cgroup_steps({"linux": linux}, placement, layout, rootless=rootless, warnings=[])
+
+
+def kinds(steps: dict[str, list[Step]]) -> dict[str, list[str]]:
+    return {stage: [step.kind for step in found] for stage, found in steps.items()}
+
+
+def test_everything_has_its_place() -> None:
+    resources = {
+        "devices": [DENY_ALL],
+        "cpu": {"cpus": "0", "shares": 5},
+        "memory": {"limit": 524288},
+    }
+    steps = plan(v1_layout(), {"cgroupsPath": "/x", "resources": resources})
+    assert kinds(steps) == {
+        "prepare": ["create-cgroup", "limit-devices", "limit-resources-early"],
+        "attach": ["join-cgroup"],
+        "finish": ["limit-resources"],
+    }
+    sides = {step.kind: step.side for found in steps.values() for step in found}
+    assert sides.pop("join-cgroup") == CONTAINER
+    assert set(sides.values()) == {HOST}
+
+
+def test_v2_needs_no_join() -> None:
+    assert kinds(plan(v2_layout(), {})) == {
+        "prepare": ["create-cgroup"],
+        "attach": [],
+        "finish": [],
+    }
+
+
+def test_steps_can_be_shown() -> None:
+    steps = plan(hybrid_layout(), {"resources": {"pids": {"limit": 3}, "devices": [DENY_ALL]}})
+    for step in [step for found in steps.values() for step in found]:
+        shown = step.as_dict()
+        assert shown["description"]
+        assert isinstance(shown["operands"], dict)
+    (limits,) = steps["finish"]
+    assert limits.describe() == "limit pids.max = 3"
+    assert limits.operands() == {
+        "settings": [
+            {
+                "controller": "pids",
+                "file": "pids.max",
+                "value": "3",
+                "pointer": "/linux/resources/pids/limit",
+            }
+        ]
+    }
+
+
+def test_a_controller_that_the_host_lacks() -> None:
+    layout = v1_layout()
+    layout.hierarchies = [item for item in layout.hierarchies if item.key != "pids"]
+    with pytest.raises(
+        PlanError, match=r"linux\.resources\.pids\.limit: .* controller pids"
+    ) as caught:
+        plan(layout, {"resources": {"pids": {"limit": 3}}})
+    assert caught.value.pointer == "/linux/resources/pids/limit"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("resources", [{"memory": {"limit": 1}}, {"devices": [DENY_ALL]}])
+def test_limits_without_any_cgroups(resources: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match=r"no cgroup controller .* \(cgroups: none\)"):
+        plan(Layout("none", []), {"resources": resources})
+    assert plan(Layout("none", []), {})["attach"] == []
+
+
+def test_devices_that_v1_cannot_express_are_found_while_planning() -> None:
+    rules = [DENY_ALL, {"allow": True, "type": "c", "major": 1}]
+    rules.append({"allow": False, "type": "c", "major": 1, "minor": 3})
+    with pytest.raises(PlanError, match="cannot express"):
+        plan(v1_layout(), {"resources": {"devices": rules}})
+    assert plan(v2_layout(), {"resources": {"devices": rules}})
+
+
+@pytest.mark.parametrize(
+    ("linux", "rootless", "tolerant"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"cgroupsPath": "/x"}, True, False),
+        ({"resources": {"pids": {"limit": 3}}}, True, False),
+        # podman denies all devices always; to somebody who cannot make any that is no limit.
+        ({"resources": {"devices": [DENY_ALL]}}, True, True),
+        ({"resources": {"memory": {"limit": 0}}}, True, True),
+    ],
+)
+def test_who_may_go_without_a_cgroup(linux: dict[str, Any], rootless: bool, tolerant: bool) -> None:
+    create = plan(v2_layout(), linux, rootless=rootless)["prepare"][0]
+    assert isinstance(create, CreateCgroup)
+    assert create.tolerant is tolerant
+
+
+def hybrid(fake: FakeCgroups) -> Layout:
+    layout = hybrid_layout(str(fake.base))
+    layout.hierarchies = [x for x in layout.hierarchies if Path(x.mountpoint).is_dir()]
+    return layout
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeCgroups:
+    return FakeCgroups(tmp_path)
+
+
+def execute(run: Run, steps: dict[str, list[Step]]) -> None:
+    for stage in ("prepare", "attach", "finish"):
+        for step in steps[stage]:
+            step.execute(run)
+
+
+def test_execution_and_undo(fake: FakeCgroups) -> None:
+    resources = {"devices": [DENY_ALL], "cpu": {"cpus": "0"}, "pids": {"limit": 3}}
+    steps = plan(hybrid(fake), {"cgroupsPath": "/leaf", "resources": resources})
+    run = Run(fake, [])
+    execute(run, steps)
+    files = [file for _, file, _ in fake.writes]
+    assert files.index("devices.deny") < files.index("tasks") < files.index("pids.max")
+    assert fake.writes.index(("cpuset", "cpuset.cpus", "0")) < files.index("tasks")
+    assert files.count("tasks") == len(FILES) - 1
+    assert run.fds == {}
+    assert len(run.host_fds) == len(FILES)
+    for step in reversed(steps["prepare"]):
+        step.undo(run)
+    assert not list(fake.base.glob("*/leaf"))
+
+
+def test_what_will_be_made_is_written_down_first(fake: FakeCgroups) -> None:
+    class Saved:
+        def __init__(self) -> None:
+            self.data: dict[str, Any] = {}
+            self.made: list[bool] = []
+
+        def save(self) -> None:
+            self.made.append((fake.base / "memory/leaf").exists())
+
+    run = Run(fake, [])
+    saved = Saved()
+    run.container = saved  # type: ignore[assignment]
+    execute(run, plan(hybrid(fake), {"cgroupsPath": "/leaf"}))
+    assert saved.made == [False]
+    assert set(saved.data["cgroup"]["existing"].values()) == {0}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_tolerated_refusals(fake: FakeCgroups, number: int) -> None:
+    def refuse(_directory: int, _name: str, _mode: int) -> None:
+        raise OSError(number, "no")
+
+    fake.mkdirat = refuse  # type: ignore[method-assign,assignment]
+    run = Run(fake, [])
+    execute(run, plan(hybrid(fake), {}, rootless=True))
+    assert run.cgroup is not None
+    assert run.cgroup.placement.places == []
+    assert run.cgroup.open_for_clone() == -1
+    assert len(run.warnings) == 1
+    with pytest.raises(StepError, match="cgroup "):
+        execute(Run(fake, []), plan(hybrid(fake), {}, rootless=False))
+
+
+def test_cgroup_mounts_without_a_namespace_have_sources() -> None:
+    mounts = [{"destination": "/proc", "type": "proc"}, {"destination": "/c", "type": "cgroup"}]
+    namespace: dict[str, Any] = {"namespaces": [{"type": "cgroup"}]}
+    joined: dict[str, Any] = {"namespaces": [{"type": "cgroup", "path": "/proc/1/ns/cgroup"}]}
+    for linux, wanted in (({}, True), (namespace, False), (joined, True)):
+        steps = plan_sources({"linux": linux, "mounts": mounts}, v1_layout())
+        assert [step.pointer for step in steps] == ["/mounts/1"] * wanted
+
+
+def mount(layout: Layout, filesystem: str = "cgroup", *, namespace: bool = True) -> MountCgroup:
+    return plan_cgroup_mount(
+        "/mounts/1",
+        "mounts[1] /c (cgroup)",
+        "/c",
+        parse(["ro", "nosuid"]),
+        layout,
+        own_namespace=namespace,
+        filesystem=filesystem,
+    )
+
+
+def test_what_a_cgroup_mount_is() -> None:
+    assert mount(v2_layout()).describe() == "mount cgroup2 read-only on /c"
+    assert mount(hybrid_layout(), "cgroup2").single
+    assert [item.key for item in mount(hybrid_layout(), "cgroup2").hierarchies] == [""]
+    shown = mount(hybrid_layout()).operands()["hierarchies"]
+    assert isinstance(shown, list)
+    assert shown[-2:] == ["systemd", "unified"]
+    assert not mount(hybrid_layout()).single
+    with pytest.raises(PlanError, match="this host has no cgroup v2") as caught:
+        mount(v1_layout(), "cgroup2")
+    assert caught.value.pointer == "/mounts/1/type"
