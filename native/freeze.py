@@ -8,6 +8,8 @@ given. To be run by the very interpreter that the launcher will load: bytecode b
 version.
 """
 
+import __future__
+
 import encodings
 import encodings.utf_8
 import marshal
@@ -15,7 +17,7 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-STANDARD = (encodings, encodings.utf_8)
+STANDARD = (__future__, encodings, encodings.utf_8)
 OWN = {
     "_ociruntime_bootstrap": "bootstrap.py",
     "encodings.aliases": "aliases.py",

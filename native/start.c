@@ -27,3 +27,21 @@ __asm__(".globl _start\n"
         "\tbrk #0\n");
 
 #endif
+
+/* The compiler may call these even where the source does not (AArch64 does). */
+void *memset(void *target, int byte, unsigned long length);
+void *memcpy(void *target, const void *source, unsigned long length);
+
+void *memset(void *target, int byte, unsigned long length)
+{
+    for (unsigned long i = 0; i < length; i++)
+        ((unsigned char *)target)[i] = (unsigned char)byte;
+    return target;
+}
+
+void *memcpy(void *target, const void *source, unsigned long length)
+{
+    for (unsigned long i = 0; i < length; i++)
+        ((unsigned char *)target)[i] = ((const unsigned char *)source)[i];
+    return target;
+}

@@ -1,4 +1,6 @@
-"""Times as RFC 3339 text, which Go's engines parse; ``datetime`` and ``time.strftime`` would be imported for it."""
+"""Times as RFC 3339 text, which Go's engines parse; ``datetime`` and ``time.strftime`` would be
+imported for it.
+"""
 
 from __future__ import annotations
 

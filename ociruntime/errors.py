@@ -11,8 +11,8 @@
          +- AlreadyExists
          +- WrongStatus
 
-The texts in NOT_EXIST, NOT_RUNNING, ALREADY_EXISTS and PROCESS_FINISHED are matched literally by containerd's shim,
-dockerd and podman; they may be surrounded by more words but never change.
+The texts in NOT_EXIST, NOT_RUNNING, ALREADY_EXISTS and PROCESS_FINISHED are matched literally by
+containerd's shim, dockerd and podman; they may be surrounded by more words but never change.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class UsageError(OciError):
 class SpecError(OciError):
     """The bundle or its config.json breaks a rule.
 
-    Parameters: ``message`` says what is wrong in one line; ``pointer`` is the RFC 6901 JSON pointer of the faulty
-    value; ``rule`` names the section of the specification; ``value`` is the offending value as JSON text; ``hint``
-    is the cure.
+    Parameters: ``message`` says what is wrong in one line; ``pointer`` is the RFC 6901 JSON pointer
+    of the faulty value; ``rule`` names the section of the specification; ``value`` is the offending
+    value as JSON text; ``hint`` is the cure.
     """
 
     def __init__(
@@ -69,8 +69,9 @@ class PlanError(OciError):
 class StepError(OciError):
     """A step of the plan failed.
 
-    Parameters: ``step`` is the step's own words for the thing it works on (``mounts[3] /dev/pts (devpts)``);
-    ``number`` the errno, 0 when the kernel was not the one to refuse; ``detail`` what is known beyond the errno.
+    Parameters: ``step`` is the step's own words for the thing it works on (``mounts[3] /dev/pts
+    (devpts)``); ``number`` the errno, 0 when the kernel was not the one to refuse; ``detail`` what
+    is known beyond the errno.
     """
 
     def __init__(self, step: str, number: int, detail: str = "") -> None:
@@ -107,7 +108,9 @@ class WrongStatus(StateError):
 
 
 def one_line(text: str) -> str:
-    """``text`` without line breaks or other control characters: a hostile name cannot forge a log line."""
+    """``text`` without line breaks or other control characters: a hostile name cannot forge a log
+    line.
+    """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escape(c) for c in text)
@@ -123,7 +126,9 @@ def errno_name(number: int) -> str:
 
 
 def explain_errno(number: int, detail: str = "") -> str:
-    """The errno's name with the best words for it: ``detail`` when there is one, else the C library's."""
+    """The errno's name with the best words for it: ``detail`` when there is one, else the C
+    library's.
+    """
     if not number:
         return detail
     name = errno_name(number)

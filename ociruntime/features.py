@@ -1,7 +1,8 @@
-"""What this runtime can do (features.md, features-linux.md), from the tables that the validator and the planner read.
+"""What this runtime can do (features.md, features-linux.md), from the tables that the validator and
+the planner read.
 
-The document speaks of the runtime, not of the host. A list that is empty says "none"; what is not known is left out,
-and nothing here is unknown.
+The document speaks of the runtime, not of the host. A list that is empty says "none"; what is not
+known is left out, and nothing here is unknown.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from _json import encode_basestring
 def dumps(value: object, indent: int = 0) -> str:
     """``value`` (dict, list, tuple, str, int, float, bool, None) as JSON.
 
-    Parameters: ``indent`` is the number of spaces a level, 0 for one line. Raises ``TypeError`` for other types.
+    Parameters: ``indent`` is the number of spaces a level, 0 for one line. Raises ``TypeError`` for
+    other types.
     """
     return _encode(value, indent, "")
 

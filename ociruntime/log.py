@@ -1,7 +1,7 @@
 """Messages for people and engines: one line on stderr, and the same as a line of --log.
 
-Engines read the last line of level ``error`` from the log and show its ``msg``, so that line alone tells the whole
-story; their JSON parser needs ``time`` in RFC 3339 (docs/engines.md).
+Engines read the last line of level ``error`` from the log and show its ``msg``, so that line alone
+tells the whole story; their JSON parser needs ``time`` in RFC 3339 (docs/engines.md).
 """
 
 from __future__ import annotations
@@ -34,15 +34,20 @@ class Log:
             os.close(self._append())
         except OSError as error:
             path, self.path = self.path, None
-            raise OciError(f"--log {path}: {error.strerror}; name a file that can be written") from None
+            raise OciError(
+                f"--log {path}: {error.strerror}; name a file that can be written"
+            ) from None
 
     def error(self, message: str) -> None:
+        """Say what made the command fail; the last such line is what an engine shows."""
         self._say("error", message)
 
     def warning(self, message: str) -> None:
+        """Say what was ignored or left out."""
         self._say("warning", message)
 
     def debug(self, message: str) -> None:
+        """Say what helps to find a fault, with --debug only."""
         if self.debugging:
             self._say("debug", message)
 

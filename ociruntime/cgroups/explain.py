@@ -44,7 +44,6 @@ _BY_CREATE = {
     errno.EAGAIN: "cgroup.max.descendants or cgroup.max.depth of one above is reached; raise it",
     errno.ENOSPC: "there is no room for another cgroup in this hierarchy; remove unused ones",
     errno.EINVAL: "the kernel does not take this name; choose another linux.cgroupsPath",
-    errno.ENAMETOOLONG: "a component is longer than 255 bytes; choose another linux.cgroupsPath",
 }
 _NOT_DELEGATED = (
     "not allowed to move a process here; the user must be able to write cgroup.procs of it "

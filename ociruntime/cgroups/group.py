@@ -229,10 +229,12 @@ class Group:
         The cgroup is frozen meanwhile, where that is possible, so that no fork escapes. One that
         was frozen before stays frozen and gets the signal when it is thawed; only SIGKILL thaws it.
         """
+        if not self.all_procs():
+            return 0
         was_frozen = self.frozen()
         try:
             froze = was_frozen or self.freeze()
-        except StepError:
+        except (OSError, StepError):
             froze = True  # a stuck freezer must not protect anybody, and it has to be undone
         seen: set[int] = set()
         try:

@@ -1,1 +1,1 @@
-"""The command line: a hand-written parser and one file per verb, imported when the verb is called."""
+"""The command line: a hand-written parser, and one file per verb, imported when it is called."""

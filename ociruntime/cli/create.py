@@ -40,7 +40,9 @@ def main(words: list[str], globals_: Globals) -> int:
 def prepare(
     options: Options, globals_: Globals, command: str
 ) -> tuple[dict[str, Any], bytes, CreateOptions]:
-    """The config and the options of ``create`` and ``run``; warnings about the config are logged."""
+    """The config and the options of ``create`` and ``run``; warnings about the config are
+    logged.
+    """
     container_id = check_id(one_argument(options, command))
     preserve = options.number("preserve-fds")
     bundle, raw, config, warnings = read_bundle(

@@ -1,4 +1,6 @@
-"""ociruntime exec [options] ID COMMAND [ARGUMENT...], or with --process FILE instead of the command."""
+"""ociruntime exec [options] ID COMMAND [ARGUMENT...], or with --process FILE instead of the
+command.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,8 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 from ociruntime.bundle import parse_object, read_file
 from ociruntime.cli.options import FLAG, LIST, VALUE, absolute, parse
 from ociruntime.errors import UsageError
-from ociruntime.process.descriptors import check_preserved
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.foreground import Signals, receive_master, stay
 from ociruntime.spec import load_process
 from ociruntime.spec.tables import CAPABILITIES, ID_MAX
@@ -50,7 +52,9 @@ ALIASES = {
 
 
 def main(words: list[str], globals_: Globals) -> int:
-    """Run a process in a container; without --detach the exit status is its own (128 + n for signal n)."""
+    """Run a process in a container; without --detach the exit status is its own (128 + n for signal
+    n).
+    """
     options = parse(words, OPTIONS, ALIASES, stop_at_argument=True, command="exec")
     if not options.arguments:
         raise UsageError("exec: wants a container id and a command")
@@ -82,7 +86,9 @@ def main(words: list[str], globals_: Globals) -> int:
 
 
 def _process(container: Container, options: Options) -> dict[str, Any]:
-    """The process to run: --process FILE, or the container's own process with what the options change."""
+    """The process to run: --process FILE, or the container's own process with what the options
+    change.
+    """
     file = options.text("process")
     command = options.arguments[1:]
     if file is not None:
@@ -123,7 +129,9 @@ def _environment(env: list[str], added: list[str]) -> list[str]:
 
 def _apply_user(process: dict[str, Any], options: Options) -> None:
     text = options.text("user")
-    groups = [parse_id(gid) for entry in options.texts("additional-gids") for gid in entry.split(",")]
+    groups = [
+        parse_id(gid) for entry in options.texts("additional-gids") for gid in entry.split(",")
+    ]
     if text is None and not groups:
         return
     user = dict(process.get("user") or {})
@@ -138,17 +146,23 @@ def _apply_user(process: dict[str, Any], options: Options) -> None:
 
 
 def parse_id(text: str) -> int:
-    """A numeric user or group id; names are not looked up, and nothing wraps (CVE-2016-3697, CVE-2026-30892)."""
+    """A numeric user or group id; names are not looked up, and nothing wraps (CVE-2016-3697,
+    CVE-2026-30892).
+    """
     if text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= ID_MAX:
         return int(text)
-    raise UsageError(f"exec: {ascii(text)} is not an id; write UID or UID:GID as numbers up to {ID_MAX}")
+    raise UsageError(f"exec: {text!a} is not an id; write UID or UID:GID as numbers up to {ID_MAX}")
 
 
 def _apply_capabilities(process: dict[str, Any], names: list[str]) -> None:
-    """--cap adds to bounding, effective and permitted, and to ambient only what is inheritable already (CVE-2022-29162)."""
+    """--cap adds to bounding, effective and permitted, and to ambient only what is inheritable
+    already (CVE-2022-29162).
+    """
     if not names:
         return
-    capabilities = {name: list(values) for name, values in (process.get("capabilities") or {}).items()}
+    capabilities = {
+        name: list(values) for name, values in (process.get("capabilities") or {}).items()
+    }
     for name in names:
         full = name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}"
         if full not in CAPABILITIES:

@@ -1,4 +1,6 @@
-"""What --help prints. The options come from the tables the parsers use; here is only what they mean."""
+"""What --help prints. The options come from the tables the parsers use; here is only what they
+mean.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-WIDTH = 98
+WIDTH = 100
 
 # verb -> (arguments, what it does in one line)
 SUMMARIES = {
@@ -33,7 +35,7 @@ SUMMARIES = {
 
 # option -> (name of its value, what it means); the more special key "verb option" comes first
 OPTIONS = {
-    "root": ("DIR", "where containers' states are: /run/ociruntime, or $XDG_RUNTIME_DIR/ociruntime"),
+    "root": ("DIR", "states are kept here (/run/ociruntime or $XDG_RUNTIME_DIR/ociruntime)"),
     "log": ("FILE", "append messages to FILE; errors go to standard error, too"),
     "log-format": ("FORMAT", "of the log: text (default) or json, one object a line"),
     "log-level": ("LEVEL", "debug is the same as --debug; other levels change nothing"),
@@ -48,7 +50,7 @@ OPTIONS = {
     "console-socket": ("SOCKET", "Unix socket that receives the master of the process's terminal"),
     "pid-file": ("FILE", "write the pid of the process, as seen by the caller, to FILE"),
     "pidfd-socket": ("SOCKET", "Unix socket that receives a pidfd of the process"),
-    "no-pivot": ("", "move the root filesystem into place instead of pivot_root (initramfs)"),
+    "no-pivot": ("", "do without pivot_root, for a host whose root is an initramfs"),
     "no-new-keyring": ("", "keep the caller's session keyring"),
     "preserve-fds": ("N", "hand on N open descriptors, from 3 on, to the process"),
     "detach": ("", "return as soon as the process runs"),
@@ -67,7 +69,10 @@ OPTIONS = {
     "format": ("FORMAT", "table (default) or json"),
     "force": ("", "kill a running container first; no container is no error"),
     "quiet": ("", "print ids only"),
-    "kind": ("KIND", "what the document is: config (default), process, resources, state or features"),
+    "kind": (
+        "KIND",
+        "what the document is: config (default), process, resources, state or features",
+    ),
     "spec config": ("FILE", "the file to write, if not config.json"),
     "spec rootless": ("", "for the calling user, who is root in a user namespace"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),
@@ -77,11 +82,14 @@ OPTIONS = {
 # What an overview does not tell and a user needs at once.
 NOTES = {
     "run": "The exit status is the container's own, 128 + N after signal N.",
-    "exec": "The exit status is the command's own, 128 + N after signal N; 255 when it could not be run.",
+    "exec": "The exit status is the command's own, 128 + N after signal N; 255 when "
+    "it could not be run.",
     "kill": "SIGNAL is a number or a name: 9, KILL, SIGKILL, RTMIN+3.",
     "delete": "A running container is refused unless --force is given.",
-    "ps": "PS OPTIONS are handed to ps(1), -ef unless others are given; its columns must include the pid.",
-    "validate": "FILE may be - for standard input. Exit status 0 without errors, 1 with; warnings are no errors.",
+    "ps": "PS OPTIONS are handed to ps(1), -ef unless others are given; its columns "
+    "must include the pid.",
+    "validate": "FILE may be - for standard input. Exit status 0 without errors, 1 "
+    "with; warnings are no errors.",
     "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user.",
 }
 
@@ -104,7 +112,7 @@ def overview() -> str:
 def usage(verb: str) -> str:
     """The text of `ociruntime VERB --help`. Raises ``UsageError`` for an unknown verb."""
     if verb not in VERBS:
-        raise UsageError(f"unknown command {ascii(verb)}{suggest(verb)}")
+        raise UsageError(f"unknown command {verb!a}{suggest(verb)}")
     package = __import__(f"ociruntime.cli.{VERBS[verb]}", None, None, ["main"])
     known: Mapping[str, str] = getattr(package, "OPTIONS", {})
     aliases: Mapping[str, str] = getattr(package, "ALIASES", {})
@@ -129,7 +137,9 @@ def suggest(verb: str) -> str:
 
 
 def _options(verb: str, known: Mapping[str, str], aliases: Mapping[str, str]) -> list[str]:
-    """One line for each option: letter, name, value, meaning; the meaning moves to a line of its own if need be."""
+    """One line for each option: letter, name, value, meaning; the meaning moves to a line of its
+    own if need be.
+    """
     letters = {name: letter for letter, name in aliases.items()}
     heads = {}
     for name, kind in known.items():

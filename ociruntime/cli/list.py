@@ -29,8 +29,8 @@ GAP = "   "
 def main(words: list[str], globals_: Globals) -> int:
     """Print the containers under --root: as a table, as a JSON array, or their ids alone.
 
-    One that is deleted meanwhile is left out; one whose state cannot be understood is a warning, and the others are
-    printed all the same.
+    One that is deleted meanwhile is left out; one whose state cannot be understood is a warning,
+    and the others are printed all the same.
     """
     options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="list")
     form = options.text("format") or "table"
@@ -74,7 +74,8 @@ def containers(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
         except (OciError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             what = str(error) if isinstance(error, (OciError, OSError)) else "damaged state.json"
             warnings.append(
-                f"container {container_id}: {what}; remove it with `ociruntime delete --force {container_id}`"
+                f"container {container_id}: {what}; remove it with `ociruntime delete "
+                f"--force {container_id}`"
             )
         finally:
             container.close()
@@ -82,7 +83,9 @@ def containers(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _document(container: Container) -> dict[str, Any] | None:
-    """The container as ``list`` shows it; None when it has just gone, or does not quite exist yet."""
+    """The container as ``list`` shows it; None when it has just gone, or does not quite exist
+    yet.
+    """
     if not container.data:
         if _is_busy(container) or os.fstat(container.fd).st_nlink == 0:
             return None

@@ -61,7 +61,8 @@ class Globals:
 
 def main(argv: list[str]) -> int:
     """Run the command line ``argv`` (without the program's name) and return the exit status."""
-    # Python's own default; the launcher leaves signals alone, and a vanished reader must not kill us half-way.
+    # Python's own default; the launcher leaves signals alone, and a vanished reader must not kill
+    # us half-way.
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
     log = Log()
     verb = ""
@@ -85,7 +86,7 @@ def main(argv: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, no traceback
         log.error(_unexpected(error))
         return EXEC_FAILED if verb == "exec" else 1
 
@@ -100,7 +101,7 @@ def _run(verb: str, words: list[str], globals_: Globals) -> int:
     if module is None:
         from ociruntime.cli.help import suggest
 
-        raise UsageError(f"unknown command {ascii(verb)}{suggest(verb)}; see `ociruntime --help`")
+        raise UsageError(f"unknown command {verb!a}{suggest(verb)}; see `ociruntime --help`")
     if _asks_help(verb, words):
         from ociruntime.cli.help import usage
 
@@ -113,7 +114,9 @@ def _run(verb: str, words: list[str], globals_: Globals) -> int:
 
 
 def _asks_help(verb: str, words: list[str]) -> bool:
-    """Whether --help is meant for us: what follows the id belongs to the program of ``exec`` and to ps(1)."""
+    """Whether --help is meant for us: what follows the id belongs to the program of ``exec`` and to
+    ps(1).
+    """
     ours = words[:1] if verb in ("exec", "ps") else words
     return "--help" in ours or words[:1] == ["-h"]
 
@@ -148,7 +151,9 @@ def _log_file(text: str | None) -> str | None:
 
 
 def default_root() -> str:
-    """/run/ociruntime for root, below $XDG_RUNTIME_DIR for others (an empty one counts as unset)."""
+    """/run/ociruntime for root, below $XDG_RUNTIME_DIR for others (an empty one counts as
+    unset).
+    """
     runtime_directory = os.environ.get("XDG_RUNTIME_DIR")
     rootless = os.geteuid() != 0 or "_CONTAINERS_USERNS_CONFIGURED" in os.environ
     if rootless and runtime_directory:
@@ -158,11 +163,7 @@ def default_root() -> str:
 
 def version_text() -> str:
     """What --version prints: engines look for the words ``version`` and ``commit:``."""
-    return (
-        f"ociruntime version {__version__}\n"
-        f"commit: {__version__}\n"
-        f"spec: {SPEC_VERSION}\n"
-    )
+    return f"ociruntime version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n"
 
 
 def _print(text: str) -> None:

@@ -1,6 +1,8 @@
-"""The command line's syntax: options before or between arguments, as Go's and GNU's parsers both accept them.
+"""The command line's syntax: options before or between arguments, as Go's and GNU's parsers both
+accept them.
 
-    --name value   --name=value   -n value   -n=value   -nvalue (one-letter names)   --flag   --flag=true|false   --
+    --name value   --name=value   -n value   -n=value   -nvalue (one-letter names)   --flag
+    --flag=true|false   --
 """
 
 from __future__ import annotations
@@ -57,8 +59,9 @@ def parse(
 ) -> Options:
     """Parse ``words``.
 
-    Parameters: ``known`` maps long names to FLAG, VALUE or LIST; ``aliases`` one-letter names to long ones;
-    ``stop_at_argument``: everything from the first argument on is arguments. Raises ``UsageError``.
+    Parameters: ``known`` maps long names to FLAG, VALUE or LIST; ``aliases`` one-letter names to
+    long ones; ``stop_at_argument``: everything from the first argument on is arguments. Raises
+    ``UsageError``.
     """
     result = Options()
     index = 0
@@ -105,7 +108,10 @@ def _split(
     letter = aliases.get(word[1], "")
     if word[1] != "-" and letter and known[letter] != FLAG:
         return letter, word[2:]
-    raise UsageError(f"{command}: unknown option {word.split('=')[0]}; see `ociruntime {command} --help`")
+    raise UsageError(
+        f"{command}: unknown option {word.split('=', maxsplit=1)[0]}; see `ociruntime "
+        f"{command} --help`"
+    )
 
 
 def _truth(name: str, value: str | None) -> bool:

@@ -26,7 +26,9 @@ DEFAULT_ID = "container"
 
 
 def main(words: list[str], globals_: Globals) -> int:
-    """Print the steps that ``create`` would take, for this caller on this host, and take none of them."""
+    """Print the steps that ``create`` would take, for this caller on this host, and take none of
+    them.
+    """
     options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="plan")
     form = options.text("format") or "text"
     if form not in FORMATS:
@@ -35,7 +37,8 @@ def main(words: list[str], globals_: Globals) -> int:
         options.arguments.append(DEFAULT_ID)
     config, raw, wanted = prepare(options, globals_, "plan")
     if (config.get("process") or {}).get("terminal") and not wanted.console_socket:
-        # As `run` in the foreground, which needs no socket of the caller's; this number is never used.
+        # As `run` in the foreground, which needs no socket of the caller's; this number is never
+        # used.
         wanted.console_fd = 0
     host = read_host(Kernel())
     plan = make_plan(config, raw, host, wanted)

@@ -46,7 +46,8 @@ def main(words: list[str], globals_: Globals) -> int:
 def processes(container: Container) -> list[int]:
     """The pids in the container's cgroup and below it, sorted.
 
-    Raises ``WrongStatus`` when there are none because it does not run, ``OciError`` when it has no cgroup to ask.
+    Raises ``WrongStatus`` when there are none because it does not run, ``OciError`` when it has no
+    cgroup to ask.
     """
     word = status(container)
     group = saved_group(container)
@@ -55,7 +56,8 @@ def processes(container: Container) -> list[int]:
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
     if group is None or not group.placement.places:
         raise OciError(
-            f"container {container.id} has no cgroup of its own, so its processes cannot be told from others; "
+            f"container {container.id} has no cgroup of its own, so its processes "
+            "cannot be told from others; "
             "create it with a cgroup that the caller may write"
         )
     return pids
@@ -70,7 +72,9 @@ def run_ps(options: list[str]) -> str:
             ["ps", *options], stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
     except FileNotFoundError:
-        raise OciError("ps: no such program on this host; install procps or use --format json") from None
+        raise OciError(
+            "ps: no such program on this host; install procps or use --format json"
+        ) from None
     except OSError as error:
         raise OciError(f"ps: {error.strerror}") from None
     if done.returncode != 0:

@@ -81,4 +81,4 @@ def _remove(container: Container | None, globals_: Globals) -> None:
         for warning in destroy(container):
             globals_.log.warning(warning)
     except OciError as error:
-        globals_.log.warning(f"cannot remove container {container.id}: {error}")
+        globals_.log.warning(f"cannot remove container {container.id}: {error}")  # noqa: G004

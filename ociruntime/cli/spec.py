@@ -33,14 +33,18 @@ def main(words: list[str], _globals: Globals) -> int:
 
 
 def write_new(path: str, name: str, content: bytes) -> None:
-    """Write ``content`` to the new file ``path``, all of it or nothing. Raises ``OciError``, calling it ``name``."""
+    """Write ``content`` to the new file ``path``, all of it or nothing. Raises ``OciError``,
+    calling it ``name``.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         fd = os.open(path, flags, 0o644)
     except FileExistsError:
         raise OciError(f"File {name} exists. Remove it first") from None
     except OSError as error:
-        raise OciError(f"{path}: {error.strerror}; name a directory that you may write with --bundle") from None
+        raise OciError(
+            f"{path}: {error.strerror}; name a directory that you may write with --bundle"
+        ) from None
     try:
         while content:
             content = content[os.write(fd, content) :]

@@ -1,8 +1,10 @@
-"""Paths inside a container: (root fd, relative path), resolved by openat2(2) RESOLVE_IN_ROOT and never as strings.
+"""Paths inside a container: (root fd, relative path), resolved by openat2(2) RESOLVE_IN_ROOT and
+never as strings.
 
-Everything below the rootfs is hostile and may change while we look at it. Whatever these functions return was reached
-without leaving the root; what they create is created relative to an O_PATH fd of its parent, one component at a time,
-and never through a symlink (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310, CVE-2025-24965, CVE-2026-41579).
+Everything below the rootfs is hostile and may change while we look at it. Whatever these functions
+return was reached without leaving the root; what they create is created relative to an O_PATH fd of
+its parent, one component at a time, and never through a symlink (CVE-2019-18837, CVE-2021-30465,
+CVE-2024-45310, CVE-2025-24965, CVE-2026-41579).
 """
 
 from __future__ import annotations
@@ -16,18 +18,19 @@ if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
 
 INSIDE = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
-# A rename somewhere on the machine during a ".." walk makes openat2 answer EAGAIN; a hostile one can do so for long.
+# A rename somewhere on the machine during a ".." walk makes openat2 answer EAGAIN; a hostile one
+# can do so for long.
 RETRIES = 128
 
 
 class Stub:
-    """A file or directory that we made in the rootfs, so that a failing create can take it away again."""
+    """A file or directory that we made in the rootfs, so that a failing create can take it away
+    again.
+    """
 
     __slots__ = ("device", "directory", "ino", "path")
 
-    def __init__(
-        self, path: str, ino: int, device: tuple[int, int], *, directory: bool
-    ) -> None:
+    def __init__(self, path: str, ino: int, device: tuple[int, int], *, directory: bool) -> None:
         self.path = path
         self.ino = ino
         self.device = device
@@ -37,8 +40,8 @@ class Stub:
 class InRoot:
     """The inside of one rootfs.
 
-    ``made`` collects what was created, in order. Methods take paths as the config gives them (leading ``/`` or not)
-    and raise ``OSError``.
+    ``made`` collects what was created, in order. Methods take paths as the config gives them
+    (leading ``/`` or not) and raise ``OSError``.
     """
 
     __slots__ = ("kernel", "made", "root")
@@ -78,8 +81,8 @@ class InRoot:
     def file(self, path: str, mode: int = 0o644) -> int:
         """An O_PATH fd of the file ``path``; created empty, with its parents, when it is missing.
 
-        An existing last component is followed when it is a symlink that leads to something inside the root; one that
-        leads nowhere is an error: nothing is ever created through a symlink.
+        An existing last component is followed when it is a symlink that leads to something inside
+        the root; one that leads nowhere is an error: nothing is ever created through a symlink.
         """
         try:
             return self._open(self.root, path, c.O_PATH)
@@ -108,7 +111,9 @@ class InRoot:
         self.made.append(Stub(path, stat.ino, stat.device, directory=directory))
 
     def _make_directories(self, parts: list[str], mode: int) -> int:
-        """mkdir -p, resolving the longest existing prefix and then going on component by component."""
+        """Mkdir -p, resolving the longest existing prefix and then going on component by
+        component.
+        """
         kernel = self.kernel
         here, done = self._longest_prefix(parts)
         try:
@@ -120,7 +125,8 @@ class InRoot:
                     kernel.mkdirat(here, name, mode)
                     self.remember(here, name, "/".join(parts[: at + 1]), directory=True)
                 except FileExistsError:
-                    # Another container that shares the volume made it first, or it is a dangling symlink: the open
+                    # Another container that shares the volume made it first, or it is a dangling
+                    # symlink: the open
                     # below accepts a directory only.
                     pass
                 child = kernel.openat(here, name, c.O_PATH | c.O_DIRECTORY | c.O_NOFOLLOW)
@@ -156,10 +162,11 @@ def components(path: str) -> list[str]:
 
 
 def remove_stubs(kernel: Kernel, root: int, stubs: list[Stub]) -> None:
-    """Take away, newest first, what a failed create made in the rootfs; host side, after the container's mounts died.
+    """Take away, newest first, what a failed create made in the rootfs; host side, after the
+    container's mounts died.
 
-    Only the same inode is removed, only when it is still an empty file or directory, and never through a symlink:
-    what somebody else put there meanwhile stays.
+    Only the same inode is removed, only when it is still an empty file or directory, and never
+    through a symlink: what somebody else put there meanwhile stays.
     """
     for stub in reversed(stubs):
         parent, _, name = stub.path.strip("/").rpartition("/")

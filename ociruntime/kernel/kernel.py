@@ -1,10 +1,11 @@
 """The syscalls we make, one short method each, all through ``Kernel.invoke``.
 
-Every method raises ``OSError`` with the kernel's errno. Paths are ``str`` without NUL; the native ``call`` refuses a
-NUL in a C string, so what we checked is what the kernel sees. A path is resolved by the caller's rules: methods that
-take a host path say so; everything inside a container goes through ``kernel.inroot``.
+Every method raises ``OSError`` with the kernel's errno. Paths are ``str`` without NUL; the native
+``call`` refuses a NUL in a C string, so what we checked is what the kernel sees. A path is resolved
+by the caller's rules: methods that take a host path say so; everything inside a container goes
+through ``kernel.inroot``.
 
-``kernel.recorder.Recorder`` overrides ``invoke`` and ``clone`` and nothing else.
+``kernel.recorder.Recorder`` overrides ``invoke``, ``clone`` and ``execveat`` and nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 
 class Stat:
-    """What statx(2) says of an inode: mode, inode and device numbers, owner, size in bytes, mount id."""
+    """What statx(2) says of an inode: mode, inode and device numbers, owner, size in bytes, mount
+    id.
+    """
 
     __slots__ = ("device", "gid", "ino", "links", "mode", "mount_id", "rdev", "size", "uid")
 
@@ -97,7 +100,9 @@ class Kernel:
         self.invoke("ftruncate", fd, size)
 
     def stat(self, fd: int, name: str = "", flags: int = 0) -> Stat:
-        """statx(2) of ``fd`` itself, or of ``name`` in the directory ``fd`` without following it."""
+        """statx(2) of ``fd`` itself, or of ``name`` in the directory ``fd`` without following
+        it.
+        """
         raw = bytearray(256)
         how = flags | (c.AT_SYMLINK_NOFOLLOW if name else c.AT_EMPTY_PATH)
         self.invoke("statx", fd, name.encode(), how, c.STATX_BASIC_AND_MOUNT, raw)
@@ -134,11 +139,13 @@ class Kernel:
         self.invoke("fchmod", fd, mode)
 
     def fchmodat(self, directory: int, name: str, mode: int) -> None:
-        """chmod of ``name``; it follows symlinks, so only for names that this process just made."""
+        """Chmod of ``name``; it follows symlinks, so only for names that this process just made."""
         self.invoke("fchmodat", directory, name.encode(), mode)
 
     def fchownat(self, directory: int, name: str, uid: int, gid: int) -> None:
-        """Change the owner of ``name`` in ``directory`` (of the fd itself when empty), never through a symlink."""
+        """Change the owner of ``name`` in ``directory`` (of the fd itself when empty), never
+        through a symlink.
+        """
         flags = c.AT_SYMLINK_NOFOLLOW | (0 if name else c.AT_EMPTY_PATH)
         self.invoke("fchownat", directory, name.encode(), uid, gid, flags)
 
@@ -237,7 +244,9 @@ class Kernel:
         self.invoke("umount2", b".", c.MNT_DETACH)
 
     def pivot_root_here(self) -> None:
-        """pivot_root(".", "."): the old root ends up mounted over the new one (pivot_root(2), NOTES)."""
+        """pivot_root(".", "."): the old root ends up mounted over the new one (pivot_root(2),
+        NOTES).
+        """
         self.invoke("pivot_root", b".", b".")
 
     def mount_move_here(self, target: int) -> None:
@@ -286,6 +295,13 @@ class Kernel:
         self.invoke("waitid", c.P_PIDFD, pidfd, info, c.WEXITED, None)
         return unpack_from("=i", info, 8)[0], unpack_from("=i", info, 24)[0]
 
+    def has_ended(self, pidfd: int) -> bool:
+        """Whether a child has ended; it stays there to be waited for."""
+        info = bytearray(128)
+        flags = c.WEXITED | c.WNOHANG | c.WNOWAIT
+        self.invoke("waitid", c.P_PIDFD, pidfd, info, flags, None)
+        return bool(unpack_from("=i", info, 8)[0])
+
     def setsid(self) -> None:
         self.invoke("setsid")
 
@@ -332,6 +348,8 @@ class Kernel:
         self.invoke("keyctl", c.KEYCTL_SETPERM, key, permissions)
 
     def execveat(self, fd: int, argv: list[bytes], envp: list[bytes]) -> None:
-        """Replace this process by the program of ``fd`` (execveat(2), AT_EMPTY_PATH); returns only by raising."""
+        """Replace this process by the program of ``fd`` (execveat(2), AT_EMPTY_PATH); returns only
+        by raising.
+        """
         result = _sys.execveat(fd, argv, envp)
         raise OSError(-result, os.strerror(-result))

@@ -1,7 +1,8 @@
 """The file systems of ``recorder.Recorder``: a tree of nodes, in memory, with mounts over it.
 
-Nothing here touches the system. A model is as good as what it refuses: missing names, wrong kinds, occupied cgroups and
-paths that would leave a root are errors as in path_resolution(7) and openat2(2); permissions are not modelled.
+Nothing here touches the system. A model is as good as what it refuses: missing names, wrong kinds,
+occupied cgroups and paths that would leave a root are errors as in path_resolution(7) and
+openat2(2); permissions are not modelled.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ MAGIC = {
     "cgroup": c.CGROUP_SUPER_MAGIC,
     "cgroup2": c.CGROUP2_SUPER_MAGIC,
     "mqueue": 0x19800202,
+    "nsfs": c.NSFS_MAGIC,
 }
 # Whose files are there as soon as somebody asks for them; in the first two directories as well.
 APPEARING = ("proc", "sysfs", "cgroup", "cgroup2")
@@ -73,7 +75,9 @@ class Node:
         return self.is_directory and self.fs.kind.startswith("cgroup")
 
     def add(self, name: str, mode: int) -> Node:
-        """Make a child; raises ``FileExistsError``, and ``NotADirectoryError`` when this is no directory."""
+        """Make a child; raises ``FileExistsError``, and ``NotADirectoryError`` when this is no
+        directory.
+        """
         if not self.is_directory:
             raise refusal(errno.ENOTDIR)
         if name in self.children:
@@ -118,7 +122,8 @@ class Namespace:
     def find(self, start: Node, path: str, flags: int = 0, resolve: int = 0) -> Node:
         """The node that ``path`` leads to from ``start``.
 
-        ``flags`` are those of open(2); with RESOLVE_IN_ROOT ``start`` is the root. Raises ``OSError``.
+        ``flags`` are those of open(2); with RESOLVE_IN_ROOT ``start`` is the root. Raises
+        ``OSError``.
         """
         bounded = resolve & (c.RESOLVE_IN_ROOT | c.RESOLVE_BENEATH)
         root = start if bounded else self.top(self.root)
@@ -152,7 +157,9 @@ class Namespace:
 
 
 def child(node: Node, name: str, *, last: bool, flags: int) -> Node:
-    """The child ``name`` of a directory; files of /proc, /sys and cgroups appear when they are asked for."""
+    """The child ``name`` of a directory; files of /proc, /sys and cgroups appear when they are
+    asked for.
+    """
     if not node.is_directory:
         raise refusal(errno.ENOTDIR)
     found = node.children.get(name)

@@ -1,7 +1,8 @@
 """New filesystems and bind sources as detached mounts, complete before anybody can see them.
 
-A mount gets all its attributes while it is detached and is attached last, onto an O_PATH fd. So there is no moment in
-which it is visible without ``ro``, and nothing is ever remounted by path (CVE-2026-115521, CVE-2021-30465).
+A mount gets all its attributes while it is detached and is attached last, onto an O_PATH fd. So
+there is no moment in which it is visible without ``ro``, and nothing is ever remounted by path
+(CVE-2026-115521, CVE-2021-30465).
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ def new_filesystem(
 ) -> int:
     """A detached mount of a new filesystem.
 
-    Parameters: ``options`` are ``key=value`` or ``key`` strings as in mount(8)'s data; ``attributes`` are
-    MOUNT_ATTR_* flags. Raises ``OSError`` whose text is what the filesystem itself said, when it said something.
+    Parameters: ``options`` are ``key=value`` or ``key`` strings as in mount(8)'s data;
+    ``attributes`` are MOUNT_ATTR_* flags. Raises ``OSError`` whose text is what the filesystem
+    itself said, when it said something.
     """
     context = kernel.fsopen(filesystem)
     doing = ""
@@ -51,7 +53,9 @@ def new_filesystem(
 
 
 def _messages(kernel: Kernel, context: int) -> str:
-    """What the filesystem wrote into its context's log (fsopen(2)): ``e devpts: Bad value for 'gid'``."""
+    """What the filesystem wrote into its context's log (fsopen(2)): ``e devpts: Bad value for
+    'gid'``.
+    """
     said: list[str] = []
     for _ in range(8):
         try:
@@ -84,7 +88,9 @@ def clone_fd(kernel: Kernel, fd: int, *, recursive: bool) -> int:
 
 
 def null_device(kernel: Kernel) -> int:
-    """An O_PATH fd of the host's /dev/null, proven to be character device 1:3 (CVE-2025-31133, CVE-2026-88265)."""
+    """An O_PATH fd of the host's /dev/null, proven to be character device 1:3 (CVE-2025-31133,
+    CVE-2026-88265).
+    """
     fd = kernel.open("/dev/null", c.O_PATH | c.O_NOFOLLOW)
     if not kernel.stat(fd).is_device(c.S_IFCHR, 1, 3):
         kernel.close(fd)

@@ -1,7 +1,7 @@
 """A procfs of our own: detached, so nobody can mount over parts of it.
 
-Every write to /proc from inside a container goes through it, and what is opened is proven to lie on this very procfs
-(CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
+Every write to /proc from inside a container goes through it, and what is opened is proven to lie on
+this very procfs (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ ATTRIBUTES = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 class PrivateProc:
     """A private view of the proc filesystem of the current pid namespace.
 
-    ``only_pids`` leaves out everything but processes (proc(5) ``subset=pid``): enough for attributes of a process,
-    and no sysctl can be reached by mistake. Raises ``OSError``.
+    ``only_pids`` leaves out everything but processes (proc(5) ``subset=pid``): enough for
+    attributes of a process, and no sysctl can be reached by mistake. Raises ``OSError``.
     """
 
     __slots__ = ("kernel", "root")
@@ -35,7 +35,8 @@ class PrivateProc:
         try:
             self.root = new_filesystem(kernel, "proc", "proc", options, ATTRIBUTES)
         except OSError as error:
-            # A user namespace may only mount a new procfs where the host's is fully visible (EPERM): then a detached
+            # A user namespace may only mount a new procfs where the host's is fully visible
+            # (EPERM): then a detached
             # copy of the host's own, which init still sees before pivot_root, serves as well.
             if error.errno != errno.EPERM:
                 raise

@@ -47,7 +47,8 @@ def create(
 ) -> Run:
     """Create the container; on failure nothing is left.
 
-    Returns the executed run with ``pid``, ``pidfd``, ``container`` (still locked) and ``warnings``. Raises ``OciError``.
+    Returns the executed run with ``pid``, ``pidfd``, ``container`` (still locked) and ``warnings``.
+    Raises ``OciError``.
     """
     kernel = Kernel()
     check_preserved(options.preserve_fds)

@@ -22,8 +22,8 @@ DEATH_SECONDS = 10.0
 def delete(container: Container, *, force: bool = False) -> list[str]:
     """Remove a container (loaded and locked); returns warnings.
 
-    A created container is killed: engines delete it like that, and so do runc and crun. A running one needs ``force``.
-    Raises ``WrongStatus`` without effect.
+    A created container is killed: engines delete it like that, and so do runc and crun. A running
+    one needs ``force``. Raises ``WrongStatus`` without effect.
     """
     word = st.status(container)
     if word in (st.RUNNING, st.PAUSED) and not force:
@@ -67,14 +67,17 @@ def _end_process(container: Container) -> None:
         poller.register(pidfd, POLLIN)
         if not poller.poll(DEATH_SECONDS * 1000):
             raise OciError(
-                f"container {container.id}: process {data['pid']} does not die of SIGKILL; it hangs in the kernel"
+                f"container {container.id}: process {data['pid']} does not die of "
+                "SIGKILL; it hangs in the kernel"
             )
     finally:
         os.close(pidfd)
 
 
 def _run_poststop(container: Container, warnings: list[str]) -> None:
-    """poststop hooks; a failure is a warning and the next one runs all the same (config.md#poststop)."""
+    """Poststop hooks; a failure is a warning and the next one runs all the same
+    (config.md#poststop).
+    """
     if "poststop" not in container.data.get("hooks", ()):
         return
     try:

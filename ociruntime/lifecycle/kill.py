@@ -21,7 +21,9 @@ LAST_SIGNAL = 64
 
 
 def parse_signal(text: str) -> int:
-    """The number of ``9``, ``KILL``, ``sigkill``, ``RTMIN+3`` or ``SIGRTMAX-1``; raises ``UsageError``."""
+    """The number of ``9``, ``KILL``, ``sigkill``, ``RTMIN+3`` or ``SIGRTMAX-1``; raises
+    ``UsageError``.
+    """
     if text.isascii() and text.isdecimal():
         number = int(text)
         if 0 < number <= LAST_SIGNAL:
@@ -34,7 +36,7 @@ def parse_signal(text: str) -> int:
         found = getattr(_signal, "SIG" + name, None)
         if isinstance(found, int) and name.isalnum():
             return int(found)
-    raise UsageError(f"unknown signal {ascii(text)}; use a number from 1 to 64 or a name such as TERM")
+    raise UsageError(f"unknown signal {text!a}; use a number from 1 to 64 or a name such as TERM")
 
 
 def _realtime(text: str, base: str, offset: str) -> int:
@@ -46,14 +48,16 @@ def _realtime(text: str, base: str, offset: str) -> int:
         number = start + int(offset)
         if _signal.SIGRTMIN <= number <= _signal.SIGRTMAX:
             return number
-    raise UsageError(f"unknown signal {ascii(text)}; real-time signals are RTMIN to RTMIN+30")
+    raise UsageError(f"unknown signal {text!a}; real-time signals are RTMIN to RTMIN+30")
 
 
 def kill(container: Container, number: int, *, everything: bool = False) -> None:
-    """Send signal ``number`` to the container's process; with ``everything`` to every process of its cgroup.
+    """Send signal ``number`` to the container's process; with ``everything`` to every process of
+    its cgroup.
 
-    SIGKILL reaches everything, too, when the container has no pid namespace of its own that would die with its
-    first process. Raises ``WrongStatus``: only created and running containers get signals.
+    SIGKILL reaches everything, too, when the container has no pid namespace of its own that would
+    die with its first process. Raises ``WrongStatus``: only created and running containers get
+    signals.
     """
     data = container.data
     word = st.status(container)

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from ociruntime.state.store import Container
 
 # A container that was created, but whose start failed: it is stopped, and delete's to remove.
-MISSING_PROCESS = "container {id} has no process to start: config.json has no `process`; create it with one"
+MISSING_PROCESS = (
+    "container {id} has no process to start: config.json has no `process`; create it with one"
+)
 
 
 def start(container: Container) -> list[str]:
     """Start a created container (loaded and locked); returns warnings.
 
-    Raises ``WrongStatus`` without effect, ``HookError`` after the container was removed, ``OciError`` when the program
-    cannot be executed: the container is stopped then.
+    Raises ``WrongStatus`` without effect, ``HookError`` after the container was removed,
+    ``OciError`` when the program cannot be executed: the container is stopped then.
     """
     word = st.status(container)
     if word != st.CREATED:
@@ -38,7 +40,9 @@ def start(container: Container) -> list[str]:
         _hooks_or_remove(container, config, "startContainer", warnings)
     connection = st.connect(container)
     if connection is None:
-        raise StateError(f"container {container.id}: its init does not wait any more; it was killed")
+        raise StateError(
+            f"container {container.id}: its init does not wait any more; it was killed"
+        )
     report = release(connection)
     container.remove_socket()
     if report is not None:
@@ -68,7 +72,9 @@ def release(connection: socket) -> Report | None:
 
 
 def explain_report(report: Report, args: list[str]) -> str:
-    """One line for a failure of oci-init; the texts are those that engines turn into 126 and 127."""
+    """One line for a failure of oci-init; the texts are those that engines turn into 126 and
+    127.
+    """
     why = os.strerror(report.errno).lower()
     if report.stage == block.STAGE_EXEC:
         return f'exec: "{args[0]}": {why}'
@@ -78,7 +84,9 @@ def explain_report(report: Report, args: list[str]) -> str:
 def _hooks_or_remove(
     container: Container, config: dict[str, Any], phase: str, warnings: list[str]
 ) -> None:
-    """Run the hooks of ``phase``; when one fails, the container is stopped and removed (runtime.md#lifecycle)."""
+    """Run the hooks of ``phase``; when one fails, the container is stopped and removed
+    (runtime.md#lifecycle).
+    """
     from ociruntime.lifecycle.delete import destroy
     from ociruntime.lifecycle.tenant import run_hook_inside
     from ociruntime.process.hook import run_hook

@@ -1,9 +1,9 @@
 """exec: one more process in a container (runc's and crun's extension of the specification).
 
-It takes the same steps as the container's first process, from the same config, in the same order; only the namespaces
-and the cgroup are joined instead of made. Everything in the container is hostile and running: we are not dumpable
-before the first namespace is joined (CVE-2016-9962), and the executable that the container can reach is sealed
-(CVE-2019-5736).
+It takes the same steps as the container's first process, from the same config, in the same order;
+only the namespaces and the cgroup are joined instead of made. Everything in the container is
+hostile and running: we are not dumpable before the first namespace is joined (CVE-2016-9962), and
+the executable that the container can reach is sealed (CVE-2019-5736).
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def exec_process(
     options: ExecOptions,
     observer: Observer | None = None,
 ) -> Run:
-    """Run ``process`` (as config.json's) in the container; returns when its program has been executed.
+    """Run ``process`` (as config.json's) in the container; returns when its program has been
+    executed.
 
     Raises ``WrongStatus`` or ``OciError``; nothing of it is left then.
     """
@@ -195,7 +196,9 @@ def _read_report(run: Run, args: list[str]) -> None:
 
 
 class HookInside(ContainerStep):
-    """Run a startContainer hook: its path is looked up in the container (config.md#startcontainer-hooks)."""
+    """Run a startContainer hook: its path is looked up in the container
+    (config.md#startcontainer-hooks).
+    """
 
     __slots__ = ("container", "hook")
 

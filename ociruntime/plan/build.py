@@ -1,7 +1,8 @@
-"""The plan of ``create``: a pure function of the config, the host's facts and the command's options.
+"""The plan of ``create``: a pure function of the config, the host's facts and the command's
+options.
 
-The order of the list is the order of execution. Steps between two of the host side run in init, steps between two of
-the container side on the host.
+The order of the list is the order of execution. Steps between two of the host side run in init,
+steps between two of the container side on the host.
 
     prepare     host       claim the id, open everything, make the cgroup
     spawn       host       clone init into its namespaces, write id maps
@@ -99,8 +100,8 @@ class Plan:
 def build(config: Config, raw: bytes, host: Host, options: CreateOptions) -> Plan:
     """The plan that creates the container ``options.id``.
 
-    Parameters: ``raw`` is the text of the config, stored with the container. Raises ``PlanError`` for what this host or
-    caller cannot do. No syscall is made.
+    Parameters: ``raw`` is the text of the config, stored with the container. Raises ``PlanError``
+    for what this host or caller cannot do. No syscall is made.
     """
     return _Builder(config, raw, host, options).build()
 
@@ -131,9 +132,7 @@ class _Builder:
             rootless=not self.host.privileged,
             warnings=self.warnings,
         )
-        opens, mounts = mount_steps(
-            self.config, self.namespaces, self.host, self.options.bundle, self.warnings
-        )
+        opens, mounts = mount_steps(self.config, self.namespaces, self.host, self.options.bundle)
         state = self._state()
         steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
         steps += self._prepare(opens)
@@ -205,7 +204,9 @@ class _Builder:
         return steps
 
     def _may_setgroups(self) -> bool:
-        """Whether the container may change its groups; an unprivileged single mapping forbids it."""
+        """Whether the container may change its groups; an unprivileged single mapping forbids
+        it.
+        """
         if not self.namespaces.is_new("user"):
             return True
         return self.host.privileged or len(self.namespaces.gid_maps) > 1 or self._wide_map()
@@ -339,7 +340,8 @@ class _Builder:
 
 
 def sysctl_path(name: str) -> str:
-    """The path below /proc/sys: ``net.ipv4.ip_forward`` and ``net/ipv4/ip_forward`` are the same (sysctl(8)).
+    """The path below /proc/sys: ``net.ipv4.ip_forward`` and ``net/ipv4/ip_forward`` are the same
+    (sysctl(8)).
 
     In the dotted form a slash stands for a dot inside a component, and the other way round.
     """

@@ -32,7 +32,9 @@ def as_json(plan: Plan, host: Host, options: CreateOptions) -> str:
 
 
 def as_text(plan: Plan, host: Host, options: CreateOptions) -> str:
-    """A heading, the steps with numbers and JSON pointers under the stage and side they belong to, warnings."""
+    """A heading, the steps with numbers and JSON pointers under the stage and side they belong to,
+    warnings.
+    """
     lines = [
         f"create {options.id} from {options.bundle}",
         f"{len(plan.steps)} steps, as {_caller(host)}, cgroups {host.cgroups.mode}",

@@ -1,4 +1,6 @@
-"""The facts about the host and the caller that a plan depends on. Reading them makes nothing and changes nothing."""
+"""The facts about the host and the caller that a plan depends on. Reading them makes nothing and
+changes nothing.
+"""
 
 from __future__ import annotations
 

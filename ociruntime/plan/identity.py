@@ -1,4 +1,6 @@
-"""Who the container's process will be: ids, groups, capabilities (config.md#user, config.md#linux-process)."""
+"""Who the container's process will be: ids, groups, capabilities (config.md#user,
+config.md#linux-process).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ DEFAULT_UMASK = 0o022
 class Identity:
     """What oci-init takes on right before it executes the program.
 
-    Capability sets are masks, bit n for capability n. ``groups`` is None where setgroups(2) is forbidden. ``lsm`` is
-    (attribute file, text) or None; ``seccomp`` an array of struct sock_filter or None.
+    Capability sets are masks, bit n for capability n. ``groups`` is None where setgroups(2) is
+    forbidden. ``lsm`` is (attribute file, text) or None; ``seccomp`` an array of struct sock_filter
+    or None.
     """
 
     __slots__ = (
@@ -50,7 +53,8 @@ class Identity:
         self.ambient = 0
         self.last_cap = 0
         self.no_new_privs = False
-        # (RLIMIT_*, soft, hard) that oci-init itself sets: for `exec`, whose program nobody holds back.
+        # (RLIMIT_*, soft, hard) that oci-init itself sets: for `exec`, whose program nobody holds
+        # back.
         self.rlimits: list[tuple[int, int, int]] = []
         self.lsm: tuple[bytes, bytes] | None = None
         self.seccomp: bytes | None = None
@@ -62,9 +66,9 @@ def plan_identity(
 ) -> Identity:
     """The identity that ``process`` (config.json's) asks for, as far as the host can grant it.
 
-    A capability that is unknown, or that the host itself does not have, is left out with a warning [MUST]. Nothing is
-    ever added to a set (CVE-2022-29162). Parameters: ``new_user``: the process will be in a user namespace, where all
-    capabilities exist.
+    A capability that is unknown, or that the host itself does not have, is left out with a warning
+    [MUST]. Nothing is ever added to a set (CVE-2022-29162). Parameters: ``new_user``: the process
+    will be in a user namespace, where all capabilities exist.
     """
     identity = Identity()
     user = process.get("user", {})
@@ -83,7 +87,9 @@ def plan_identity(
         dropped += [text for text in capability_names(mask & ~grantable) if text not in dropped]
         setattr(identity, name, mask & grantable)
     if dropped:
-        warnings.append(f"process.capabilities: {', '.join(dropped)}: not available on this host, left out")
+        warnings.append(
+            f"process.capabilities: {', '.join(dropped)}: not available on this host, left out"
+        )
     # capset(2): effective within permitted; prctl(2): ambient within permitted and inheritable.
     identity.effective &= identity.permitted
     identity.inheritable &= identity.bounding

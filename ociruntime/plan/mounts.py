@@ -33,13 +33,13 @@ def mount_steps(
     namespaces: NamespacePlan,
     host: Host,
     bundle: str,
-    warnings: list[str],
 ) -> tuple[list[Step], list[Step]]:
     """(steps that open sources, steps that mount), in the order of the config."""
     opens: list[Step] = []
     mounts: list[Step] = []
     keeps_peers = ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared")
-    # Sources belong to the host's mount namespace; only root of the host may copy mounts from there.
+    # Sources belong to the host's mount namespace; only root of the host may copy mounts from
+    # there.
     side = HOST if host.privileged and not _joins_mounts(namespaces) else CONTAINER
     for index, entry in enumerate(config.get("mounts") or ()):
         pointer = f"/mounts/{index}"
@@ -49,7 +49,9 @@ def mount_steps(
         is_bind = options.bind or kind in BIND_TYPES
         label = f"mounts[{index}] {destination} ({'bind' if is_bind else kind})"
         if options.idmap or entry.get("uidMappings"):
-            raise PlanError(f"{label}: idmapped mounts are not supported yet", pointer, "remove idmap")
+            raise PlanError(
+                f"{label}: idmapped mounts are not supported yet", pointer, "remove idmap"
+            )
         if options.remount and not is_bind:
             mounts.append(Remount(pointer, label, destination, options))
         elif is_bind:
@@ -119,7 +121,9 @@ def _cgroup_mount(
 
 
 def cgroup_sources(config: dict[str, Any], host: Host) -> list[Step]:
-    """Steps behind CreateCgroup that open the container's cgroup for mounts without a cgroup namespace."""
+    """Steps behind CreateCgroup that open the container's cgroup for mounts without a cgroup
+    namespace.
+    """
     if not any(entry.get("type") in CGROUP_TYPES for entry in config.get("mounts") or ()):
         return []
     from ociruntime.steps.cgroup_mount import plan_sources
@@ -128,7 +132,9 @@ def cgroup_sources(config: dict[str, Any], host: Host) -> list[Step]:
 
 
 def device_steps(config: dict[str, Any], namespaces: NamespacePlan, host: Host) -> list[Step]:
-    """The devices and symlinks of /dev, unless the config binds a /dev of its own (as runc does)."""
+    """The devices and symlinks of /dev, unless the config binds a /dev of its own (as runc
+    does).
+    """
     for entry in config.get("mounts") or ():
         bound = entry.get("type") in BIND_TYPES or parse(entry.get("options") or []).bind
         if components(entry["destination"]) == ["dev"] and bound:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import Step
 from ociruntime.spec.tables import NAMESPACES
 from ociruntime.steps.prepare import OpenNamespace
 from ociruntime.steps.spawn import Spawn
@@ -14,8 +13,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.plan.host import Host
+    from ociruntime.plan.step import Step
 
-# Init unshares its cgroup namespace once it is in its cgroup; a time namespace is entered by a child only.
+# Init unshares its cgroup namespace once it is in its cgroup; a time namespace is entered by a
+# child only.
 NOT_CLONED = c.CLONE_NEWCGROUP | c.CLONE_NEWTIME
 
 

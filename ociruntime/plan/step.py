@@ -1,8 +1,8 @@
 """What a step is.
 
-A step is data until the executor calls ``execute``. It runs in one of two processes: the *host* side is the command
-itself, the *container* side is the init process inside the new namespaces. The order of the plan is the order of
-execution across both (``process.executor``).
+A step is data until the executor calls ``execute``. It runs in one of two processes: the *host*
+side is the command itself, the *container* side is the init process inside the new namespaces. The
+order of the plan is the order of execution across both (``process.executor``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ CONTAINER = "container"
 class Step:
     """Base of all steps.
 
-    ``kind`` is the stable name in ``plan --format json``; ``side`` says which process executes it; ``stage`` groups
-    steps for readers and for ``--trace``; ``pointer`` is the JSON pointer of the config value it comes from, empty when
-    the specification itself asks for it; ``label`` are the words an error message starts with.
+    ``kind`` is the stable name in ``plan --format json``; ``side`` says which process executes it;
+    ``stage`` groups steps for readers and for ``--trace``; ``pointer`` is the JSON pointer of the
+    config value it comes from, empty when the specification itself asks for it; ``label`` are the
+    words an error message starts with.
     """
 
     __slots__ = ("label", "pointer")
@@ -54,18 +55,22 @@ class Step:
         }
 
     def execute(self, run: Run) -> None:
-        """Do it. ``OSError`` is explained by the executor with ``label``; anything else passes through."""
+        """Do it. ``OSError`` is explained by the executor with ``label``; anything else passes
+        through.
+        """
         raise NotImplementedError(self.kind)
 
     def undo(self, run: Run) -> None:
         """Take back what ``execute`` left outside of this process and the container's namespaces.
 
-        Called in reverse order after a later step failed, also when ``execute`` itself failed half-way; must not
-        raise. Open fds need no undo: they end with the process.
+        Called in reverse order after a later step failed, also when ``execute`` itself failed
+        half-way; must not raise. Open fds need no undo: they end with the process.
         """
 
     def explain(self, number: int) -> str:
-        """What errno ``number`` means *here*, with the cure; empty when the errno speaks for itself."""
+        """What errno ``number`` means *here*, with the cure; empty when the errno speaks for
+        itself.
+        """
         return ""
 
 

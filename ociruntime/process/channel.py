@@ -1,14 +1,15 @@
 """What the host side and the container side say to each other.
 
-A SOCK_SEQPACKET pair: one message is one packet, with a hard limit on its size, so no length can be forged
-(CVE-2021-43784). The conversation is
+A SOCK_SEQPACKET pair: one message is one packet, with a hard limit on its size, so no length can be
+forged (CVE-2021-43784). The conversation is
 
     host  -> init   go(start, end)      execute these steps of the plan, which both of us know
     init  -> host   done                ... all of them
     init  -> host   failed(failure)     ... or this one did not work; I am gone
     init  -> host   end of file         I have become oci-init
 
-and, while the namespaces are being made, ``pid`` from the intermediate process and ``ready`` in both directions.
+and, while the namespaces are being made, ``pid`` from the intermediate process and ``ready`` in
+both directions.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ GO, DONE, FAILED, PID, READY = b"G", b"D", b"F", b"P", b"R"
 
 
 class Failure:
-    """Why a container side step failed: errno (0: not the kernel), the step's words, detail, what was created."""
+    """Why a container side step failed: errno (0: not the kernel), the step's words, detail, what
+    was created.
+    """
 
     __slots__ = ("detail", "label", "number", "stubs")
 
@@ -70,14 +73,18 @@ class Channel:
         """Report a failure with the newest of the created ``stubs`` that fit into a packet."""
         fields = [_clean(label)[:4000], _clean(detail)[:4000]]
         for stub in reversed(stubs):
-            field = f"{int(stub.directory)} {stub.ino} {stub.device[0]} {stub.device[1]} {stub.path}"
+            field = (
+                f"{int(stub.directory)} {stub.ino} {stub.device[0]} {stub.device[1]} {stub.path}"
+            )
             if sum(len(f) for f in fields) * 4 + len(field) * 4 > LIMIT - 1024:
                 break
             fields.append(field)
         self._send(FAILED + pack("=i", number) + "\0".join(fields).encode())
 
     def wait_done(self, warnings: list[str]) -> Failure | None:
-        """None when the steps are done, the failure when they are not, ``Closed`` at end of file."""
+        """None when the steps are done, the failure when they are not, ``Closed`` at end of
+        file.
+        """
         message = self._receive()
         if message[:1] == DONE:
             warnings += [w for w in message[1:].decode("utf-8", "replace").split("\0") if w]

@@ -8,11 +8,14 @@ from ociruntime.errors import UsageError
 
 
 def check_preserved(count: int) -> None:
-    """--preserve-fds names descriptors that exist; otherwise one of ours could take such a number."""
+    """--preserve-fds names descriptors that exist; otherwise one of ours could take such a
+    number.
+    """
     for fd in range(3, 3 + count):
         try:
             os.fstat(fd)
         except OSError:
             raise UsageError(
-                f"--preserve-fds {count}: descriptor {fd} is not open; pass descriptors 3 to {2 + count}"
+                f"--preserve-fds {count}: descriptor {fd} is not open; pass "
+                f"descriptors 3 to {2 + count}"
             ) from None

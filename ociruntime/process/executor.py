@@ -1,17 +1,16 @@
 """Walks a plan through two processes.
 
-Both processes hold the same list of steps. The host side executes its own; where container side steps follow, it says
-``go(start, end)`` and waits. So the order of the list is the order in which things happen, whoever does them, and the
-plan that ``ociruntime plan`` prints is the protocol.
+Both processes hold the same list of steps. The host side executes its own; where container side
+steps follow, it says ``go(start, end)`` and waits. So the order of the list is the order in which
+things happen, whoever does them, and the plan that ``ociruntime plan`` prints is the protocol.
 
-A failing step fails the whole: everything that was executed is undone in reverse order, and the error names the step,
-its operand, the errno and the cure (runtime.md#errors).
+A failing step fails the whole: everything that was executed is undone in reverse order, and the
+error names the step, its operand, the errno and the cure (runtime.md#errors).
 """
 
 from __future__ import annotations
 
 import os
-from select import POLLIN, poll
 
 from ociruntime.errors import OciError, StepError
 from ociruntime.plan.step import CONTAINER, HOST
@@ -26,7 +25,9 @@ if TYPE_CHECKING:
 
 
 def execute(run: Run) -> None:
-    """Execute the whole plan of ``run`` from the host side, or leave nothing behind and raise ``OciError``."""
+    """Execute the whole plan of ``run`` from the host side, or leave nothing behind and raise
+    ``OciError``.
+    """
     executed: list[Step] = []
     try:
         _walk(run, executed)
@@ -89,12 +90,8 @@ def delegate(run: Run, start: int, end: int) -> None:
 
 
 def _ended(run: Run) -> bool:
-    """Whether init is dead already: a process that has ended makes its pidfd readable."""
-    if run.pidfd < 0:
-        return False
-    poller = poll()
-    poller.register(run.pidfd, POLLIN)
-    return bool(poller.poll(0))
+    """Whether init is dead already."""
+    return run.pidfd >= 0 and run.kernel.has_ended(run.pidfd)
 
 
 def death(run: Run, step: Step) -> str:
@@ -117,7 +114,9 @@ def explain(step: Step, error: OSError) -> StepError:
 
 
 def reason(step: Step, error: OSError) -> tuple[int, str]:
-    """errno and detail: the step's explanation first, else what the kernel or our check said beyond the errno."""
+    """Errno and detail: the step's explanation first, else what the kernel or our check said beyond
+    the errno.
+    """
     number = error.errno or 0
     said = error.strerror or ""
     if said == os.strerror(number):

@@ -1,4 +1,5 @@
-"""Staying with a process until it ends: signals are passed on, a terminal is relayed, the status is ours.
+"""Staying with a process until it ends: signals are passed on, a terminal is relayed, the status is
+ours.
 
 Only ``run`` and ``exec`` without --detach come here.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import _signal
 import errno
 import os
-from _socket import AF_UNIX, CMSG_LEN, SOCK_STREAM, socket
+from _socket import AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, SOCK_STREAM, socket
 from _struct import unpack
 from fcntl import ioctl
 from select import POLLHUP, POLLIN, poll
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 STDIN, STDOUT = 0, 1
 PIECE = 65536
 EXITED = 1
-# Everything a person or a supervisor may send; SIGCHLD, SIGURG and those that cannot be caught are not passed on.
+# Everything a person or a supervisor may send; SIGCHLD, SIGURG and those that cannot be caught are
+# not passed on.
 NOT_FORWARDED = {
     _signal.SIGKILL,
     _signal.SIGSTOP,
@@ -71,18 +73,17 @@ def receive_master(connection: int) -> int:
     """The terminal's master that init sent; -1 when it died first. Closes ``connection``."""
     receiver = socket(AF_UNIX, SOCK_STREAM, 0, connection)
     try:
-        _, ancillary, _, _ = receiver.recvmsg(64, CMSG_LEN(4))
+        _, ancillary, _, _ = receiver.recvmsg(64, CMSG_LEN(4), MSG_CMSG_CLOEXEC)
     finally:
         receiver.close()
     for _, _, data in ancillary:
-        master: int = unpack("=i", data[:4])[0]
-        os.set_inheritable(master, False)
-        return master
+        return int(unpack("=i", data[:4])[0])
     return -1
 
 
 def stay(run: Run, signals: Signals, master: int) -> int:
-    """Wait for the end of ``run``'s process; the exit status a shell would show (128 + n for signal n).
+    """Wait for the end of ``run``'s process; the exit status a shell would show (128 + n for signal
+    n).
 
     Parameters: ``master`` is its terminal's master, -1 without one.
     """
@@ -142,9 +143,9 @@ class Relay:
             self._cooked = termios.tcgetattr(STDIN)
             tty.setraw(STDIN)
 
-    def register(self, poller: poll) -> None:  # type: ignore[valid-type]
-        poller.register(self.master, POLLIN)  # type: ignore[attr-defined]
-        poller.register(STDIN, POLLIN)  # type: ignore[attr-defined]
+    def register(self, poller: poll) -> None:
+        poller.register(self.master, POLLIN)
+        poller.register(STDIN, POLLIN)
 
     def resize(self) -> None:
         """Give the container's terminal the size of ours."""
@@ -155,13 +156,13 @@ class Relay:
         except OSError:
             pass  # our standard input is no terminal
 
-    def serve(self, poller: poll, fd: int, event: int) -> None:  # type: ignore[valid-type]
+    def serve(self, poller: poll, fd: int, event: int) -> None:
         """Move what is ready on ``fd``."""
         if fd == self.master:
             if not self._to_us() and event & POLLHUP:
-                poller.unregister(self.master)  # type: ignore[attr-defined]
+                poller.unregister(self.master)
         elif not self._to_them():
-            poller.unregister(STDIN)  # type: ignore[attr-defined]
+            poller.unregister(STDIN)
 
     def _to_us(self) -> bool:
         try:
@@ -194,7 +195,7 @@ class Relay:
             if self._cooked is not None:
                 import termios
 
-                termios.tcsetattr(STDIN, termios.TCSADRAIN, self._cooked)  # type: ignore[arg-type]
+                termios.tcsetattr(STDIN, termios.TCSADRAIN, self._cooked)
             os.close(self.master)
 
     def _to_us_now(self) -> bool:

@@ -1,7 +1,8 @@
-"""Runs one hook program: state on stdin, a clean environment, a timeout, and what it said in the error.
+"""Runs one hook program: state on stdin, a clean environment, a timeout, and what it said in the
+error.
 
-A hook without ``env`` gets an empty environment and no descriptors but its three (CVE-2025-23266: an image must not
-choose what a host program loads).
+A hook without ``env`` gets an empty environment and no descriptors but its three (CVE-2025-23266:
+an image must not choose what a host program loads).
 """
 
 from __future__ import annotations
@@ -27,13 +28,11 @@ TAIL = 2048
 SIGKILL = 9
 
 
-def run_hook(
-    label: str, hook: dict[str, Any], container: Container, status: str, pid: int
-) -> None:
+def run_hook(label: str, hook: dict[str, Any], container: Container, status: str, pid: int) -> None:
     """Run ``hook`` (an entry of config.json's hooks) and wait for its end.
 
-    Parameters: ``status`` and ``pid`` go into the state document. Raises ``HookError`` with exit status or signal,
-    duration and the last lines of its output.
+    Parameters: ``status`` and ``pid`` go into the state document. Raises ``HookError`` with exit
+    status or signal, duration and the last lines of its output.
     """
     document = state_document(container, status, pid)
     execute_hook(label, hook, dumps(document).encode())
@@ -85,11 +84,11 @@ def _child(hook: dict[str, Any], stdin: int, output: int, failed: int) -> NoRetu
         for entry in hook.get("env", ()):
             name, _, value = entry.partition("=")
             environment[name] = value
-        os.execve(hook["path"], hook.get("args") or [hook["path"]], environment)
+        os.execve(hook["path"], hook.get("args") or [hook["path"]], environment)  # noqa: S606
     except OSError as error:
         number = error.errno or errno.EINVAL
-    except BaseException:
-        pass
+    except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as ours
+        number = errno.EINVAL
     os.write(failed, number.to_bytes(4, "little"))
     os._exit(127)
 
@@ -97,7 +96,8 @@ def _child(hook: dict[str, Any], stdin: int, output: int, failed: int) -> NoRetu
 def _converse(
     pid: int, document: bytes, stdin: int, output: int, deadline: float | None
 ) -> tuple[bytes, bool]:
-    """Feed the document, collect the output's tail, until the hook ends: (tail, whether time ran out).
+    """Feed the document, collect the output's tail, until the hook ends: (tail, whether time ran
+    out).
 
     Closes ``stdin`` as soon as the document has been written, so that the hook sees its end.
     """

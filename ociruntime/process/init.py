@@ -1,8 +1,9 @@
 """The container side: what init does between the clone and its transformation into oci-init.
 
-Nothing is imported, looked up or opened by a path of ours in here: from the first namespace on, a path may lead into
-the container. The import system is emptied, errors travel over the channel, and the process ends with ``_exit`` so
-that no traceback is ever printed (docs/security.md, "Python's own class").
+Nothing is imported, looked up or opened by a path of ours in here: from the first namespace on, a
+path may lead into the container. The import system is emptied, errors travel over the channel, and
+the process ends with ``_exit`` so that no traceback is ever printed (docs/security.md, "Python's
+own class").
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def init_main(run: Run, channel: Channel) -> NoReturn:
             run.warnings.clear()
     except Closed:
         pass  # the host side is gone, or it has been told
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
         _report(channel, run, 0, "", f"init: {type(error).__name__}: {error}")
     os._exit(status)
 

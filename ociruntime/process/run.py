@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ociruntime.process.channel import channel_pair
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,18 +34,20 @@ class Run:
     stubs       what a failed init had made in the rootfs (host side)
     warnings    what was skipped or ignored, with the reason
     observer    called after each step with (side, index, step); tests and --trace use it
+    connect     makes the two ends of a channel; tests give one whose far end runs in this process
     """
 
     __slots__ = (
         "candidates",
         "cgroup",
         "channel",
+        "connect",
         "container",
         "cwd",
         "environment",
         "fds",
-        "host_fds",
         "hooks_ran",
+        "host_fds",
         "inroot",
         "kernel",
         "mounts",
@@ -70,7 +74,9 @@ class Run:
         self.stubs: list[Stub] = []
         self.warnings: list[str] = []
         self.observer: Observer | None = None
-        # Filled by the identity steps for oci-init: programs to try, environment, working directory.
+        self.connect: Callable[[], tuple[Channel, Channel]] = channel_pair
+        # Filled by the identity steps for oci-init: programs to try, environment, working
+        # directory.
         self.candidates: list[str] = ["/"]
         self.environment: list[str] = []
         self.cwd = "/"

@@ -1,15 +1,17 @@
 """Making the init process, with the namespaces it lives in.
 
-One clone3(2) makes init inside all new namespaces. Where something must be joined first, or a time namespace gets
-offsets, an *intermediate* process does that and then clones init as its own sibling (CLONE_PARENT), so that init is in
-every case our child:
+One clone3(2) makes init inside all new namespaces. Where something must be joined first, or a time
+namespace gets offsets, an *intermediate* process does that and then clones init as its own sibling
+(CLONE_PARENT), so that init is in every case our child:
 
     plain      host --clone3(new namespaces)--> init
-    joining    host --clone3()--> intermediate: setns..., unshare(time) --clone3(new, CLONE_PARENT)--> init
+    joining    host --clone3()--> intermediate: setns..., unshare(time) --clone3(new,
+    CLONE_PARENT)--> init
 
-A namespace that belongs to the host's user namespace must be joined while we still have the host's privileges, one that
-belongs to a joined user namespace only after that one: whatever is refused before is tried again after it. Files
-of /proc are written before a mount namespace is joined; from then on no path is trusted.
+A namespace that belongs to the host's user namespace must be joined while we still have the host's
+privileges, one that belongs to a joined user namespace only after that one: whatever is refused
+before is tried again after it. Files of /proc are written before a mount namespace is joined; from
+then on no path is trusted.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import os
 
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
-from ociruntime.process.channel import Closed, Failure, channel_pair
+from ociruntime.process.channel import Closed, Failure
 from ociruntime.process.init import freeze_imports, init_main
 
 TYPE_CHECKING = False
@@ -34,10 +36,10 @@ if TYPE_CHECKING:
 class Namespaces:
     """What ``spawn`` shall make and join.
 
-    ``new``: CLONE_NEW* flags of new namespaces (neither cgroup, which init unshares once it is in its cgroup, nor
-    time). ``joined``: (label, CLONE_NEW* flag, fd) in the order of the config. ``time``: None or the text for
-    /proc/self/timens_offsets, empty for a new time namespace without offsets. ``new_user``: a new user namespace needs
-    its maps before init may go on.
+    ``new``: CLONE_NEW* flags of new namespaces (neither cgroup, which init unshares once it is in
+    its cgroup, nor time). ``joined``: (label, CLONE_NEW* flag, fd) in the order of the config.
+    ``time``: None or the text for /proc/self/timens_offsets, empty for a new time namespace without
+    offsets. ``new_user``: a new user namespace needs its maps before init may go on.
     """
 
     __slots__ = ("joined", "new", "time")
@@ -55,10 +57,11 @@ class Namespaces:
 def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[int], None]) -> None:
     """Make init and set ``run.pid``, ``run.pidfd`` and ``run.channel``.
 
-    ``write_maps(pid)`` writes the id maps of a new user namespace, before anything runs in it. Raises ``OSError`` or
-    ``OciError``; init, if it exists by then, dies with the channel.
+    ``write_maps(pid)`` writes the id maps of a new user namespace, before anything runs in it.
+    Raises ``OSError`` or ``OciError``; init, if it exists by then, dies with the channel.
     """
-    here, there = channel_pair()
+    here, there = run.connect()
+    run.channel = here
     if wanted.joined or wanted.time is not None:
         _through_intermediate(run, wanted, cgroup_fd, here, there, write_maps)
     else:
@@ -70,7 +73,6 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
         if wanted.new_user:
             write_maps(pid)
     there.close()
-    run.channel = here
 
 
 def _through_intermediate(
@@ -81,7 +83,7 @@ def _through_intermediate(
     there: Channel,
     write_maps: Callable[[int], None],
 ) -> None:
-    ours, theirs = channel_pair()
+    ours, theirs = run.connect()
     pid, pidfd = run.kernel.clone(0)
     if pid == 0:
         ours.close()
@@ -103,7 +105,7 @@ def _through_intermediate(
     if isinstance(answer, Failure):
         raise StepError(answer.label, answer.number, answer.detail)
     # Our own unreaped child, so the number cannot have been reused.
-    run.pid, run.pidfd = answer, run.kernel.pidfd_open(answer)
+    run.pidfd, run.pid = run.kernel.pidfd_open(answer), answer
     if wanted.new_user and wanted.time is None:
         write_maps(answer)
 
@@ -141,7 +143,7 @@ def _intermediate(
         parent.failed(error.errno or 0, "linux.namespaces", error.strerror or "", [])
     except Closed:
         pass
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
         parent.failed(0, "linux.namespaces", f"{type(error).__name__}: {error}", [])
     os._exit(0)
 
@@ -157,7 +159,9 @@ def _write_offsets(kernel: Kernel, fd: int, text: str) -> None:
 
 
 def join(kernel: Kernel, joined: list[tuple[str, int, int]]) -> None:
-    """setns(2) into all of ``joined``: others first, the user namespace, then what was refused before it."""
+    """setns(2) into all of ``joined``: others first, the user namespace, then what was refused
+    before it.
+    """
     later = []
     has_user = any(kind == c.CLONE_NEWUSER for _, kind, _ in joined)
     for label, kind, fd in joined:

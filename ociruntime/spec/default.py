@@ -1,7 +1,8 @@
-"""The configuration that ``spec`` writes: a shell in a container that is confined as engines confine theirs.
+"""The configuration that ``spec`` writes: a shell in a container that is confined as engines
+confine theirs.
 
-No set of capabilities is inheritable, and so none ambient (CVE-2022-29162); whatever is mounted below /proc and /sys for
-the host's eyes only is masked.
+No set of capabilities is inheritable, and so none ambient (CVE-2022-29162); whatever is mounted
+below /proc and /sys for the host's eyes only is masked.
 """
 
 from __future__ import annotations
@@ -72,16 +73,14 @@ def default_config() -> Config:
 def rootless_config(uid: int, gid: int) -> Config:
     """A new configuration for the user ``uid`` with the group ``gid``, who is root inside.
 
-    What only root of the host may do is left out: a network of its own that nobody could connect, limits, a new sysfs
-    (the host's is bound instead, read-only with everything below it: CVE-2023-25809), terminals for a group that is not
-    mapped.
+    What only root of the host may do is left out: a network of its own that nobody could connect,
+    limits, a new sysfs (the host's is bound instead, read-only with everything below it:
+    CVE-2023-25809), terminals for a group that is not mapped.
     """
     config = default_config()
     linux = config["linux"]
     del linux["resources"]
-    linux["namespaces"] = [
-        {"type": name} for name in ("user", *NAMESPACES) if name != "network"
-    ]
+    linux["namespaces"] = [{"type": name} for name in ("user", *NAMESPACES) if name != "network"]
     linux["uidMappings"] = [{"containerID": 0, "hostID": uid, "size": 1}]
     linux["gidMappings"] = [{"containerID": 0, "hostID": gid, "size": 1}]
     mounts = [entry for entry in config["mounts"] if not entry["destination"].startswith("/sys")]

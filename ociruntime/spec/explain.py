@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 
     from ociruntime.spec.walk import Path
 
-# Stands in for what every rule relies on when exactly that is broken.
-_MINIMAL: dict[str, dict[str, Any]] = {
-    "config": {"ociVersion": OCI_VERSION_MAX, "root": {"path": "rootfs"}},
-    "process": {"cwd": "/", "args": [""]},
+# Stands in for what must be there when exactly that is broken, by kind and path.
+_PROCESS = {"cwd": "/", "args": [""]}
+_IDS = {("linux", "uidMappings"), ("linux", "gidMappings"), ("process", "user")}
+_STAND_INS: dict[str, dict[Path, dict[str, Any]]] = {
+    "config": {
+        (): {"ociVersion": OCI_VERSION_MAX, "root": {"path": "rootfs"}},
+        ("root",): {"path": "rootfs"},
+        ("process",): _PROCESS,
+    },
+    "process": {(): _PROCESS},
 }
 
 
@@ -99,22 +105,20 @@ def _schema_faults(part: Part, document: Any) -> list[tuple[Path, str]]:
 
 def _semantic_faults(part: Part, document: Any, kind: str, bad: set[Path]) -> list[Fault]:
     """What the rules say about the document without its broken parts."""
-    if kind not in _MINIMAL:
+    if kind not in _STAND_INS or type(document) is not dict:
         return []
     moves: dict[Path, list[int]] = {}
-    # Property by property: what the document as a whole requires is stood in for.
-    rest = dict(_MINIMAL[kind])
-    for name, value in document.items() if type(document) is dict else ():
-        below = part.below(name)
-        kept = without(below, value, bad, moves, (name,)) if below else value
-        if kept is not None:
-            rest[name] = kept
-    if any(path[:2] == ("linux", "namespaces") for path in bad):
+    rest = without(part, document, bad, moves, _STAND_INS[kind])
+    broken_parts = {path[:2] for path in bad}
+    if ("linux", "namespaces") in broken_parts:
         _assume_namespaces(rest)
+    if broken_parts & _IDS:
+        for entry in rest.get("linux", {}).get("namespaces", ()):
+            # Joined, the mappings are not ours to know: nothing is said about what is mapped.
+            if entry["type"] == "user":
+                entry["path"] = "/"
     faults = semantic.check(rest) if kind == "config" else semantic.check_process(rest)
     for fault in faults:
-        if kind == "process":
-            fault.pointer = fault.pointer.removeprefix("/process")
         fault.pointer = _moved_back(fault.pointer, moves)
     return faults
 

@@ -79,12 +79,17 @@ def is_mapped(mappings: list[dict[str, int]], number: int) -> bool:
     return False
 
 
+def is_decimal(text: str) -> bool:
+    """True for one or more ASCII digits (str.isdecimal takes those of all scripts)."""
+    return text.isascii() and text.isdecimal()
+
+
 def is_number_list(text: str) -> bool:
     """True for a list of CPUs or memory nodes such as "0-3, 7": numbers and rising ranges."""
     for part in text.split(","):
         low, hyphen, high = part.partition("-")
         low, high = low.strip(), high.strip()
-        if not low.isdecimal() or (hyphen and not high.isdecimal()):
+        if not is_decimal(low) or (hyphen and not is_decimal(high)):
             return False
         if hyphen and int(low) > int(high):
             return False

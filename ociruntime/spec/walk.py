@@ -92,22 +92,28 @@ def broken(part: Part, value: Any, path: Path = ()) -> Iterator[tuple[Path, str]
 
 
 def without(
-    part: Part, value: Any, bad: set[Path], moves: dict[Path, list[int]], path: Path
+    part: Part,
+    value: Any,
+    bad: set[Path],
+    moves: dict[Path, list[int]],
+    stand_ins: dict[Path, dict[str, Any]],
+    path: Path = (),
 ) -> Any:
     """A copy of ``value``, which is at ``path``, without what is at the paths in ``bad``.
 
-    What loses a property it requires goes with it, so None comes back if nothing can be left.
-    ``moves`` gets, by the path of every array, the old indices of the entries that are left.
+    What loses a property it requires goes with it, unless ``stand_ins`` has something for it; None
+    comes back if nothing can be left.  ``moves`` gets, by the path of every array, the old indices
+    of the entries that are left.
     """
     if path in bad:
-        return None
+        return stand_ins.get(path)
     if type(value) is dict:
-        result: dict[str, Any] = {}
+        result: dict[str, Any] = dict(stand_ins.get(path, {}))
         for name, inner in value.items():
             below = part.below(name)
             left = inner
             if below is not None:
-                left = without(below, inner, bad, moves, (*path, name))
+                left = without(below, inner, bad, moves, stand_ins, (*path, name))
             if left is not None:
                 result[name] = left
         return result if result.keys() >= set(part.keywords.get("required", ())) else None
@@ -115,7 +121,10 @@ def without(
         below = part.below(0)
         if below is None:
             return value
-        kept = [without(below, one, bad, moves, (*path, i)) for i, one in enumerate(value)]
+        kept = [
+            without(below, one, bad, moves, stand_ins, (*path, index))
+            for index, one in enumerate(value)
+        ]
         moves[path] = [index for index, one in enumerate(kept) if one is not None]
         return [one for one in kept if one is not None]
     return value

@@ -1,4 +1,6 @@
-"""The state document: what ``state`` prints, what hooks read on stdin, what a seccomp agent gets (runtime.md#state)."""
+"""The state document: what ``state`` prints, what hooks read on stdin, what a seccomp agent gets
+(runtime.md#state).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Is that process still the one we made? A pid alone cannot tell; pid and start time can (proc_pid_stat(5))."""
+"""Is that process still the one we made? A pid alone cannot tell; pid and start time can
+(proc_pid_stat(5)).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ import os
 
 
 def start_time(pid: int) -> int:
-    """When process ``pid`` started, in clock ticks since boot; 0 when there is none or it is a zombie."""
+    """When process ``pid`` started, in clock ticks since boot; 0 when there is none or it is a
+    zombie.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             text = file.read(2048)
@@ -26,7 +30,8 @@ def is_alive(pid: int, started: int) -> bool:
 def open_process(pid: int, started: int) -> int:
     """A pidfd of exactly that process; -1 when it has ended.
 
-    The pidfd is taken first and the start time compared after it, so a reused pid is never signalled.
+    The pidfd is taken first and the start time compared after it, so a reused pid is never
+    signalled.
     """
     if pid <= 0:
         return -1

@@ -1,10 +1,10 @@
 """A container's status, found out anew each time from the kernel (runtime.md#state).
 
-    creating  its maker is still at work
-    created   oci-init waits: something listens on start.sock
-    running   the program has been executed
-    paused    its cgroup is frozen (not in the specification; what engines expect)
-    stopped   the process has ended, or its maker was killed half-way
+creating  its maker is still at work
+created   oci-init waits: something listens on start.sock
+running   the program has been executed
+paused    its cgroup is frozen (not in the specification; what engines expect)
+stopped   the process has ended, or its maker was killed half-way
 """
 
 from __future__ import annotations
@@ -52,11 +52,13 @@ def is_paused(data: dict[str, Any]) -> bool:
 def connect(container: Container) -> socket | None:
     """A connection to the waiting oci-init, or None when nobody listens any more.
 
-    Nothing is sent: oci-init goes back to waiting when the connection closes without the word to start.
+    Nothing is sent: oci-init goes back to waiting when the connection closes without the word to
+    start.
     """
     client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
     try:
-        # The path through our fd is short whatever --root is: a socket's name has at most 107 bytes.
+        # The path through our fd is short whatever --root is: a socket's name has at most 107
+        # bytes.
         client.connect(f"/proc/self/fd/{container.fd}/start.sock")
     except (ConnectionRefusedError, FileNotFoundError):
         client.close()

@@ -1,12 +1,12 @@
 """The directory of one container under --root.
 
-    ROOT/ID/            0711, flock(2)ed by the command that changes the container; made by mkdir: of two creates one wins
-    ROOT/ID/state.json  what later commands need (``Container.save``), replaced by rename(2)
-    ROOT/ID/config.json the configuration as it was at create: later edits in the bundle have no effect
-    ROOT/ID/start.sock  where oci-init waits for ``start``
+    ROOT/ID/            0711, flock(2)ed by the command that changes the container; made by mkdir:
+    of two creates one wins ROOT/ID/state.json  what later commands need (``Container.save``),
+    replaced by rename(2) ROOT/ID/config.json the configuration as it was at create: later edits in
+    the bundle have no effect ROOT/ID/start.sock  where oci-init waits for ``start``
 
-Everything that ``create`` is going to make is written down before it is made, so ``delete`` can finish any half-made
-container, whenever its maker was killed.
+Everything that ``create`` is going to make is written down before it is made, so ``delete`` can
+finish any half-made container, whenever its maker was killed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class Container:
             os.close(fd)
 
     def load(self) -> None:
-        """Read state.json into ``data``; it stays empty when the maker was killed before writing it."""
+        """Read state.json into ``data``; it stays empty when the maker was killed before writing
+        it.
+        """
         try:
             self.data = parse_object(self.read(STATE), f"state of {self.id}")
         except FileNotFoundError:
@@ -161,7 +163,8 @@ class Store:
             raise StateError(f"--root {self.root}: not a directory") from None
         except OSError as error:
             raise StateError(
-                f"--root {self.root}: {error.strerror}; name a directory that you may write with --root"
+                f"--root {self.root}: {error.strerror}; name a directory that you may "
+                "write with --root"
             ) from None
         container = self._open(container_id)
         container.lock()
@@ -174,7 +177,9 @@ class Store:
         return container
 
     def open_locked(self, container_id: str, seconds: float = LOCK_SECONDS) -> Container:
-        """An existing container, loaded and locked. Raises ``NotFound``, ``StateError`` when it stays locked."""
+        """An existing container, loaded and locked. Raises ``NotFound``, ``StateError`` when it
+        stays locked.
+        """
         container = self._open(container_id)
         container.lock(seconds)
         container.load()

@@ -1,7 +1,8 @@
 """tmpcopyup: what the image has at a mount point appears in the new tmpfs.
 
-The tree belongs to the image and may change while it is copied: it is walked by fd, no symlink is followed, and
-only regular files, directories and symlinks are copied. A FIFO or device is never opened.
+The tree belongs to the image and may change while it is copied: it is walked by fd, no symlink is
+followed, and only regular files, directories and symlinks are copied. A FIFO or device is never
+opened.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ PIECE = 1 << 20
 
 
 def copy_tree(kernel: Kernel, source: int, target: int, depth: int = 0) -> None:
-    """Copy the inside of the directory ``source`` (readable fd) into ``target``; raises ``OSError``."""
+    """Copy the inside of the directory ``source`` (readable fd) into ``target``; raises
+    ``OSError``.
+    """
     if depth > DEEPEST:
         return
     for name in kernel.names(source):

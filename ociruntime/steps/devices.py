@@ -1,7 +1,9 @@
-"""/dev: the default devices, linux.devices and the default symlinks (config-linux.md#default-devices).
+"""/dev: the default devices, linux.devices and the default symlinks
+(config-linux.md#default-devices).
 
-All of it happens on a directory fd below the container's root. A /dev that is a symlink, or anything in it that is one,
-leads to nothing outside (CVE-2026-41579); and no node is ever made where something else already is.
+All of it happens on a directory fd below the container's root. A /dev that is a symlink, or
+anything in it that is one, leads to nothing outside (CVE-2026-41579); and no node is ever made
+where something else already is.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Device:
-    """One node: absolute ``path``, S_IF* ``kind``, numbers, permission bits, owner inside the container."""
+    """One node: absolute ``path``, S_IF* ``kind``, numbers, permission bits, owner inside the
+    container.
+    """
 
     __slots__ = ("gid", "kind", "major", "minor", "mode", "path", "uid")
 
@@ -38,8 +42,8 @@ class Device:
 class MakeDevice(ContainerStep):
     """Make one device node, or bind the host's where a user namespace forbids mknod(2).
 
-    ``default`` devices that the image or a mount has already are left alone when they are that device; an existing file
-    that is not the device is an error [MUST].
+    ``default`` devices that the image or a mount has already are left alone when they are that
+    device; an existing file that is not the device is an error [MUST].
     """
 
     __slots__ = ("bind", "device")
@@ -82,9 +86,7 @@ class MakeDevice(ContainerStep):
             return True
         if found.is_device(device.kind, device.major, device.minor):
             return True
-        raise OSError(
-            errno.EEXIST, f"{device.path} exists in the container and is not this device"
-        )
+        raise OSError(errno.EEXIST, f"{device.path} exists in the container and is not this device")
 
     def _bind(self, run: Run, directory: int, name: str) -> None:
         kernel, device = run.kernel, self.device
@@ -101,14 +103,19 @@ class MakeDevice(ContainerStep):
 
     def explain(self, number: int) -> str:
         if number == errno.EPERM:
-            return "mknod(2) needs CAP_MKNOD; in a user namespace only devices of the host can be bound"
+            return (
+                "mknod(2) needs CAP_MKNOD; in a user namespace only devices of the host "
+                "can be bound"
+            )
         if number == errno.ENOENT and self.bind:
             return "the host has no such device to bind"
         return ""
 
 
 class MakeSymlink(ContainerStep):
-    """One of the symlinks that the specification wants in /dev; an existing entry stays, but see ``ptmx``."""
+    """One of the symlinks that the specification wants in /dev; an existing entry stays, but see
+    ``ptmx``.
+    """
 
     __slots__ = ("path", "replace", "target")
 

@@ -1,4 +1,6 @@
-"""The last step of init: it becomes oci-init, which waits for ``start`` with nothing of ours in memory."""
+"""The last step of init: it becomes oci-init, which waits for ``start`` with nothing of ours in
+memory.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ FIRST = 3
 
 
 class ExecInit(ContainerStep):
-    """Execute oci-init from its sealed memfd with the identity it shall take on (process.user, capabilities, ...).
+    """Execute oci-init from its sealed memfd with the identity it shall take on (process.user,
+    capabilities, ...).
 
-    ``wait`` says whether it waits for ``start`` (a container's first process) or goes on at once (``exec``).
+    ``wait`` says whether it waits for ``start`` (a container's first process) or goes on at once
+    (``exec``).
     """
 
     __slots__ = ("args", "identity", "keep_fds", "wait")
@@ -36,7 +40,9 @@ class ExecInit(ContainerStep):
     def describe(self) -> str:
         who = f"uid {self.identity.uid}, gid {self.identity.gid}"
         when = "wait for `start`, then " if self.wait else ""
-        return f"become oci-init, {when}take on {who} and the capabilities, and execute {self.args[0]}"
+        return (
+            f"become oci-init, {when}take on {who} and the capabilities, and execute {self.args[0]}"
+        )
 
     def execute(self, run: Run) -> None:
         kernel, identity = run.kernel, self.identity

@@ -1,4 +1,6 @@
-"""Host side, when only oci-init is left in the container: limits of the process, the pid file, the state."""
+"""Host side, when only oci-init is left in the container: limits of the process, the pid file, the
+state.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class RecordInit(Step):
-    """Write init's pid and start time into the state before it can outlive us, so that delete finds it."""
+    """Write init's pid and start time into the state before it can outlive us, so that delete finds
+    it.
+    """
 
     __slots__ = ()
 
@@ -38,7 +42,9 @@ class RecordInit(Step):
 
 
 class SetRlimits(Step):
-    """process.rlimits, set from outside with our privileges (prlimit(2), config.md#posix-process)."""
+    """process.rlimits, set from outside with our privileges (prlimit(2),
+    config.md#posix-process).
+    """
 
     __slots__ = ("limits",)
 
@@ -61,14 +67,18 @@ class SetRlimits(Step):
 
     def explain(self, number: int) -> str:
         if number == errno.EPERM:
-            return "raising a hard limit needs CAP_SYS_RESOURCE, or it is above /proc/sys/fs/nr_open"
+            return (
+                "raising a hard limit needs CAP_SYS_RESOURCE, or it is above /proc/sys/fs/nr_open"
+            )
         if number == errno.EINVAL:
             return "the soft limit is above the hard limit"
         return ""
 
 
 class RaiseRlimits(SetRlimits):
-    """Make room for limits that the process itself will set: without privileges it can only lower them."""
+    """Make room for limits that the process itself will set: without privileges it can only lower
+    them.
+    """
 
     __slots__ = ()
 
@@ -111,7 +121,10 @@ class SetOomScore(Step):
 
     def explain(self, number: int) -> str:
         if number == errno.EACCES:
-            return "lowering it below the caller's own value needs CAP_SYS_RESOURCE; leave it out, or raise it"
+            return (
+                "lowering it below the caller's own value needs CAP_SYS_RESOURCE; leave "
+                "it out, or raise it"
+            )
         return ""
 
 

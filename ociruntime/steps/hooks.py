@@ -1,4 +1,6 @@
-"""Hooks on the host side: prestart, createRuntime, poststart, poststop; and createContainer by init (config.md#posix-platform-hooks)."""
+"""Hooks on the host side: prestart, createRuntime, poststart, poststop; and createContainer by init
+(config.md#posix-platform-hooks).
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class RunHook(Step):
         run_hook(self.label, self.hook, run.container, self.status, pid)
 
     def undo(self, run: Run) -> None:
-        """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle, steps 5 to 13)."""
+        """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle,
+        steps 5 to 13).
+        """
         first = next(step for step in run.steps if isinstance(step, RunHook))
         if first is not self or run.container is None:
             return

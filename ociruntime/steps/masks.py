@@ -1,7 +1,8 @@
 """linux.maskedPaths and linux.readonlyPaths (config-linux.md).
 
-A path that the container does not have is skipped, and so is nothing else: the device that covers a file is proven to
-be /dev/null (CVE-2025-31133), and the step works on fds, so what is covered is what was looked at.
+A path that the container does not have is skipped, and so is nothing else: the device that covers a
+file is proven to be /dev/null (CVE-2025-31133), and the step works on fds, so what is covered is
+what was looked at.
 """
 
 from __future__ import annotations
@@ -70,9 +71,7 @@ class MaskPath(ContainerStep):
         options = ["ro", "nr_blocks=1", "nr_inodes=1"]
         if self.label_option:
             options.append(self.label_option)
-        return new_filesystem(
-            run.kernel, "tmpfs", "tmpfs", options, SECURE | c.MOUNT_ATTR_RDONLY
-        )
+        return new_filesystem(run.kernel, "tmpfs", "tmpfs", options, SECURE | c.MOUNT_ATTR_RDONLY)
 
 
 class ReadonlyPath(ContainerStep):

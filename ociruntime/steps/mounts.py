@@ -1,9 +1,9 @@
 """config.json's mounts, in their order (config.md#mounts).
 
-Every mount is complete while it is detached (``kernel.mountfd``) and is attached to an O_PATH fd that was resolved
-inside the rootfs. Where the target is resolved, nothing can be mounted elsewhere by exchanging a directory for a symlink
-(CVE-2021-30465, CVE-2024-45310); procfs and sysfs go onto real directories of the root only (CVE-2019-19921,
-CVE-2023-27561, CVE-2023-28642).
+Every mount is complete while it is detached (``kernel.mountfd``) and is attached to an O_PATH fd
+that was resolved inside the rootfs. Where the target is resolved, nothing can be mounted elsewhere
+by exchanging a directory for a symlink (CVE-2021-30465, CVE-2024-45310); procfs and sysfs go onto
+real directories of the root only (CVE-2019-19921, CVE-2023-27561, CVE-2023-28642).
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from ociruntime.spec.mount_options import MountOptions
 
 # Filesystems whose place decides what our own writes to /proc and /sys reach.
+SAME_AS_MS = c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 KERNEL_FILESYSTEMS = ("proc", "sysfs")
 
 
 class OpenSource(Step):
     """Take a detached copy of a bind mount's source, with all its attributes (config.md#mounts).
 
-    It happens on the host side, where the source's path means what the caller means; a caller without privileges over
-    the host's mounts has init do it, before anything of the container is attached.
+    It happens on the host side, where the source's path means what the caller means; a caller
+    without privileges over the host's mounts has init do it, before anything of the container is
+    attached.
     """
 
     __slots__ = ("destination", "options", "propagation", "side", "source")
@@ -75,7 +77,9 @@ class OpenSource(Step):
         run.fds[self.pointer] = mount
 
     def _check_proc(self, run: Run, source: int) -> None:
-        """Only a procfs may be bound on /proc: labels and sysctls are written below it (CVE-2019-16884)."""
+        """Only a procfs may be bound on /proc: labels and sysctls are written below it
+        (CVE-2019-16884).
+        """
         stat = run.kernel.stat(source)
         if run.kernel.filesystem(source) != c.PROC_SUPER_MAGIC:
             raise OSError(errno.EINVAL, "only a proc filesystem may be mounted on /proc")
@@ -172,7 +176,8 @@ class Mount(ContainerStep):
         kernel, options = run.kernel, self.options
         if not options.tmpcopyup:
             return new_filesystem(kernel, self.filesystem, self.source, data, options.attr_set)
-        # The copy needs a writable filesystem; set_attributes() makes the mount read-only before it is attached.
+        # The copy needs a writable filesystem; set_attributes() makes the mount read-only before it
+        # is attached.
         writable = [option for option in data if option != "ro"]
         mount = new_filesystem(kernel, self.filesystem, self.source, writable)
         image = run.inside().open(self.destination, c.O_RDONLY | c.O_DIRECTORY)
@@ -183,10 +188,13 @@ class Mount(ContainerStep):
         return mount
 
     def _mount_the_old_way(self, run: Run, target: int, data: list[str]) -> None:
-        """mount(2) on the target as current directory: still by fd, for values that fsconfig(2) cannot take."""
+        """mount(2) on the target as current directory: still by fd, for values that fsconfig(2)
+        cannot take.
+        """
         kernel = run.kernel
         kernel.fchdir(target)
-        flags = c.MS_RDONLY if self.options.read_only else 0
+        # MOUNT_ATTR_RDONLY, NOSUID, NODEV and NOEXEC have the values of their MS_* twins.
+        flags = self.options.attr_set & SAME_AS_MS
         plain = ",".join(self.options.data)
         kernel.mount_here(self.source or self.filesystem, self.filesystem, flags, plain)
         mount = find_target(run.inside(), self.destination, directory=True)
@@ -198,13 +206,17 @@ class Mount(ContainerStep):
         if number == errno.ENODEV:
             return f"the kernel has no filesystem {self.filesystem!r}"
         if number == errno.EPERM and self.filesystem == "sysfs":
-            return "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
+            return (
+                "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
+            )
         if number == errno.EPERM and self.filesystem == "proc":
             return "a new proc needs a pid namespace of its own and the host's /proc fully visible"
         if number == errno.EPERM:
             return "this filesystem cannot be mounted in a user namespace"
         if number == errno.EBUSY and self.filesystem == "sysfs":
-            return "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
+            return (
+                "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
+            )
         return explain_target(number, self.destination)
 
 
@@ -248,7 +260,9 @@ def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:
 
 
 def set_propagation(kernel: Kernel, mount: int, options: MountOptions) -> None:
-    """Each propagation type that was asked for, in order (config.md#mounts, mount_namespaces(7))."""
+    """Each propagation type that was asked for, in order (config.md#mounts,
+    mount_namespaces(7)).
+    """
     for flags in options.propagation:
         recursive = bool(flags & c.MS_REC)
         kernel.mount_setattr(mount, propagation=flags & ~c.MS_REC, recursive=recursive)
@@ -262,7 +276,9 @@ def find_target(inroot: InRoot, destination: str, *, directory: bool) -> int:
 
 
 def find_kernel_target(inroot: InRoot, destination: str, filesystem: str) -> int:
-    """The mount point of a procfs or sysfs: where every component is a directory and none a symlink."""
+    """The mount point of a procfs or sysfs: where every component is a directory and none a
+    symlink.
+    """
     parts = components(destination)
     if not parts:
         raise OSError(errno.EINVAL, "the container's root itself cannot be a mount point")
@@ -273,7 +289,10 @@ def find_kernel_target(inroot: InRoot, destination: str, filesystem: str) -> int
         return inroot.directory(destination)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            what = f"{destination} is a symlink in the rootfs, and {filesystem} is not mounted through one"
+            what = (
+                f"{destination} is a symlink in the rootfs, and {filesystem} is not "
+                "mounted through one"
+            )
             raise OSError(errno.ELOOP, f"{what}; make it a directory") from None
         raise
 

@@ -58,7 +58,9 @@ class ClaimState(Step):
 
 
 class OpenInit(Step):
-    """Put oci-init into a sealed memfd: what the container can reach as /proc/self/exe (CVE-2019-5736)."""
+    """Put oci-init into a sealed memfd: what the container can reach as /proc/self/exe
+    (CVE-2019-5736).
+    """
 
     __slots__ = ("name",)
 
@@ -126,7 +128,9 @@ class ConnectConsole(Step):
 
 
 def connect_unix(path: str) -> int:
-    """A connected stream socket; the directory is opened first, so ``path`` may be longer than 107 bytes."""
+    """A connected stream socket; the directory is opened first, so ``path`` may be longer than 107
+    bytes.
+    """
     directory = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
     try:
@@ -158,16 +162,21 @@ class OpenNamespace(Step):
         fd = run.kernel.open(self.path, c.O_RDONLY | c.O_NONBLOCK)
         run.fds[self.name] = fd
         if run.kernel.filesystem(fd) != c.NSFS_MAGIC:
-            raise OSError(errno.EINVAL, "it is not a namespace; give a file such as /proc/PID/ns/net")
+            raise OSError(
+                errno.EINVAL, "it is not a namespace; give a file such as /proc/PID/ns/net"
+            )
         found = run.kernel.namespace_type(fd)
         if found != self.clone_flag:
-            raise OciError(f"{self.label}: the file is a namespace of another type than {self.type}")
+            raise OciError(
+                f"{self.label}: the file is a namespace of another type than {self.type}"
+            )
 
 
 class OpenRootfs(Step):
     """Take a detached copy of the rootfs and its mounts (config.md#root).
 
-    ``propagation`` is what the copy is given: MS_SLAVE unless the config wants mount events to reach the host.
+    ``propagation`` is what the copy is given: MS_SLAVE unless the config wants mount events to
+    reach the host.
     """
 
     __slots__ = ("path", "propagation", "side")
@@ -204,5 +213,6 @@ class OpenRootfs(Step):
         return {
             errno.ENOENT: "no such directory; unpack the image's files there (config.md#root)",
             errno.ENOTDIR: "it is not a directory",
-            errno.EPERM: "mounting needs root or a user namespace; run as root, or see `spec --rootless`",
+            errno.EPERM: "mounting needs root or a user namespace; run as root, or see "
+            "`spec --rootless`",
         }.get(number, "")

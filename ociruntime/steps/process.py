@@ -1,4 +1,6 @@
-"""What the container's process is given before it becomes oci-init: session, keyring, directory, program."""
+"""What the container's process is given before it becomes oci-init: session, keyring, directory,
+program.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,11 @@ class NewSession(ContainerStep):
 
 
 class NewKeyring(ContainerStep):
-    """A session keyring of its own, so that no key of the caller is reachable (keyctl(2), security.md 2.7).
+    """A session keyring of its own, so that no key of the caller is reachable (keyctl(2),
+    security.md 2.7).
 
-    The owner may search it afterwards; kernels without keyrings, and profiles that forbid them, are tolerated.
+    The owner may search it afterwards; kernels without keyrings, and profiles that forbid them, are
+    tolerated.
     """
 
     __slots__ = ("name",)
@@ -71,7 +75,10 @@ class NewKeyring(ContainerStep):
 
     def explain(self, number: int) -> str:
         if number == errno.EDQUOT:
-            return "the quota of keys is used up (/proc/sys/kernel/keys/maxkeys); raise it or use --no-new-keyring"
+            return (
+                "the quota of keys is used up (/proc/sys/kernel/keys/maxkeys); raise it "
+                "or use --no-new-keyring"
+            )
         return ""
 
 
@@ -129,15 +136,17 @@ def explain_directory(number: int) -> str:
     return {
         errno.ENOTDIR: "it is not a directory in the container",
         errno.ELOOP: "it leads through a magic link, or through too many symlinks",
-        errno.EROFS: "it does not exist and the filesystem there is read-only; create it in the image",
+        errno.EROFS: "it does not exist and the filesystem there is read-only; create it "
+        "in the image",
     }.get(number, "")
 
 
 class PrepareEnvironment(ContainerStep):
-    """process.env, with HOME from the container's passwd when it is not given (as runc and crun do).
+    """process.env, with HOME from the container's passwd when it is not given (as runc and crun
+    do).
 
-    The image's passwd is opened O_NONBLOCK, must be a regular file, and only its first MiB is read: a FIFO or an
-    endless file cannot hold us up.
+    The image's passwd is opened O_NONBLOCK, must be a regular file, and only its first MiB is read:
+    a FIFO or an endless file cannot hold us up.
     """
 
     __slots__ = ("env", "uid")

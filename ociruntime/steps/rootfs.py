@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class BecomeRoot(ContainerStep):
-    """Be root of the new or joined user namespace, so that what we create belongs to it (user_namespaces(7))."""
+    """Be root of the new or joined user namespace, so that what we create belongs to it
+    (user_namespaces(7)).
+    """
 
     __slots__ = ("setgroups",)
 
@@ -46,7 +48,9 @@ class BecomeRoot(ContainerStep):
 
 
 class UnshareCgroup(ContainerStep):
-    """A cgroup namespace rooted at the container's cgroup, which init is in by now (cgroup_namespaces(7))."""
+    """A cgroup namespace rooted at the container's cgroup, which init is in by now
+    (cgroup_namespaces(7)).
+    """
 
     __slots__ = ()
 
@@ -66,8 +70,9 @@ class UnshareCgroup(ContainerStep):
 class AttachRootfs(ContainerStep):
     """Attach the rootfs at its own place in our mount namespace.
 
-    First everything here becomes private: the namespace is a copy, and what happens in it must never reach the host.
-    Hooks that enter the namespace find the container's files where the bundle says.
+    First everything here becomes private: the namespace is a copy, and what happens in it must
+    never reach the host. Hooks that enter the namespace find the container's files where the bundle
+    says.
     """
 
     __slots__ = ("path",)
@@ -79,7 +84,10 @@ class AttachRootfs(ContainerStep):
         self.path = path
 
     def describe(self) -> str:
-        return f"make all mounts of the namespace private and attach the root filesystem at {self.path}"
+        return (
+            "make all mounts of the namespace private and attach the root filesystem at "
+            f"{self.path}"
+        )
 
     def execute(self, run: Run) -> None:
         kernel = run.kernel
@@ -99,7 +107,9 @@ class AttachRootfs(ContainerStep):
 
 
 class UseRootfs(ContainerStep):
-    """Without a mount namespace of its own the container gets its root by chroot and nothing is mounted."""
+    """Without a mount namespace of its own the container gets its root by chroot and nothing is
+    mounted.
+    """
 
     __slots__ = ("path",)
 
@@ -158,7 +168,9 @@ class RootPropagation(ContainerStep):
 
 
 class Pivot(ContainerStep):
-    """pivot_root(2) into the rootfs and drop the host's tree: afterwards nothing of the host can be named."""
+    """pivot_root(2) into the rootfs and drop the host's tree: afterwards nothing of the host can be
+    named.
+    """
 
     __slots__ = ()
 
@@ -191,8 +203,9 @@ class Pivot(ContainerStep):
 class MoveRoot(ContainerStep):
     """--no-pivot: mount the rootfs over / and chroot into it.
 
-    The host's tree stays below the new root, so every procfs and sysfs of the host is unmounted first: through one, a
-    process that breaks out of the chroot would reach the host's kernel settings (security.md 2.6, runc's msMoveRoot).
+    The host's tree stays below the new root, so every procfs and sysfs of the host is unmounted
+    first: through one, a process that breaks out of the chroot would reach the host's kernel
+    settings (security.md 2.6, runc's msMoveRoot).
     """
 
     __slots__ = ("path",)
@@ -205,7 +218,10 @@ class MoveRoot(ContainerStep):
         self.path = path
 
     def describe(self) -> str:
-        return "unmount the host's procfs and sysfs, move the root filesystem onto / and chroot into it"
+        return (
+            "unmount the host's procfs and sysfs, move the root filesystem onto / and "
+            "chroot into it"
+        )
 
     def execute(self, run: Run) -> None:
         kernel = run.kernel
@@ -242,7 +258,9 @@ class Chroot(ContainerStep):
 
 
 def host_kernel_filesystems(kernel: Kernel, rootfs: str) -> list[str]:
-    """Where procfs and sysfs are mounted outside of ``rootfs``, innermost first (proc_pid_mountinfo(5))."""
+    """Where procfs and sysfs are mounted outside of ``rootfs``, innermost first
+    (proc_pid_mountinfo(5)).
+    """
     fd = kernel.open("/proc/self/mountinfo", c.O_RDONLY)
     text = b""
     while part := kernel.read(fd, 65536):
@@ -251,7 +269,9 @@ def host_kernel_filesystems(kernel: Kernel, rootfs: str) -> list[str]:
     places = []
     for line in text.decode("utf-8", "surrogateescape").splitlines():
         left, _, right = line.partition(" - ")
-        place = left.split(" ")[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+        place = (
+            left.split(" ")[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+        )
         inside = place == rootfs or place.startswith(rootfs.rstrip("/") + "/")
         if right.split(" ")[0] in ("proc", "sysfs") and not inside:
             places.append(place)

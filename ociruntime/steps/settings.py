@@ -57,7 +57,8 @@ class SetDomainname(ContainerStep):
 
 
 class SetSysctls(ContainerStep):
-    """linux.sysctl, each written once through a procfs that nobody else can reach (CVE-2025-52881, CVE-2022-0811).
+    """linux.sysctl, each written once through a procfs that nobody else can reach (CVE-2025-52881,
+    CVE-2022-0811).
 
     ``values`` are triples (JSON pointer, path below /proc/sys, value).
     """

@@ -19,9 +19,10 @@ Mapping = tuple[int, int, int]
 class Spawn(Step):
     """Clone init into the container's namespaces (config-linux.md#namespaces, clone(2)).
 
-    Parameters: ``new`` are names of new namespaces, ``flags`` their CLONE_NEW* flags for the clone, ``joined`` pairs
-    of (name, flag) whose fds ``OpenNamespace`` left, ``time_offsets`` the text for timens_offsets or None, the
-    mappings triples (container id, host id, size), ``privileged`` whether we may write any map ourselves.
+    Parameters: ``new`` are names of new namespaces, ``flags`` their CLONE_NEW* flags for the clone,
+    ``joined`` pairs of (name, flag) whose fds ``OpenNamespace`` left, ``time_offsets`` the text for
+    timens_offsets or None, the mappings triples (container id, host id, size), ``privileged``
+    whether we may write any map ourselves.
     """
 
     __slots__ = (
@@ -72,14 +73,14 @@ class Spawn(Step):
         for name, flag in self.joined:
             fd = run.fds[f"namespace:{name}"]
             wanted.joined.append((f"joining the {name} namespace", flag, fd))
-        # Nobody in a namespace that we enter may trace us or open our descriptors (CVE-2016-9962). An unprivileged
-        # caller stays dumpable until the maps are written: /proc/PID/uid_map belongs to root otherwise.
+        # Nobody in a namespace that we enter may trace us or open our descriptors (CVE-2016-9962).
+        # An unprivileged
+        # caller stays dumpable until the maps are written: /proc/PID/uid_map belongs to root
+        # otherwise.
         if self.privileged:
             run.kernel.prctl(c.PR_SET_DUMPABLE, 0)
         cgroup_fd = run.cgroup.open_for_clone() if run.cgroup else -1
         spawn(run, wanted, cgroup_fd, lambda pid: self._write_maps(run, pid))
-        if cgroup_fd >= 0 and run.cgroup:
-            run.cgroup.entered = True
 
     def _write_maps(self, run: Run, pid: int) -> None:
         for kind, maps in (("gid", self.gid_maps), ("uid", self.uid_maps)):

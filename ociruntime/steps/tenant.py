@@ -18,7 +18,8 @@ CONTAINER = "container"
 
 
 class OpenContainer(Step):
-    """Hold the container's first process by pidfd: setns(2) joins all its namespaces through it at once.
+    """Hold the container's first process by pidfd: setns(2) joins all its namespaces through it at
+    once.
 
     No path of /proc names a namespace, so a reused pid can never be joined.
     """

@@ -1,8 +1,8 @@
 """process.terminal: a pty of the container's own devpts.
 
-Nothing here trusts a name: ptmx is opened without following symlinks and proven to be the multiplexer of a devpts, the
-slave is opened through the master (TIOCGPTPEER), and /dev/console is created, never followed (CVE-2025-52565,
-CVE-2026-88264).
+Nothing here trusts a name: ptmx is opened without following symlinks and proven to be the
+multiplexer of a devpts, the slave is opened through the master (TIOCGPTPEER), and /dev/console is
+created, never followed (CVE-2025-52565, CVE-2026-88264).
 """
 
 from __future__ import annotations
@@ -145,10 +145,12 @@ class AdoptTerminal(ContainerStep):
 
 
 class OwnStreams(ContainerStep):
-    """Give pipes and sockets on the standard streams to the container's user, who may want to reopen them.
+    """Give pipes and sockets on the standard streams to the container's user, who may want to
+    reopen them.
 
-    ``/dev/stdout`` is a symlink to a magic link that opens the pipe anew, with the permissions of its inode. Only pipes
-    and sockets change their owner: a file, a device or a directory may be the host's (CVE-2026-88265).
+    ``/dev/stdout`` is a symlink to a magic link that opens the pipe anew, with the permissions of
+    its inode. Only pipes and sockets change their owner: a file, a device or a directory may be the
+    host's (CVE-2026-88265).
     """
 
     __slots__ = ("uid",)
@@ -178,7 +180,9 @@ class OwnStreams(ContainerStep):
 
 
 def send_fd(connection: int, fd: int, name: bytes) -> None:
-    """Send ``fd`` with its ``name`` as payload over the stream socket ``connection``, and close that (unix(7))."""
+    """Send ``fd`` with its ``name`` as payload over the stream socket ``connection``, and close
+    that (unix(7)).
+    """
     sender = socket(AF_UNIX, SOCK_STREAM, 0, connection)
     try:
         sender.sendmsg([name], [(SOL_SOCKET, SCM_RIGHTS, pack("=i", fd))])

@@ -56,7 +56,8 @@ def test_python_works_in_the_child() -> None:
         import threading
 
         text = ",".join(str(number) for number in range(1000))
-        os.write(write, f"{threading.current_thread() is threading.main_thread()} {len(text)}".encode())
+        is_main = threading.current_thread() is threading.main_thread()
+        os.write(write, f"{is_main} {len(text)}".encode())
         os._exit(0)
     assert wait_exit(pid) == 0
     assert os.read(read, 64) == b"True 3889"

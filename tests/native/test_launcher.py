@@ -75,7 +75,9 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, **options)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=20, check=False, **options
+    )
 
 
 def facts(*command: str | Path, **options: Any) -> dict[str, str]:
@@ -156,7 +158,7 @@ def test_unsealed_copy_in_memory_is_refused(launcher: Path) -> None:
     result = run(f"/proc/self/fd/{memfd}", "facts", "create", pass_fds=[memfd])
     os.close(memfd)
     assert result.returncode == 1
-    assert result.stderr == "ociruntime: cannot seal itself: the copy in memory has lost its seals\n"
+    assert result.stderr.startswith("ociruntime: cannot seal itself: the copy in memory has ")
 
 
 def test_only_one_extension_module_is_loaded(launcher: Path) -> None:
@@ -221,8 +223,8 @@ def test_environment_and_directory_do_not_matter(launcher: Path, tmp_path: Path)
 
 
 def test_bytes_that_are_no_utf8(launcher: Path) -> None:
-    result = subprocess.run([bytes(launcher), b"facts", b"\xff\xfe"], capture_output=True, check=True)
-    assert b"arguments facts \xff\xfe\n" in result.stdout
+    output = subprocess.check_output([bytes(launcher), b"facts", b"\xff\xfe"])
+    assert b"arguments facts \xff\xfe\n" in output
 
 
 def test_closed_standard_descriptors(launcher: Path) -> None:

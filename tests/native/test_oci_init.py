@@ -56,7 +56,8 @@ def deny(number: int, error: int) -> bytes:
 
 def test_one_segment_and_nothing_writable() -> None:
     image = OCI_INIT.read_bytes()
-    offset, size, count = (*struct.unpack_from("=Q", image, 32), *struct.unpack_from("=2H", image, 54))
+    (offset,) = struct.unpack_from("=Q", image, 32)
+    size, count = struct.unpack_from("=2H", image, 54)
     headers = [struct.unpack_from("=2I", image, offset + size * i) for i in range(count)]
     loads = [flags for kind, flags in headers if kind == 1]
     assert loads == [5], "one read-execute segment: no data, no relocation, no interpreter"
@@ -211,7 +212,7 @@ def test_seccomp_filter_without_instructions_is_an_error() -> None:
 
 
 def test_seccomp_that_forbids_everything_of_ours_but_execve() -> None:
-    """With no_new_privs the filter is the last thing before execve, so it need allow nothing else."""
+    """With no_new_privs it is the last thing before execve, and need allow nothing else."""
     execve, exit_group, write = (59, 231, 1) if os.uname().machine == "x86_64" else (221, 94, 64)
     filter_ = bpf((0x20, 0, 0, 0), (0x15, 2, 0, execve), (0x15, 1, 0, exit_group),
                   (0x15, 0, 1, write), (6, 0, 0, RET_ALLOW),

@@ -61,8 +61,11 @@ def check(document: dict[str, Any]) -> list[Fault]:
 
 
 def check_process(process_document: dict[str, Any]) -> list[Fault]:
-    """The same for the ``process`` object alone; pointers begin with /process."""
-    return run(PROCESS_RULES, {"process": process_document})
+    """The same for the ``process`` object alone; pointers begin there."""
+    faults = run(PROCESS_RULES, {"process": process_document})
+    for fault in faults:
+        fault.pointer = fault.pointer.removeprefix("/process")
+    return faults
 
 
 def run(rules: tuple[Rule, ...], document: dict[str, Any]) -> list[Fault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.spec.fault import WARNING, Fault, is_mapped
+from ociruntime.spec.fault import WARNING, Fault, is_decimal, is_mapped
 from ociruntime.spec.semantic.namespaces import mapping_faults
 
 TYPE_CHECKING = False
@@ -171,7 +171,7 @@ def _owner(
         return
     for index, option in enumerate(options):
         name, equals, digits = option.partition("=")
-        if name not in ("uid", "gid") or not equals or not digits.isdecimal():
+        if name not in ("uid", "gid") or not equals or not is_decimal(digits):
             continue
         mappings = facts.uid_mappings if name == "uid" else facts.gid_mappings
         if not is_mapped(mappings, int(digits)):

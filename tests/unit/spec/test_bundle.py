@@ -80,7 +80,7 @@ def test_refused(text: bytes, line: int, column: int, piece: str) -> None:
     ("text", "value"),
     [
         (b" {} ", {}),
-        (b'{"a": [18446744073709551615, -9223372036854775808, -0]}', {"a": [2**64 - 1, -(2**63), 0]}),
+        (b"[18446744073709551615, -9223372036854775808, -0]", [2**64 - 1, -(2**63), 0]),
         (b"[1.0, 1e3, -2.0, 1.5, -0.0]", [1, 1000, -2, 1.5, 0]),
         (b'"\\ud83d\\ude00"', "\U0001f600"),
         (b'"\\\\u0000 \\\\ud800"', "\\u0000 \\ud800"),
@@ -125,11 +125,13 @@ def test_fast_and_slow_parser_agree(text: str | bytes) -> None:
     try:
         document = parse(raw, "FILE")
     except SpecError as error:
-        line, column, message = find_fault(raw)
-        assert str(error) == str(SpecError(f"FILE:{line}:{column}: {message}"))
+        said = str(error)
+    else:
+        assert document == json.loads(raw)
+        locate(raw)
         return
-    assert document == json.loads(raw)
-    locate(raw)
+    line, column, message = find_fault(raw)
+    assert said == str(SpecError(f"FILE:{line}:{column}: {message}"))
 
 
 def test_places() -> None:

@@ -44,7 +44,8 @@ def mounts(*entries: dict[str, Any], **properties: Any) -> dict[str, Any]:
 def userns(
     uids: list[dict[str, int]], gids: list[dict[str, int]], **more: Any
 ) -> dict[str, Any]:
-    return {"namespaces": namespaces("user", "mount"), "uidMappings": uids, "gidMappings": gids} | more
+    owned = {"namespaces": namespaces("user", "mount"), "uidMappings": uids, "gidMappings": gids}
+    return owned | more
 
 
 def resources(**properties: Any) -> dict[str, Any]:
@@ -116,7 +117,8 @@ GOOD: list[dict[str, Any]] = [
     linux(devices=[{"type": "p", "path": "/dev/x"}]),
     linux(devices=[{"type": "u", "path": "/dev/x", "major": 1, "minor": 3, "fileMode": 8630}]),
     linux(namespaces=namespaces("network"), netDevices={"a": {}, "b": {"name": "c"}}),
-    linux(namespaces=namespaces("network"), netDevices={"a": {"name": "e%d"}, "b": {"name": "e%d"}}),
+    linux(namespaces=namespaces("network"),
+          netDevices={"a": {"name": "e%d"}, "b": {"name": "e%d"}}),
     seccomp(syscalls=[rule("SCMP_ACT_ERRNO", errnoRet=1), rule("SCMP_ACT_TRACE", errnoRet=1)]),
     seccomp(defaultAction="SCMP_ACT_ERRNO", defaultErrnoRet=38),
     seccomp(syscalls=[rule("SCMP_ACT_NOTIFY")], listenerPath="/s", listenerMetadata="m"),
@@ -175,7 +177,7 @@ BAD_CASES: list[tuple[dict[str, Any], str]] = [
     (mounts(BIND | {"options": ["bind", "idmap=uids=0-1-10"]}), "/mounts/0/options/1"),
     (mounts(BIND | {"uidMappings": RANGE}), "/mounts/0/gidMappings"),
     (mounts(BIND | {"gidMappings": RANGE}), "/mounts/0/uidMappings"),
-    (mounts(BIND | {"uidMappings": RANGE, "gidMappings": RANGE + RANGE}),
+    (mounts(BIND | {"uidMappings": RANGE, "gidMappings": RANGE + ids((9, 90, 1))}),
      "/mounts/0/gidMappings/1/containerID"),
     (mounts(BIND | {"options": ["bind", "ridmap"]}), "/mounts/0/options"),
     (mounts({"destination": "/dev/pts", "type": "devpts", "options": ["newinstance", "gid=11"]},
@@ -189,7 +191,7 @@ BAD_CASES: list[tuple[dict[str, Any], str]] = [
     (linux(namespaces=namespaces("user"), gidMappings=RANGE), "/linux/uidMappings"),
     (linux(**userns(ids((0, 5, 2), (1, 9, 1)), RANGE)), "/linux/uidMappings/1/containerID"),
     (linux(**userns(ids((0, 5, 2), (2, 6, 1)), RANGE)), "/linux/uidMappings/1/hostID"),
-    (linux(**userns(ids((5, 5, 9), (0, 90, 20), (30, 7, 1)), RANGE)),
+    (linux(**userns(ids((5, 5, 9), (0, 90, 20), (30, 70, 1)), RANGE)),
      "/linux/uidMappings/0/containerID"),
     (linux(**userns(RANGE, ids((1, 0, 4294967295)))), "/linux/gidMappings/0/size"),
     (linux(**userns(RANGE, ids(*((i, i, 1) for i in range(341))))), "/linux/gidMappings"),
@@ -247,7 +249,7 @@ BAD_CASES: list[tuple[dict[str, Any], str]] = [
     (resources(cpu={"quota": 1000, "burst": 1001}), "/linux/resources/cpu/burst"),
     (resources(cpu={"realtimeRuntime": 6, "realtimePeriod": 5}),
      "/linux/resources/cpu/realtimeRuntime"),
-    (resources(cpu={"cpus": "a"[:0] + "1-"}), "/linux/resources/cpu/cpus"),
+    (resources(cpu={"cpus": "1-"}), "/linux/resources/cpu/cpus"),
     (resources(cpu={"mems": "2-1"}), "/linux/resources/cpu/mems"),
     (resources(blockIO={"weight": 9}), "/linux/resources/blockIO/weight"),
     (resources(blockIO={"weightDevice": [{"major": 8, "minor": 0}]}),
@@ -265,7 +267,8 @@ WARNINGS: list[tuple[dict[str, Any], str]] = [
     (process(commandLine="x"), "/process/commandLine"),
     (process(user={"uid": 0, "gid": 0, "username": "x"}), "/process/user/username"),
     ({"hooks": {"prestart": [{"path": "/bin/true"}]}}, "/hooks/prestart"),
-    (process(capabilities={"bounding": ["CAP_KILL", "CAP_NEW"]}), "/process/capabilities/bounding/1"),
+    (process(capabilities={"bounding": ["CAP_KILL", "CAP_NEW"]}),
+     "/process/capabilities/bounding/1"),
     (process(capabilities={"effective": ["CAP_KILL"]}), "/process/capabilities/effective/0"),
     (process(capabilities={"permitted": ["CAP_KILL"], "ambient": ["CAP_KILL"]}),
      "/process/capabilities/ambient/0"),
@@ -342,8 +345,8 @@ def test_sysctl_names(name: str, path: str, namespace: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "good"),
-    [("0", True), ("0-3,7", True), (" 1 , 2 - 4 ", True), ("", False), ("3-1", False), ("-1", False),
-     ("1-", False), ("1,", False), ("1-2-3", False), ("٣", False)],
+    [("0", True), ("0-3,7", True), (" 1 , 2 - 4 ", True), ("", False), ("3-1", False),
+     ("-1", False), ("1-", False), ("1,", False), ("1-2-3", False), ("٣", False)],
 )  # fmt: skip
 def test_number_lists(text: str, good: bool) -> None:
     assert is_number_list(text) is good

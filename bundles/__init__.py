@@ -1,0 +1,1 @@
+"""Example bundles, and the program that builds them: ``bundles/make NAME DIR``."""

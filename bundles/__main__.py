@@ -1,0 +1,59 @@
+"""bundles/make NAME DIR: build the example bundle NAME in the new directory DIR."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from bundles.recipes import RECIPES
+from bundles.rootfs import RootfsError, make_rootfs
+
+
+def main(words: list[str]) -> int:
+    """Build, or without words list what there is; the exit status is 0, 1 (failed) or 2 (misused)."""
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(_help())
+        return 0
+    if len(words) != 2 or words[0] not in RECIPES:
+        sys.stderr.write(_help())
+        return 2
+    try:
+        build(words[0], Path(words[1]))
+    except (RootfsError, OSError) as error:
+        sys.stderr.write(f"bundles/make: {error}\n")
+        return 1
+    sys.stdout.write(f"{words[1]}: {words[0]}, ready for `ociruntime run --bundle {words[1]} ID`\n")
+    return 0
+
+
+def build(name: str, directory: Path) -> None:
+    """Make ``directory`` the bundle ``name``: config.json and rootfs; what was there before is refused.
+
+    After a failure the directory is as before.
+    """
+    existed = directory.is_dir()
+    if existed and any(directory.iterdir()):
+        raise RootfsError(f"{directory}: not empty; name a new directory")
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        make_rootfs(directory / "rootfs")
+        text = json.dumps(RECIPES[name](), indent=4)
+        (directory / "config.json").write_text(text + "\n")
+    except BaseException:
+        shutil.rmtree(directory / "rootfs", ignore_errors=True)
+        if not existed:
+            directory.rmdir()
+        raise
+
+
+def _help() -> str:
+    lines = ["usage: bundles/make NAME DIR", "", "bundles:"]
+    width = max(map(len, RECIPES))
+    lines += [f"  {name.ljust(width)}  {recipe.__doc__}" for name, recipe in RECIPES.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
