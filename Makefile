@@ -71,7 +71,7 @@ test: build dev $(VENV)/.stamp-tests
 	$(SUDO) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests
 
 bench: build $(VENV)/.stamp-tests
-	$(SUDO) $(VENV)/bin/python -m benchmarks
+	$(SUDO) $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md
 
 # Self-contained: the package and what it depends on lie together in lib/ociruntime.
 install: $(VENV)/.stamp-venv $(SOURCES)

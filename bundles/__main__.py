@@ -12,7 +12,7 @@ from bundles.rootfs import RootfsError, make_rootfs
 
 
 def main(words: list[str]) -> int:
-    """Build, or without words list what there is; the exit status is 0, 1 (failed) or 2 (misused)."""
+    """Build, or without words list what there is; the status is 0, 1 (failed) or 2 (misused)."""
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0
@@ -29,9 +29,9 @@ def main(words: list[str]) -> int:
 
 
 def build(name: str, directory: Path) -> None:
-    """Make ``directory`` the bundle ``name``: config.json and rootfs; what was there before is refused.
+    """Make ``directory``, new or empty, the bundle ``name``: config.json and rootfs.
 
-    After a failure the directory is as before.
+    After a failure the directory is as before. Raises ``RootfsError`` or ``OSError``.
     """
     existed = directory.is_dir()
     if existed and any(directory.iterdir()):

@@ -19,11 +19,22 @@ MEBIBYTE = 1 << 20
 
 
 def hello() -> Config:
-    """print a greeting, the hostname and the processes, and end"""
+    """print a greeting, the processes and the mounts, and end"""
     return _script(
         'echo "Hello from $(hostname)"',
         "ps -ef",
+        """awk '{ print "mount " $2 " (" $3 ")" }' /proc/mounts""",
         hostname="hello",
+    )
+
+
+def service() -> Config:
+    """run until SIGTERM comes"""
+    return _script(
+        "trap 'echo goodbye; exit 0' TERM",
+        "echo ready",
+        "while :; do sleep 60 & wait $!; done",
+        hostname="service",
     )
 
 
@@ -73,13 +84,12 @@ def limits() -> Config:
 def hooks() -> Config:
     """three hooks, which append their state documents to hooks.log in the bundle"""
     config = _script("echo the program", hostname="hooks")
-    command = "\n".join(
-        [
-            "state=$(cat)",
-            """bundle=$(printf %s "$state" | sed 's/.*"bundle": *"\\([^"]*\\)".*/\\1/')""",
-            """printf '%s %s\\n' "$0" "$state" >> "$bundle/hooks.log\"""",
-        ]
-    )
+    # $0 is the kind of the hook, standard input the state document.
+    command = r"""
+        state=$(cat)
+        bundle=$(printf %s "$state" | sed 's/.*"bundle": *"\([^"]*\)".*/\1/')
+        printf '%s %s\n' "$0" "$state" >> "$bundle/hooks.log"
+    """
     config["hooks"] = {
         phase: [{"path": "/bin/sh", "args": ["sh", "-c", command, phase], "timeout": 5}]
         for phase in ("createRuntime", "poststart", "poststop")
@@ -104,7 +114,7 @@ def user() -> Config:
 
 RECIPES: dict[str, Callable[[], Config]] = {
     recipe.__name__: recipe
-    for recipe in (hello, shell, userns, rootless, limits, hooks, sysctl, user)
+    for recipe in (hello, service, shell, userns, rootless, limits, hooks, sysctl, user)
 }
 
 

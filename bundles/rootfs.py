@@ -1,4 +1,4 @@
-"""A small root filesystem: one static busybox and a symlink for each of its commands. Nothing is downloaded."""
+"""A small root filesystem: one static busybox and a symlink for each of its commands."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def find_busybox() -> str:
     # PT_INTERP's content, the dynamic loader's path, is in every program that needs one.
     if b"/ld-linux" in program[:4096] or b"/ld-musl" in program[:4096]:
         raise RootfsError(
-            f"{os.path.realpath(found)} needs shared libraries; install Debian's package busybox-static"
+            f"{os.path.realpath(found)} needs shared libraries; "
+            "install Debian's package busybox-static"
         )
     return found

@@ -25,7 +25,7 @@ OWN = {
 BYTES_PER_LINE = 20
 
 
-def package_modules(directory):
+def package_modules(directory: str) -> list[tuple[str, str, bool]]:
     """(name, path, is_package) of every module below `directory`, sorted by name."""
     parent = os.path.dirname(os.path.abspath(directory))
     found = []
@@ -40,7 +40,7 @@ def package_modules(directory):
     return sorted(found)
 
 
-def code_bytes(path, filename):
+def code_bytes(path: str, filename: str) -> bytes:
     """The marshalled code of the source at `path`, as if it were called `filename`."""
     with open(path, encoding="utf-8") as source:
         # Without docstrings a third less is read at every start; `optimize` also drops assertions,
@@ -49,12 +49,13 @@ def code_bytes(path, filename):
         return marshal.dumps(code)
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Print the table for `arguments`."""
     modules = [(name, f"{HERE}/{path}", False, f"<{path}>") for name, path in OWN.items()]
     for module in STANDARD:
         is_package = hasattr(module, "__path__")
-        modules.append((module.__name__, module.__file__, is_package, module.__file__))
+        path = str(module.__file__)
+        modules.append((module.__name__, path, is_package, path))
     if arguments:
         parent = os.path.dirname(os.path.abspath(arguments[0]))
         for name, path, is_package in package_modules(arguments[0]):

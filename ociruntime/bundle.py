@@ -157,7 +157,9 @@ def parse(raw: bytes, source: str) -> Any:
         # an escape sequence can bring a NUL or half a surrogate pair into a string.
         good = good and not ("\\u" in text and _has_bad_string(document))
         good = good and not _is_deep(document)
-    except (RefusedError, ValueError, StopIteration, RecursionError):
+    except (RefusedError, ValueError, StopIteration, RecursionError, SystemError):
+        # SystemError: up to Python 3.11 the scanner can name a fault only where json.decoder
+        # happens to be imported already, and returns without an exception elsewhere.
         good = False
     if not good:
         _refuse(raw, source)

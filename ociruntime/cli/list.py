@@ -6,7 +6,7 @@ import os
 from fcntl import LOCK_NB, LOCK_SH, flock
 
 from ociruntime.cli.options import FLAG, VALUE, parse
-from ociruntime.errors import NotFound, OciError, UsageError, one_line
+from ociruntime.errors import NotFound, OciError, SpecError, UsageError, one_line
 from ociruntime.jsontext import dumps
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id
@@ -61,40 +61,45 @@ def containers(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
         except UsageError:
             continue  # whatever it is, no container has such a name
         try:
-            container = store.open(container_id)
+            document = _document(store, container_id)
         except NotFound:
             continue
-        except OciError as error:
+        except (OciError, OSError) as error:
             warnings.append(f"container {container_id}: {error}")
-            continue
-        try:
-            document = _document(container)
-            if document is not None:
-                documents.append(document)
-        except (OciError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            what = str(error) if isinstance(error, (OciError, OSError)) else "damaged state.json"
-            warnings.append(
-                f"container {container_id}: {what}; remove it with `ociruntime delete "
-                f"--force {container_id}`"
-            )
-        finally:
-            container.close()
+        else:
+            documents += [document] if document else []
     return documents, warnings
 
 
-def _document(container: Container) -> dict[str, Any] | None:
-    """The container as ``list`` shows it; None when it has just gone, or does not quite exist
-    yet.
+def _document(store: Store, container_id: str) -> dict[str, Any] | None:
+    """The container as ``list`` shows it; None when it is just going, or does not quite exist yet.
+
+    Raises ``NotFound``, ``OciError`` when it cannot be shown.
     """
-    if not container.data:
+    where = os.path.join(store.root, container_id)
+    by_hand = f"end its processes and remove {where} by hand"
+    try:
+        container = store.open(container_id)
+    except SpecError as error:
+        raise OciError(f"damaged {error}; {by_hand}") from None
+    try:
+        if container.data:
+            return _known(container)
         if _is_busy(container) or os.fstat(container.fd).st_nlink == 0:
             return None
-        raise OciError("its creation was cut short")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise OciError(f"damaged state, not what this version writes; {by_hand}") from None
+    finally:
+        container.close()
+    cure = f"remove it with `ociruntime delete --force {container_id}`"
+    raise OciError(f"its creation was cut short; {cure}")
+
+
+def _known(container: Container) -> dict[str, Any]:
     word = status(container)
     document = state_document(container, word, pid_of(container, word))
     document["owner"] = user_name(document["owner"])
-    # What is printed must not depend on how state.json was damaged.
-    return {**document, "bundle": str(document["bundle"]), "created": str(document["created"])}
+    return document
 
 
 def _is_busy(container: Container) -> bool:

@@ -152,11 +152,11 @@ def _log_file(text: str | None) -> str | None:
 
 def default_root() -> str:
     """/run/ociruntime for root, below $XDG_RUNTIME_DIR for others (an empty one counts as
-    unset).
+    unset), root of a user namespace whose /run is somebody else's included.
     """
     runtime_directory = os.environ.get("XDG_RUNTIME_DIR")
     rootless = os.geteuid() != 0 or "_CONTAINERS_USERNS_CONFIGURED" in os.environ
-    if rootless and runtime_directory:
+    if runtime_directory and (rootless or not os.access("/run", os.W_OK)):
         return os.path.join(runtime_directory, "ociruntime")
     return "/run/ociruntime"
 

@@ -20,6 +20,10 @@ OPTIONS = {"format": VALUE}
 ALIASES = {"f": "format"}
 FORMATS = ("table", "json")
 DEFAULT_PS_OPTIONS = ["-ef"]
+# Columns of several words. ps(1) keeps them to their width when others follow, so that positions
+# can be trusted to the right of them; elsewhere a number that is too long moves all that follows,
+# and counting words is safer.
+HOLDS_BLANKS = frozenset({"CMD", "COMMAND", "STARTED"})
 
 
 def main(words: list[str], globals_: Globals) -> int:
@@ -90,11 +94,15 @@ def select(output: str, pids: list[int]) -> str:
     if "PID" not in titles:
         raise OciError("ps: its output has no column PID; add pid to the columns that you ask for")
     column = titles.index("PID")
+    # A number ends below the end of its title.
+    end = next(
+        end for end in range(len(header) + 1) if header[:end].split() == titles[: column + 1]
+    )
+    aligned = not HOLDS_BLANKS.isdisjoint(titles[:column])
     wanted = {str(pid) for pid in pids}
     chosen = [header]
     for line in lines:
-        # Columns to the right may hold blanks, those to the left of the pid do not.
-        fields = line.split(None, column + 1)
-        if len(fields) > column and fields[column] in wanted:
+        field = line[:end].split()[-1:] if aligned else line.split(None, column + 1)[column:][:1]
+        if field and field[0] in wanted:
             chosen.append(line)
     return "\n".join(chosen) + "\n"

@@ -106,8 +106,12 @@ class InRoot:
         return fd
 
     def remember(self, parent: int, name: str, path: str, *, directory: bool) -> None:
-        """Note that ``name`` was made by us."""
-        stat = self.kernel.stat(parent, name)
+        """Note that ``name`` was made by us; what cannot be noted is taken away again."""
+        try:
+            stat = self.kernel.stat(parent, name)
+        except OSError:
+            self.kernel.unlinkat(parent, name, c.AT_REMOVEDIR if directory else 0)
+            raise
         self.made.append(Stub(path, stat.ino, stat.device, directory=directory))
 
     def _make_directories(self, parts: list[str], mode: int) -> int:

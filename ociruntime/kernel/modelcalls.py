@@ -227,13 +227,15 @@ class ModelCalls:
 
     def _do_memfd_create(self, _name: bytes, flags: int) -> int:
         node = Node(self.filesystem_of("tmpfs"), c.S_IFREG | 0o777)
-        return self._install(Handle(node, c.O_CLOEXEC if flags & c.MFD_CLOEXEC else 0))
+        return self._install(Handle(node, closes(flags & c.MFD_CLOEXEC)))
 
-    def _do_ioctl(self, fd: int, request: int, _argument: Argument = None) -> int:
+    def _do_ioctl(self, fd: int, request: int, argument: Argument = None) -> int:
         handle = self._handle(fd)
         if request == c.NS_GET_NSTYPE:
             return int.from_bytes(handle.node.content, "little")
-        return self._install(Handle(handle.node)) if request == c.TIOCGPTPEER else 0
+        if request == c.TIOCGPTPEER and isinstance(argument, int):
+            return self._install(Handle(handle.node, argument))
+        return 0
 
     def _do_statx(self, fd: int, name: bytes, _flags: int, _mask: int, raw: bytearray) -> int:
         node = self._find(fd, name, c.O_NOFOLLOW) if name else self._handle(fd).node
@@ -272,7 +274,9 @@ class ModelCalls:
 
     def _do_unlinkat(self, fd: int, path: bytes, flags: int) -> int:
         parent, name = self._parent(fd, path)
-        node = self._find(fd, path, c.O_NOFOLLOW)
+        node = parent.children.get(name)
+        if node is None:
+            raise refusal(errno.ENOENT)
         if bool(flags & c.AT_REMOVEDIR) != node.is_directory:
             raise refusal(errno.EISDIR if node.is_directory else errno.ENOTDIR)
         if node.children and not node.is_cgroup:
@@ -285,8 +289,9 @@ class ModelCalls:
     def _do_renameat(self, old_fd: int, old: bytes, new_fd: int, new: bytes) -> int:
         parent, name = self._parent(old_fd, old)
         target, new_name = self._parent(new_fd, new)
-        target.children[new_name] = self._find(old_fd, old, c.O_NOFOLLOW)
-        del parent.children[name]
+        if name not in parent.children:
+            raise refusal(errno.ENOENT)
+        target.children[new_name] = parent.children.pop(name)
         return 0
 
     def _do_fchmod(self, fd: int, mode: int) -> int:
@@ -308,21 +313,24 @@ class ModelCalls:
 
     def _do_open_tree(self, fd: int, path: bytes, flags: int) -> int:
         node = self._find(fd, path) if path else self._handle(fd).node
-        return self._install(Handle(node.view() if flags & c.OPEN_TREE_CLONE else node))
+        if flags & c.OPEN_TREE_CLONE:
+            node = node.view()
+        return self._install(Handle(node, flags & c.O_CLOEXEC))
 
-    def _do_fsopen(self, name: bytes, _flags: int) -> int:
-        return self._install(Handle(self._nowhere, 0, self.filesystem_of(name.decode())))
+    def _do_fsopen(self, name: bytes, flags: int) -> int:
+        filesystem = self.filesystem_of(name.decode())
+        return self._install(Handle(self._nowhere, closes(flags & c.FSOPEN_CLOEXEC), filesystem))
 
     def _do_fsconfig(self, _fd: int, _command: int, _key: object, _value: object, _aux: int) -> int:
         return 0
 
-    def _do_fsmount(self, fd: int, _flags: int, _attributes: int) -> int:
+    def _do_fsmount(self, fd: int, flags: int, _attributes: int) -> int:
         filesystem = self._handle(fd).extra
         assert isinstance(filesystem, Filesystem)
         root = Node(filesystem, c.S_IFDIR | 0o755)
         if filesystem.kind == "devpts":
             root.add("ptmx", c.S_IFCHR | 0o666).rdev = (5, 2)
-        return self._install(Handle(root))
+        return self._install(Handle(root, closes(flags & c.FSMOUNT_CLOEXEC)))
 
     def _do_mount_setattr(
         self, fd: int, _path: bytes, _flags: int, _attributes: bytearray, _size: int
@@ -384,7 +392,7 @@ class ModelCalls:
         process = self.processes.get(pid)
         if process is None or process.reaped:
             raise refusal(errno.ESRCH)
-        return self._install(Handle(self._nowhere, 0, process))
+        return self._install(Handle(self._nowhere, c.O_CLOEXEC, process))
 
     def _do_pidfd_send_signal(self, fd: int, number: int, _info: object, _flags: int) -> int:
         process = self._handle(fd).extra
@@ -408,7 +416,7 @@ class ModelCalls:
         pack_into("=i", info, 8, process.result[0])
         pack_into("=i", info, 16, process.pid)
         pack_into("=i", info, 24, process.result[1])
-        process.reaped = process.reaped or not options & c.WNOWAIT
+        process.reaped = not options & c.WNOWAIT
         return 0
 
     def _nothing(self, *_args: Argument) -> int:
@@ -418,3 +426,8 @@ class ModelCalls:
     _do_execveat = _do_prctl = _do_unshare = _do_setns = _do_setsid = _do_umask = _nothing
     _do_setresuid = _do_setresgid = _do_setgroups = _do_sethostname = _do_setdomainname = _nothing
     _do_kill = _do_bpf = _nothing
+
+
+def closes(flag: int) -> int:
+    """O_CLOEXEC where a call's own close-on-exec ``flag`` is set."""
+    return c.O_CLOEXEC if flag else 0

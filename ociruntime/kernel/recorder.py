@@ -97,7 +97,7 @@ class Recorder(ModelCalls, Kernel):
         if cgroup_fd >= 0:
             made.cgroups.append(self._handle(cgroup_fd).node)
         self.processes[made.pid] = made
-        return made.pid, self._install(Handle(self._nowhere, 0, made))
+        return made.pid, self._install(Handle(self._nowhere, c.O_CLOEXEC, made))
 
     def execveat(self, fd: int, argv: list[bytes], envp: list[bytes]) -> None:
         """Raises ``ProgramStarted``; what is close-on-exec is closed by then."""

@@ -17,7 +17,7 @@ from ociruntime.jsontext import dumps
 from ociruntime.kernel import block
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.host import read_host
-from ociruntime.plan.identity import plan_identity
+from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.step import ContainerStep
 from ociruntime.process.executor import execute, undo
 from ociruntime.process.hook import execute_hook
@@ -89,7 +89,10 @@ def exec_process(
     kernel = Kernel()
     run = Run(kernel, [])
     run.observer = observer
-    run.steps = _joining_steps(container) + _process_steps(container, process, options, run)
+    if process.get("terminal") and options.console_socket:
+        # Ahead of the clone: it is the process inside that sends the terminal's master.
+        run.steps.append(ConnectConsole(options.console_socket))
+    run.steps += _joining_steps(container) + _process_steps(container, process, options, run)
     if options.console_fd >= 0:
         run.fds["console"] = options.console_fd
     execute(run)
@@ -143,6 +146,7 @@ def _process_steps(
         run.warnings,
         new_user=has_user,
         may_setgroups=setgroups,
+        keep_groups=keeps_groups(data.get("annotations")),
     )
     steps: list[Step] = []
     limits = []
@@ -159,8 +163,6 @@ def _process_steps(
         steps.append(BecomeRoot(setgroups=setgroups))
     steps += [EnterRoot(), NewSession(), NewKeyring(container.id)]
     if process.get("terminal"):
-        if options.console_socket:
-            steps.insert(0, ConnectConsole(options.console_socket))
         size = process.get("consoleSize") or {}
         steps.append(OpenTerminal(size.get("height", 0), size.get("width", 0)))
         steps.append(AdoptTerminal(identity.uid))

@@ -25,11 +25,18 @@ import os
 
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError
-from ociruntime.jsontext import dumps
 from ociruntime.kernel import constants as c
-from ociruntime.plan.identity import plan_identity
+from ociruntime.plan.attributes import (
+    execution_steps,
+    for_every_process,
+    label_checks,
+    label_steps,
+    refuse_unsupported,
+    scheduling_steps,
+)
+from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.mounts import cgroup_sources, device_steps, mask_steps, mount_steps
-from ociruntime.plan.namespaces import NamespacePlan, require_host_rights
+from ociruntime.plan.namespaces import NamespacePlan, is_own_id, require_host_rights
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.spec.tables import PROPAGATION, RLIMITS
 from ociruntime.steps.cgroup import cgroup_steps
@@ -134,23 +141,29 @@ class _Builder:
         )
         opens, mounts = mount_steps(self.config, self.namespaces, self.host, self.options.bundle)
         state = self._state()
+        # Without a process there is a container to hold, but nothing to start (config.md#process).
+        process = self.process or NO_PROCESS
+        identity = self._identity(process)
         steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
+        steps += label_checks(process, self.linux)
         steps += self._prepare(opens)
         steps += cgroup["prepare"]
         steps += cgroup_sources(self.config, self.host)
         steps += [self.namespaces.spawn, RecordInit()]
         steps += cgroup["attach"]
         steps += self._namespace_steps()
+        steps += label_steps(process, identity)
         steps += self._settings()
         steps += self._rootfs(opens, mounts)
         steps += self._hooks()
         steps += self._enter()
-        steps += self._process()
+        steps += self._process(process, identity)
         steps += cgroup["finish"]
         steps += self._finish()
         return Plan(steps, state, self.warnings)
 
     def _refuse_what_cannot_work(self) -> None:
+        refuse_unsupported(self.config)
         require_host_rights(self.host, self.namespaces)
         if self.config.get("mounts") and not self.has_mount_ns:
             raise PlanError(
@@ -204,15 +217,14 @@ class _Builder:
         return steps
 
     def _may_setgroups(self) -> bool:
-        """Whether the container may change its groups; an unprivileged single mapping forbids
-        it.
-        """
-        if not self.namespaces.is_new("user"):
+        """Whether the container may change its groups: mapping only one's own gid forbids it."""
+        if keeps_groups(self.config.get("annotations")):
+            return False
+        if not self.host.may_setgroups:
+            return False
+        if not self.namespaces.is_new("user") or self.host.privileged:
             return True
-        return self.host.privileged or len(self.namespaces.gid_maps) > 1 or self._wide_map()
-
-    def _wide_map(self) -> bool:
-        return any(size > 1 for _, _, size in self.namespaces.gid_maps)
+        return not is_own_id(self.namespaces.gid_maps, self.host.egid)
 
     def _settings(self) -> list[Step]:
         steps: list[Step] = []
@@ -270,10 +282,7 @@ class _Builder:
             steps.append(RootPropagation(propagation, PROPAGATION[propagation]))
         return steps
 
-    def _process(self) -> list[Step]:
-        # Without a process there is a container to hold, but nothing to start (config.md#process).
-        process = self.process or NO_PROCESS
-        identity = self._identity(process)
+    def _process(self, process: Config, identity: Identity) -> list[Step]:
         env = list(process.get("env") or ())
         steps: list[Step] = [NewSession()]
         if self.options.new_keyring:
@@ -286,6 +295,7 @@ class _Builder:
         steps.append(PrepareEnvironment(env, identity.uid))
         if self.process:
             steps.append(FindProgram(process["args"][0], env, process["cwd"]))
+        steps += execution_steps(self.linux)
         steps.append(ExecInit(process["args"], identity, self.options.preserve_fds, wait=True))
         return steps
 
@@ -296,6 +306,7 @@ class _Builder:
             self.warnings,
             new_user=self.namespaces.has("user"),
             may_setgroups=self._may_setgroups(),
+            keep_groups=keeps_groups(self.config.get("annotations")),
         )
 
     def _finish(self) -> list[Step]:
@@ -310,6 +321,7 @@ class _Builder:
             steps.append(SetRlimits(limits))
         if process.get("oomScoreAdj") is not None:
             steps.append(SetOomScore(process["oomScoreAdj"]))
+        steps += scheduling_steps(process)
         if self.options.pid_file:
             steps.append(WritePidFile(self.options.pid_file))
         if self.options.pidfd_socket:
@@ -335,6 +347,7 @@ class _Builder:
             "terminal": self.terminal,
             "hooks": [phase for phase in hooks if hooks[phase]],
             "annotations": self.config.get("annotations") or {},
+            "every_process": for_every_process(self.linux),
             "pid_file": self.options.pid_file,
         }
 
@@ -349,13 +362,3 @@ def sysctl_path(name: str) -> str:
     if slash >= 0 and (dot < 0 or slash < dot):
         return name
     return name.translate({ord("."): "/", ord("/"): "."})
-
-
-def as_document(plan: Plan, host: Host) -> str:
-    """The plan as ``plan --format json`` prints it."""
-    document = {
-        "host": host.as_dict(),
-        "steps": [step.as_dict() for step in plan.steps],
-        "warnings": plan.warnings,
-    }
-    return dumps(document, 2)

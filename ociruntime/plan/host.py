@@ -23,9 +23,18 @@ class Host:
     capabilities    mask of what the caller may grant: permitted and in the bounding set
     last_cap        the highest capability this kernel knows
     cgroups         where the cgroup hierarchies are
+    may_setgroups   the caller's user namespace has not given up setgroups(2)
     """
 
-    __slots__ = ("capabilities", "cgroups", "egid", "euid", "in_userns", "last_cap")
+    __slots__ = (
+        "capabilities",
+        "cgroups",
+        "egid",
+        "euid",
+        "in_userns",
+        "last_cap",
+        "may_setgroups",
+    )
 
     def __init__(
         self,
@@ -36,6 +45,7 @@ class Host:
         cgroups: Layout,
         *,
         in_userns: bool,
+        may_setgroups: bool = True,
     ) -> None:
         self.euid = euid
         self.egid = egid
@@ -43,6 +53,7 @@ class Host:
         self.last_cap = last_cap
         self.cgroups = cgroups
         self.in_userns = in_userns
+        self.may_setgroups = may_setgroups
 
     @property
     def privileged(self) -> bool:
@@ -62,19 +73,21 @@ class Host:
 
 
 def read_host(kernel: Kernel) -> Host:
-    """The facts of this machine, from four files of /proc."""
+    """The facts of this machine, from four files of /proc, five in a user namespace."""
     sets = {}
     for line in _read("/proc/self/status").splitlines():
         if line.startswith("Cap"):
             name, _, value = line.partition(":")
             sets[name] = int(value, 16)
+    in_userns = _read("/proc/self/uid_map").split() != FULL_MAP
     return Host(
         os.geteuid(),
         os.getegid(),
         sets["CapPrm"] & sets["CapBnd"],
         int(_read("/proc/sys/kernel/cap_last_cap")),
         detect(kernel),
-        in_userns=_read("/proc/self/uid_map").split() != FULL_MAP,
+        in_userns=in_userns,
+        may_setgroups=not in_userns or _read("/proc/self/setgroups").strip() != "deny",
     )
 
 

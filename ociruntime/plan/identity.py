@@ -4,6 +4,7 @@ config.md#linux-process).
 
 from __future__ import annotations
 
+from ociruntime.errors import PlanError
 from ociruntime.spec.tables import CAPABILITIES, CAPABILITY_SETS
 
 TYPE_CHECKING = False
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from ociruntime.plan.host import Host
 
 DEFAULT_UMASK = 0o022
+# What podman writes for --group-add keep-groups; an annotation of crun's.
+KEEP_GROUPS = "run.oci.keep_original_groups"
 
 
 class Identity:
@@ -61,21 +64,36 @@ class Identity:
         self.seccomp_flags = 0
 
 
+def keeps_groups(annotations: dict[str, str] | None) -> bool:
+    """Whether the process keeps the caller's supplementary groups."""
+    return (annotations or {}).get(KEEP_GROUPS) == "1"
+
+
 def plan_identity(
-    process: dict[str, Any], host: Host, warnings: list[str], *, new_user: bool, may_setgroups: bool
+    process: dict[str, Any],
+    host: Host,
+    warnings: list[str],
+    *,
+    new_user: bool,
+    may_setgroups: bool,
+    keep_groups: bool = False,
 ) -> Identity:
     """The identity that ``process`` (config.json's) asks for, as far as the host can grant it.
 
     A capability that is unknown, or that the host itself does not have, is left out with a warning
     [MUST]. Nothing is ever added to a set (CVE-2022-29162). Parameters: ``new_user``: the process
-    will be in a user namespace, where all capabilities exist.
+    will be in a user namespace, where all capabilities exist; ``may_setgroups``: that namespace has
+    not given up setgroups(2); ``keep_groups``: the caller's groups stay. Raises ``PlanError`` for
+    groups that cannot be had.
     """
     identity = Identity()
     user = process.get("user", {})
     identity.uid = user.get("uid", 0)
     identity.gid = user.get("gid", 0)
     identity.umask = user.get("umask", DEFAULT_UMASK)
-    identity.groups = list(user.get("additionalGids", ())) if may_setgroups else None
+    identity.groups = _groups(
+        user.get("additionalGids") or [], warnings, may=may_setgroups, keep=keep_groups
+    )
     identity.no_new_privs = bool(process.get("noNewPrivileges"))
     identity.last_cap = host.last_cap
     everything = (1 << (host.last_cap + 1)) - 1
@@ -95,6 +113,24 @@ def plan_identity(
     identity.inheritable &= identity.bounding
     identity.ambient &= identity.permitted & identity.inheritable
     return identity
+
+
+def _groups(
+    wanted: list[int], warnings: list[str], *, may: bool, keep: bool
+) -> list[int] | None:
+    if keep:
+        if wanted:
+            warnings.append(f"process.user.additionalGids: left out, as {KEEP_GROUPS} asks for")
+        return None
+    if may:
+        return list(wanted)
+    if wanted:
+        raise PlanError(
+            "process.user.additionalGids: the user namespace forbids setgroups(2)",
+            "/process/user/additionalGids",
+            "remove it, or map a range of gids that /etc/subgid grants, or run as root",
+        )
+    return None
 
 
 def capability_mask(names: list[str], warnings: list[str], pointer: str) -> int:

@@ -94,6 +94,13 @@ def host_id(maps: list[tuple[int, int, int]], number: int) -> int | None:
     return None
 
 
+def is_own_id(maps: list[tuple[int, int, int]], own: int) -> bool:
+    """Whether ``maps`` is one id, the caller's own: what the kernel grants everybody
+    (user_namespaces(7)).
+    """
+    return len(maps) == 1 and maps[0][1:] == (own, 1)
+
+
 def require_host_rights(host: Host, plan: NamespacePlan) -> None:
     """Unprivileged callers need a user namespace: say so before anything is tried."""
     if host.euid == 0 or plan.has("user"):

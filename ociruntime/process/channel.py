@@ -4,6 +4,7 @@ A SOCK_SEQPACKET pair: one message is one packet, with a hard limit on its size,
 forged (CVE-2021-43784). The conversation is
 
     host  -> init   go(start, end)      execute these steps of the plan, which both of us know
+    init  -> host   note                meanwhile: what was skipped, what was made in the rootfs
     init  -> host   done                ... all of them
     init  -> host   failed(failure)     ... or this one did not work; I am gone
     init  -> host   end of file         I have become oci-init
@@ -22,21 +23,21 @@ from ociruntime.kernel.inroot import Stub
 
 # `_socket` instead of `socket`, which imports enum and selectors (6 ms).
 LIMIT = 65536
-GO, DONE, FAILED, PID, READY = b"G", b"D", b"F", b"P", b"R"
+# Of one text in a message (characters).
+FIELD_LIMIT = 4000
+GO, DONE, FAILED, NOTE, PID, READY = b"G", b"D", b"F", b"N", b"P", b"R"
+WARNING, STUB = "W", "S"
 
 
 class Failure:
-    """Why a container side step failed: errno (0: not the kernel), the step's words, detail, what
-    was created.
-    """
+    """Why a container side step failed: errno (0: not the kernel), the step's words, detail."""
 
-    __slots__ = ("detail", "label", "number", "stubs")
+    __slots__ = ("detail", "label", "number")
 
-    def __init__(self, number: int, label: str, detail: str, stubs: list[Stub]) -> None:
+    def __init__(self, number: int, label: str, detail: str) -> None:
         self.number = number
         self.label = label
         self.detail = detail
-        self.stubs = stubs
 
 
 class Closed(OciError):
@@ -65,34 +66,48 @@ class Channel:
         start, end = unpack("=II", self._expect(GO))
         return start, end
 
-    def done(self, warnings: list[str]) -> None:
-        """Report success, with what was skipped and why."""
-        self._send((DONE + "\0".join(map(_clean, warnings)).encode())[:LIMIT])
+    def note(self, warnings: list[str], stubs: list[Stub]) -> None:
+        """Tell what was skipped and why, and what was made in the rootfs, oldest first."""
+        fields = [WARNING + _clean(warning)[:FIELD_LIMIT] for warning in warnings]
+        fields += [STUB + _stub_field(stub) for stub in stubs]
+        packet = b""
+        for field in fields:
+            data = field.encode() + b"\0"
+            if len(packet) + len(data) >= LIMIT:
+                self._send(NOTE + packet)
+                packet = b""
+            packet += data
+        if packet:
+            self._send(NOTE + packet)
 
-    def failed(self, number: int, label: str, detail: str, stubs: list[Stub]) -> None:
-        """Report a failure with the newest of the created ``stubs`` that fit into a packet."""
-        fields = [_clean(label)[:4000], _clean(detail)[:4000]]
-        for stub in reversed(stubs):
-            field = (
-                f"{int(stub.directory)} {stub.ino} {stub.device[0]} {stub.device[1]} {stub.path}"
-            )
-            if sum(len(f) for f in fields) * 4 + len(field) * 4 > LIMIT - 1024:
-                break
-            fields.append(field)
-        self._send(FAILED + pack("=i", number) + "\0".join(fields).encode())
+    def done(self) -> None:
+        """Report success."""
+        self._send(DONE)
 
-    def wait_done(self, warnings: list[str]) -> Failure | None:
-        """None when the steps are done, the failure when they are not, ``Closed`` at end of
-        file.
+    def failed(self, number: int, label: str, detail: str) -> None:
+        """Report a failure."""
+        text = _clean(label)[:FIELD_LIMIT] + "\0" + _clean(detail)[:FIELD_LIMIT]
+        self._send(FAILED + pack("=i", number) + text.encode())
+
+    def wait_done(self, warnings: list[str], stubs: list[Stub]) -> Failure | None:
+        """None when the steps are done, the failure when they are not, ``Closed`` at end of file.
+
+        What init has noted is appended to ``warnings`` and ``stubs``.
         """
-        message = self._receive()
-        if message[:1] == DONE:
-            warnings += [w for w in message[1:].decode("utf-8", "replace").split("\0") if w]
-            return None
-        if message[:1] != FAILED:
-            raise Closed(f"init broke the protocol: {message[:16]!r}")
-        label, detail, *stubs = message[5:].decode().split("\0")
-        return Failure(unpack("=i", message[1:5])[0], label, detail, [_stub(s) for s in stubs])
+        while True:
+            message = self._receive()
+            kind = message[:1]
+            if kind == DONE:
+                return None
+            if kind == FAILED:
+                return _failure(message)
+            if kind != NOTE:
+                raise Closed(f"init broke the protocol: {message[:16]!r}")
+            for field in message[1:].decode().split("\0")[:-1]:
+                if field[0] == WARNING:
+                    warnings.append(field[1:])
+                else:
+                    stubs.append(_stub(field[1:]))
 
     def send_pid(self, pid: int) -> None:
         self._send(PID + pack("=I", pid))
@@ -101,8 +116,7 @@ class Channel:
         """The pid of the process that the intermediate one made, or why it could not."""
         message = self._receive()
         if message[:1] == FAILED:
-            label, detail = message[5:].decode().split("\0")[:2]
-            return Failure(unpack("=i", message[1:5])[0], label, detail, [])
+            return _failure(message)
         if message[:1] != PID:
             raise Closed(f"the intermediate process broke the protocol: {message[:16]!r}")
         return int(unpack("=I", message[1:5])[0])
@@ -143,6 +157,16 @@ def channel_pair() -> tuple[Channel, Channel]:
 
 def _clean(text: str) -> str:
     return text.replace("\0", "\\0")
+
+
+def _failure(message: bytes) -> Failure:
+    label, detail = message[5:].decode().split("\0")
+    return Failure(unpack("=i", message[1:5])[0], label, detail)
+
+
+def _stub_field(stub: Stub) -> str:
+    major, minor = stub.device
+    return f"{int(stub.directory)} {stub.ino} {major} {minor} {stub.path}"
 
 
 def _stub(field: str) -> Stub:

@@ -75,12 +75,11 @@ def delegate(run: Run, start: int, end: int) -> None:
     failure: Failure | None = None
     try:
         channel.go(start, end)
-        failure = channel.wait_done(run.warnings)
+        failure = channel.wait_done(run.warnings, run.stubs)
     except Closed:
         if not becomes_program:
             raise OciError(death(run, run.steps[start])) from None
     if failure is not None:
-        run.stubs = failure.stubs
         if failure.number:
             raise StepError(failure.label, failure.number, failure.detail)
         raise OciError(failure.detail)

@@ -19,6 +19,7 @@ from ociruntime.kernel import constants as c
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Any
 
     from ociruntime.process.run import Run
 
@@ -131,7 +132,7 @@ class Relay:
 
     def __init__(self, master: int) -> None:
         self.master = master
-        self._cooked: list[object] | None = None
+        self._cooked: list[Any] | None = None
         self._to_container = b""
         self._from_container = True
         os.set_blocking(master, False)

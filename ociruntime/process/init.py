@@ -17,6 +17,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.plan.step import CONTAINER
 from ociruntime.process.channel import Closed
 from ociruntime.process.executor import reason
+from ociruntime.steps.execinit import ExecInit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,13 +46,13 @@ def init_main(run: Run, channel: Channel) -> NoReturn:
         # The host side may die at any moment: so do we, until oci-init has taken over.
         run.kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
         run.channel = channel
+        run.warnings = []  # what is in the host side's own list is known there
         for fd in run.host_fds:
             run.kernel.close(fd)
         while True:
             start, end = channel.wait_go()
             _execute(run, channel, start, end)
-            channel.done(run.warnings)
-            run.warnings.clear()
+            channel.done()
     except Closed:
         pass  # the host side is gone, or it has been told
     except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
@@ -63,6 +64,8 @@ def _execute(run: Run, channel: Channel, start: int, end: int) -> None:
     for index in range(start, end):
         step = run.steps[index]
         try:
+            if isinstance(step, ExecInit):
+                _note(run, channel)  # afterwards there is nobody to tell it
             step.execute(run)
         except OSError as error:
             number, detail = reason(step, error)
@@ -73,11 +76,19 @@ def _execute(run: Run, channel: Channel, start: int, end: int) -> None:
             raise Closed(step.label) from None
         if run.observer:
             run.observer(CONTAINER, index, step)
+    _note(run, channel)
+
+
+def _note(run: Run, channel: Channel) -> None:
+    made = run.inroot.made if run.inroot else []
+    channel.note(run.warnings, made)
+    run.warnings.clear()
+    made.clear()
 
 
 def _report(channel: Channel, run: Run, number: int, label: str, detail: str) -> None:
-    stubs = run.inroot.made if run.inroot else []
     try:
-        channel.failed(number, label, detail, stubs)
+        _note(run, channel)
+        channel.failed(number, label, detail)
     except Closed:
         os._exit(FAILED)

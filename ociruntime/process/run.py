@@ -31,7 +31,7 @@ class Run:
     channel     this process's end of the conversation, None before the clone
     inroot      the inside of the rootfs (container side)
     mounts      detached mounts and private procfs by name (container side)
-    stubs       what a failed init had made in the rootfs (host side)
+    stubs       what init has made in the rootfs, oldest first (host side)
     warnings    what was skipped or ignored, with the reason
     observer    called after each step with (side, index, step); tests and --trace use it
     connect     makes the two ends of a channel; tests give one whose far end runs in this process
@@ -46,6 +46,7 @@ class Run:
         "cwd",
         "environment",
         "fds",
+        "groups_denied",
         "hooks_ran",
         "host_fds",
         "inroot",
@@ -80,6 +81,8 @@ class Run:
         self.candidates: list[str] = ["/"]
         self.environment: list[str] = []
         self.cwd = "/"
+        # True when the user namespace turned out to forbid setgroups(2) for good.
+        self.groups_denied = False
         # True from the first createRuntime hook on: a failing create then owes the poststop hooks.
         self.hooks_ran = False
 

@@ -138,13 +138,13 @@ def _intermediate(
             init_main(run, there)
         parent.send_pid(pid)
     except StepError as error:
-        parent.failed(error.number, error.step, error.detail, [])
+        parent.failed(error.number, error.step, error.detail)
     except OSError as error:
-        parent.failed(error.errno or 0, "linux.namespaces", error.strerror or "", [])
+        parent.failed(error.errno or 0, "linux.namespaces", error.strerror or "")
     except Closed:
         pass
     except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-        parent.failed(0, "linux.namespaces", f"{type(error).__name__}: {error}", [])
+        parent.failed(0, "linux.namespaces", f"{type(error).__name__}: {error}")
     os._exit(0)
 
 

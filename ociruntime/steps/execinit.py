@@ -57,7 +57,7 @@ class ExecInit(ContainerStep):
             uid=identity.uid,
             gid=identity.gid,
             umask=identity.umask,
-            groups=identity.groups,
+            groups=None if run.groups_denied else identity.groups,
             bounding=identity.bounding,
             effective=identity.effective,
             permitted=identity.permitted,

@@ -33,13 +33,24 @@ class BecomeRoot(ContainerStep):
 
     def execute(self, run: Run) -> None:
         if self.setgroups:
-            run.kernel.setgroups([])
+            self._drop_groups(run)
         run.kernel.setresgid(0)
         run.kernel.setresuid(0)
         # Changing ids made the process dumpable again as /proc/sys/fs/suid_dumpable says.
         run.kernel.prctl(c.PR_SET_DUMPABLE, 0)
         # ... and cleared the signal for the death of the host side (prctl(2)).
         run.kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
+
+    def _drop_groups(self, run: Run) -> None:
+        """Give up the caller's groups; a joined namespace may have given up setgroups(2) itself."""
+        try:
+            run.kernel.setgroups([])
+        except PermissionError:
+            run.groups_denied = True
+            run.warnings.append(
+                "the user namespace forbids setgroups: the caller's groups stay, and "
+                "process.user.additionalGids is not applied"
+            )
 
     def explain(self, number: int) -> str:
         if number == errno.EINVAL:

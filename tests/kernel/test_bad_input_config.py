@@ -69,7 +69,7 @@ BROKEN = {
     "blank": ("\n\n  \n", 1, 1),
     "cut off": ('{\n "ociVersion": "1.0.2",\n "process": {', 3, 14),
     "missing comma": ('{\n "ociVersion": "1.0.2"\n "hostname": "x"\n}', 3, 2),
-    "trailing comma": ('{\n "ociVersion": "1.0.2",\n}', 3, 1),
+    "trailing comma": ('{\n "ociVersion": "1.0.2",\n}', 2, 23),
     "single quotes": ("{\n 'ociVersion': 1}", 2, 2),
     "comment": ("{\n // no\n}", 2, 2),
     "two documents": ('{"ociVersion": "1.0.2"}\n{}', 2, 1),

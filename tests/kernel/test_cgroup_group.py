@@ -78,12 +78,21 @@ def apply(group: Group, **resources: Any) -> None:
 
 
 def test_detection_is_cheap() -> None:
-    times = []
-    for _ in range(20):
-        begin = time.perf_counter()
-        detect(KERNEL)
-        times.append(time.perf_counter() - begin)
-    assert min(times) < 0.0006, "budget 0.3 ms on an idle machine"
+    """Not much more than reading the files: 0.1 to 0.2 ms on common hardware."""
+
+    def fastest(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(30):
+            begin = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    def read() -> None:
+        for path in ("/proc/self/mountinfo", "/proc/self/cgroup"):
+            Path(path).read_bytes()
+
+    assert fastest(lambda: detect(KERNEL)) < 5 * fastest(read)
 
 
 def test_the_whole_life(
@@ -272,8 +281,9 @@ def test_freeze_signal_thaw(
     assert group.frozen()
     assert group.signal_all(15) == 1
     assert group.frozen()
-    time.sleep(0.05)
-    assert process.poll() is None
+    if LAYOUT.mode != "v2":  # where a signal that kills gets through to the frozen
+        time.sleep(0.05)
+        assert process.poll() is None
     group.thaw()
     assert process.wait(5) == -15
     assert not group.frozen()

@@ -92,5 +92,5 @@ def test_file_is_found(leaky: Sandbox, place: str) -> None:
 
 def test_device_is_found_and_removed(leaky: Sandbox) -> None:
     name = leaky.new_device()
-    subprocess.run(["ip", "link", "add", name, "type", "dummy"], check=True)
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
     assert leaky.leaks() == [f"network device {name}"]

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ociruntime.kernel import _sys, block
 
@@ -162,7 +162,7 @@ class Init:
             time.sleep(0.002)
         raise TimeoutError("oci-init does not wait")
 
-    def __enter__(self) -> Init:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

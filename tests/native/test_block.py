@@ -61,7 +61,8 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int
     )
     compiler = shutil.which("cc")
     assert compiler is not None, "no C compiler; install gcc"
-    subprocess.run([compiler, "-Wpadded", "-Werror", "-o", directory / "layout", source], check=True)
+    command = [compiler, "-Wpadded", "-Werror", "-o", str(directory / "layout"), str(source)]
+    subprocess.run(command, check=True)
     result = subprocess.run([directory / "layout"], check=True, capture_output=True, text=True)
     rows = (line.split() for line in result.stdout.splitlines())
     return {name: (int(offset), int(size)) for name, offset, size in rows}

@@ -21,7 +21,7 @@ from ociruntime.kernel import _sys
 def main(arguments):
     action = arguments[0]
     if action == "fail":
-        raise KeyError("no such thing\\nand more")
+        raise ValueError("no such thing\\nand more")
     if action == "nothing":
         return None
     if action == "reexec":

@@ -254,8 +254,10 @@ def test_bad_rlimit_names_its_index() -> None:
 
 def damage(offset: int, value: int) -> bytes:
     """A sound block with one field overwritten."""
-    sound = {"channel_fd": CHANNEL_FD, "cwd": b"/", "candidates": 1, "uid": 0, "gid": 0, "umask": 0,
-             "groups": [1], "last_cap": 40, **NO_CAPS}  # fmt: skip
+    sound: dict[str, Any] = {
+        "channel_fd": CHANNEL_FD, "cwd": b"/", "candidates": 1, "uid": 0, "gid": 0, "umask": 0,
+        "groups": [1], "last_cap": 40, **NO_CAPS,
+    }  # fmt: skip
     data = bytearray(block.pack_block(**sound))
     struct.pack_into("=I", data, offset, value)
     return bytes(data)
@@ -359,7 +361,9 @@ def test_harmless_signals(tmp_path: Path) -> None:
         assert init.finish().output == b"x\n"
 
 
+@pytest.mark.kernel
 def test_waiting_process_is_closed_and_small(tmp_path: Path) -> None:
+    """Only root can look: to anybody else the process is not dumpable."""
     with Init(b"echo", b"x", wait=True, directory=tmp_path, fds={7: 0, 150: 0}) as init:
         init.until_waiting()
         fds = sorted(int(name) for name in os.listdir(f"/proc/{init.pid}/fd"))
@@ -543,6 +547,34 @@ def test_label_is_written_below_the_given_procfs(tmp_path: Path) -> None:
         assert report is not None
         assert (report.stage, report.errno) == (block.STAGE_LSM, errno.EXDEV)
     os.close(fd)
+
+
+@pytest.mark.kernel
+def test_lives_in_a_tiny_cgroup(tmp_path: Path) -> None:
+    """512 KiB of memory and one process: enough to wait, start and run."""
+    mounts = [Path(f"/sys/fs/cgroup/{name}") for name in ("memory", "pids")]
+    files = ("memory.limit_in_bytes", "pids.max")
+    if not mounts[0].is_dir():
+        mounts, files = [Path("/sys/fs/cgroup")] * 2, ("memory.max", "pids.max")
+    groups = [mount / f"ociruntime-test-tiny-{os.getpid()}" for mount in mounts]
+    with Init(b"true", wait=True, directory=tmp_path) as init:
+        init.until_waiting()
+        try:
+            for group, file, limit in zip(groups, files, ("524288", "1"), strict=True):
+                group.mkdir(exist_ok=True)
+                if not (group / file).exists():
+                    pytest.skip(f"no {file} here: the controller is not enabled")
+                (group / file).write_text(limit)
+                (group / "cgroup.procs").write_text(str(init.pid))
+            assert init.start().report() is None
+            assert init.finish().status == 0
+        finally:
+            if init.status is None:
+                os.kill(init.pid, signal.SIGKILL)
+                init.finish()
+            for group in set(groups):
+                if group.exists():
+                    group.rmdir()
 
 
 @pytest.mark.kernel

@@ -49,7 +49,7 @@ def test_closid(runtime: Runtime, bundle: MakeBundle, name: str) -> None:
     assert_clear(runtime, runtime.run(made), "intelRdt")
 
 
-@pytest.mark.parametrize("path", ["/../../../../ocirt-escape", "../../../ocirt-escape"])
+@pytest.mark.parametrize("path", ["/../../../../ocirt-test", "../../../ocirt-test"])
 def test_cgroups_path(
     runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, canary: Canary, path: str
 ) -> None:

@@ -22,14 +22,19 @@ HOST = (
 OTHER = "kernel.printk_ratelimit_burst"
 
 
+@pytest.fixture(scope="session")
+def original_values() -> dict[Path, str]:
+    """The host's settings before any attack, so that no test takes another's damage for them."""
+    return {path: path.read_text() for path in HOST}
+
+
 @pytest.fixture(autouse=True)
-def host_values() -> Iterator[None]:
+def host_values(original_values: dict[Path, str]) -> Iterator[None]:
     """The host's settings that the attacks aim at: kept, and put back if they were not."""
-    values = {path: path.read_text() for path in HOST}
     yield
-    changed = [path for path, value in values.items() if path.read_text() != value]
+    changed = [path for path, value in original_values.items() if path.read_text() != value]
     for path in changed:
-        path.write_text(values[path])
+        path.write_text(original_values[path])
     assert not changed, f"set on the host: {changed}"
 
 

@@ -126,11 +126,6 @@ def hybrid(fake: FakeCgroups) -> Layout:
     return layout
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeCgroups:
-    return FakeCgroups(tmp_path)
-
-
 def execute(run: Run, steps: dict[str, list[Step]]) -> None:
     for stage in ("prepare", "attach", "finish"):
         for step in steps[stage]:

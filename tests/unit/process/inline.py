@@ -1,4 +1,4 @@
-"""A plan carried out in this process on the recorder: no fork, no privileges, no change of the host.
+"""A plan carried out in this process on the recorder: no fork, no privileges, no effect.
 
 The host side is the real executor. What it sends to init is answered at once by the real container
 side, which runs on a copy of the ``Run`` as another process of the recorder.
@@ -28,7 +28,7 @@ from ociruntime.spec.tables import DEFAULT_DEVICES, NAMESPACES
 from ociruntime.state.store import Store
 from ociruntime.steps.spawn import Spawn
 
-CONTROLLERS = "cpu cpuacct cpuset memory devices freezer pids".split()
+CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "pids")
 BUNDLE = "/bundle"
 PROGRAMS = ("/bin/sh", "/bin/true")
 
@@ -107,11 +107,12 @@ class Init:
         try:
             self.pid, _ = recorder.clone(c.CLONE_NEWNS | c.CLONE_PARENT)
         except OSError as error:
-            _channel(near.far).failed(error.errno or 0, "linux.namespaces", "", [])
+            _channel(near.far).failed(error.errno or 0, "linux.namespaces", "")
         else:
             _channel(near.far).send_pid(self.pid)
         finally:
             recorder.process = host
+            recorder.end(between)
 
     def _init(self, near: Pipe) -> None:
         """Execute what the host side has asked for, as init."""
@@ -127,8 +128,7 @@ class Init:
         try:
             start, end = channel.wait_go()
             _execute(self.inner, channel, start, end)
-            channel.done(self.inner.warnings)
-            self.inner.warnings.clear()
+            channel.done()
         except Closed:
             self._end()
         except ProgramStarted as program:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from ociruntime import bundle
 from ociruntime.bundle import DEPTH_LIMIT, SIZE_LIMIT, open_bundle, parse, parse_object, read_file
 from ociruntime.errors import SpecError
 from ociruntime.spec.locate import find_fault, locate
+
+from .documents import CHECKOUT
 
 # (text, line, column, a piece of what is said)
 REFUSED: list[tuple[bytes, int, int, str]] = [
@@ -74,6 +78,30 @@ def test_refused(text: bytes, line: int, column: int, piece: str) -> None:
     assert str(caught.value).startswith(f"FILE:{line}:{column}: ")
     assert piece in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_refused_where_json_is_not_imported() -> None:
+    """The C scanner reports its faults in another way then."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from ociruntime.bundle import parse\n"
+        "from ociruntime.errors import SpecError\n"
+        "assert 'json' not in sys.modules\n"
+        "for text in sys.argv[2:]:\n"
+        "    try: parse(bytes.fromhex(text), 'FILE')\n"
+        "    except SpecError as error: print(str(error).partition(': ')[0])\n"
+    )
+    cases = [case for case in REFUSED if len(case[0]) < 10000]  # an argument has a limit
+    expected = [f"FILE:{line}:{column}" for _, line, column, _ in cases]
+    # One process for each: the first refusal may import what the next one would miss.
+    for (text, *_), answer in list(zip(cases, expected, strict=True))[::4]:
+        command = [sys.executable, "-I", "-S", "-c", program, str(CHECKOUT), text.hex()]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == answer, text[:40]
+    command = [sys.executable, "-I", "-S", "-c", program, str(CHECKOUT)]
+    command += [text.hex() for text, *_ in cases]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == expected
 
 
 @pytest.mark.parametrize(

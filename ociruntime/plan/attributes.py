@@ -1,0 +1,190 @@
+"""Plan: attributes of the container's process: scheduling, CPUs, memory policy, execution domain,
+security label.
+
+The modules of these steps are imported for the configs that need them.
+"""
+
+from __future__ import annotations
+
+from ociruntime.errors import PlanError
+from ociruntime.spec.tables import (
+    IOPRIO_CLASS_SHIFT,
+    IOPRIO_CLASSES,
+    MEMORY_POLICY_FLAGS,
+    MEMORY_POLICY_MODES,
+    PERSONALITY_DOMAINS,
+    SCHEDULER_FLAGS,
+    SCHEDULER_POLICIES,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.plan.identity import Identity
+    from ociruntime.plan.step import Step
+
+    Config = dict[str, Any]
+
+# Properties that are valid and not implemented: nothing is ignored silently (runtime.md#errors).
+UNSUPPORTED = (
+    ("linux", "intelRdt"),
+    ("linux", "netDevices"),
+    ("linux", "seccomp"),
+)
+# What of `linux` applies to every process of the container, so that `exec` needs it as well.
+FOR_EVERY_PROCESS = ("memoryPolicy", "personality")
+# No kernel has more CPUs or NUMA nodes (CONFIG_NR_CPUS): a mask for a larger number is refused
+# before it is made.
+NUMBER_MAX = 8191
+
+
+def refuse_unsupported(config: Config) -> None:
+    """Raise ``PlanError`` for the first property that this version does not know how to do."""
+    for section, name in UNSUPPORTED:
+        if (config.get(section) or {}).get(name):
+            raise PlanError(
+                f"{section}.{name} is not supported by this version",
+                f"/{section}/{name}",
+                "remove it",
+            )
+
+
+def for_every_process(linux: Config) -> Config:
+    """The part of ``linux`` that the state must keep for ``exec``."""
+    return {name: linux[name] for name in FOR_EVERY_PROCESS if linux.get(name)}
+
+
+def scheduling_steps(process: Config) -> list[Step]:
+    """Host side, once the process exists: process.scheduler and process.ioPriority."""
+    steps: list[Step] = []
+    scheduler, priority = process.get("scheduler"), process.get("ioPriority")
+    if scheduler:
+        from ociruntime.steps.attributes import SetScheduler
+
+        flags = 0
+        for name in scheduler.get("flags") or ():
+            flags |= SCHEDULER_FLAGS[name]
+        runtime, deadline, period = (
+            scheduler.get(name) or 0 for name in ("runtime", "deadline", "period")
+        )
+        steps.append(
+            SetScheduler(
+                scheduler["policy"],
+                SCHEDULER_POLICIES[scheduler["policy"]],
+                flags,
+                scheduler.get("nice") or 0,
+                scheduler.get("priority") or 0,
+                (runtime, deadline, period),
+            )
+        )
+    if priority:
+        from ociruntime.steps.attributes import SetIoPriority
+
+        level = priority.get("priority") or 0
+        value = IOPRIO_CLASSES[priority["class"]] << IOPRIO_CLASS_SHIFT | level
+        steps.append(SetIoPriority(f"{priority['class']} {level}", value))
+    return steps
+
+
+def execution_steps(linux: Config) -> list[Step]:
+    """Container side, the last thing before oci-init: linux.personality and linux.memoryPolicy.
+
+    Parameters: ``linux`` is the config's, or what ``for_every_process`` kept of it.
+    """
+    steps: list[Step] = []
+    personality, policy = linux.get("personality"), linux.get("memoryPolicy")
+    if personality:
+        from ociruntime.steps.attributes import SetPersonality
+
+        domain = personality["domain"]
+        steps.append(SetPersonality(domain, PERSONALITY_DOMAINS[domain]))
+    if policy:
+        from ociruntime.steps.attributes import SetMemoryPolicy
+
+        mode = MEMORY_POLICY_MODES[policy["mode"]]
+        for name in policy.get("flags") or ():
+            mode |= MEMORY_POLICY_FLAGS[name]
+        nodes = number_list(policy.get("nodes") or "", "/linux/memoryPolicy/nodes")
+        steps.append(SetMemoryPolicy(policy["mode"], mode, nodes))
+    return steps
+
+
+def affinity_steps(process: Config, spawn: list[Step]) -> list[Step]:
+    """``spawn``, the steps that make the process and put it into its cgroup, with
+    process.execCPUAffinity around them. It is for ``exec`` only.
+    """
+    affinity = process.get("execCPUAffinity") or {}
+    pointer = "/process/execCPUAffinity"
+    initial = number_list(affinity.get("initial") or "", f"{pointer}/initial")
+    final = number_list(affinity.get("final") or "", f"{pointer}/final")
+    if not initial and not final:
+        return spawn
+    from ociruntime.steps.attributes import PinProcess, PinSelf, UnpinSelf
+
+    steps = spawn
+    if initial:
+        pin = PinSelf(initial)
+        steps = [pin, *spawn, UnpinSelf(pin)]
+    if final:
+        steps = [*steps, PinProcess(final)]
+    return steps
+
+
+def number_list(text: str, pointer: str) -> list[int]:
+    """The numbers of a list such as ``0-3, 7``, each once, rising. Raises ``PlanError``."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        low, hyphen, high = (piece.strip() for piece in part.partition("-"))
+        if not low:
+            continue
+        first, last = int(low), int(high) if hyphen else int(low)
+        if last > NUMBER_MAX:
+            raise PlanError(
+                f"{pointer[1:].replace('/', '.')}: there is no number {last}",
+                pointer,
+                f"use numbers up to {NUMBER_MAX}",
+            )
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
+
+
+def label_checks(process: Config, linux: Config) -> list[Step]:
+    """Host side, first of all: whether this host has the LSM that the config speaks of."""
+    profile, context = process.get("apparmorProfile"), process.get("selinuxLabel")
+    mounts = linux.get("mountLabel")
+    if not (profile or context or mounts):
+        return []
+    from ociruntime.steps.lsm import CheckAppArmor, CheckSelinux
+
+    steps: list[Step] = []
+    if profile:
+        steps.append(CheckAppArmor(profile))
+    if context:
+        steps.append(CheckSelinux("/process/selinuxLabel", context))
+    if mounts:
+        steps.append(CheckSelinux("/linux/mountLabel", mounts))
+    return steps
+
+
+def label_steps(process: Config, identity: Identity) -> list[Step]:
+    """Container side, where paths can still be trusted; gives ``identity`` the label to take on.
+
+    Raises ``PlanError`` for two labels: no kernel enforces both AppArmor and SELinux.
+    """
+    profile, context = process.get("apparmorProfile"), process.get("selinuxLabel")
+    if not profile and not context:
+        return []
+    if profile and context:
+        raise PlanError(
+            "process.apparmorProfile and process.selinuxLabel: no host has both",
+            "/process/apparmorProfile",
+            "keep the one of this host's security module",
+        )
+    from ociruntime.steps.lsm import OpenProc
+
+    if profile:
+        identity.lsm = (b"apparmor/exec", b"exec " + profile.encode())
+        return [OpenProc("/process/apparmorProfile")]
+    identity.lsm = (b"exec", str(context).encode())
+    return [OpenProc("/process/selinuxLabel")]

@@ -1,0 +1,71 @@
+"""Handing the notifications of a process to its agent (config-linux.md#seccomp, listenerPath).
+
+The filter is loaded by oci-init, which sends the listener's descriptor to us. We pass it on with
+the container process state: one connection, one document, the descriptor with its first byte.
+Imported only for profiles with SCMP_ACT_NOTIFY.
+"""
+
+from __future__ import annotations
+
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
+from _struct import pack
+
+from ociruntime.errors import OciError
+from ociruntime.jsontext import dumps
+from ociruntime.steps.prepare import connect_unix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FD_NAME = "seccompFd"
+"""The name of the listener in ``fds`` (config-linux.md#containerprocessstate)."""
+# An agent that does not read for so long is none.
+SECONDS = 10.0
+
+
+class Agent:
+    """The connection to a seccomp agent; raises ``OciError`` when there is none.
+
+    ``listener`` is what ``profile.listener_of`` found.
+    """
+
+    __slots__ = ("_metadata", "_path", "_socket", "served")
+
+    def __init__(self, listener: dict[str, str]) -> None:
+        self._path = listener["path"]
+        self._metadata = listener["metadata"]
+        self.served = False
+        try:
+            self._socket = socket(AF_UNIX, SOCK_STREAM, 0, connect_unix(self._path))
+        except OSError as error:
+            raise self._failure(error.strerror or "") from None
+        self._socket.settimeout(SECONDS)
+
+    def serve(self, fd: int, pid: int, state: dict[str, Any]) -> None:
+        """Send the listener ``fd`` of process ``pid`` (as we see it) with the container's state."""
+        document: dict[str, Any] = {
+            "ociVersion": state["ociVersion"],
+            "fds": [FD_NAME],
+            "pid": pid,
+        }
+        if self._metadata:
+            document["metadata"] = self._metadata
+        document["state"] = state
+        data = dumps(document).encode()
+        try:
+            sent = self._socket.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, pack("=i", fd))])
+            self._socket.sendall(data[sent:])
+        except OSError as error:
+            raise self._failure(error.strerror or "it does not read") from None
+        self.served = True
+
+    def close(self) -> None:
+        """End the connection: it carries one document."""
+        self._socket.close()
+
+    def _failure(self, why: str) -> OciError:
+        return OciError(
+            f"linux.seccomp.listenerPath {self._path}: {why.lower()}; the seccomp agent must "
+            "listen there before the process starts"
+        )

@@ -1,0 +1,118 @@
+"""linux.seccomp: the program is ready before any process exists; oci-init loads it last of all."""
+
+from __future__ import annotations
+
+from ociruntime.errors import PlanError, StepError
+from ociruntime.plan.step import Step
+from ociruntime.seccomp import cache
+from ociruntime.seccomp.profile import (
+    NEW_LISTENER,
+    WAIT_KILLABLE_RECV,
+    filter_flags,
+    program_key,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.process.run import Run
+    from ociruntime.seccomp.cache import Program
+    from ociruntime.seccomp.profile import Profile
+
+POINTER = "/linux/seccomp"
+# linux/seccomp.h SECCOMP_RET_*, without data: what lets a call of oci-init happen.
+ALLOW, LOG, USER_NOTIFY = 0x7FFF0000, 0x7FFC0000, 0x7FC00000
+ACTION_MASK = 0xFFFF0000
+
+
+class PrepareSeccomp(Step):
+    """Have the filter's program ready in ``run.seccomp``: from the cache, or compiled.
+
+    Parameters: ``root`` is the state directory that the cache lies in, ``no_new_privs`` whether
+    the process sets it: the filter is loaded after everything else then.
+    """
+
+    __slots__ = ("no_new_privs", "profile", "root")
+
+    kind = "prepare-seccomp"
+
+    def __init__(self, profile: Profile, root: str, *, no_new_privs: bool) -> None:
+        super().__init__(POINTER, "linux.seccomp")
+        self.profile = profile
+        self.root = root
+        self.no_new_privs = no_new_privs
+
+    def describe(self) -> str:
+        count = sum(len(rule["names"]) for rule in self.profile.get("syscalls", ()))
+        return (
+            f"prepare the system call filter: {self.profile['defaultAction']}, "
+            f"rules for {count} names"
+        )
+
+    def operands(self) -> dict[str, object]:
+        warnings: list[str] = []
+        return {
+            "defaultAction": self.profile["defaultAction"],
+            "architectures": list(self.profile.get("architectures", ())),
+            "rules": len(self.profile.get("syscalls", ())),
+            "flags": filter_flags(self.profile, warnings),
+            "program": f"{self.root}/{cache.DIRECTORY}/{program_key(self.profile)}",
+        }
+
+    def execute(self, run: Run) -> None:
+        flags = filter_flags(self.profile, run.warnings)
+        key = program_key(self.profile)
+        program = cache.load(self.root, key)
+        if program is None:
+            program = self._compile(run, key)
+        if program.skipped:
+            names = ", ".join(program.skipped)
+            run.notes.append(f"linux.seccomp.syscalls: libseccomp does not know {names}: left out")
+        self._refuse_what_cannot_start(program, flags)
+        if flags & WAIT_KILLABLE_RECV and not run.kernel.knows_seccomp_flags(flags):
+            index = self.profile["flags"].index("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
+            raise PlanError(
+                f"linux.seccomp.flags[{index}] SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: this kernel "
+                "does not know it, Linux 5.19 does",
+                f"{POINTER}/flags/{index}",
+                "remove it",
+            )
+        run.seccomp = (program.code, flags)
+
+    def _compile(self, run: Run, key: str) -> Program:
+        from ociruntime.seccomp.compiler import compile_program
+
+        program = compile_program(self.profile)
+        try:
+            cache.store(self.root, key, program)
+        except OSError as error:
+            where = f"{self.root}/{cache.DIRECTORY}"
+            run.notes.append(f"{where}: {error.strerror}: the seccomp program is not kept")
+        return program
+
+    def _refuse_what_cannot_start(self, program: Program, flags: int) -> None:
+        """The calls that oci-init makes with the filter loaded: without them nothing would start,
+        and not even that could be said.
+        """
+        needed = [("execve", program.execve, (ALLOW, LOG, USER_NOTIFY))]
+        if not self.no_new_privs:
+            needed.append(("capset", program.capset, (ALLOW, LOG, USER_NOTIFY)))
+            needed.append(("prctl", program.prctl, (ALLOW, LOG, USER_NOTIFY)))
+        if flags & NEW_LISTENER:
+            needed.append(("sendmsg", program.sendmsg, (ALLOW, LOG)))
+        for name, action, good in needed:
+            if action & ACTION_MASK not in good:
+                raise StepError(f"linux.seccomp {name}", 0, _cure(name))
+
+
+def _cure(name: str) -> str:
+    if name == "execve":
+        return "the filter forbids it, but the program is started with it; allow it"
+    if name == "sendmsg":
+        return (
+            "the filter forbids or notifies it, but the listener of SCMP_ACT_NOTIFY is sent with "
+            "it; allow it"
+        )
+    return (
+        "the filter forbids it, but without process.noNewPrivileges it is called after the filter "
+        "is loaded; allow it, or set noNewPrivileges"
+    )

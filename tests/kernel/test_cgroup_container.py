@@ -1,0 +1,200 @@
+"""Containers in their cgroups: what is limited, what they see, what is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ociruntime.cgroups.detect import detect
+from ociruntime.kernel.kernel import Kernel
+
+if TYPE_CHECKING:
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
+
+MakeBundle = Callable[..., "Bundle"]
+LAYOUT = detect(Kernel())
+IS_V2 = LAYOUT.mode == "v2"
+TINY = 512 * 1024
+OPTIONS = ["nosuid", "noexec", "nodev", "relatime"]
+NO_NAMESPACE = pytest.mark.parametrize("namespace", [True, False], ids=["namespace", "bind"])
+
+
+def limits(bundle: Bundle, **resources: Any) -> Bundle:
+    return bundle.set("/linux/resources", resources)
+
+
+def test_tiny_memory(runtime: Runtime, bundle: MakeBundle) -> None:
+    runtime.run(limits(bundle(args=["/bin/true"]), memory={"limit": TINY})).check()
+
+
+def test_one_process(runtime: Runtime, bundle: MakeBundle) -> None:
+    runtime.run(limits(bundle(args=["/bin/true"]), pids={"limit": 1})).check()
+    made = limits(bundle(), pids={"limit": 1})
+    result = runtime.run(made.shell("sh -c 'sh -c true; true' || echo refused"))
+    assert "fork" in result.stderr
+
+
+@NO_NAMESPACE
+def test_limits_as_the_container_sees_them(
+    runtime: Runtime, bundle: MakeBundle, namespace: bool
+) -> None:
+    made = limits(bundle(), memory={"limit": 1 << 25}, cpu={"shares": 512}, pids={"limit": 33})
+    if not namespace:
+        made.drop_namespace("cgroup")
+    names = ["memory.max", "cpu.weight", "pids.max"]
+    if not IS_V2:
+        names = ["memory/memory.limit_in_bytes", "cpu/cpu.shares", "pids/pids.max"]
+    seen = runtime.run_output(made, "cat " + " ".join(f"/sys/fs/cgroup/{x}" for x in names))
+    assert seen.split() == [str(1 << 25), "59" if IS_V2 else "512", "33"]
+
+
+@NO_NAMESPACE
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_read_only_means_all_of_it(
+    runtime: Runtime, bundle: MakeBundle, namespace: bool, mode: str
+) -> None:
+    made = bundle()
+    made.mount("/sys/fs/cgroup")["options"] = [*OPTIONS, mode]
+    if not namespace:
+        made.drop_namespace("cgroup")
+    script = """
+        for dir in $(find /sys/fs/cgroup -maxdepth 1 -type d); do
+          mkdir $dir/probe 2>/dev/null && echo made && rmdir $dir/probe
+        done
+        awk '$5 ~ "^/sys/fs/cgroup" { print $6 }' /proc/self/mountinfo
+    """
+    lines = runtime.run_output(made, script).split()
+    options = [line for line in lines if line != "made"]
+    assert len(options) == (1 if IS_V2 else len(LAYOUT.hierarchies) + 1)
+    assert all({mode, "nosuid", "nodev", "noexec"} <= set(line.split(",")) for line in options)
+    assert lines.count("made") == (len(options) if mode == "rw" else 0)
+
+
+@NO_NAMESPACE
+def test_nothing_of_the_host_is_in_sight(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, namespace: bool
+) -> None:
+    made = bundle()
+    if not namespace:
+        made.drop_namespace("cgroup")
+    script = "find /sys/fs/cgroup -name 'ocirt*'; cat $(find /sys/fs/cgroup -name cgroup.procs)"
+    lines = runtime.run_output(made, script).split()
+    assert [line for line in lines if "ocirt" in line] == []
+    # Only the container's own processes, by its own numbers.
+    assert lines
+    assert max(map(int, lines)) < 100
+
+
+def test_cgroup2_alone(runtime: Runtime, bundle: MakeBundle) -> None:
+    if LAYOUT.unified is None:
+        pytest.skip("needs a unified hierarchy")
+    made = bundle()
+    made.mount("/sys/fs/cgroup")["type"] = "cgroup2"
+    assert runtime.run_output(made, "cat /sys/fs/cgroup/cgroup.type").split() == ["domain"]
+
+
+def test_a_user_namespace_can_mount_its_cgroups(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle()
+    made.add_namespace("user")
+    for kind in ("uidMappings", "gidMappings"):
+        made.set(f"/linux/{kind}", [{"containerID": 0, "hostID": 100000, "size": 65536}])
+    made.rootfs.chmod(0o755)
+    names = "cgroup.procs" if IS_V2 else "pids/cgroup.procs"
+    assert runtime.run_output(made, f"cat /sys/fs/cgroup/{names}").split()[0] == "1"
+
+
+@pytest.mark.parametrize("path", ["/ocirt-test/{}/deep/er", "{}/relative", None])
+def test_every_kind_of_path(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, path: str | None
+) -> None:
+    made = bundle(args=["sleep", "100"])
+    made.remove("/linux/cgroupsPath")
+    if path is not None:
+        made.set("/linux/cgroupsPath", path.format(made.name))
+    container = runtime.up(made)
+    wanted = f"ociruntime-{container}" if path is None else path.format(made.name)
+    mine = Path(f"/proc/{runtime.pid(container)}/cgroup").read_text().splitlines()
+    inside = [line for line in mine if line.endswith(wanted)]
+    assert len(inside) == len(LAYOUT.hierarchies)
+    runtime.delete(container, "--force").check()
+    assert sandbox.cgroups() == []
+
+
+def test_an_existing_cgroup_with_children_is_used_and_stays(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
+) -> None:
+    """What buildah's --cgroup-parent leads to."""
+    made = bundle(args=["sleep", "100"])
+    path = made.config["linux"]["cgroupsPath"]
+    memory = LAYOUT.find("memory")
+    assert memory is not None
+    own = Path(memory.mountpoint + path)
+    (own / "child").mkdir(parents=True)
+    container = runtime.up(made)
+    runtime.delete(container, "--force").check()
+    assert (own / "child").is_dir()
+    (own / "child").rmdir()
+    own.rmdir()
+
+
+def test_an_occupied_cgroup_is_refused(runtime: Runtime, bundle: MakeBundle) -> None:
+    first, second = bundle(args=["sleep", "100"]), bundle(args=["sleep", "100"])
+    second.set("/linux/cgroupsPath", first.config["linux"]["cgroupsPath"])
+    container = runtime.up(first)
+    refused = runtime.create(second)
+    assert not refused.ok
+    assert "not empty" in refused.stderr
+    runtime.failed.clear()
+    assert runtime.status(container) == "running"
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"cpu": {"cpus": "900"}}, "cpuset.cpus = 900"),
+        ({"pids": {"limit": 1 << 62}}, "pids.max = 46116860"),
+        ({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}, "hugepageLimits[0]"),
+        ({"unified": {"no.such": "1"}}, "linux.resources.unified"),
+    ],
+)
+def test_a_refused_limit_leaves_nothing(
+    runtime: Runtime, bundle: MakeBundle, resources: dict[str, Any], words: str
+) -> None:
+    result = runtime.create(limits(bundle(args=["/bin/true"]), **resources))
+    assert not result.ok
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_devices(runtime: Runtime, bundle: MakeBundle) -> None:
+    script = """
+        for spec in "1 3" "1 5" "1 11" "10 237"; do
+          mknod /tmp/node c $spec && ( : < /tmp/node ) 2>/dev/null && echo "$spec"
+          rm -f /tmp/node
+        done; true
+    """
+    made = bundle()
+    (made.rootfs / "tmp").mkdir(exist_ok=True)
+    kmsg = {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rm"}
+    limits(made, devices=[{"allow": False, "access": "rwm"}, kmsg])
+    made.add_capabilities("CAP_SYSLOG")
+    assert runtime.run_output(made, script).split("\n")[:-1] == ["1 3", "1 5", "1 11"]
+
+
+def test_every_process_is_inside_from_the_start(runtime: Runtime, bundle: MakeBundle) -> None:
+    container = runtime.create(bundle(args=["sleep", "100"])).check().container
+    pid = runtime.pid(container)
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    assert all("/ocirt-test/" in line for line in lines if line.split(":")[1] in _keys())
+    state = json.loads((runtime.root / container / "state.json").read_text())
+    assert set(state["cgroup"]["paths"]) == _keys()
+
+
+def _keys() -> set[str]:
+    return {item.key for item in LAYOUT.hierarchies}

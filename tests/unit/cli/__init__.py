@@ -1,0 +1,1 @@
+"""The command line without root: what it prints, what it refuses."""

@@ -1,0 +1,67 @@
+"""The hot path imports nothing but builtin modules and ours: start-up time is a feature."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__import__("ociruntime").__file__).parent
+
+# What an isolated interpreter itself brings, and what docs/architecture.md allows.
+ALLOWED = {
+    "__future__",
+    "_collections_abc",
+    "_json",
+    "_struct",
+    "_socket",
+    "_signal",
+    "_posixsubprocess",
+    "_sha256",
+    "errno",
+    "fcntl",
+    "gc",
+    "genericpath",
+    "marshal",
+    "os",
+    "os.path",
+    "posixpath",
+    "select",
+    "stat",
+    "time",
+}
+PROBE = """
+import sys
+before = set(sys.modules)
+sys.path.insert(0, {parent!r})
+import ociruntime.cli.main
+import ociruntime.cli.{verb}
+print("\\n".join(sorted(set(sys.modules) - before)))
+"""
+
+
+@pytest.mark.parametrize("verb", ["create", "start", "state", "kill", "delete", "exec", "run"])
+def test_verb_imports_only_builtin_modules_and_ours(verb: str) -> None:
+    code = PROBE.format(parent=str(PACKAGE.parent), verb=verb)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    foreign = {
+        name
+        for name in done.stdout.split()
+        if not name.startswith("ociruntime") and name not in ALLOWED
+    }
+    assert not foreign
+
+
+@pytest.mark.parametrize("verb", ["start", "state", "kill"])
+def test_light_verbs_do_not_load_the_planner(verb: str) -> None:
+    code = PROBE.format(parent=str(PACKAGE.parent), verb=verb)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split()
+    assert "ociruntime.plan.build" not in loaded
+    assert "ociruntime.spec.config_check" not in loaded
