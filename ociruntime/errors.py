@@ -26,6 +26,10 @@ ALREADY_EXISTS = "container with given ID already exists"
 PROCESS_FINISHED = "os: process already finished"
 
 
+# Characters of a message: a hostile name fills neither the terminal nor the engine's log.
+LONGEST = 900
+
+
 class OciError(Exception):
     """Base of all errors: ``str(error)`` is one line that names the thing and the cure."""
 
@@ -108,9 +112,11 @@ class WrongStatus(StateError):
 
 
 def one_line(text: str) -> str:
-    """``text`` without line breaks or other control characters: a hostile name cannot forge a log
-    line.
+    """``text`` without line breaks or other control characters and cut to LONGEST: a hostile name
+    cannot forge a log line.
     """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 200]} ... {text[-190:]}"
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escape(c) for c in text)

@@ -71,9 +71,9 @@ def rules_of(entries: list[dict[str, object]]) -> list[Rule]:
     """The rules in order: ``linux.resources.devices``, then the defaults, last as in runc.
 
     An entry of type ``a``, which is the default, becomes a rule for ``b`` and one for ``c``.
-    Without any entry access is not limited: [].
+    Without any entry nothing but the defaults is allowed (as in runc).
     """
-    rules = []
+    rules = [Rule(kind, WILDCARD, WILDCARD, ALL, POINTER, allow=False) for kind in KINDS]
     for index, entry in enumerate(entries):
         kind = str(entry.get("type") or "a")
         kinds = KINDS if kind == "a" else ("c",) if kind == "u" else (kind,)
@@ -81,12 +81,9 @@ def rules_of(entries: list[dict[str, object]]) -> list[Rule]:
         access, pointer = str(entry.get("access") or ALL), f"{POINTER}/{index}"
         allow = bool(entry["allow"])
         rules += [Rule(one, major, minor, access, pointer, allow=allow) for one in kinds]
-    if rules:
-        rules += [
-            Rule(kind, major, minor, access, "", allow=True)
-            for kind, major, minor, access in DEFAULTS
-        ]
-    return rules
+    return rules + [
+        Rule(kind, major, minor, access, "", allow=True) for kind, major, minor, access in DEFAULTS
+    ]
 
 
 def _device_number(value: object) -> int:

@@ -34,6 +34,8 @@ def main(words: list[str], globals_: Globals) -> int:
     run = create(config, raw, wanted)
     for warning in run.warnings:
         globals_.log.warning(warning)
+    for note in run.notes:
+        globals_.log.debug(note)
     return 0
 
 

@@ -77,6 +77,8 @@ def main(words: list[str], globals_: Globals) -> int:
     run = exec_process(container, process, wanted)
     for warning in run.warnings:
         globals_.log.warning(warning)
+    for note in run.notes:
+        globals_.log.debug(note)
     if detach:
         return 0
     signals = Signals()

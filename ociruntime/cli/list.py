@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from fcntl import LOCK_NB, LOCK_SH, flock
 
 from ociruntime.cli.options import FLAG, VALUE, parse
@@ -24,6 +25,8 @@ ALIASES = {"f": "format", "q": "quiet"}
 FORMATS = ("table", "json")
 COLUMNS = ("id", "pid", "status", "bundle", "created", "owner")
 GAP = "   "
+# How long a new directory may be without lock and state before nobody is believed to make it.
+MAKING_SECONDS = 0.1
 
 
 def main(words: list[str], globals_: Globals) -> int:
@@ -76,29 +79,43 @@ def _document(store: Store, container_id: str) -> dict[str, Any] | None:
 
     Raises ``NotFound``, ``OciError`` when it cannot be shown.
     """
-    where = os.path.join(store.root, container_id)
-    by_hand = f"end its processes and remove {where} by hand"
+    deadline = time.monotonic() + MAKING_SECONDS
+    while True:
+        container = _open(store, container_id)
+        try:
+            if container.data:
+                return _known(container)
+            if _is_busy(container) or os.fstat(container.fd).st_nlink == 0:
+                return None
+        finally:
+            container.close()
+        # Somebody may have made the directory and be about to lock it, or have finished meanwhile.
+        if time.monotonic() > deadline:
+            cure = f"remove it with `ociruntime delete --force {container_id}`"
+            raise OciError(f"its creation was cut short; {cure}")
+        time.sleep(MAKING_SECONDS / 10)
+
+
+def _open(store: Store, container_id: str) -> Container:
     try:
-        container = store.open(container_id)
+        return store.open(container_id)
     except SpecError as error:
-        raise OciError(f"damaged {error}; {by_hand}") from None
-    try:
-        if container.data:
-            return _known(container)
-        if _is_busy(container) or os.fstat(container.fd).st_nlink == 0:
-            return None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise OciError(f"damaged state, not what this version writes; {by_hand}") from None
-    finally:
-        container.close()
-    cure = f"remove it with `ociruntime delete --force {container_id}`"
-    raise OciError(f"its creation was cut short; {cure}")
+        raise OciError(_damaged(store, container_id, str(error))) from None
+
+
+def _damaged(store: Store, container_id: str, what: str) -> str:
+    where = os.path.join(store.root, container_id)
+    return f"damaged {what}; end its processes and remove {where} by hand"
 
 
 def _known(container: Container) -> dict[str, Any]:
-    word = status(container)
-    document = state_document(container, word, pid_of(container, word))
-    document["owner"] = user_name(document["owner"])
+    try:
+        word = status(container)
+        document = state_document(container, word, pid_of(container, word))
+        document["owner"] = user_name(document["owner"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        what = "state, not what this version writes"
+        raise OciError(_damaged(container.store, container.id, what)) from None
     return document
 
 

@@ -44,6 +44,8 @@ def main(words: list[str], globals_: Globals) -> int:
     try:
         for warning in run.warnings:
             globals_.log.warning(warning)
+        for note in run.notes:
+            globals_.log.debug(note)
         if detach:
             for warning in start(container):
                 globals_.log.warning(warning)

@@ -10,6 +10,7 @@ through ``kernel.inroot``.
 
 from __future__ import annotations
 
+import errno
 import os
 from _struct import pack, unpack_from
 
@@ -334,6 +335,15 @@ class Kernel:
         self.invoke("prlimit64", pid, resource, None, raw)
         soft, hard = unpack_from("=QQ", raw)
         return soft, hard
+
+    def knows_seccomp_flags(self, flags: int) -> bool:
+        """Whether seccomp(2) takes these SECCOMP_FILTER_FLAG_*; no filter is loaded."""
+        try:
+            self.invoke("seccomp", c.SECCOMP_SET_MODE_FILTER, flags, None)
+        except OSError as error:
+            # The flags are looked at before the filter, which is missing.
+            return error.errno == errno.EFAULT
+        return False
 
     def join_session_keyring(self, name: str) -> int:
         return self.invoke("keyctl", c.KEYCTL_JOIN_SESSION_KEYRING, name.encode())

@@ -425,7 +425,8 @@ class ModelCalls:
     # What changes only the process itself, or kernel state that no step reads back.
     _do_execveat = _do_prctl = _do_unshare = _do_setns = _do_setsid = _do_umask = _nothing
     _do_setresuid = _do_setresgid = _do_setgroups = _do_sethostname = _do_setdomainname = _nothing
-    _do_kill = _do_bpf = _nothing
+    _do_kill = _do_bpf = _do_personality = _do_set_mempolicy = _do_fsetxattr = _nothing
+    _do_sched_setattr = _do_sched_setaffinity = _do_ioprio_set = _do_seccomp = _nothing
 
 
 def closes(flag: int) -> int:

@@ -60,5 +60,7 @@ def create(
         run.fds["console"] = options.console_fd
     # Modes are what we say they are, whatever the caller's umask is.
     os.umask(0)
+    # Descriptors that the caller left open are not the container's (CVE-2024-21626), nor a hook's.
+    kernel.close_on_exec_from(3 + options.preserve_fds)
     execute(run)
     return run

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
+from _struct import iter_unpack
 
 from ociruntime.errors import HookError, OciError, StateError, WrongStatus
 from ociruntime.kernel import block
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.kernel.block import Report
+    from ociruntime.seccomp.listener import Agent
     from ociruntime.state.store import Container
 
 # A container that was created, but whose start failed: it is stopped, and delete's to remove.
@@ -36,15 +39,19 @@ def start(container: Container) -> list[str]:
     hooks = container.data.get("hooks", [])
     config = container.config() if "startContainer" in hooks or "poststart" in hooks else {}
     warnings: list[str] = []
-    if "startContainer" in hooks:
-        _hooks_or_remove(container, config, "startContainer", warnings)
-    connection = st.connect(container)
-    if connection is None:
-        raise StateError(
-            f"container {container.id}: its init does not wait any more; it was killed"
-        )
-    report = release(connection)
-    container.remove_socket()
+    agent = connect_agent(container)
+    try:
+        if "startContainer" in hooks:
+            _hooks_or_remove(container, config, "startContainer", warnings)
+        connection = st.connect(container)
+        if connection is None:
+            raise StateError(
+                f"container {container.id}: its init does not wait any more; it was killed"
+            )
+        report = _release(container, connection, agent)
+    finally:
+        if agent is not None:
+            agent.close()
     if report is not None:
         args = container.config()["process"]["args"]
         raise OciError(explain_report(report, args))
@@ -61,14 +68,69 @@ def wrong_status(container: Container, word: str) -> str:
     }.get(word, f"cannot start a container in the {word} state: {container.id}")
 
 
-def release(connection: socket) -> Report | None:
-    """Tell oci-init to go on; None when the program runs, else what failed."""
+def connect_agent(container: Container) -> Agent | None:
+    """The seccomp agent of the container, None when its profile needs none. Raises ``OciError``."""
+    listener = container.data.get("seccomp_listener")
+    if listener is None:
+        return None
+    from ociruntime.seccomp.listener import Agent
+
+    return Agent(listener)
+
+
+def _release(container: Container, connection: socket, agent: Agent | None) -> Report | None:
+    """Tell oci-init to go on; None when the program runs, else what failed.
+
+    The agent gets its listener meanwhile. Where it cannot, the container is killed: nobody would
+    answer for its system calls (config-linux.md#seccomp: "the runtime MUST generate an error").
+    """
+    pid = container.data["pid"]
     try:
         connection.send(block.START)
-        answer = connection.recv(64)
+        return read_report(connection, agent, container, pid, st.CREATED)
+    except OciError:
+        from ociruntime.lifecycle.kill import SIGKILL, kill
+
+        try:
+            kill(container, SIGKILL)
+        except WrongStatus:
+            pass  # it has ended by itself
+        raise
     finally:
         connection.close()
-    return block.unpack_report(answer) if answer else None
+        container.remove_socket()
+
+
+def read_report(
+    channel: socket, agent: Agent | None, container: Container, pid: int, word: str
+) -> Report | None:
+    """None once the program has been executed, else what failed; a seccomp listener that comes
+    before is handed to ``agent``.
+
+    Parameters: ``pid`` is the process (as we see it), ``word`` the container's status. Raises
+    ``OciError`` when the agent does not get its listener.
+    """
+    while True:
+        answer, control, _, _ = channel.recvmsg(64, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        report = block.unpack_report(answer) if answer else None
+        if report is not None and report.stage == block.STAGE_LISTENER and not report.errno:
+            for _, _, data in control:
+                for (fd,) in iter_unpack("=i", data):
+                    _serve(agent, fd, container, pid, word)
+            continue
+        if report is None and agent is not None and not agent.served:
+            raise OciError("linux.seccomp: the listener was lost; the process was killed")
+        return report
+
+
+def _serve(agent: Agent | None, fd: int, container: Container, pid: int, word: str) -> None:
+    from ociruntime.state.document import state_document
+
+    try:
+        if agent is not None:
+            agent.serve(fd, pid, state_document(container, word, container.data["pid"]))
+    finally:
+        os.close(fd)
 
 
 def explain_report(report: Report, args: list[str]) -> str:

@@ -14,8 +14,15 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 from ociruntime.cgroups.path import Placement
 from ociruntime.errors import HookError, OciError, WrongStatus
 from ociruntime.jsontext import dumps
-from ociruntime.kernel import block
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.lifecycle.start import connect_agent, explain_report, read_report
+from ociruntime.plan.attributes import (
+    affinity_steps,
+    execution_steps,
+    label_checks,
+    label_steps,
+    scheduling_steps,
+)
 from ociruntime.plan.host import read_host
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.step import ContainerStep
@@ -37,6 +44,7 @@ from ociruntime.steps.process import (
     PrepareEnvironment,
 )
 from ociruntime.steps.rootfs import BecomeRoot
+from ociruntime.steps.seccomp import PrepareSeccomp
 from ociruntime.steps.spawn import Spawn
 from ociruntime.steps.tenant import CONTAINER, EnterRoot, LetGo, OpenContainer, OpenReport
 from ociruntime.steps.terminal import AdoptTerminal, OpenTerminal, OwnStreams
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
 
     from ociruntime.plan.step import Step
     from ociruntime.process.run import Observer
+    from ociruntime.seccomp.listener import Agent
     from ociruntime.state.store import Container
 
 
@@ -92,11 +101,20 @@ def exec_process(
     if process.get("terminal") and options.console_socket:
         # Ahead of the clone: it is the process inside that sends the terminal's master.
         run.steps.append(ConnectConsole(options.console_socket))
-    run.steps += _joining_steps(container) + _process_steps(container, process, options, run)
+    run.steps += label_checks(process, {}) + _seccomp_steps(container, process)
+    run.steps += _joining_steps(container, process)
+    run.steps += _process_steps(container, process, options, run)
     if options.console_fd >= 0:
         run.fds["console"] = options.console_fd
-    execute(run)
-    _read_report(run, process["args"])
+    agent = connect_agent(container)
+    try:
+        if agent is not None:
+            run.host_fds.append(agent.fileno())
+        execute(run)
+        _read_report(run, process["args"], container, agent)
+    finally:
+        if agent is not None:
+            agent.close()
     return run
 
 
@@ -111,7 +129,16 @@ def check_status(container: Container, *, ignore_paused: bool) -> None:
         )
 
 
-def _joining_steps(container: Container) -> list[Step]:
+def _seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
+    """The container's filter, as it was at create, holds for every process in it."""
+    if not container.data.get("has_seccomp"):
+        return []
+    profile = container.config()["linux"]["seccomp"]
+    privileges = bool(process.get("noNewPrivileges"))
+    return [PrepareSeccomp(profile, container.store.root, no_new_privs=privileges)]
+
+
+def _joining_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     data = container.data
     names = data.get("namespaces", [])
     flags = 0
@@ -127,11 +154,10 @@ def _joining_steps(container: Container) -> list[Step]:
         OpenContainer(container.id, data["pid"], data["start_time"], own_root=own_root),
         OpenReport(),
     ]
-    if placement is not None:
-        steps += [OpenCgroup(placement), spawn, JoinCgroup(placement)]
-    else:
-        steps.append(spawn)
-    return steps
+    if placement is None:
+        return steps + affinity_steps(process, [spawn])
+    steps.append(OpenCgroup(placement))
+    return steps + affinity_steps(process, [spawn, JoinCgroup(placement)])
 
 
 def _process_steps(
@@ -161,6 +187,7 @@ def _process_steps(
         steps.append(SetOomScore(process["oomScoreAdj"]))
     if has_user:
         steps.append(BecomeRoot(setgroups=setgroups))
+    steps += label_steps(process, identity)
     steps += [EnterRoot(), NewSession(), NewKeyring(container.id)]
     if process.get("terminal"):
         size = process.get("consoleSize") or {}
@@ -173,6 +200,8 @@ def _process_steps(
         EnterDirectory(process["cwd"]),
         PrepareEnvironment(env, identity.uid),
         FindProgram(process["args"][0], env, process["cwd"]),
+        *scheduling_steps(process),
+        *execution_steps(data.get("every_process") or {}),
         ExecInit(process["args"], identity, options.preserve_fds, wait=False),
         LetGo(),
     ]
@@ -183,18 +212,19 @@ def _process_steps(
     return steps
 
 
-def _read_report(run: Run, args: list[str]) -> None:
+def _read_report(run: Run, args: list[str], container: Container, agent: Agent | None) -> None:
     """Wait until the program is executed, or for the reason why it is not."""
-    from ociruntime.lifecycle.start import explain_report
-
     channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, run.fds.pop("report"))
     try:
-        answer = channel.recv(64)
+        report = read_report(channel, agent, container, run.pid, st.RUNNING)
+    except OciError:
+        undo(run, run.steps)
+        raise
     finally:
         channel.close()
-    if answer:
+    if report is not None:
         undo(run, run.steps)
-        raise OciError(explain_report(block.unpack_report(answer), args))
+        raise OciError(explain_report(report, args))
 
 
 class HookInside(ContainerStep):
@@ -229,7 +259,7 @@ class HookInside(ContainerStep):
 
 def run_hook_inside(label: str, hook: dict[str, Any], container: Container) -> None:
     """Run one startContainer hook as a process of the container; raises ``HookError``."""
-    run = Run(Kernel(), _joining_steps(container))
+    run = Run(Kernel(), _joining_steps(container, {}))
     if "user" in container.data.get("namespaces", ()):
         run.steps.append(BecomeRoot(setgroups=bool(container.data.get("setgroups", True))))
     run.steps += [EnterRoot(), HookInside(label, hook, container)]

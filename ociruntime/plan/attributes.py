@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 UNSUPPORTED = (
     ("linux", "intelRdt"),
     ("linux", "netDevices"),
-    ("linux", "seccomp"),
 )
 # What of `linux` applies to every process of the container, so that `exec` needs it as well.
 FOR_EVERY_PROCESS = ("memoryPolicy", "personality")

@@ -38,6 +38,8 @@ from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.mounts import cgroup_sources, device_steps, mask_steps, mount_steps
 from ociruntime.plan.namespaces import NamespacePlan, is_own_id, require_host_rights
 from ociruntime.plan.step import CONTAINER, HOST, Step
+from ociruntime.seccomp.profile import listener_of
+from ociruntime.spec.sysctl import sysctl_path
 from ociruntime.spec.tables import PROPAGATION, RLIMITS
 from ociruntime.steps.cgroup import cgroup_steps
 from ociruntime.steps.execinit import ExecInit
@@ -76,6 +78,7 @@ from ociruntime.steps.rootfs import (
     UnshareCgroup,
     UseRootfs,
 )
+from ociruntime.steps.seccomp import PrepareSeccomp
 from ociruntime.steps.settings import SetDomainname, SetHostname, SetSysctls
 from ociruntime.steps.terminal import AdoptTerminal, BindConsole, OpenTerminal, OwnStreams
 
@@ -146,6 +149,7 @@ class _Builder:
         identity = self._identity(process)
         steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
         steps += label_checks(process, self.linux)
+        steps += self._seccomp(process)
         steps += self._prepare(opens)
         steps += cgroup["prepare"]
         steps += cgroup_sources(self.config, self.host)
@@ -155,9 +159,12 @@ class _Builder:
         steps += label_steps(process, identity)
         steps += self._settings()
         steps += self._rootfs(opens, mounts)
-        steps += self._hooks()
+        hooks = self._hooks()
+        steps += cgroup["devices"] + hooks if hooks else []
         steps += self._enter()
         steps += self._process(process, identity)
+        # Without hooks the first program that could use a device is the container's own.
+        steps += [] if hooks else cgroup["devices"]
         steps += cgroup["finish"]
         steps += self._finish()
         return Plan(steps, state, self.warnings)
@@ -200,9 +207,16 @@ class _Builder:
         steps += self.namespaces.opens
         if self.has_mount_ns and self._host_opens_mounts():
             steps.append(OpenRootfs(self.rootfs, c.MS_SLAVE, HOST))
-            steps += [step for step in opens if step.side == HOST]
+        steps += [step for step in opens if step.side == HOST]
         steps.append(ListenForStart(os.path.join(self.options.store.root, self.options.id)))
         return steps
+
+    def _seccomp(self, process: Config) -> list[Step]:
+        profile = self.linux.get("seccomp")
+        if not profile:
+            return []
+        privileges = bool(process.get("noNewPrivileges"))
+        return [PrepareSeccomp(profile, self.options.store.root, no_new_privs=privileges)]
 
     def _host_opens_mounts(self) -> bool:
         joined = any(name == "mount" for name, _ in self.namespaces.joined)
@@ -348,17 +362,7 @@ class _Builder:
             "hooks": [phase for phase in hooks if hooks[phase]],
             "annotations": self.config.get("annotations") or {},
             "every_process": for_every_process(self.linux),
+            "has_seccomp": bool(self.linux.get("seccomp")),
+            "seccomp_listener": listener_of(self.config),
             "pid_file": self.options.pid_file,
         }
-
-
-def sysctl_path(name: str) -> str:
-    """The path below /proc/sys: ``net.ipv4.ip_forward`` and ``net/ipv4/ip_forward`` are the same
-    (sysctl(8)).
-
-    In the dotted form a slash stands for a dot inside a component, and the other way round.
-    """
-    dot, slash = name.find("."), name.find("/")
-    if slash >= 0 and (dot < 0 or slash < dot):
-        return name
-    return name.translate({ord("."): "/", ord("/"): "."})

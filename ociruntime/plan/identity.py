@@ -22,8 +22,7 @@ class Identity:
     """What oci-init takes on right before it executes the program.
 
     Capability sets are masks, bit n for capability n. ``groups`` is None where setgroups(2) is
-    forbidden. ``lsm`` is (attribute file, text) or None; ``seccomp`` an array of struct sock_filter
-    or None.
+    forbidden. ``lsm`` is (attribute file, text) or None.
     """
 
     __slots__ = (
@@ -38,8 +37,6 @@ class Identity:
         "no_new_privs",
         "permitted",
         "rlimits",
-        "seccomp",
-        "seccomp_flags",
         "uid",
         "umask",
     )
@@ -60,8 +57,6 @@ class Identity:
         # back.
         self.rlimits: list[tuple[int, int, int]] = []
         self.lsm: tuple[bytes, bytes] | None = None
-        self.seccomp: bytes | None = None
-        self.seccomp_flags = 0
 
 
 def keeps_groups(annotations: dict[str, str] | None) -> bool:
@@ -115,9 +110,7 @@ def plan_identity(
     return identity
 
 
-def _groups(
-    wanted: list[int], warnings: list[str], *, may: bool, keep: bool
-) -> list[int] | None:
+def _groups(wanted: list[int], warnings: list[str], *, may: bool, keep: bool) -> list[int] | None:
     if keep:
         if wanted:
             warnings.append(f"process.user.additionalGids: left out, as {KEEP_GROUPS} asks for")

@@ -7,6 +7,7 @@ import os
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import components
+from ociruntime.plan.idmap import Idmaps
 from ociruntime.plan.namespaces import host_id
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.spec.mount_options import parse
@@ -37,6 +38,7 @@ def mount_steps(
     """(steps that open sources, steps that mount), in the order of the config."""
     opens: list[Step] = []
     mounts: list[Step] = []
+    idmaps = Idmaps(namespaces, host)
     keeps_peers = ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared")
     # Sources belong to the host's mount namespace; only root of the host may copy mounts from
     # there.
@@ -48,10 +50,7 @@ def mount_steps(
         destination = entry["destination"]
         is_bind = options.bind or kind in BIND_TYPES
         label = f"mounts[{index}] {destination} ({'bind' if is_bind else kind})"
-        if options.idmap or entry.get("uidMappings"):
-            raise PlanError(
-                f"{label}: idmapped mounts are not supported yet", pointer, "remove idmap"
-            )
+        idmap = idmaps.name_for(pointer, label, entry, options)
         if options.remount and not is_bind:
             mounts.append(Remount(pointer, label, destination, options))
         elif is_bind:
@@ -59,15 +58,36 @@ def mount_steps(
             if kind == "rbind":
                 options.bind = options.rbind = True
             propagation = 0 if keeps_peers and options.propagation else c.MS_SLAVE
-            opens.append(
-                OpenSource(pointer, label, source, destination, options, propagation, side)
-            )
+            opened = OpenSource(pointer, label, source, destination, options, propagation, side)
+            opens.append(_idmapped(opened, idmap) if idmap else opened)
             mounts.append(BindMount(pointer, label, source, destination, options))
         elif kind in CGROUP_TYPES:
             mounts.append(_cgroup_mount(pointer, label, entry, options, namespaces, host))
         else:
-            mounts.append(_new_mount(pointer, label, entry, options, namespaces))
-    return opens, mounts
+            step = _new_mount(pointer, label, entry, options, namespaces)
+            if idmap:
+                opens.append(_made_on_the_host(step, idmap))
+            mounts.append(_attached(step) if idmap else step)
+    return idmaps.steps + opens, mounts
+
+
+def _idmapped(step: OpenSource, idmap: str) -> Step:
+    # Imported, as the two below, for the configs that need it.
+    from ociruntime.steps.idmap import OpenIdmappedSource
+
+    return OpenIdmappedSource(step, idmap)
+
+
+def _made_on_the_host(mount: Mount, idmap: str) -> Step:
+    from ociruntime.steps.idmap import OpenFilesystem
+
+    return OpenFilesystem(mount, idmap)
+
+
+def _attached(mount: Mount) -> Step:
+    from ociruntime.steps.idmap import AttachFilesystem
+
+    return AttachFilesystem(mount)
 
 
 def _joins_mounts(namespaces: NamespacePlan) -> bool:
@@ -80,7 +100,7 @@ def _new_mount(
     entry: dict[str, Any],
     options: MountOptions,
     namespaces: NamespacePlan,
-) -> Step:
+) -> Mount:
     kind = entry.get("type") or ""
     if not kind:
         raise PlanError(f"{label}: it has no type", pointer, "add a type, or the option bind")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
+from ociruntime.spec.sysctl import sysctl_namespace, sysctl_path
 from ociruntime.spec.tables import NAMESPACES
 from ociruntime.steps.prepare import OpenNamespace
 from ociruntime.steps.spawn import Spawn
@@ -26,13 +27,24 @@ class NamespacePlan:
     ``new`` and ``joined`` are type names; ``pointers`` lead to the config's entries.
     """
 
-    __slots__ = ("gid_maps", "joined", "new", "opens", "pointers", "spawn", "uid_maps")
+    __slots__ = (
+        "gid_maps",
+        "joined",
+        "new",
+        "opens",
+        "pointers",
+        "spawn",
+        "sysctl_types",
+        "uid_maps",
+    )
 
     def __init__(self, linux: dict[str, Any], host: Host) -> None:
         self.new: list[str] = []
         self.joined: list[tuple[str, int]] = []
         self.opens: list[Step] = []
         self.pointers: dict[str, str] = {}
+        sysctls = linux.get("sysctl") or ()
+        self.sysctl_types = {sysctl_namespace(sysctl_path(name)) for name in sysctls}
         for index, entry in enumerate(linux.get("namespaces") or ()):
             self._add(f"/linux/namespaces/{index}", entry)
         self.uid_maps = mappings(linux.get("uidMappings"))
@@ -58,7 +70,8 @@ class NamespacePlan:
         self.pointers[name] = pointer
         if path:
             flag = NAMESPACES[name]
-            self.opens.append(OpenNamespace(pointer, name, path, flag))
+            foreign = name in self.sysctl_types
+            self.opens.append(OpenNamespace(pointer, name, path, flag, foreign=foreign))
             self.joined.append((name, flag))
         else:
             self.new.append(name)

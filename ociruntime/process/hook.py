@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # How much of a hook's output is kept for the error message (bytes).
 TAIL = 2048
 SIGKILL = 9
+KEPT = 3
+LAST_FD = 0x7FFFFFFF
 
 
 def run_hook(label: str, hook: dict[str, Any], container: Container, status: str, pid: int) -> None:
@@ -80,6 +82,10 @@ def _child(hook: dict[str, Any], stdin: int, output: int, failed: int) -> NoRetu
         os.dup2(stdin, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        # Descriptors that the caller leaked into us are not the hook's.
+        os.dup2(failed, KEPT, inheritable=False)
+        failed = KEPT
+        os.closerange(KEPT + 1, LAST_FD)
         environment = {}
         for entry in hook.get("env", ()):
             name, _, value = entry.partition("=")

@@ -33,6 +33,8 @@ class Run:
     mounts      detached mounts and private procfs by name (container side)
     stubs       what init has made in the rootfs, oldest first (host side)
     warnings    what was skipped or ignored, with the reason
+    notes       what helps to find a fault, for --debug (host side)
+    seccomp     None, or the filter (array of struct sock_filter) and its flags for oci-init
     observer    called after each step with (side, index, step); tests and --trace use it
     connect     makes the two ends of a channel; tests give one whose far end runs in this process
     """
@@ -52,9 +54,11 @@ class Run:
         "inroot",
         "kernel",
         "mounts",
+        "notes",
         "observer",
         "pid",
         "pidfd",
+        "seccomp",
         "steps",
         "stubs",
         "warnings",
@@ -74,6 +78,8 @@ class Run:
         self.mounts: dict[str, int] = {}
         self.stubs: list[Stub] = []
         self.warnings: list[str] = []
+        self.notes: list[str] = []
+        self.seccomp: tuple[bytes, int] | None = None
         self.observer: Observer | None = None
         self.connect: Callable[[], tuple[Channel, Channel]] = channel_pair
         # Filled by the identity steps for oci-init: programs to try, environment, working

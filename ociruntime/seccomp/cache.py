@@ -15,7 +15,7 @@ import os
 from _struct import Struct
 from stat import S_ISREG
 
-from ociruntime.seccomp.profile import sha256
+from ociruntime.seccomp.digest import digest
 
 DIRECTORY = ".seccomp"
 MAGIC = b"ociscmp1"
@@ -65,7 +65,7 @@ def load(root: str, key: str) -> Program | None:
     if len(data) < start + HEADER.size or not data.startswith(MAGIC):
         return None
     body = data[start:]
-    if data[len(MAGIC) : start] != sha256(key.encode() + body).digest():
+    if data[len(MAGIC) : start] != digest(key.encode() + body):
         return None
     fields = HEADER.unpack_from(body)
     stamp = fields[4:7]
@@ -106,7 +106,7 @@ def store(root: str, key: str, program: Program) -> None:
     own = (program.execve, program.capset, program.prctl, program.sendmsg)
     lengths = (len(texts), len(names), len(program.code))
     body = HEADER.pack(*own, *program.stamp, *lengths) + texts + names + program.code
-    data = MAGIC + sha256(key.encode() + body).digest() + body
+    data = MAGIC + digest(key.encode() + body) + body
     directory = f"{root}/{DIRECTORY}"
     try:
         os.mkdir(directory, 0o700)

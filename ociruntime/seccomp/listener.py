@@ -60,6 +60,10 @@ class Agent:
             raise self._failure(error.strerror or "it does not read") from None
         self.served = True
 
+    def fileno(self) -> int:
+        """The connection's descriptor."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """End the connection: it carries one document."""
         self._socket.close()

@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 from marshal import dumps
 
+from ociruntime.seccomp.digest import digest
 from ociruntime.spec.tables import SECCOMP_FLAGS
-
-try:
-    from _sha256 import sha256
-except ImportError:  # Python 3.12 put all of SHA-2 into one module
-    from _sha2 import sha256  # type: ignore[import-not-found,no-redef]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,4 +80,4 @@ def program_key(profile: Profile) -> str:
     """
     parts = [profile.get(name) for name in PROGRAM_PARTS]
     # Version 2 writes equal values as equal bytes; later ones depend on who else refers to them.
-    return str(sha256(dumps([GENERATION, os.uname().machine, parts], 2)).hexdigest())
+    return digest(dumps([GENERATION, os.uname().machine, parts], 2)).hex()

@@ -189,7 +189,9 @@ class Store:
         """The ids of all containers, sorted."""
         try:
             with os.scandir(self.root) as entries:
-                return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+                found = [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+                # No id starts with a dot; .seccomp is the cache of compiled filters.
+                return sorted(name for name in found if not name.startswith("."))
         except FileNotFoundError:
             return []
         except OSError as error:

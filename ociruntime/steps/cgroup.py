@@ -151,7 +151,7 @@ class JoinCgroup(ContainerStep):
 
 
 class ApplyDevices(Step):
-    """Limit access to devices, before any process or hook is there that could use one."""
+    """Limit access to devices, before any hook or process of the container could use one."""
 
     __slots__ = ("rules",)
 
@@ -217,6 +217,8 @@ def cgroup_steps(
     """Plan the container's cgroup: lists of steps to put, in this order, at these places
 
     ``prepare``  on the host side, before init is cloned
+    ``devices``  on the host side, behind the mounts (a filesystem's own device may be forbidden to
+                 the container) and before the first hook
     ``attach``   the first thing init does, before it unshares a cgroup namespace
     ``finish``   on the host side, when only oci-init is left to be executed
 
@@ -227,22 +229,30 @@ def cgroup_steps(
     linux = config.get("linux") or {}
     resources = linux.get("resources") or {}
     settings = settings_for(resources, layout, warnings)
-    rules = [] if rootless else list(resources.get("devices") or [])
+    rules = list(resources.get("devices") or [])
     tolerant = rootless and not settings and not linux.get("cgroupsPath")
     check_devices(rules, layout)
     early = [setting for setting in settings if setting.phase == EARLY]
     late = [setting for setting in settings if setting.phase != EARLY]
     prepare: list[Step] = [CreateCgroup(placement, tolerant=tolerant)]
-    if rules:
-        prepare.append(ApplyDevices(rules))
+    # Without rules everything but the default devices is forbidden, as in runc.
+    devices: list[Step] = []
+    if not rootless and (rules or has_devices(layout)):
+        devices.append(ApplyDevices(rules))
     if early:
         prepare.append(ApplyEarlyLimits(early))
     joined = any(place.key for place in placement.places)
     return {
         "prepare": prepare,
+        "devices": devices,
         "attach": [JoinCgroup(placement)] if joined else [],
         "finish": [ApplyLimits(late)] if late else [],
     }
+
+
+def has_devices(layout: Layout) -> bool:
+    """Whether access to devices can be limited here: by a v1 controller, or by a program on v2."""
+    return layout.mode == V2 or layout.find("devices") is not None
 
 
 def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list[Setting]:

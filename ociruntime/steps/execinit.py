@@ -70,8 +70,8 @@ class ExecInit(ContainerStep):
             proc_fd=proc,
             lsm=identity.lsm,
             rlimits=identity.rlimits,
-            seccomp=identity.seccomp,
-            seccomp_flags=identity.seccomp_flags,
+            seccomp=run.seccomp[0] if run.seccomp else None,
+            seccomp_flags=run.seccomp[1] if run.seccomp else 0,
         )
         block = kernel.dup_above(sealed_memfd(kernel, "oci-init-block", content), first)
         for fd in (channel, block, proc):

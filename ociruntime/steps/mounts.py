@@ -66,25 +66,17 @@ class OpenSource(Step):
         flags = c.O_PATH | (c.O_NOFOLLOW if options.src_nofollow or options.copy_symlink else 0)
         source = kernel.open(self.source, flags)
         try:
-            if components(self.destination) == ["proc"]:
-                self._check_proc(run, source)
             mount = clone_fd(kernel, source, recursive=options.rbind)
         finally:
             kernel.close(source)
         if self.propagation:
             kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
+        self.idmap_source(run, mount)
         set_attributes(kernel, mount, options)
         run.fds[self.pointer] = mount
 
-    def _check_proc(self, run: Run, source: int) -> None:
-        """Only a procfs may be bound on /proc: labels and sysctls are written below it
-        (CVE-2019-16884).
-        """
-        stat = run.kernel.stat(source)
-        if run.kernel.filesystem(source) != c.PROC_SUPER_MAGIC:
-            raise OSError(errno.EINVAL, "only a proc filesystem may be mounted on /proc")
-        if stat.ino != c.PROC_ROOT_INO:
-            run.warnings.append(f"{self.label}: the source is a part of a proc filesystem")
+    def idmap_source(self, run: Run, mount: int) -> None:
+        """Nothing: ``steps.idmap`` has the sources that are idmapped."""
 
     def explain(self, number: int) -> str:
         return {
@@ -118,6 +110,7 @@ class BindMount(ContainerStep):
         is_directory = kernel.stat(mount).kind == c.S_IFDIR
         target = find_target(inroot, self.destination, directory=is_directory)
         try:
+            refuse_fake_proc(kernel, inroot, target, mount)
             kernel.move_mount(mount, target)
             set_propagation(kernel, mount, self.options)
         finally:
@@ -166,6 +159,7 @@ class Mount(ContainerStep):
                 return
             mount = self._new_filesystem(run, data)
             set_attributes(kernel, mount, options)
+            refuse_fake_proc(kernel, inroot, target, mount)
             kernel.move_mount(mount, target)
             set_propagation(kernel, mount, options)
             kernel.close(mount)
@@ -295,6 +289,23 @@ def find_kernel_target(inroot: InRoot, destination: str, filesystem: str) -> int
             )
             raise OSError(errno.ELOOP, f"{what}; make it a directory") from None
         raise
+
+
+def refuse_fake_proc(kernel: Kernel, inroot: InRoot, target: int, mount: int) -> None:
+    """Only a procfs may lie on /proc, by whatever path the config names it (CVE-2019-16884).
+
+    Programs in the container trust what they read there, and masks are laid over it.
+    """
+    if kernel.filesystem(mount) == c.PROC_SUPER_MAGIC:
+        return
+    try:
+        proc = inroot.find_nofollow("/proc")
+    except FileNotFoundError:
+        return
+    here, there = kernel.stat(target), kernel.stat(proc)
+    kernel.close(proc)
+    if (here.ino, here.device) == (there.ino, there.device):
+        raise OSError(errno.EINVAL, "only a proc filesystem may be mounted on /proc")
 
 
 def explain_target(number: int, destination: str) -> str:

@@ -10,6 +10,7 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.ocinit import open_oci_init
 from ociruntime.plan.step import Step
+from ociruntime.spec.tables import NAMESPACE_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,11 +95,14 @@ class ListenForStart(Step):
     def execute(self, run: Run) -> None:
         assert run.container is not None
         server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        # The directory may be searched by everybody; only its owner may start the container.
+        before = os.umask(0o177)
         try:
             server.bind(f"/proc/self/fd/{run.container.fd}/start.sock")
             server.listen(BACKLOG)
             run.fds["start"] = server.detach()
         finally:
+            os.umask(before)
             server.close()
 
 
@@ -142,14 +146,20 @@ def connect_unix(path: str) -> int:
 
 
 class OpenNamespace(Step):
-    """Open a namespace to join and prove its type (config-linux.md#namespaces, ioctl_ns(2))."""
+    """Open a namespace to join and prove its type (config-linux.md#namespaces, ioctl_ns(2)).
 
-    __slots__ = ("clone_flag", "name", "path", "type")
+    With ``foreign`` it must not be the runtime's own: linux.sysctl would change the host.
+    """
+
+    __slots__ = ("clone_flag", "foreign", "name", "path", "type")
 
     kind = "open-namespace"
 
-    def __init__(self, pointer: str, kind: str, path: str, clone_flag: int) -> None:
+    def __init__(
+        self, pointer: str, kind: str, path: str, clone_flag: int, *, foreign: bool
+    ) -> None:
         super().__init__(pointer, f"{kind} namespace {path}")
+        self.foreign = foreign
         self.type = kind
         self.path = path
         self.clone_flag = clone_flag
@@ -170,6 +180,18 @@ class OpenNamespace(Step):
             raise OciError(
                 f"{self.label}: the file is a namespace of another type than {self.type}"
             )
+        if self.foreign and self._is_ours(run, fd):
+            raise OciError(
+                f"{self.label}: it is the runtime's own, so linux.sysctl would change the host; "
+                "remove the sysctls or join another namespace"
+            )
+
+    def _is_ours(self, run: Run, fd: int) -> bool:
+        own = run.kernel.open(f"/proc/self/ns/{NAMESPACE_FILES[self.type]}", c.O_PATH)
+        # O_PATH without O_NOFOLLOW follows the magic link to the namespace itself.
+        same = bool(run.kernel.stat(own).ino == run.kernel.stat(fd).ino)
+        run.kernel.close(own)
+        return same
 
 
 class OpenRootfs(Step):

@@ -93,14 +93,16 @@ class PrepareSeccomp(Step):
         """The calls that oci-init makes with the filter loaded: without them nothing would start,
         and not even that could be said.
         """
-        needed = [("execve", program.execve, (ALLOW, LOG, USER_NOTIFY))]
+        needed = [("execve", program.execve)]
         if not self.no_new_privs:
-            needed.append(("capset", program.capset, (ALLOW, LOG, USER_NOTIFY)))
-            needed.append(("prctl", program.prctl, (ALLOW, LOG, USER_NOTIFY)))
+            needed += [("capset", program.capset), ("prctl", program.prctl)]
         if flags & NEW_LISTENER:
-            needed.append(("sendmsg", program.sendmsg, (ALLOW, LOG)))
-        for name, action, good in needed:
-            if action & ACTION_MASK not in good:
+            needed.append(("sendmsg", program.sendmsg))
+        for name, returned in needed:
+            action = returned & ACTION_MASK
+            # Whoever answers notifications has the listener by then, which sendmsg brought.
+            answered = action == USER_NOTIFY and name != "sendmsg"
+            if action not in (ALLOW, LOG) and not answered:
                 raise StepError(f"linux.seccomp {name}", 0, _cure(name))
 
 

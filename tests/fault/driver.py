@@ -43,7 +43,7 @@ class StopAt:
     def __init__(self, pipe: int, at: int) -> None:
         self.pipe = pipe
         self.at = at
-        self.lines = -1
+        self.seen: set[tuple[str, int]] = set()
         # Needed in a process that must not import any more.
         self.poll = select.poll()
 
@@ -53,14 +53,15 @@ class StopAt:
             self.stop(f"{side} {step.kind}: {step.label}")
 
     def trace(self, frame: FrameType, event: str, _argument: object) -> Any:
-        """``sys.settrace``: counts the lines of TRACED."""
+        """``sys.settrace``: counts the lines of TRACED, each when it is reached first."""
         if not frame.f_code.co_filename.startswith(TRACED):
             return None
-        if event == "line":
-            self.lines += 1
-            if self.lines == self.at:
+        line = (frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and line not in self.seen:
+            if len(self.seen) == self.at:
                 sys.settrace(None)
-                self.stop(f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}")
+                self.stop(f"{os.path.basename(line[0])}:{line[1]}")
+            self.seen.add(line)
         return self.trace
 
     def stop(self, point: str) -> None:

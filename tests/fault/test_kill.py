@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,13 +22,16 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
 from ociruntime.plan.options import CreateOptions
-from ociruntime.plan.step import Step
 from ociruntime.state.store import Store
 from tests.support.bundle import Bundle
 from tests.support.config import base_config
-from tests.support.runtime import Runtime
-from tests.support.sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from ociruntime.plan.step import Step
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
+
+pytestmark = pytest.mark.kernel
 DRIVER = Path(__file__).with_name("driver.py")
 SECONDS = 20
 # start, delete and exec have no plan that could be known in advance: every PARTS-th point each.

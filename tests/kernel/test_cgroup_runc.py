@@ -103,7 +103,7 @@ def test_same_values(
     run = Run(KERNEL, [])
     try:
         steps = cgroup_steps(config, placement, LAYOUT, rootless=False, warnings=[])
-        for step in [*steps["prepare"], *steps["finish"]]:
+        for step in [*steps["prepare"], *steps["devices"], *steps["finish"]]:
             step.execute(run)
         compared = 0
         for mine, their in zip(placement.places, theirs.places, strict=True):

@@ -10,7 +10,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo (proc(5)); octal escapes are undone."""
+    """One line of mountinfo (proc(5)); octal escapes are undone.
+
+    `tags` are the optional fields without their numbers: shared, master, propagate_from, unbindable.
+    """
 
     mount_id: int
     root: str
@@ -19,6 +22,7 @@ class Mount:
     fstype: str
     source: str
     super_options: frozenset[str]
+    tags: frozenset[str] = frozenset()
 
     @property
     def read_only(self) -> bool:
@@ -47,6 +51,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
                 fstype=rest[0],
                 source=_plain(rest[1]),
                 super_options=frozenset(rest[2].split(",")),
+                tags=frozenset(field.partition(":")[0] for field in fields[6:] if field),
             )
         )
     return mounts

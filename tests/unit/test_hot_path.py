@@ -18,6 +18,7 @@ ALLOWED = {
     "_struct",
     "_socket",
     "_signal",
+    "_stat",
     "_posixsubprocess",
     "_sha256",
     "errno",

@@ -25,9 +25,8 @@ def lines(entries: list[Entry], listed: str = EVERYTHING) -> list[tuple[str, str
     return [(file.removeprefix("devices."), text) for file, text, _ in v1_lines(entries, listed)]
 
 
-def test_no_list_means_no_limit() -> None:
-    assert rules_of([]) == []
-    assert lines([]) == []
+def test_no_list_leaves_the_defaults_as_in_runc() -> None:
+    assert lines([]) == lines([DENY_ALL])
 
 
 def test_deny_all_leaves_the_defaults() -> None:
@@ -60,9 +59,13 @@ def test_taking_one_access_back() -> None:
     assert ("allow", "c 10:229 rm") in found
 
 
-def test_a_deny_list_without_deny_all() -> None:
+def test_a_deny_list_starts_from_nothing() -> None:
+    assert lines([{**FUSE, "allow": False}]) == lines([DENY_ALL])
+
+
+def test_a_deny_list_behind_allow_all() -> None:
     # Making the node stays allowed, as for every device.
-    assert lines([{**FUSE, "allow": False}]) == [("deny", "c 10:229 rw")]
+    assert lines([ALLOW_ALL, {**FUSE, "allow": False}]) == [("deny", "c 10:229 rw")]
 
 
 def test_access_and_numbers_may_be_absent() -> None:
@@ -77,7 +80,7 @@ def test_type_a_with_numbers_is_both_kinds() -> None:
 
 
 def test_one_kind_denied_altogether() -> None:
-    found = lines([{"allow": False, "type": "b", "access": "rwm"}])
+    found = lines([ALLOW_ALL, {"allow": False, "type": "b", "access": "rwm"}])
     # v1 has one general rule for both kinds: deny, but all character devices.
     assert found[0] == ("deny", "a")
     assert ("allow", "c *:* rwm") in found
@@ -89,13 +92,13 @@ def test_one_kind_denied_altogether() -> None:
     "entries",
     [
         [DENY_ALL, {"allow": True, "type": "c", "major": 1}, {**FUSE, "major": 1, "allow": False}],
-        [{"allow": False, "type": "c", "major": 10}, FUSE],
+        [ALLOW_ALL, {"allow": False, "type": "c", "major": 10}, FUSE],
         [
             DENY_ALL,
             {"allow": True, "type": "c", "major": 3},
             {"allow": False, "type": "c", "minor": 3},
         ],
-        [{"allow": False, "type": "b"}, {**FUSE, "allow": False}],
+        [ALLOW_ALL, {"allow": False, "type": "b"}, {**FUSE, "allow": False}],
     ],
 )
 def test_exceptions_of_exceptions_are_refused_on_v1(entries: list[Entry]) -> None:

@@ -39,7 +39,8 @@ def test_everything_has_its_place() -> None:
     }
     steps = plan(v1_layout(), {"cgroupsPath": "/x", "resources": resources})
     assert kinds(steps) == {
-        "prepare": ["create-cgroup", "limit-devices", "limit-resources-early"],
+        "prepare": ["create-cgroup", "limit-resources-early"],
+        "devices": ["limit-devices"],
         "attach": ["join-cgroup"],
         "finish": ["limit-resources"],
     }
@@ -51,6 +52,7 @@ def test_everything_has_its_place() -> None:
 def test_v2_needs_no_join() -> None:
     assert kinds(plan(v2_layout(), {})) == {
         "prepare": ["create-cgroup"],
+        "devices": ["limit-devices"],
         "attach": [],
         "finish": [],
     }
@@ -127,7 +129,7 @@ def hybrid(fake: FakeCgroups) -> Layout:
 
 
 def execute(run: Run, steps: dict[str, list[Step]]) -> None:
-    for stage in ("prepare", "attach", "finish"):
+    for stage in ("prepare", "attach", "devices", "finish"):
         for step in steps[stage]:
             step.execute(run)
 
@@ -138,7 +140,7 @@ def test_execution_and_undo(fake: FakeCgroups) -> None:
     run = Run(fake, [])
     execute(run, steps)
     files = [file for _, file, _ in fake.writes]
-    assert files.index("devices.deny") < files.index("tasks") < files.index("pids.max")
+    assert files.index("tasks") < files.index("devices.deny") < files.index("pids.max")
     assert fake.writes.index(("cpuset", "cpuset.cpus", "0")) < files.index("tasks")
     assert files.count("tasks") == len(FILES) - 1
     assert run.fds == {}

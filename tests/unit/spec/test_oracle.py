@@ -142,8 +142,14 @@ def test_we_know_every_property_of_the_specification() -> None:
     }
     for kind, name in FILES.items():
         root = files[f"{name}.json"]
-        root = {**root, "properties": {k: v for k, v in root["properties"].items()
-                                       if k not in ("windows", "solaris", "vm", "zos", "freebsd")}}
+        root = {
+            **root,
+            "properties": {
+                k: v
+                for k, v in root["properties"].items()
+                if k not in ("windows", "solaris", "vm", "zos", "freebsd")
+            },
+        }
         text = json.dumps(load_schema(kind))
         for property_ in properties(root, root, files):
             assert f'"{property_}":' in text, (kind, property_)

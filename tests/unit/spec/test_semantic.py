@@ -41,9 +41,7 @@ def mounts(*entries: dict[str, Any], **properties: Any) -> dict[str, Any]:
     return {"mounts": list(entries), "linux": properties}
 
 
-def userns(
-    uids: list[dict[str, int]], gids: list[dict[str, int]], **more: Any
-) -> dict[str, Any]:
+def userns(uids: list[dict[str, int]], gids: list[dict[str, int]], **more: Any) -> dict[str, Any]:
     owned = {"namespaces": namespaces("user", "mount"), "uidMappings": uids, "gidMappings": gids}
     return owned | more
 

@@ -1,0 +1,75 @@
+"""Plan: which user namespaces the idmapped mounts take their mappings from, each made once."""
+
+from __future__ import annotations
+
+from ociruntime.errors import PlanError
+from ociruntime.plan.namespaces import mappings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.plan.host import Host
+    from ociruntime.plan.namespaces import NamespacePlan
+    from ociruntime.plan.step import Step
+    from ociruntime.spec.mount_options import MountOptions
+
+    Mapping = tuple[int, int, int]
+
+
+class Idmaps:
+    """Collects in ``steps`` what has to be made, on the host side, before the mounts."""
+
+    __slots__ = ("_made", "host", "namespaces", "steps")
+
+    def __init__(self, namespaces: NamespacePlan, host: Host) -> None:
+        self.namespaces = namespaces
+        self.host = host
+        self.steps: list[Step] = []
+        self._made: list[tuple[list[Mapping], list[Mapping]]] = []
+
+    def name_for(
+        self, pointer: str, label: str, entry: dict[str, Any], options: MountOptions
+    ) -> str:
+        """The name in ``Run.fds`` of the user namespace for the mount ``entry``, empty when it is
+        not to be idmapped.
+
+        Mappings of its own count as the option idmap; without them the mount takes those of the
+        container's user namespace. Raises ``PlanError`` where the caller may not idmap anything.
+        """
+        uids, gids = mappings(entry.get("uidMappings")), mappings(entry.get("gidMappings"))
+        if not (options.idmap or uids):
+            return ""
+        if not self.host.privileged:
+            raise PlanError(
+                f"{label}: only root of the host may make idmapped mounts",
+                pointer,
+                "remove idmap and the mount's mappings, or run as root",
+            )
+        if options.remount or (entry.get("type") or "").startswith("cgroup"):
+            what = "the option remount" if options.remount else "a cgroup filesystem"
+            raise PlanError(f"{label}: {what} cannot be idmapped", pointer, "remove idmap")
+        if not uids:
+            if not self.namespaces.is_new("user"):
+                return self._joined(pointer, label)
+            uids, gids = self.namespaces.uid_maps, self.namespaces.gid_maps
+        return self._make(pointer, label, uids, gids)
+
+    def _joined(self, pointer: str, label: str) -> str:
+        if not self.namespaces.has("user"):
+            raise PlanError(
+                f"{label}: idmap without mappings, and the container has no user namespace",
+                pointer,
+                "add uidMappings and gidMappings to the mount",
+            )
+        return "namespace:user"
+
+    def _make(self, pointer: str, label: str, uids: list[Mapping], gids: list[Mapping]) -> str:
+        if (uids, gids) not in self._made:
+            # Imported for the configs that need it.
+            from ociruntime.steps.idmap import MakeIdmap
+
+            self._made.append((uids, gids))
+            name = f"idmap:{len(self._made) - 1}"
+            self.steps.append(MakeIdmap(pointer, label, name, uids, gids))
+        return f"idmap:{self._made.index((uids, gids))}"

@@ -1,0 +1,250 @@
+"""Idmapped mounts: what a filesystem calls uid X appears as uid Y in this mount alone
+(config.md#posix-platform-mounts, mount_setattr(2) "ID-mapped mounts").
+
+The kernel takes the mapping from a user namespace, and only for a mount that nobody has seen yet
+and a filesystem that the caller controls. So both are made on the host side, and the container gets
+the finished, detached mount.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ociruntime.errors import StepError
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.mountfd import new_filesystem
+from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.steps.copyup import copy_tree
+from ociruntime.steps.mounts import (
+    OpenSource,
+    explain_target,
+    find_target,
+    refuse_fake_proc,
+    set_attributes,
+    set_propagation,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.process.run import Run
+    from ociruntime.steps.mounts import Mount
+
+    Mapping = tuple[int, int, int]
+
+# linux/magic.h: what an error calls a filesystem, in the words of mount(8).
+FILESYSTEMS = {
+    0x0187: "autofs",
+    0x4D44: "vfat",
+    0x6969: "nfs",
+    0x9660: "iso9660",
+    c.PROC_SUPER_MAGIC: "proc",
+    0xEF53: "ext4",
+    c.DEVPTS_SUPER_MAGIC: "devpts",
+    c.CGROUP_SUPER_MAGIC: "cgroup",
+    c.TMPFS_MAGIC: "tmpfs",
+    0x01021997: "9p",
+    0x19800202: "mqueue",
+    0x2FC12FC1: "zfs",
+    0x53464846: "wslfs",
+    0x58465342: "xfs",
+    c.SYSFS_MAGIC: "sysfs",
+    c.CGROUP2_SUPER_MAGIC: "cgroup2",
+    0x65735546: "fuse",
+    0x73717368: "squashfs",
+    0x794C7630: "overlay",
+    0x9123683E: "btrfs",
+    0xE0F5E1E2: "erofs",
+    0xFF534D42: "cifs",
+}
+
+
+class MakeIdmap(Step):
+    """Make a user namespace with these mappings, kept as ``run.fds[name]`` and otherwise empty."""
+
+    __slots__ = ("gid_maps", "name", "uid_maps")
+
+    kind = "make-idmap"
+
+    def __init__(
+        self, pointer: str, label: str, name: str, uid_maps: list[Mapping], gid_maps: list[Mapping]
+    ) -> None:
+        super().__init__(pointer, label)
+        self.name = name
+        self.uid_maps = uid_maps
+        self.gid_maps = gid_maps
+
+    def describe(self) -> str:
+        uids = ", ".join(f"{inside}:{outside}:{size}" for inside, outside, size in self.uid_maps)
+        return f"make a user namespace for idmapped mounts (uids {uids})"
+
+    def execute(self, run: Run) -> None:
+        run.fds[self.name] = user_namespace(run.kernel, self.uid_maps, self.gid_maps)
+
+    def explain(self, number: int) -> str:
+        return {
+            errno.ENOSPC: "the limit in /proc/sys/user/max_user_namespaces is reached; raise it",
+            errno.EINVAL: "the kernel refuses the ranges; they overlap, or there are more than 340",
+            errno.EPERM: "the caller's own user namespace does not have these ids",
+        }.get(number, "")
+
+
+def user_namespace(kernel: Kernel, uid_maps: list[Mapping], gid_maps: list[Mapping]) -> int:
+    """An fd of a new user namespace with these maps; the process that made it is gone again."""
+    waiting, release = os.pipe2(os.O_CLOEXEC)
+    pid, pidfd = kernel.clone(c.CLONE_NEWUSER)
+    if pid == 0:
+        _wait_and_exit(kernel, waiting, release)
+    os.close(waiting)
+    try:
+        for kind, maps in (("uid", uid_maps), ("gid", gid_maps)):
+            text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in maps)
+            fd = kernel.open(f"/proc/{pid}/{kind}_map", c.O_WRONLY)
+            try:
+                kernel.write(fd, text.encode())
+            finally:
+                kernel.close(fd)
+        return kernel.open(f"/proc/{pid}/ns/user", c.O_RDONLY)
+    finally:
+        os.close(release)
+        kernel.wait_pidfd(pidfd)
+        kernel.close(pidfd)
+
+
+def _wait_and_exit(kernel: Kernel, waiting: int, release: int) -> None:
+    """The process that holds the namespace; it ends with its parent's end of the pipe."""
+    try:
+        kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
+        os.close(release)
+        os.read(waiting, 1)
+    finally:
+        os._exit(0)
+
+
+def apply_idmap(
+    kernel: Kernel, mount: int, userns: int, label: str, *, filesystem: str = "", recursive: bool
+) -> None:
+    """Idmap the detached ``mount``; ``recursive`` (ridmap) also all mounts below it.
+
+    Raises ``StepError`` that names the filesystem when it is the one that cannot.
+    """
+    try:
+        kernel.mount_setattr(mount, set_=c.MOUNT_ATTR_IDMAP, userns=userns, recursive=recursive)
+    except OSError as error:
+        name = filesystem or filesystem_name(kernel, mount)
+        also = ", or one mounted below it," if recursive else ""
+        detail = {
+            errno.EINVAL: f"the filesystem {name}{also} does not support idmapped mounts on this "
+            "kernel; remove idmap, or use another filesystem",
+            errno.EPERM: f"the source ({name}){also} is idmapped already, or its filesystem "
+            "belongs to another user namespace",
+        }.get(error.errno or 0, "")
+        raise StepError(label, error.errno or 0, detail) from None
+
+
+def filesystem_name(kernel: Kernel, fd: int) -> str:
+    """What people call the filesystem that ``fd`` is on."""
+    magic = kernel.filesystem(fd) & 0xFFFFFFFF
+    return FILESYSTEMS.get(magic, f"with magic number {magic:#x}")
+
+
+class OpenIdmappedSource(OpenSource):
+    """The source of a bind mount, idmapped while nobody has seen the copy."""
+
+    __slots__ = ("idmap",)
+
+    kind = "open-idmapped-source"
+
+    def __init__(self, plain: OpenSource, idmap: str) -> None:
+        super().__init__(
+            plain.pointer,
+            plain.label,
+            plain.source,
+            plain.destination,
+            plain.options,
+            plain.propagation,
+            plain.side,
+        )
+        self.idmap = idmap
+
+    def describe(self) -> str:
+        return f"{super().describe()}, idmapped"
+
+    def idmap_source(self, run: Run, mount: int) -> None:
+        userns = run.fds[self.idmap]
+        apply_idmap(run.kernel, mount, userns, self.label, recursive=self.options.ridmap)
+
+
+class OpenFilesystem(Step):
+    """Make a new filesystem on the host side, detached and idmapped.
+
+    A filesystem that is made inside the container's user namespace has that namespace's ids
+    already, and the kernel lets nobody map them once more.
+    """
+
+    __slots__ = ("filesystem", "idmap", "options", "source")
+
+    kind = "open-filesystem"
+
+    def __init__(self, mount: Mount, idmap: str) -> None:
+        super().__init__(mount.pointer, mount.label)
+        self.filesystem = mount.filesystem
+        self.source = mount.source
+        self.options = mount.options
+        self.idmap = idmap
+
+    def describe(self) -> str:
+        return f"make an idmapped {self.filesystem}"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        data = self.options.sb_flags + self.options.data
+        if self.options.tmpcopyup:
+            data = [option for option in data if option != "ro"]
+        mount = new_filesystem(kernel, self.filesystem, self.source, data)
+        userns = run.fds[self.idmap]
+        apply_idmap(kernel, mount, userns, self.label, filesystem=self.filesystem, recursive=False)
+        run.fds[self.pointer] = mount
+
+    def explain(self, number: int) -> str:
+        if number == errno.ENODEV:
+            return f"the kernel has no filesystem {self.filesystem!r}"
+        return ""
+
+
+class AttachFilesystem(ContainerStep):
+    """Attach what ``OpenFilesystem`` made."""
+
+    __slots__ = ("destination", "filesystem", "options")
+
+    kind = "attach-filesystem"
+
+    def __init__(self, mount: Mount) -> None:
+        super().__init__(mount.pointer, mount.label)
+        self.filesystem = mount.filesystem
+        self.destination = mount.destination
+        self.options = mount.options
+
+    def describe(self) -> str:
+        return f"mount the idmapped {self.filesystem} on {self.destination}"
+
+    def execute(self, run: Run) -> None:
+        kernel, inroot = run.kernel, run.inside()
+        mount = run.fds.pop(self.pointer)
+        target = find_target(inroot, self.destination, directory=True)
+        try:
+            if self.options.tmpcopyup:
+                image = inroot.open(self.destination, c.O_RDONLY | c.O_DIRECTORY)
+                copy_tree(kernel, image, mount)
+                kernel.close(image)
+            set_attributes(kernel, mount, self.options)
+            refuse_fake_proc(kernel, inroot, target, mount)
+            kernel.move_mount(mount, target)
+            set_propagation(kernel, mount, self.options)
+        finally:
+            kernel.close(target)
+            kernel.close(mount)
+
+    def explain(self, number: int) -> str:
+        return explain_target(number, self.destination)

@@ -1,0 +1,249 @@
+"""process: what the program finds when it starts (config.md, "Process")."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.bundle import Bundle
+from tests.support.runtime import Runtime
+from tests.support.verdict import assert_clear
+
+MakeBundle = Callable[..., Bundle]
+SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+LINES = {
+    "bounding": "Bnd",
+    "effective": "Eff",
+    "permitted": "Prm",
+    "inheritable": "Inh",
+    "ambient": "Amb",
+}
+NET_RAW, CHOWN, KILL = 1 << 13, 1 << 0, 1 << 5
+
+
+def status(runtime: Runtime, bundle: Bundle) -> dict[str, str]:
+    """/proc/self/status of the container's program."""
+    output = runtime.run_output(bundle, ["cat", "/proc/self/status"])
+    return {line.partition(":")[0]: line.partition(":")[2].strip() for line in output.splitlines()}
+
+
+def test_args(runtime: Runtime, bundle: MakeBundle) -> None:
+    arguments = ["a b", "", "c'\"d", "é", "-x", "$HOME", "\n"]
+    output = runtime.run_output(bundle(), ["sh", "-c", 'printf "<%s>" "$@"', "sh", *arguments])
+    assert output == "".join(f"<{argument}>" for argument in arguments)
+
+
+def test_env(runtime: Runtime, bundle: MakeBundle) -> None:
+    """Exactly what the config says, in its order, and HOME."""
+    made = bundle().set("/process/env", ["PATH=/bin", "A=1", "B=x=y", "EMPTY=", "A=2", "U=é"])
+    env = runtime.run_output(made, ["env"]).splitlines()
+    assert [line for line in env if not line.startswith("HOME=")][:5] in (
+        ["PATH=/bin", "A=1", "B=x=y", "EMPTY=", "A=2"],
+        ["PATH=/bin", "B=x=y", "EMPTY=", "A=2", "U=é"],
+    )
+    assert "HOME=/root" in env
+
+
+@pytest.mark.parametrize(("uid", "home"), [(0, "/root"), (1000, "/home"), (4711, "/")])
+def test_home(runtime: Runtime, bundle: MakeBundle, uid: int, home: str) -> None:
+    made = bundle().set("/process/user", {"uid": uid, "gid": 0})
+    assert runtime.run_output(made, "echo $HOME") == home + "\n"
+
+
+def test_home_is_kept(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle().set("/process/env/-", "HOME=/mine")
+    assert runtime.run_output(made, "echo $HOME") == "/mine\n"
+
+
+def test_cwd(runtime: Runtime, bundle: MakeBundle) -> None:
+    assert runtime.run_output(bundle().set("/process/cwd", "/tmp"), ["pwd"]) == "/tmp\n"
+
+
+def test_missing_cwd_is_made(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle(root={"readonly": True}).set("/process/cwd", "/new/work/dir")
+    assert runtime.run_output(made, ["pwd"]) == "/new/work/dir\n"
+
+
+def test_cwd_that_is_a_file(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle().set("/process/cwd", "/etc/passwd")
+    assert_clear(runtime, runtime.create(made), "/etc/passwd")
+
+
+def test_path_lookup(runtime: Runtime, bundle: MakeBundle) -> None:
+    """args[0] without a slash is looked up in the container's PATH, in its order."""
+    made = bundle().set("/process/env", ["PATH=/missing:/first:/second:/bin"])
+    for name in ("first", "second"):
+        (made.rootfs / name).mkdir()
+        script = made.rootfs / name / "tool"
+        script.write_text(f"#!/bin/sh\necho {name}\n")
+        script.chmod(0o755)
+    (made.rootfs / "first/tool").chmod(0o644)
+    assert runtime.run_output(made, ["tool"]) == "second\n"
+
+
+def test_relative_program(runtime: Runtime, bundle: MakeBundle) -> None:
+    assert runtime.run_output(bundle().set("/process/cwd", "/bin"), ["./echo", "x"]) == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("no-such-program", "executable file not found in $PATH"),
+        ("/no/such/program", "no such file or directory"),
+        ("/etc/passwd", "permission denied"),
+        ("/etc", "is a directory"),
+    ],
+)
+def test_program_that_cannot_be_run(
+    runtime: Runtime, bundle: MakeBundle, program: str, words: str
+) -> None:
+    """Engines read these words (docker's exit status 126 and 127)."""
+    if not runtime.is_ours:
+        pytest.skip("the words of others differ")
+    result = runtime.run(bundle(args=[program]))
+    assert_clear(runtime, result, words, program)
+
+
+def test_user(runtime: Runtime, bundle: MakeBundle) -> None:
+    user = {"uid": 1234, "gid": 2345, "additionalGids": [5, 6, 7], "umask": 0o27}
+    made = bundle().set("/process/user", user)
+    assert (
+        runtime.run_output(made, "id -u; id -g; id -G; umask") == "1234\n2345\n2345 5 6 7\n0027\n"
+    )
+
+
+def test_default_umask(runtime: Runtime, bundle: MakeBundle) -> None:
+    assert runtime.run_output(bundle(), "umask") in ("0022\n", f"{current_umask():04o}\n")
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_capabilities(runtime: Runtime, bundle: MakeBundle) -> None:
+    """All five sets."""
+    both, one = ["CAP_NET_RAW", "CAP_CHOWN"], ["CAP_NET_RAW"]
+    capabilities = {
+        "bounding": [*both, "CAP_KILL"],
+        "permitted": both,
+        "effective": one,
+        "inheritable": both,
+        "ambient": one,
+    }
+    made = bundle().set("/process/capabilities", capabilities)
+    made.set("/process/user", {"uid": 1000, "gid": 1000})
+    found = status(runtime, made)
+    values = {kind: int(found[f"Cap{LINES[kind]}"], 16) for kind in SETS}
+    # execve(2) of an ordinary program keeps what is ambient, and the rest of the bounding set.
+    assert values == {
+        "bounding": NET_RAW | CHOWN | KILL,
+        "permitted": NET_RAW,
+        "effective": NET_RAW,
+        "inheritable": NET_RAW | CHOWN,
+        "ambient": NET_RAW,
+    }
+
+
+def test_root_capabilities(runtime: Runtime, bundle: MakeBundle) -> None:
+    """For uid 0 execve(2) raises permitted and effective to the bounding set."""
+    capabilities = {kind: ["CAP_CHOWN"] for kind in ("bounding", "permitted", "effective")}
+    found = status(runtime, bundle().set("/process/capabilities", capabilities))
+    values = [int(found[f"Cap{LINES[kind]}"], 16) for kind in SETS]
+    assert values == [CHOWN, CHOWN, CHOWN, 0, 0]
+
+
+@pytest.mark.parametrize("capabilities", [None, {}])
+def test_no_capabilities(
+    runtime: Runtime, bundle: MakeBundle, capabilities: dict[str, object] | None
+) -> None:
+    made = bundle().remove("/process/capabilities")
+    if capabilities is not None:
+        made.set("/process/capabilities", capabilities)
+    found = status(runtime, made)
+    assert {int(found[f"Cap{LINES[kind]}"], 16) for kind in SETS} == {0} or not runtime.is_ours
+
+
+def test_unknown_capability(runtime: Runtime, bundle: MakeBundle) -> None:
+    """A warning, and the container runs (config.md#process, capabilities)."""
+    made = bundle(args=["true"])
+    made.config["process"]["capabilities"]["bounding"].append("CAP_NO_SUCH_THING")
+    result = runtime.run(made)
+    if runtime.is_ours:
+        assert result.ok, str(result)
+        assert "CAP_NO_SUCH_THING" in result.stderr
+
+
+def test_rlimits(runtime: Runtime, bundle: MakeBundle) -> None:
+    limits = [
+        {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 1 << 63},
+        {"type": "RLIMIT_NPROC", "soft": 5000, "hard": 6000},
+        {"type": "RLIMIT_STACK", "soft": 1 << 20, "hard": 2**64 - 1},
+    ]
+    made = bundle().set("/process/rlimits", limits)
+    text = runtime.run_output(made, ["cat", "/proc/self/limits"])
+    found = {line[:26].strip(): line[26:].split()[:2] for line in text.splitlines()}
+    assert found["Max open files"] == ["100", "200"]
+    assert found["Max core file size"] == ["0", str(1 << 63)]
+    assert found["Max processes"] == ["5000", "6000"]
+    assert found["Max stack size"] == ["1048576", "unlimited"]
+
+
+def test_tiny_descriptor_limit(runtime: Runtime, bundle: MakeBundle) -> None:
+    """It is the program's, not the runtime's."""
+    made = bundle().set("/process/rlimits", [{"type": "RLIMIT_NOFILE", "soft": 3, "hard": 3}])
+    assert "3" in runtime.run_output(made, ["sh", "-c", "ulimit -n"])
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_no_new_privileges(runtime: Runtime, bundle: MakeBundle, value: bool) -> None:
+    made = bundle().set("/process/noNewPrivileges", value)
+    assert status(runtime, made)["NoNewPrivs"] == str(int(value))
+
+
+def test_no_new_privileges_for_users(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle().set("/process/user", {"uid": 1000, "gid": 1000})
+    made.set("/process/noNewPrivileges", True)
+    assert status(runtime, made)["NoNewPrivs"] == "1"
+
+
+def test_oom_score_adj(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle().set("/process/oomScoreAdj", 321)
+    assert runtime.run_output(made, ["cat", "/proc/self/oom_score_adj"]) == "321\n"
+
+
+def test_oom_score_adj_is_left_alone(runtime: Runtime, bundle: MakeBundle) -> None:
+    own = Path("/proc/self/oom_score_adj").read_text()
+    assert runtime.run_output(bundle(), ["cat", "/proc/self/oom_score_adj"]) == own
+
+
+def test_session(runtime: Runtime, bundle: MakeBundle) -> None:
+    """The program leads a session of its own."""
+    output = runtime.run_output(bundle(), ["cat", "/proc/self/stat"]).rpartition(")")[2].split()
+    assert output[2:4] == ["1", "1"]
+
+
+def test_parent_death_signal(runtime: Runtime, bundle: MakeBundle) -> None:
+    """A container outlives create and start."""
+    container = runtime.up(bundle(args=["sleep", "100"]))
+    assert runtime.status(container) == "running"
+
+
+def test_preserve_fds(runtime: Runtime, bundle: MakeBundle) -> None:
+    """The descriptors that were asked for, and no others."""
+    ours, theirs = os.pipe()
+    extra = os.dup2(theirs, 3, inheritable=True) if theirs != 3 else 3
+    try:
+        made = bundle().shell("echo kept >&3; ls /proc/self/fd | tr '\\n' ' '")
+        result = runtime.run(made, "--preserve-fds", "1", pass_fds=(extra,)).check()
+        assert os.read(ours, 100) == b"kept\n"
+        # ls has its directory open as well
+        assert result.stdout.split() == ["0", "1", "2", "3", "4"]
+    finally:
+        for fd in {ours, theirs, extra}:
+            os.close(fd)

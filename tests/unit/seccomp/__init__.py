@@ -1,0 +1,1 @@
+"""System call filters without loading one."""
