@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.cli.options import FLAG, VALUE, absolute, one_argument, parse
+from ociruntime.errors import UsageError
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.plan.options import CreateOptions
 from ociruntime.state.ids import check_id
@@ -59,4 +60,10 @@ def prepare(
     wanted.pivot = not options.flag("no-pivot")
     wanted.new_keyring = not options.flag("no-new-keyring")
     wanted.preserve_fds = preserve
+    wanted.cgroups = globals_.cgroup_manager != "disabled"
+    if globals_.cgroup_manager == "systemd":
+        raise UsageError(
+            f"{command}: this version has no systemd cgroup driver; leave --systemd-cgroup out and "
+            "configure the engine's cgroup driver as cgroupfs"
+        )
     return config, raw, wanted

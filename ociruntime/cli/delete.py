@@ -6,6 +6,7 @@ from ociruntime.cli.options import FLAG, one_argument, parse
 from ociruntime.errors import NotFound
 from ociruntime.lifecycle.delete import delete
 from ociruntime.state.ids import check_id
+from ociruntime.state.store import DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def main(words: list[str], globals_: Globals) -> int:
         if force:
             return 0
         raise
+    except DamagedStateError as error:
+        if not force:
+            raise
+        # Nothing says any more what it had: at least the id becomes free.
+        globals_.log.warning(str(error))
+        globals_.store.discard(container_id)
+        return 0
     for warning in delete(container, force=force):
         globals_.log.warning(warning)
     return 0

@@ -7,11 +7,12 @@ import time
 from fcntl import LOCK_NB, LOCK_SH, flock
 
 from ociruntime.cli.options import FLAG, VALUE, parse
-from ociruntime.errors import NotFound, OciError, SpecError, UsageError, one_line
+from ociruntime.errors import NotFound, OciError, UsageError, one_line
 from ociruntime.jsontext import dumps
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id
 from ociruntime.state.status import pid_of, status
+from ociruntime.state.store import DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,23 +100,14 @@ def _document(store: Store, container_id: str) -> dict[str, Any] | None:
 def _open(store: Store, container_id: str) -> Container:
     try:
         return store.open(container_id)
-    except SpecError as error:
-        raise OciError(_damaged(store, container_id, str(error))) from None
-
-
-def _damaged(store: Store, container_id: str, what: str) -> str:
-    where = os.path.join(store.root, container_id)
-    return f"damaged {what}; end its processes and remove {where} by hand"
+    except DamagedStateError as error:
+        raise OciError(str(error)) from None
 
 
 def _known(container: Container) -> dict[str, Any]:
-    try:
-        word = status(container)
-        document = state_document(container, word, pid_of(container, word))
-        document["owner"] = user_name(document["owner"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        what = "state, not what this version writes"
-        raise OciError(_damaged(container.store, container.id, what)) from None
+    word = status(container)
+    document = state_document(container, word, pid_of(container, word))
+    document["owner"] = user_name(document["owner"])
     return document
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ociruntime.cli.options import one_argument, parse
+from ociruntime.errors import StateError
 from ociruntime.jsontext import dumps
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id
@@ -19,6 +20,11 @@ def main(words: list[str], globals_: Globals) -> int:
     """Print the state document as JSON."""
     options = parse(words, {}, {}, stop_at_argument=False, command="state")
     container = globals_.store.open(check_id(one_argument(options, "state")))
+    if not container.data:
+        raise StateError(
+            f"container {container.id} has no state: its creation has just begun or was cut short; "
+            f"`ociruntime delete --force {container.id}` removes it"
+        )
     word = status(container)
     document = state_document(container, word, pid_of(container, word))
     os.write(1, (dumps(document, 2) + "\n").encode())

@@ -14,6 +14,8 @@ from ociruntime.state.processes import open_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ociruntime.state.store import Container
 
 DEATH_SECONDS = 10.0
@@ -43,11 +45,20 @@ def destroy(container: Container) -> list[str]:
         group = saved_group(container)
         if group is not None:
             group.remove(kill=True)
+        if data.get("rdt"):
+            _remove_rdt(data, warnings)
         _run_poststop(container, warnings)
         if data.get("status") == st.CREATING and data.get("pid_file"):
             _remove_pid_file(data["pid_file"], data.get("pid", 0))
     container.remove()
     return warnings
+
+
+def _remove_rdt(data: dict[str, Any], warnings: list[str]) -> None:
+    from ociruntime.steps.rdt import remove_rdt
+
+    half_made = data.get("status") == st.CREATING
+    remove_rdt(data["rdt"]["remove"] + (data["rdt"]["made"] if half_made else []), warnings)
 
 
 def _end_process(container: Container) -> None:

@@ -175,6 +175,10 @@ def _process_steps(
         keep_groups=keeps_groups(data.get("annotations")),
     )
     steps: list[Step] = []
+    if data.get("rdt"):
+        from ociruntime.steps.rdt import JoinRdtClass
+
+        steps.append(JoinRdtClass(data["rdt"]))
     limits = []
     for index, entry in enumerate(process.get("rlimits") or ()):
         number = RLIMITS[entry["type"]]

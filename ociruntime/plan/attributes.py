@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 # Properties that are valid and not implemented: nothing is ignored silently (runtime.md#errors).
 UNSUPPORTED = (
-    ("linux", "intelRdt"),
-    ("linux", "netDevices"),
 )
 # What of `linux` applies to every process of the container, so that `exec` needs it as well.
 FOR_EVERY_PROCESS = ("memoryPolicy", "personality")

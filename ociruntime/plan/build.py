@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import os
 
+from ociruntime.cgroups.detect import NONE, Layout
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
@@ -35,12 +36,15 @@ from ociruntime.plan.attributes import (
     scheduling_steps,
 )
 from ociruntime.plan.identity import keeps_groups, plan_identity
+from ociruntime.plan.limits import rlimits
 from ociruntime.plan.mounts import cgroup_sources, device_steps, mask_steps, mount_steps
 from ociruntime.plan.namespaces import NamespacePlan, is_own_id, require_host_rights
+from ociruntime.plan.netdevices import net_device_steps
+from ociruntime.plan.rdt import rdt_steps
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.seccomp.profile import listener_of
 from ociruntime.spec.sysctl import sysctl_path
-from ociruntime.spec.tables import PROPAGATION, RLIMITS
+from ociruntime.spec.tables import PROPAGATION
 from ociruntime.steps.cgroup import cgroup_steps
 from ociruntime.steps.execinit import ExecInit
 from ociruntime.steps.finish import (
@@ -134,11 +138,12 @@ class _Builder:
 
     def build(self) -> Plan:
         self._refuse_what_cannot_work()
-        placement = place(self.host.cgroups, self.linux.get("cgroupsPath"), self.options.id)
+        layout = self.host.cgroups if self.options.cgroups else Layout(NONE, [])
+        placement = place(layout, self.linux.get("cgroupsPath"), self.options.id)
         cgroup = cgroup_steps(
             self.config,
             placement,
-            self.host.cgroups,
+            layout,
             rootless=not self.host.privileged,
             warnings=self.warnings,
         )
@@ -153,7 +158,10 @@ class _Builder:
         steps += self._prepare(opens)
         steps += cgroup["prepare"]
         steps += cgroup_sources(self.config, self.host)
-        steps += [self.namespaces.spawn, RecordInit()]
+        make_class, join_class = rdt_steps(self.linux, self.options.id)
+        steps += make_class
+        steps += [self.namespaces.spawn, RecordInit(), *join_class]
+        steps += net_device_steps(self.linux)
         steps += cgroup["attach"]
         steps += self._namespace_steps()
         steps += label_steps(process, identity)
@@ -310,6 +318,7 @@ class _Builder:
         if self.process:
             steps.append(FindProgram(process["args"][0], env, process["cwd"]))
         steps += execution_steps(self.linux)
+        identity.rlimits += rlimits(process, self.options.preserve_fds)[1]
         steps.append(ExecInit(process["args"], identity, self.options.preserve_fds, wait=True))
         return steps
 
@@ -326,11 +335,7 @@ class _Builder:
     def _finish(self) -> list[Step]:
         process = self.process or {}
         steps: list[Step] = []
-        limits = []
-        for index, entry in enumerate(process.get("rlimits") or ()):
-            name = entry["type"]
-            pointer = f"/process/rlimits/{index}"
-            limits.append((pointer, name, RLIMITS[name], entry["soft"], entry["hard"]))
+        limits, _ = rlimits(process, self.options.preserve_fds)
         if limits:
             steps.append(SetRlimits(limits))
         if process.get("oomScoreAdj") is not None:

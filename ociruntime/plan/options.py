@@ -18,11 +18,13 @@ class CreateOptions:
     without pidfd_socket      or None
     pivot             False with --no-pivot
     new_keyring       False with --no-new-keyring
-    preserve_fds      how many descriptors from 3 on stay open in the container
+    cgroups           False with --cgroup-manager disabled: the container stays in the caller's
+    cgroup preserve_fds      how many descriptors from 3 on stay open in the container
     """
 
     __slots__ = (
         "bundle",
+        "cgroups",
         "console_fd",
         "console_socket",
         "id",
@@ -43,5 +45,6 @@ class CreateOptions:
         self.console_fd = -1
         self.pidfd_socket: str | None = None
         self.pivot = True
+        self.cgroups = True
         self.new_keyring = True
         self.preserve_fds = 0

@@ -33,6 +33,8 @@ POINTER = "/linux/seccomp"
 REFUSALS = (bpf.RET_ERRNO, SECCOMP_ACTIONS["SCMP_ACT_KILL"], bpf.RET_KILL_PROCESS,
             SECCOMP_ACTIONS["SCMP_ACT_TRAP"])  # fmt: skip
 DEFAULT_ERRNO = errno.EPERM
+# libseccomp refuses more; the kernel has no larger one (MAX_ERRNO is 4095).
+LARGEST_ERRNO = 4094
 # prctl(2) PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL: what oci-init calls after the filter is loaded.
 AMBIENT = (47, 4, 0, 0, 0)
 # Any address: our own calls pass pointers, which a rule cannot know.
@@ -51,12 +53,22 @@ def compile_program(profile: Profile) -> Program:
     return _Compiler(profile, Library()).compile()
 
 
-def action_of(name: str, value: int | None) -> int:
-    """SECCOMP_RET_* with its data; ERRNO and TRACE without a value carry EPERM."""
+def action_of(name: str, value: int | None, member: str) -> int:
+    """SECCOMP_RET_* with its data; ERRNO and TRACE without a value carry EPERM.
+
+    Parameters: ``member`` is where the value stands, as in ``syscalls[3].errnoRet``. Raises
+    ``PlanError`` for a value that is no errno.
+    """
     action = SECCOMP_ACTIONS[name]
-    if name in SECCOMP_ACTIONS_WITH_VALUE:
-        action |= DEFAULT_ERRNO if value is None else value
-    return action
+    if name not in SECCOMP_ACTIONS_WITH_VALUE:
+        return action
+    if value is not None and value > LARGEST_ERRNO and name == "SCMP_ACT_ERRNO":
+        raise PlanError(
+            f"linux.seccomp.{member} {value}: an errno is at most {LARGEST_ERRNO}",
+            f"{POINTER}/{member}".replace("[", "/").replace("].", "/"),
+            "use one of errno(3), usually 1 (EPERM) or 38 (ENOSYS)",
+        )
+    return action | (DEFAULT_ERRNO if value is None else value)
 
 
 class _Compiler:
@@ -64,8 +76,14 @@ class _Compiler:
         self.profile = profile
         self.library = library
         self.native = library.native() & 0xFFFFFFFF
-        self.default = action_of(profile["defaultAction"], profile.get("defaultErrnoRet"))
+        self.default = action_of(
+            profile["defaultAction"], profile.get("defaultErrnoRet"), "defaultErrnoRet"
+        )
         self.rules: list[dict[str, Any]] = profile.get("syscalls", [])
+        self.actions = [
+            action_of(rule["action"], rule.get("errnoRet"), f"syscalls[{index}].errnoRet")
+            for index, rule in enumerate(self.rules)
+        ]
         self.skipped: dict[str, None] = {}
         # By libseccomp's token.
         self.tables: dict[int, Table] = {}
@@ -121,7 +139,7 @@ class _Compiler:
         self.tables[token] = Table(X86_64 if x32 else token, base_of(names.get(token, "")))
 
     def _add(self, made: Filter, index: int, rule: dict[str, Any]) -> None:
-        action = action_of(rule["action"], rule.get("errnoRet"))
+        action = self.actions[index]
         choices = _conditions(rule.get("args", ()))
         for name in rule["names"]:
             number = self._note(name)
@@ -151,13 +169,12 @@ class _Compiler:
     def _add_newer(self) -> None:
         """Rules about system calls that only we know go into the prelude: those without args."""
         seen: dict[str, int] = {}
-        for rule in self.rules:
+        for rule, action in zip(self.rules, self.actions, strict=True):
             for name in rule["names"]:
                 if name not in NUMBERS or self.library.resolve(self.native, name) != UNKNOWN:
                     continue
                 if rule.get("args"):
                     self.skipped[name] = None
-                action = action_of(rule["action"], rule.get("errnoRet"))
                 seen.setdefault(name, action)
         for name, action in seen.items():
             if name in self.skipped:

@@ -43,8 +43,11 @@ class Library:
     def __init__(self) -> None:
         try:
             self._functions = functions = ctypes.CDLL(SONAME)
-        except OSError:
-            raise OciError(MISSING) from None
+        except OSError as error:
+            # dlopen(3) says it in words only.
+            if "cannot open shared object file" in str(error):
+                raise OciError(MISSING) from None
+            raise OciError(f"linux.seccomp: libseccomp cannot be loaded: {error}") from None
         functions.seccomp_init.argtypes = [c_uint32]
         functions.seccomp_init.restype = c_void_p
         functions.seccomp_release.argtypes = [c_void_p]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ociruntime.spec.checks import BAD, UNKNOWN
 from ociruntime.spec.config_check import CONFIG, PROCESS, RESOURCES
-from ociruntime.spec.fault import ERROR
+from ociruntime.spec.fault import ERROR, WARNING
 from ociruntime.spec.semantic import check, check_process
 
 TYPE_CHECKING = False
@@ -62,4 +62,4 @@ def _load(
         from ociruntime.spec.explain import unknown_keys
 
         faults += unknown_keys(document, kind)
-    return [f"{source}: {fault}" for fault in faults]
+    return [f"{source}: {fault}" for fault in faults if fault.level == WARNING]

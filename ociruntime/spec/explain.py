@@ -10,7 +10,7 @@ from __future__ import annotations
 from ociruntime.bundle import parse
 from ociruntime.errors import SpecError
 from ociruntime.spec import semantic
-from ociruntime.spec.fault import WARNING, Fault
+from ociruntime.spec.fault import ERROR, Fault
 from ociruntime.spec.locate import find_fault, locate
 from ociruntime.spec.report import Report
 from ociruntime.spec.schema import Part, root_part
@@ -54,7 +54,7 @@ def explain(raw: bytes, source: str, kind: str = "config") -> Report:
     for fault, is_key in _faults(document, kind):
         line, column = (places.key if is_key else places.value)(fault.pointer)
         placed.append((fault, line, column))
-    placed.sort(key=lambda entry: (entry[0].level == WARNING, entry[1], entry[2]))
+    placed.sort(key=lambda entry: (entry[0].level != ERROR, entry[1], entry[2]))
     return Report(source, kind, placed)
 
 

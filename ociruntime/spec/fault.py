@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 ERROR = "error"
 WARNING = "warning"
+# What `validate` tells and `create` does not: nothing is left out because of it.
+NOTE = "note"
 
 
 class Fault:

@@ -17,7 +17,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 from ociruntime.bundle import parse_object
-from ociruntime.errors import AlreadyExists, NotFound, OciError, StateError
+from ociruntime.errors import AlreadyExists, NotFound, OciError, SpecError, StateError
 from ociruntime.jsontext import dumps
 
 TYPE_CHECKING = False
@@ -30,7 +30,19 @@ SOCKET = "start.sock"
 TEMPORARY = ".state.json.new"
 FILES = (STATE, CONFIG, SOCKET, TEMPORARY)
 LOCK_SECONDS = 10.0
+# What every state.json has.
+NEEDED = {"status": str, "pid": int, "start_time": int, "maker": dict}
 DIRECTORY_MODE = 0o711
+
+
+class DamagedStateError(StateError):
+    """state.json cannot be used: a full disk or somebody's editor."""
+
+    def __init__(self, container_id: str, why: str) -> None:
+        super().__init__(
+            f"the state of container {container_id} is damaged: {why}; "
+            f"end its processes and remove it with `ociruntime delete --force {container_id}`"
+        )
 
 
 class Container:
@@ -72,12 +84,29 @@ class Container:
 
     def load(self) -> None:
         """Read state.json into ``data``; it stays empty when the maker was killed before writing
-        it.
+        it. Raises ``DamagedStateError``.
         """
         try:
-            self.data = parse_object(self.read(STATE), f"state of {self.id}")
+            data = parse_object(self.read(STATE), f"state of {self.id}")
         except FileNotFoundError:
-            self.data = {}
+            data = {}
+        except SpecError as error:
+            raise DamagedStateError(self.id, str(error)) from None
+        missing = [name for name in NEEDED if not isinstance(data.get(name), NEEDED[name])]
+        if data and missing:
+            raise DamagedStateError(self.id, f"it has no valid {', '.join(missing)}")
+        self.data = data
+
+    def ready(self, seconds: float | None) -> Container:
+        """This container, locked (within ``seconds``, unless None) and loaded; closed on failure."""
+        try:
+            if seconds is not None:
+                self.lock(seconds)
+            self.load()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def config(self) -> dict[str, Any]:
         """The configuration as it was at create."""
@@ -173,17 +202,23 @@ class Store:
     def open(self, container_id: str) -> Container:
         """An existing container, loaded but not locked. Raises ``NotFound``."""
         container = self._open(container_id)
-        container.load()
-        return container
+        return container.ready(None)
 
     def open_locked(self, container_id: str, seconds: float = LOCK_SECONDS) -> Container:
         """An existing container, loaded and locked. Raises ``NotFound``, ``StateError`` when it
         stays locked.
         """
         container = self._open(container_id)
-        container.lock(seconds)
-        container.load()
-        return container
+        return container.ready(seconds)
+
+    def discard(self, container_id: str) -> None:
+        """Remove the directory of a container whose state cannot be read."""
+        container = self._open(container_id)
+        try:
+            container.lock()
+            container.remove()
+        finally:
+            container.close()
 
     def ids(self) -> list[str]:
         """The ids of all containers, sorted."""

@@ -12,7 +12,8 @@ from pathlib import Path
 class Mount:
     """One line of mountinfo (proc(5)); octal escapes are undone.
 
-    `tags` are the optional fields without their numbers: shared, master, propagate_from, unbindable.
+    `tags` are the optional fields without their numbers: shared, master, propagate_from,
+    unbindable.
     """
 
     mount_id: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.spec.fault import WARNING, Fault
+from ociruntime.spec.fault import NOTE, WARNING, Fault
 from ociruntime.spec.tables import OCI_VERSION_MAX
 
 TYPE_CHECKING = False
@@ -86,6 +86,6 @@ def hooks(facts: Facts) -> list[Fault]:
             "prestart hooks are deprecated",
             "config.md#prestart: use createRuntime, createContainer or startContainer instead",
             "rename it to createRuntime, which runs at the same time in the same namespaces",
-            WARNING,
+            NOTE,
         )
     ]

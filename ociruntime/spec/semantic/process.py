@@ -62,10 +62,12 @@ def capabilities(facts: Facts) -> list[Fault]:
         if capability not in permitted:
             text = "is not in permitted and cannot be effective"
             faults.append(_capability(f"effective/{index}", capability, text))
-    for index, capability in enumerate(sets.get("ambient", ())):
-        if capability not in permitted or capability not in inheritable:
-            text = "is not both permitted and inheritable and cannot be ambient"
-            faults.append(_capability(f"ambient/{index}", capability, text))
+    both = set(permitted) & set(inheritable)
+    idle = [capability for capability in sets.get("ambient", ()) if capability not in both]
+    if idle:
+        # One line for all: `runc spec` writes configs in which no ambient capability can work.
+        text = "cannot be ambient without being both permitted and inheritable"
+        faults.append(_capability("ambient", ", ".join(idle), text))
     return faults
 
 

@@ -115,7 +115,7 @@ def test_an_agent_that_hangs_up(server: socket.socket) -> None:
     agent = Agent({"path": server.getsockname(), "metadata": ""})
     connection, _ = server.accept()
     connection.close()
-    with pytest.raises(OciError, match="listenerPath .* broken pipe"):
+    with pytest.raises(OciError, match=r"listenerPath .* broken pipe"):
         agent.serve(0, 1, STATE)
     assert not agent.served
     agent.close()

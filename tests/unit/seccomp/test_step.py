@@ -93,7 +93,7 @@ def test_skipped_names_are_a_note_each_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("returned", [EPERM, KILL_PROCESS, 0, TRAP, TRACE])
 def test_a_filter_without_execve_is_refused(tmp_path: Path, returned: int) -> None:
-    with pytest.raises(OciError, match="linux.seccomp execve: the filter forbids it.*allow it"):
+    with pytest.raises(OciError, match=r"linux.seccomp execve: the filter forbids it.*allow it"):
         prepare(tmp_path, profile("ERRNO"), program(execve=returned))
 
 
@@ -117,7 +117,7 @@ def test_the_listener_must_get_out(tmp_path: Path, returned: int) -> None:
     made = program(sendmsg=returned)
     prepare(tmp_path, profile("ERRNO"), made)
     asked = profile("ERRNO", rule("mkdir", "NOTIFY"), listenerPath="/s")
-    with pytest.raises(OciError, match="linux.seccomp sendmsg: .*listener of SCMP_ACT_NOTIFY"):
+    with pytest.raises(OciError, match=r"linux.seccomp sendmsg: .*listener of SCMP_ACT_NOTIFY"):
         prepare(tmp_path, asked, made)
 
 

@@ -1,0 +1,124 @@
+"""process.terminal and consoleSize, through a console socket (config.md, "Process")."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.bundle import Bundle
+from tests.support.console import Console, console
+from tests.support.runtime import Runtime
+from tests.support.sandbox import Sandbox
+from tests.support.verdict import assert_clear
+
+MakeBundle = Callable[..., Bundle]
+
+
+def shown(runtime: Runtime, bundle: Bundle, script: str, box: Console) -> str:
+    """What ``script`` writes on its terminal."""
+    bundle.shell(script).set("/process/terminal", True)
+    container = runtime.create(bundle, "--console-socket", str(box.path)).check().container
+    box.receive()
+    runtime.start(container).check()
+    return box.read()
+
+
+def test_streams(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    """All three are the terminal, it controls the session, and /dev/console is it."""
+    script = "tty; tty <&1; tty <&2; tty </dev/console; echo x >/dev/tty; ls -l /dev/console"
+    with console(sandbox.directory) as box:
+        lines = shown(runtime, bundle(), script, box).splitlines()
+    assert lines[:3] == ["/dev/pts/0"] * 3 or lines[:3] == ["/dev/console"] * 3
+    assert lines[3] in ("/dev/pts/0", "/dev/console")
+    assert lines[4] == "x"
+    assert lines[5].startswith("crw")
+
+
+def test_size(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    made = bundle().set("/process/consoleSize", {"height": 33, "width": 77})
+    with console(sandbox.directory) as box:
+        assert shown(runtime, made, "stty size", box) == "33 77\n"
+        size = fcntl.ioctl(box.master, termios.TIOCGWINSZ, bytes(8))
+        assert struct.unpack("=4H", size)[:2] == (33, 77)
+
+
+def test_size_without_terminal(runtime: Runtime, bundle: MakeBundle) -> None:
+    """It is ignored (config.md#process)."""
+    made = bundle(args=["true"]).set("/process/consoleSize", {"height": 33, "width": 77})
+    runtime.run(made).check()
+
+
+def test_input(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    made = bundle().shell("read line; echo got $line").set("/process/terminal", True)
+    with console(sandbox.directory) as box:
+        container = runtime.create(made, "--console-socket", str(box.path)).check().container
+        master = box.receive()
+        runtime.start(container).check()
+        os.write(master, b"words\n")
+        assert box.read().splitlines()[-1] == "got words"
+
+
+def test_interrupt(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    """^C reaches the foreground process: the terminal controls the session."""
+    made = bundle().shell(
+        "trap 'echo interrupted; exit' INT; echo up; while :; do sleep 0.05; done"
+    )
+    made.set("/process/terminal", True)
+    with console(sandbox.directory) as box:
+        container = runtime.create(made, "--console-socket", str(box.path)).check().container
+        master = box.receive()
+        runtime.start(container).check()
+        assert b"up" in os.read(master, 100)
+        os.write(master, b"\x03")
+        assert "interrupted" in box.read()
+
+
+def test_owner(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    """The user may open the terminal again by its name."""
+    made = bundle().set("/process/user", {"uid": 1000, "gid": 1000})
+    with console(sandbox.directory) as box:
+        output = shown(runtime, made, "stat -c %u /dev/pts/0; echo again >/dev/pts/0", box)
+    assert output == "1000\nagain\n"
+
+
+@pytest.mark.parametrize("verb", ["create"])
+def test_terminal_needs_a_socket(runtime: Runtime, bundle: MakeBundle, verb: str) -> None:
+    made = bundle().set("/process/terminal", True)
+    assert_clear(runtime, runtime.create(made), "console", "socket")
+
+
+def test_socket_needs_a_terminal(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    if not runtime.is_ours:
+        pytest.skip("crun takes and ignores it")
+    with console(sandbox.directory) as box:
+        result = runtime.create(bundle(), "--console-socket", str(box.path))
+    assert_clear(runtime, result, "console socket")
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "deaf"])
+def test_bad_socket(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, kind: str) -> None:
+    path = sandbox.directory / "test-bad"
+    if kind == "file":
+        path.write_text("")
+    elif kind == "deaf":
+        os.mknod(path, 0o140600)
+    made = bundle().set("/process/terminal", True)
+    assert_clear(runtime, runtime.create(made, "--console-socket", str(path)), "test-bad")
+
+
+def test_long_socket_path(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    """Longer than the 107 bytes of a socket's address."""
+    if not runtime.is_ours:
+        pytest.skip("others are bound to the 107 bytes")
+    deep = sandbox.directory / ("d" * 120)
+    with console(sandbox.directory) as box:
+        deep.mkdir()
+        os.link(box.path, deep / "socket")
+        made = bundle(args=["true"]).set("/process/terminal", True)
+        runtime.create(made, "--console-socket", str(deep / "socket")).check()
+        box.receive()

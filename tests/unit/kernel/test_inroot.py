@@ -1,0 +1,114 @@
+"""Paths inside a root, on the recorder (kernel/inroot.py)."""
+
+from __future__ import annotations
+
+import pytest
+
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.inroot import InRoot, components, remove_stubs
+from ociruntime.kernel.recorder import Recorder
+
+DIRECTORY = c.O_PATH | c.O_DIRECTORY
+
+
+@pytest.fixture
+def inside() -> InRoot:
+    recorder = Recorder()
+    recorder.add("/outside/secret", c.S_IFREG | 0o644)
+    recorder.add("/r/dir/file", c.S_IFREG | 0o644, b"text")
+    links = {"abs": "/dir", "up": "../../outside", "loop": "loop", "dangling": "/nowhere/x"}
+    for name, target in links.items():
+        recorder.add(f"/r/{name}", c.S_IFLNK | 0o777, target.encode())
+    recorder.mark()
+    return InRoot(recorder, recorder.open("/r", DIRECTORY))
+
+
+def recorder_of(inside: InRoot) -> Recorder:
+    assert isinstance(inside.kernel, Recorder)
+    return inside.kernel
+
+
+@pytest.mark.parametrize(
+    "path", ["/dir/file", "dir/file", "/abs/file", "/../dir//./file", "abs/../dir/file"]
+)
+def test_found(inside: InRoot, path: str) -> None:
+    assert inside.kernel.stat(inside.find(path)).size == 4
+
+
+@pytest.mark.parametrize("path", ["/up/secret", "/../outside/secret", "/dangling", "/dir/file/x"])
+def test_not_found(inside: InRoot, path: str) -> None:
+    """Nothing leads out of the root."""
+    with pytest.raises((FileNotFoundError, NotADirectoryError)):
+        inside.find(path)
+
+
+def test_symlink_loop(inside: InRoot) -> None:
+    with pytest.raises(OSError, match="symbolic links"):
+        inside.find("/loop")
+
+
+def test_symlink_itself(inside: InRoot) -> None:
+    assert inside.kernel.stat(inside.find_nofollow("/loop")).kind == c.S_IFLNK
+
+
+def test_directories_are_made_and_taken_away(inside: InRoot) -> None:
+    inside.directory("/a/b/c")
+    inside.file("/a/file")
+    inside.directory("/dir/d")
+    assert [stub.path for stub in inside.made] == ["a", "a/b", "a/b/c", "/a/file", "dir/d"]
+    remove_stubs(inside.kernel, inside.root, inside.made)
+    assert recorder_of(inside).left() == []
+
+
+def test_existing_is_not_ours(inside: InRoot) -> None:
+    inside.directory("/dir")
+    inside.file("/abs/file")
+    assert inside.made == []
+
+
+def test_used_stub_stays(inside: InRoot) -> None:
+    """What got content meanwhile is somebody's."""
+    inside.file("/dir/new")
+    fd = inside.open("/dir/new", c.O_WRONLY)
+    inside.kernel.write_all(fd, b"x")
+    remove_stubs(inside.kernel, inside.root, inside.made)
+    inside.find("/dir/new")
+
+
+def test_exchanged_stub_stays(inside: InRoot) -> None:
+    inside.file("/dir/new")
+    directory = inside.find("/dir")
+    inside.kernel.unlinkat(directory, "new")
+    inside.kernel.close(inside.kernel.openat(directory, "new", c.O_CREAT | c.O_WRONLY, 0o600))
+    remove_stubs(inside.kernel, inside.root, inside.made)
+    inside.find("/dir/new")
+
+
+def test_nothing_is_made_through_a_symlink(inside: InRoot) -> None:
+    with pytest.raises(OSError, match="symlink that leads nowhere"):
+        inside.file("/dangling")
+    with pytest.raises((FileExistsError, NotADirectoryError)):
+        inside.directory("/dangling/x")
+    assert recorder_of(inside).left() == []
+
+
+def test_stub_that_cannot_be_noted(inside: InRoot) -> None:
+    recorder = recorder_of(inside)
+    calls = len(recorder.calls)
+    inside.directory("/probe")
+    stat = next(i for i in range(calls, len(recorder.calls)) if recorder.calls[i].name == "statx")
+    recorder.mark()
+    recorder.fail_at = len(recorder.calls) + stat - calls
+    with pytest.raises(OSError, match="Input/output"):
+        inside.directory("/other")
+    assert recorder.left() == []
+
+
+@pytest.mark.parametrize("path", ["/", "", ".", "//", "/dir/.."])
+def test_no_last_component(inside: InRoot, path: str) -> None:
+    with pytest.raises(OSError, match="no last component"):
+        inside.parent(path)
+
+
+def test_components() -> None:
+    assert components("//a/./b/../c/") == ["a", "b", "..", "c"]

@@ -1,0 +1,265 @@
+"""Plans: what is in them, in which order, and that they are data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ociruntime.errors import PlanError
+from ociruntime.plan.build import Plan, as_document, build, sysctl_path
+from ociruntime.plan.host import Host
+from ociruntime.plan.limits import DESCRIPTORS, rlimits
+from ociruntime.plan.namespaces import host_id, mappings, time_offsets
+from ociruntime.plan.options import CreateOptions
+from ociruntime.state.store import Store
+from tests.unit.process.configs import CONFIGS, engine_config
+from tests.unit.process.inline import layout, root_host
+
+
+def plan(config: dict[str, Any], host: Host | None = None, **options: object) -> Plan:
+    wanted = CreateOptions("c1", Store("/run/x"), "/bundle")
+    for name, value in options.items():
+        setattr(wanted, name, value)
+    return build(config, b"{}", host or root_host(), wanted)
+
+
+def kinds(made: Plan) -> list[str]:
+    return [step.kind for step in made.steps]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_steps_are_data(name: str) -> None:
+    """JSON, one line for a person, and a pointer into the config."""
+    config = CONFIGS[name]()
+    made = plan(config, pid_file="/x", pidfd_socket="/y")
+    document = json.loads(as_document(made, root_host()))
+    assert len(document["steps"]) == len(made.steps)
+    for step in made.steps:
+        assert step.describe().isprintable()
+        assert step.label
+        assert step.side in ("host", "container")
+        resolve(config, step.pointer)
+
+
+def resolve(config: dict[str, Any], pointer: str) -> None:
+    """Follow the pointer; what has a default may be absent in the last place."""
+    node: Any = config
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+    for part in parts[:-1]:
+        assert part in node if isinstance(node, dict) else int(part) < len(node), pointer
+        node = node[part] if isinstance(node, dict) else node[int(part)]
+    if parts and isinstance(node, list):
+        assert int(parts[-1]) < len(node), pointer
+
+
+def test_planning_is_pure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No system call, and the config stays as it is."""
+    config = engine_config()
+    before = json.dumps(config)
+
+    def forbidden(*_args: object) -> None:
+        raise AssertionError("a system call")
+
+    monkeypatch.setattr("ociruntime.kernel._sys.call", forbidden)
+    for name in ("open", "stat", "mkdir", "listdir", "readlink", "access"):
+        monkeypatch.setattr(f"os.{name}", forbidden)
+    plan(config)
+    monkeypatch.undo()
+    assert json.dumps(config) == before
+
+
+def test_secrets_are_not_shown() -> None:
+    config = engine_config()
+    config["process"]["env"].append("PASSWORD=hunter2")
+    text = as_document(plan(config), root_host())
+    assert "PASSWORD" in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("claim-state", "create-cgroup"),
+        ("open-init", "spawn"),
+        ("listen-for-start", "spawn"),
+        ("open-source", "spawn"),
+        ("spawn", "record-init"),
+        ("record-init", "join-cgroup"),
+        ("join-cgroup", "unshare-cgroup"),
+        ("attach-rootfs", "mount"),
+        ("mount", "make-device"),
+        ("make-device", "run-hook"),
+        ("limit-devices", "run-hook"),
+        ("run-hook", "mask-path"),
+        ("mask-path", "readonly-root"),
+        ("readonly-root", "pivot-root"),
+        ("pivot-root", "exec-init"),
+        ("exec-init", "limit-resources"),
+        ("exec-init", "set-rlimits"),
+        ("limit-resources", "save-created"),
+        ("write-pid-file", "save-created"),
+    ],
+)
+def test_order(earlier: str, later: str) -> None:
+    found = kinds(plan(engine_config(), pid_file="/x"))
+    last = len(found) - 1 - found[::-1].index(earlier)
+    assert last < found.index(later)
+
+
+def test_first_and_last() -> None:
+    found = kinds(plan(engine_config(), pid_file="/x", pidfd_socket="/y"))
+    assert found[0] == "claim-state"
+    assert found[-1] == "save-created"
+
+
+def test_minimal() -> None:
+    """A config without anything still gets devices, a working directory and a program."""
+    config = {
+        "ociVersion": "1.0.0",
+        "root": {"path": "rootfs"},
+        "process": {"cwd": "/", "args": ["sh"]},
+        "linux": {"namespaces": [{"type": "mount"}]},
+    }
+    found = kinds(plan(config))
+    assert found.count("make-device") == 6
+    assert "run-hook" not in found
+    assert "mount" not in found
+
+
+def test_no_process() -> None:
+    config = engine_config()
+    del config["process"]
+    made = plan(config)
+    assert "find-program" not in kinds(made)
+    assert made.state["has_process"] is False
+
+
+@pytest.mark.parametrize("new_keyring", [True, False])
+def test_keyring_option(*, new_keyring: bool) -> None:
+    assert ("new-keyring" in kinds(plan(engine_config(), new_keyring=new_keyring))) is new_keyring
+
+
+def test_no_pivot() -> None:
+    config = engine_config()
+    found = kinds(plan(config, pivot=False))
+    assert "pivot-root" not in found
+    assert "move-root" in found
+    config["linux"]["rootfsPropagation"] = "rprivate"
+    with pytest.raises(PlanError, match="--no-pivot"):
+        plan(config, pivot=False)
+
+
+def test_terminal_needs_a_socket() -> None:
+    config = engine_config()
+    config["process"]["terminal"] = True
+    with pytest.raises(PlanError, match="console socket"):
+        plan(config)
+    found = kinds(plan(config, console_socket="/s"))
+    assert found.index("connect-console") < found.index("spawn") < found.index("open-terminal")
+
+
+def test_socket_needs_a_terminal() -> None:
+    with pytest.raises(PlanError, match="console socket"):
+        plan(engine_config(), console_socket="/s")
+
+
+def test_mounts_need_a_namespace() -> None:
+    config = engine_config()
+    namespaces = config["linux"]["namespaces"]
+    config["linux"]["namespaces"] = [entry for entry in namespaces if entry["type"] != "mount"]
+    with pytest.raises(PlanError, match="mount namespace"):
+        plan(config)
+
+
+def test_unprivileged_needs_a_user_namespace() -> None:
+    host = Host(1000, 1000, 0, 40, layout(), in_userns=False)
+    with pytest.raises(PlanError, match="needs root"):
+        plan(engine_config(), host)
+
+
+def test_devices_are_bound_in_a_user_namespace() -> None:
+    made = plan(CONFIGS["user-namespace"]())
+    devices = [step for step in made.steps if step.kind == "make-device"]
+    assert all(step.operands()["bind"] for step in devices)
+
+
+def test_unmapped_mount_option() -> None:
+    config = CONFIGS["user-namespace"]()
+    config["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100_000, "size": 1}]
+    with pytest.raises(
+        PlanError, match=r"gid=5 is not in linux.gidMappings.*add a range covering 5"
+    ):
+        plan(config)
+
+
+def test_masks_lie_over_readonly_paths() -> None:
+    found = kinds(plan(engine_config()))
+    assert max(i for i, kind in enumerate(found) if kind == "readonly-path") < found.index(
+        "mask-path"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
+        ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
+        ("net.ipv4.conf.eth0/1.forwarding", "net/ipv4/conf/eth0.1/forwarding"),
+        ("net/ipv4/conf/eth0.1/forwarding", "net/ipv4/conf/eth0.1/forwarding"),
+    ],
+)
+def test_sysctl_path(name: str, path: str) -> None:
+    assert sysctl_path(name) == path
+
+
+def test_mappings() -> None:
+    maps = mappings(
+        [{"containerID": 0, "hostID": 1000, "size": 1}, {"containerID": 1, "hostID": 9, "size": 5}]
+    )
+    assert maps == [(0, 1000, 1), (1, 9, 5)]
+    assert [host_id(maps, number) for number in (0, 1, 5, 6)] == [1000, 9, 13, None]
+    assert mappings(None) == []
+
+
+def test_time_offsets() -> None:
+    offsets = {"boottime": {"nanosecs": 5}, "monotonic": {"secs": -3}}
+    assert time_offsets({"timeOffsets": offsets}) == "monotonic -3 0\nboottime 0 5\n"
+    assert time_offsets({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "outside", "inside"),
+    [
+        (1024, 2048, (1024, 2048), None),
+        (3, 2048, (DESCRIPTORS, 2048), (3, 2048)),
+        (3, 3, None, (3, 3)),
+        (2048, 1024, (2048, 1024), None),  # the kernel's to refuse
+    ],
+)
+def test_descriptor_limits(
+    soft: int, hard: int, outside: tuple[int, int] | None, inside: tuple[int, int] | None
+) -> None:
+    """oci-init works with enough descriptors and lowers the limit at the end."""
+    first, second = rlimits({"rlimits": [{"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}]}, 0)
+    assert [entry[3:] for entry in first] == ([outside] if outside else [])
+    assert [entry[1:] for entry in second] == ([inside] if inside else [])
+
+
+def test_other_limits_are_set_from_outside() -> None:
+    entry = {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}
+    assert rlimits({"rlimits": [entry]}, 0) == (
+        [("/process/rlimits/0", "RLIMIT_CORE", 4, 0, 0)],
+        [],
+    )
+
+
+def test_bundle_relative_sources() -> None:
+    config = engine_config()
+    config["mounts"].append({"destination": "/d", "source": "data", "options": ["bind"]})
+    sources = [
+        step.operands()["source"] for step in plan(config).steps if step.kind == "open-source"
+    ]
+    assert str(Path("/bundle/data")) in sources

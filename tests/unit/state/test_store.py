@@ -1,0 +1,151 @@
+"""The state directory: claims, locks, atomic writes (state/)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ociruntime.errors import AlreadyExists, NotFound, StateError, UsageError
+from ociruntime.state.ids import check_id
+from ociruntime.state.processes import is_alive, open_process, start_time
+from ociruntime.state.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "deep/root"))
+
+
+def test_claim(store: Store, tmp_path: Path) -> None:
+    container = store.claim("one")
+    container.data = {"status": "creating", "x": "ä"}
+    container.save()
+    assert store.open("one").data == container.data
+    assert store.ids() == ["one"]
+    assert (tmp_path / "deep/root/one").stat().st_mode & 0o777 == 0o711
+
+
+def test_second_claim(store: Store) -> None:
+    first = store.claim("one")
+    with pytest.raises(AlreadyExists, match="container with given ID already exists"):
+        store.claim("one")
+    first.remove()
+    store.claim("one")
+
+
+def test_missing(store: Store) -> None:
+    with pytest.raises(NotFound, match="container does not exist"):
+        store.open("one")
+    assert store.ids() == []
+
+
+def test_lock_is_exclusive(store: Store) -> None:
+    holder = store.claim("one")
+    with pytest.raises(StateError, match="busy"):
+        store.open_locked("one", 0.02)
+    holder.unlock()
+    other = store.open_locked("one", 0.02)
+    other.close()
+    holder.lock(0.02)
+
+
+def test_lock_of_a_deleted_container(store: Store) -> None:
+    """Who waited while another command deleted it finds nothing, not a ghost."""
+    holder = store.claim("one")
+    late = store.open("one")
+    holder.remove()
+    holder.close()
+    with pytest.raises(NotFound):
+        late.lock(1)
+
+
+def test_save_is_atomic(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save that fails half-way leaves the old state."""
+    container = store.claim("one")
+    container.data = {"n": 1}
+    container.save()
+
+    def no_rename(*_args: object, **_how: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", no_rename)
+    container.data = {"n": 2}
+    with pytest.raises(OSError, match="No space"):
+        container.save()
+    assert store.open("one").data == {"n": 1}
+    monkeypatch.undo()
+    container.remove()
+    assert store.ids() == []
+
+
+def test_half_made(store: Store) -> None:
+    """Killed before the first save: there is a container, without data."""
+    store.claim("one").close()
+    assert store.open("one").data == {}
+
+
+def test_foreign_file_is_kept(store: Store, tmp_path: Path) -> None:
+    container = store.claim("one")
+    (tmp_path / "deep/root/one/mine").write_text("x")
+    with pytest.raises(StateError, match="remove what is in it by hand"):
+        container.remove()
+
+
+def test_root_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("")
+    with pytest.raises(StateError):
+        Store(str(tmp_path / "root")).claim("one")
+
+
+def test_symlink_is_no_container(store: Store, tmp_path: Path) -> None:
+    store.claim("one").close()
+    (tmp_path / "deep/root/two").symlink_to(tmp_path)
+    with pytest.raises(StateError):
+        store.open("two")
+    assert store.ids() == ["one"]
+
+
+def test_config_is_kept(store: Store) -> None:
+    container = store.claim("one")
+    container.write("config.json", b'{"ociVersion": "1.0.0"}')
+    assert container.config() == {"ociVersion": "1.0.0"}
+
+
+@pytest.mark.parametrize("text", ["a", "A-b_c+d.e", "0", "x" * 255, "-x", "_x"])
+def test_id(text: str) -> None:
+    assert check_id(text) == text
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", ".x", "a/b", "a b", "ä", "a\n", "a\0", "x" * 256])
+def test_bad_id(text: str) -> None:
+    with pytest.raises(UsageError):
+        check_id(text)
+
+
+def test_start_time() -> None:
+    own = start_time(os.getpid())
+    assert own > 0
+    assert is_alive(os.getpid(), own)
+    assert not is_alive(os.getpid(), own + 1)
+    assert not is_alive(0, own)
+    assert start_time(1 << 23) == 0
+
+
+def test_zombie_is_dead() -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert start_time(pid) == 0
+    assert open_process(pid, 1) == -1
+    os.waitpid(pid, 0)
+
+
+def test_open_process() -> None:
+    pidfd = open_process(os.getpid(), start_time(os.getpid()))
+    assert pidfd >= 0
+    os.close(pidfd)
+    assert open_process(os.getpid(), 1) == -1
+    assert open_process(0, 0) == -1
