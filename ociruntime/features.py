@@ -8,7 +8,6 @@ known is left out, and nothing here is unknown.
 from __future__ import annotations
 
 from ociruntime import __version__
-from ociruntime.plan.attributes import UNSUPPORTED
 from ociruntime.spec.mount_options import known_options
 from ociruntime.spec.tables import (
     CAPABILITIES,
@@ -28,8 +27,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# Options that are understood and refused: idmapped mounts are not made.
-REFUSED_OPTIONS = ("idmap", "ridmap")
+# Annotations that change privileges, or make the runtime open files of the host: an engine must not
+# let just anybody set them.
+UNSAFE_ANNOTATIONS = (
+    "run.oci.hooks.stderr",
+    "run.oci.hooks.stdout",
+    "run.oci.keep_original_groups",
+    "run.oci.mount_context_type",
+    "run.oci.pidfd_receiver",
+    "run.oci.seccomp.receiver",
+)
 
 
 def features() -> dict[str, Any]:
@@ -38,7 +45,7 @@ def features() -> dict[str, Any]:
         "ociVersionMin": OCI_VERSION_MIN,
         "ociVersionMax": OCI_VERSION_MAX,
         "hooks": list(HOOKS),
-        "mountOptions": [name for name in known_options() if name not in REFUSED_OPTIONS],
+        "mountOptions": known_options(),
         "linux": {
             "namespaces": list(NAMESPACES),
             "capabilities": list(CAPABILITIES),
@@ -50,37 +57,27 @@ def features() -> dict[str, Any]:
                 "rdma": True,
             },
             "seccomp": {
-                "enabled": _has("linux", "seccomp"),
-                "actions": _names(SECCOMP_ACTIONS, "seccomp"),
-                "operators": _names(SECCOMP_OPERATORS, "seccomp"),
-                "archs": _names(SECCOMP_ARCHITECTURES, "seccomp"),
-                "knownFlags": _names(SECCOMP_FLAGS, "seccomp"),
-                "supportedFlags": _names(SECCOMP_FLAGS, "seccomp"),
+                "enabled": True,
+                "actions": list(SECCOMP_ACTIONS),
+                "operators": list(SECCOMP_OPERATORS),
+                "archs": list(SECCOMP_ARCHITECTURES),
+                "knownFlags": list(SECCOMP_FLAGS),
+                "supportedFlags": list(SECCOMP_FLAGS),
             },
-            "apparmor": {"enabled": _has("process", "apparmorProfile")},
-            "selinux": {"enabled": _has("process", "selinuxLabel")},
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
             "intelRdt": {
-                "enabled": _has("linux", "intelRdt"),
-                "schemata": _has("linux", "intelRdt"),
-                "monitoring": _has("linux", "intelRdt"),
+                "enabled": True,
+                "schemata": True,
+                "monitoring": True,
             },
             "memoryPolicy": {
-                "modes": _names(MEMORY_POLICY_MODES, "memoryPolicy"),
-                "flags": _names(MEMORY_POLICY_FLAGS, "memoryPolicy"),
+                "modes": list(MEMORY_POLICY_MODES),
+                "flags": list(MEMORY_POLICY_FLAGS),
             },
-            "mountExtensions": {"idmap": {"enabled": "idmap" not in REFUSED_OPTIONS}},
-            "netDevices": {"enabled": _has("linux", "netDevices")},
+            "mountExtensions": {"idmap": {"enabled": True}},
+            "netDevices": {"enabled": True},
         },
         "annotations": {"org.ociruntime.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": list(UNSAFE_ANNOTATIONS),
     }
-
-
-def _has(section: str, name: str) -> bool:
-    """Whether the planner knows what to do with a property."""
-    return (section, name) not in UNSUPPORTED
-
-
-def _names(table: dict[str, int], name: str) -> list[str]:
-    """The words of a vocabulary, none when the property of linux that they are for is refused."""
-    return list(table) if _has("linux", name) else []

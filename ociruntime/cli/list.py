@@ -101,7 +101,7 @@ def _open(store: Store, container_id: str) -> Container:
     try:
         return store.open(container_id)
     except DamagedStateError as error:
-        raise OciError(str(error)) from None
+        raise OciError(error.advice) from None
 
 
 def _known(container: Container) -> dict[str, Any]:

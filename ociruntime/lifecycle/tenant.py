@@ -28,6 +28,7 @@ from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.step import ContainerStep
 from ociruntime.process.executor import execute, undo
 from ociruntime.process.hook import execute_hook
+from ociruntime.process.hookoutput import STDERR, STDOUT
 from ociruntime.process.run import Run
 from ociruntime.spec.tables import NAMESPACES, RLIMITS
 from ociruntime.state import status as st
@@ -35,6 +36,7 @@ from ociruntime.state.document import state_document
 from ociruntime.steps.cgroup import JoinCgroup, OpenCgroup
 from ociruntime.steps.execinit import ExecInit
 from ociruntime.steps.finish import RaiseRlimits, SendPidfd, SetOomScore, WritePidFile
+from ociruntime.steps.hooks import hook_output_steps
 from ociruntime.steps.prepare import ConnectConsole, OpenInit
 from ociruntime.steps.process import (
     EnterDirectory,
@@ -258,12 +260,14 @@ class HookInside(ContainerStep):
         shared = self.container.data.get("shared_pid")
         pid = self.container.data["pid"] if shared else 1
         document = state_document(self.container, st.CREATED, pid)
-        execute_hook(self.label, self.hook, dumps(document).encode())
+        outputs = run.fds.get(STDOUT, -1), run.fds.get(STDERR, -1)
+        execute_hook(self.label, self.hook, dumps(document).encode(), outputs)
 
 
 def run_hook_inside(label: str, hook: dict[str, Any], container: Container) -> None:
     """Run one startContainer hook as a process of the container; raises ``HookError``."""
-    run = Run(Kernel(), _joining_steps(container, {}))
+    outputs = hook_output_steps(container.data.get("annotations"))
+    run = Run(Kernel(), outputs + _joining_steps(container, {}))
     if "user" in container.data.get("namespaces", ()):
         run.steps.append(BecomeRoot(setgroups=bool(container.data.get("setgroups", True))))
     run.steps += [EnterRoot(), HookInside(label, hook, container)]

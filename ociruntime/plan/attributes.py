@@ -26,25 +26,11 @@ if TYPE_CHECKING:
 
     Config = dict[str, Any]
 
-# Properties that are valid and not implemented: nothing is ignored silently (runtime.md#errors).
-UNSUPPORTED = (
-)
 # What of `linux` applies to every process of the container, so that `exec` needs it as well.
 FOR_EVERY_PROCESS = ("memoryPolicy", "personality")
 # No kernel has more CPUs or NUMA nodes (CONFIG_NR_CPUS): a mask for a larger number is refused
 # before it is made.
 NUMBER_MAX = 8191
-
-
-def refuse_unsupported(config: Config) -> None:
-    """Raise ``PlanError`` for the first property that this version does not know how to do."""
-    for section, name in UNSUPPORTED:
-        if (config.get(section) or {}).get(name):
-            raise PlanError(
-                f"{section}.{name} is not supported by this version",
-                f"/{section}/{name}",
-                "remove it",
-            )
 
 
 def for_every_process(linux: Config) -> Config:

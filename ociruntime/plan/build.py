@@ -32,12 +32,17 @@ from ociruntime.plan.attributes import (
     for_every_process,
     label_checks,
     label_steps,
-    refuse_unsupported,
     scheduling_steps,
 )
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.limits import rlimits
-from ociruntime.plan.mounts import cgroup_sources, device_steps, mask_steps, mount_steps
+from ociruntime.plan.mounts import (
+    cgroup_sources,
+    device_steps,
+    label_option,
+    mask_steps,
+    mount_steps,
+)
 from ociruntime.plan.namespaces import NamespacePlan, is_own_id, require_host_rights
 from ociruntime.plan.netdevices import net_device_steps
 from ociruntime.plan.rdt import rdt_steps
@@ -55,7 +60,7 @@ from ociruntime.steps.finish import (
     SetRlimits,
     WritePidFile,
 )
-from ociruntime.steps.hooks import RunHook
+from ociruntime.steps.hooks import RunHook, hook_output_steps
 from ociruntime.steps.prepare import (
     ClaimState,
     ConnectConsole,
@@ -97,6 +102,8 @@ if TYPE_CHECKING:
     Config = dict[str, Any]
 
 
+# An annotation of crun's: what --pidfd-socket does.
+PIDFD_RECEIVER = "run.oci.pidfd_receiver"
 NO_PROCESS: dict[str, Any] = {"cwd": "/", "args": ["/"]}
 
 
@@ -154,6 +161,7 @@ class _Builder:
         identity = self._identity(process)
         steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
         steps += label_checks(process, self.linux)
+        steps += hook_output_steps(self.config.get("annotations"))
         steps += self._seccomp(process)
         steps += self._prepare(opens)
         steps += cgroup["prepare"]
@@ -178,7 +186,6 @@ class _Builder:
         return Plan(steps, state, self.warnings)
 
     def _refuse_what_cannot_work(self) -> None:
-        refuse_unsupported(self.config)
         require_host_rights(self.host, self.namespaces)
         if self.config.get("mounts") and not self.has_mount_ns:
             raise PlanError(
@@ -295,7 +302,7 @@ class _Builder:
         steps: list[Step] = []
         if not self.has_mount_ns:
             return [Chroot()]
-        steps += mask_steps(self.linux)
+        steps += mask_steps(self.linux, label_option(self.config))
         if (self.config.get("root") or {}).get("readonly"):
             steps.append(ReadonlyRoot())
         steps.append(Pivot() if self.options.pivot else MoveRoot(self.rootfs))
@@ -343,8 +350,10 @@ class _Builder:
         steps += scheduling_steps(process)
         if self.options.pid_file:
             steps.append(WritePidFile(self.options.pid_file))
-        if self.options.pidfd_socket:
-            steps.append(SendPidfd(self.options.pidfd_socket))
+        receiver = (self.config.get("annotations") or {}).get(PIDFD_RECEIVER)
+        for path in dict.fromkeys((self.options.pidfd_socket, receiver)):
+            if path:
+                steps.append(SendPidfd(path))
         steps.append(SaveCreated())
         return steps
 

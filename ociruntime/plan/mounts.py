@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 # The old spelling of a bind mount's type, next to the options bind and rbind.
 BIND_TYPES = ("bind", "rbind")
 CGROUP_TYPES = ("cgroup", "cgroup2")
+# Filesystems of the kernel that SELinux labels by its own policy.
+WITHOUT_LABEL = ("proc", "sysfs")
+# crun's annotation for the kind of linux.mountLabel; the first is the default.
+CONTEXT_TYPE = "run.oci.mount_context_type"
+CONTEXT_TYPES = ("context", "fscontext", "defcontext", "rootcontext")
 
 
 def mount_steps(
@@ -64,11 +69,42 @@ def mount_steps(
         elif kind in CGROUP_TYPES:
             mounts.append(_cgroup_mount(pointer, label, entry, options, namespaces, host))
         else:
-            step = _new_mount(pointer, label, entry, options, namespaces)
+            step = _labelled(_new_mount(pointer, label, entry, options, namespaces), config)
             if idmap:
                 opens.append(_made_on_the_host(step, idmap))
             mounts.append(_attached(step) if idmap else step)
     return idmaps.steps + opens, mounts
+
+
+def _labelled(mount: Mount, config: dict[str, Any]) -> Mount:
+    """``mount`` with linux.mountLabel, as an option or, where the filesystem takes none, as the
+    label of its root.
+    """
+    label = (config.get("linux") or {}).get("mountLabel")
+    if not label or mount.filesystem in WITHOUT_LABEL:
+        return mount
+    if mount.filesystem == "mqueue":
+        # Imported for the configs that need it.
+        from ociruntime.steps.lsm import MountLabelled
+
+        return MountLabelled(mount, label)
+    mount.options.data.append(label_option(config))
+    return mount
+
+
+def label_option(config: dict[str, Any]) -> str:
+    """linux.mountLabel as an option of a filesystem, empty without one (mount(8), ``context=``)."""
+    label = (config.get("linux") or {}).get("mountLabel")
+    if not label:
+        return ""
+    kind = (config.get("annotations") or {}).get(CONTEXT_TYPE) or CONTEXT_TYPES[0]
+    if kind not in CONTEXT_TYPES:
+        raise PlanError(
+            f"annotation {CONTEXT_TYPE}: {kind!a} is no option of mount(8)",
+            f"/annotations/{CONTEXT_TYPE}",
+            f"use {', '.join(CONTEXT_TYPES)}",
+        )
+    return f"{kind}={label}"
 
 
 def _idmapped(step: OpenSource, idmap: str) -> Step:
@@ -184,11 +220,14 @@ def device_steps(config: dict[str, Any], namespaces: NamespacePlan, host: Host) 
     return list(devices.values()) + links
 
 
-def mask_steps(linux: dict[str, Any]) -> list[Step]:
-    """linux.readonlyPaths first, so that a mask below one of them still lies on top."""
+def mask_steps(linux: dict[str, Any], label: str = "") -> list[Step]:
+    """linux.readonlyPaths first, so that a mask below one of them still lies on top.
+
+    Parameters: ``label`` is ``label_option`` of the config.
+    """
     steps: list[Step] = []
     for index, path in enumerate(linux.get("readonlyPaths") or ()):
         steps.append(ReadonlyPath(f"/linux/readonlyPaths/{index}", path))
     for index, path in enumerate(linux.get("maskedPaths") or ()):
-        steps.append(MaskPath(f"/linux/maskedPaths/{index}", path))
+        steps.append(MaskPath(f"/linux/maskedPaths/{index}", path, label))
     return steps

@@ -15,6 +15,7 @@ from select import POLLHUP, POLLIN, POLLOUT, poll
 
 from ociruntime.errors import HookError
 from ociruntime.jsontext import dumps
+from ociruntime.process.hookoutput import NONE, close_outputs, open_outputs
 from ociruntime.state.document import state_document
 
 TYPE_CHECKING = False
@@ -30,17 +31,34 @@ KEPT = 3
 LAST_FD = 0x7FFFFFFF
 
 
-def run_hook(label: str, hook: dict[str, Any], container: Container, status: str, pid: int) -> None:
+def run_hook(
+    label: str,
+    hook: dict[str, Any],
+    container: Container,
+    status: str,
+    pid: int,
+    outputs: tuple[int, int] | None = None,
+) -> None:
     """Run ``hook`` (an entry of config.json's hooks) and wait for its end.
 
-    Parameters: ``status`` and ``pid`` go into the state document. Raises ``HookError`` with exit
-    status or signal, duration and the last lines of its output.
+    Parameters: ``status`` and ``pid`` go into the state document; ``outputs`` as
+    ``process.hookoutput`` has them, None to open what the container's annotations name. Raises
+    ``HookError`` with exit status or signal, duration and the last lines of its output.
     """
-    document = state_document(container, status, pid)
-    execute_hook(label, hook, dumps(document).encode())
+    document = dumps(state_document(container, status, pid)).encode()
+    if outputs is not None:
+        execute_hook(label, hook, document, outputs)
+        return
+    outputs = open_outputs(container.data.get("annotations"))
+    try:
+        execute_hook(label, hook, document, outputs)
+    finally:
+        close_outputs(outputs)
 
 
-def execute_hook(label: str, hook: dict[str, Any], document: bytes) -> None:
+def execute_hook(
+    label: str, hook: dict[str, Any], document: bytes, outputs: tuple[int, int] = NONE
+) -> None:
     """As ``run_hook``, with the state ``document`` as JSON text."""
     started = time.monotonic()
     timeout = hook.get("timeout")
@@ -50,7 +68,8 @@ def execute_hook(label: str, hook: dict[str, Any], document: bytes) -> None:
     failed_read, failed_write = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _child(hook, stdin_read, output_write, failed_write)
+        stdout, stderr = (fd if fd >= 0 else output_write for fd in outputs)
+        _child(hook, stdin_read, stdout, stderr, failed_write)
     for fd in (stdin_read, output_write, failed_write):
         os.close(fd)
     number = int.from_bytes(os.read(failed_read, 4), "little")
@@ -74,14 +93,14 @@ def execute_hook(label: str, hook: dict[str, Any], document: bytes) -> None:
         raise HookError(f"{label}: {how} {took}{_said(tail)}")
 
 
-def _child(hook: dict[str, Any], stdin: int, output: int, failed: int) -> NoReturn:
+def _child(hook: dict[str, Any], stdin: int, stdout: int, stderr: int, failed: int) -> NoReturn:
     """The hook's process between fork and exec: no import, no path of ours."""
     number = errno.EINVAL
     try:
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
         os.dup2(stdin, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
         # Descriptors that the caller leaked into us are not the hook's.
         os.dup2(failed, KEPT, inheritable=False)
         failed = KEPT

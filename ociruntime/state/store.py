@@ -30,8 +30,9 @@ SOCKET = "start.sock"
 TEMPORARY = ".state.json.new"
 FILES = (STATE, CONFIG, SOCKET, TEMPORARY)
 LOCK_SECONDS = 10.0
-# What every state.json has.
-NEEDED = {"status": str, "pid": int, "start_time": int, "maker": dict}
+# What every state.json has, and one of a container that is being made.
+NEEDED = {"status": str, "pid": int, "start_time": int}
+NEEDED_MAKER = {"pid": int, "start_time": int}
 DIRECTORY_MODE = 0o711
 
 
@@ -39,10 +40,9 @@ class DamagedStateError(StateError):
     """state.json cannot be used: a full disk or somebody's editor."""
 
     def __init__(self, container_id: str, why: str) -> None:
-        super().__init__(
-            f"the state of container {container_id} is damaged: {why}; "
-            f"end its processes and remove it with `ociruntime delete --force {container_id}`"
-        )
+        cure = f"end its processes and remove it with `ociruntime delete --force {container_id}`"
+        self.advice = f"damaged state: {why}; {cure}"
+        super().__init__(f"container {container_id}: {self.advice}")
 
 
 class Container:
@@ -92,13 +92,14 @@ class Container:
             data = {}
         except SpecError as error:
             raise DamagedStateError(self.id, str(error)) from None
-        missing = [name for name in NEEDED if not isinstance(data.get(name), NEEDED[name])]
-        if data and missing:
-            raise DamagedStateError(self.id, f"it has no valid {', '.join(missing)}")
+        else:
+            _check(self.id, "", data, NEEDED)
+            if data["status"] == "creating":
+                _check(self.id, "maker", data.get("maker"), NEEDED_MAKER)
         self.data = data
 
     def ready(self, seconds: float | None) -> Container:
-        """This container, locked (within ``seconds``, unless None) and loaded; closed on failure."""
+        """Lock (within ``seconds``, unless None) and load this container; closed on failure."""
         try:
             if seconds is not None:
                 self.lock(seconds)
@@ -171,6 +172,15 @@ class Container:
     def close(self) -> None:
         """Let go of the directory and its lock."""
         os.close(self.fd)
+
+
+def _check(container_id: str, where: str, data: Any, needed: dict[str, type]) -> None:
+    if not isinstance(data, dict):
+        raise DamagedStateError(container_id, f"it has no valid {where}")
+    missing = [name for name, kind in needed.items() if not isinstance(data.get(name), kind)]
+    if missing:
+        what = f"{where} {', '.join(missing)}".strip()
+        raise DamagedStateError(container_id, f"it has no valid {what}")
 
 
 class Store:

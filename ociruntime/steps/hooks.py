@@ -9,12 +9,38 @@ import os
 from ociruntime.errors import HookError
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.hook import run_hook
+from ociruntime.process.hookoutput import ANNOTATIONS, STDERR, STDOUT, open_outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.process.run import Run
+
+
+class OpenHookOutput(Step):
+    """Open the files that the annotations name, for hooks that run in the container."""
+
+    __slots__ = ("annotations",)
+
+    kind = "open-hook-output"
+
+    def __init__(self, annotations: dict[str, str]) -> None:
+        super().__init__("/annotations", "the hooks' output")
+        self.annotations = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
+
+    def describe(self) -> str:
+        return "append what hooks print to " + ", ".join(self.annotations.values())
+
+    def execute(self, run: Run) -> None:
+        run.fds[STDOUT], run.fds[STDERR] = open_outputs(self.annotations)
+
+
+def hook_output_steps(annotations: dict[str, str] | None) -> list[Step]:
+    """Host side, before the container exists; nothing without these annotations."""
+    if annotations and not annotations.keys().isdisjoint(ANNOTATIONS):
+        return [OpenHookOutput(annotations)]
+    return []
 
 
 class RunHook(Step):
@@ -56,7 +82,11 @@ class RunHook(Step):
         assert run.container is not None
         # A hook in the container's namespaces is told the pid as the container sees it.
         pid = os.getpid() if self.side == CONTAINER else run.pid
-        run_hook(self.label, self.hook, run.container, self.status, pid)
+        # Init may not open the host's files; on the host side they are opened for each hook.
+        outputs = None
+        if self.side == CONTAINER:
+            outputs = run.fds.get(STDOUT, -1), run.fds.get(STDERR, -1)
+        run_hook(self.label, self.hook, run.container, self.status, pid, outputs)
 
     def undo(self, run: Run) -> None:
         """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle,

@@ -13,6 +13,7 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.procfs import PrivateProc
 from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.steps.mounts import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ APPARMOR_ENABLED = "/sys/module/apparmor/parameters/enabled"
 APPARMOR_PROFILES = "/sys/kernel/security/apparmor/profiles"
 FILESYSTEMS = "/proc/filesystems"
 SELINUX_CHECK = "/sys/fs/selinux/context"
+XATTR_SELINUX = b"security.selinux"
 # Where run.mounts has the procfs for oci-init.
 PROC = "proc"
 
@@ -107,6 +109,32 @@ class OpenProc(ContainerStep):
 
     def execute(self, run: Run) -> None:
         run.mounts[PROC] = PrivateProc(run.kernel, only_pids=True).root
+
+
+class MountLabelled(Mount):
+    """A new filesystem that takes no label as an option (linux.mountLabel): its root gets it."""
+
+    __slots__ = ("selinux_label",)
+
+    def __init__(self, mount: Mount, selinux_label: str) -> None:
+        super().__init__(
+            mount.pointer,
+            mount.label,
+            mount.filesystem,
+            mount.source,
+            mount.destination,
+            mount.options,
+        )
+        self.selinux_label = selinux_label
+
+    def make(self, run: Run, data: list[str]) -> int:
+        kernel = run.kernel
+        mount = super().make(run, data)
+        root = kernel.openat(mount, ".", c.O_RDONLY | c.O_DIRECTORY)
+        value = self.selinux_label.encode() + b"\0"
+        kernel.invoke("fsetxattr", root, XATTR_SELINUX, value, len(value), 0)
+        kernel.close(root)
+        return mount
 
 
 def _read(kernel: Kernel, path: str) -> bytes:

@@ -157,7 +157,7 @@ class Mount(ContainerStep):
             if needs_old_mount(data):
                 self._mount_the_old_way(run, target, data)
                 return
-            mount = self._new_filesystem(run, data)
+            mount = self.make(run, data)
             set_attributes(kernel, mount, options)
             refuse_fake_proc(kernel, inroot, target, mount)
             kernel.move_mount(mount, target)
@@ -166,7 +166,8 @@ class Mount(ContainerStep):
         finally:
             kernel.close(target)
 
-    def _new_filesystem(self, run: Run, data: list[str]) -> int:
+    def make(self, run: Run, data: list[str]) -> int:
+        """The detached filesystem with its options ``data``."""
         kernel, options = run.kernel, self.options
         if not options.tmpcopyup:
             return new_filesystem(kernel, self.filesystem, self.source, data, options.attr_set)
@@ -189,7 +190,7 @@ class Mount(ContainerStep):
         kernel.fchdir(target)
         # MOUNT_ATTR_RDONLY, NOSUID, NODEV and NOEXEC have the values of their MS_* twins.
         flags = self.options.attr_set & SAME_AS_MS
-        plain = ",".join(self.options.data)
+        plain = ",".join(map(_quoted, self.options.data))
         kernel.mount_here(self.source or self.filesystem, self.filesystem, flags, plain)
         mount = find_target(run.inside(), self.destination, directory=True)
         set_attributes(kernel, mount, self.options)
@@ -241,6 +242,12 @@ class Remount(ContainerStep):
         if number == errno.EINVAL:
             return f"nothing is mounted on {self.destination}"
         return ""
+
+
+def _quoted(option: str) -> str:
+    """``option`` for mount(2), where the commas of an SELinux context stand between quotes."""
+    key, equals, value = option.partition("=")
+    return f'{key}="{value}"' if equals and key.endswith("context") and "," in value else option
 
 
 def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:

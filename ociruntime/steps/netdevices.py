@@ -75,7 +75,7 @@ class MoveNetDevices(Step):
                     self._move(host, inside, target, old, new)
         except OSError:
             raise
-        except Exception as error:  # pyroute2's own is no OSError
+        except Exception as error:  # noqa: BLE001 - pyroute2's own is no OSError
             raise _as_step_error(self.label, error) from None
         finally:
             run.kernel.close(target)

@@ -262,7 +262,7 @@ def test_output_does_not_reach_the_caller(
 
 
 def test_large_output_does_not_hang(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
-    script = "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done"
+    script = "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890; i=$((i+1)); done"
     made = failing(bundle(), sandbox, "createRuntime", script)
     runtime.create(made).check()
 

@@ -15,7 +15,7 @@ import pytest
 from ociruntime.kernel.numbers import NUMBERS
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
-from tests.support.seccomp import CORPUS, build_syscalls, condition, profile, rule, strict
+from tests.support.seccomp import build_syscalls, condition, corpus, profile, rule, strict
 from tests.support.verdict import assert_clear
 
 MakeBundle = Callable[..., Bundle]
@@ -269,10 +269,9 @@ def test_unknown_names_are_a_debug_message(runtime: Runtime, bundle: MakeBundle)
             assert "libseccomp does not know no_such_call, neither_this" in result.stderr
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of client configs is not here")
 @pytest.mark.parametrize("name", ["docker-01", "docker-14", "podman-01", "podman-10", "ctr-11"])
 def test_profiles_of_engines(calls: Calls, name: str) -> None:
-    config = json.loads((CORPUS / f"{name}.json").read_text())
+    config = json.loads((corpus() / f"{name}.json").read_text())
     seccomp = config["linux"]["seccomp"]
     default = seccomp.get("defaultErrnoRet", 1)
     named = {one: each["action"] for each in seccomp["syscalls"] for one in each["names"]}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -90,8 +92,6 @@ def test_what_the_agent_is_sent(
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    import time
-
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline
@@ -191,9 +191,6 @@ def test_the_listener_is_ignored_without_notifications(runtime: Runtime, notifie
 
 def test_an_agent_that_hangs_up(runtime: Runtime, notified: Bundle, path: Path) -> None:
     """Nobody would answer: the container is killed, and the error says why."""
-    import socket
-    import threading
-
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen(1)
@@ -201,10 +198,9 @@ def test_an_agent_that_hangs_up(runtime: Runtime, notified: Bundle, path: Path) 
         thread.start()
         notified.args = ["/bin/sleep", "100"]
         # The state does not fit into the socket's buffer, so the agent's end cannot be missed.
-        notified.config["annotations"]["big"] = "x" * (1 << 20)
+        notified.config["annotations"]["big"] = "x" * (1 << 19)
         container = runtime.create(notified).check().container
         result = runtime.start(container)
         thread.join()
-    words: tuple[Any, ...] = ("linux.seccomp.listenerPath", str(path))
-    assert_clear(runtime, result, *words)
+    assert_clear(runtime, result, "linux.seccomp.listenerPath", str(path))
     runtime.wait_for(container, "stopped")

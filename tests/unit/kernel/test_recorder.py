@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -36,7 +37,7 @@ def recorder() -> Recorder:
     ],
 )
 def test_open_refuses(recorder: Recorder, path: str, flags: int, number: int) -> None:
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
         recorder.open(path, flags)
     assert caught.value.errno == number
     assert recorder.calls[-1].errno == number

@@ -12,6 +12,8 @@ from ociruntime.state.ids import check_id
 from ociruntime.state.processes import is_alive, open_process, start_time
 from ociruntime.state.store import Store
 
+DATA = {"status": "creating", "pid": 0, "start_time": 0, "maker": {"pid": 1, "start_time": 1}}
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -20,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_claim(store: Store, tmp_path: Path) -> None:
     container = store.claim("one")
-    container.data = {"status": "creating", "x": "ä"}
+    container.data = {**DATA, "x": "ä"}
     container.save()
     assert store.open("one").data == container.data
     assert store.ids() == ["one"]
@@ -64,17 +66,17 @@ def test_lock_of_a_deleted_container(store: Store) -> None:
 def test_save_is_atomic(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A save that fails half-way leaves the old state."""
     container = store.claim("one")
-    container.data = {"n": 1}
+    container.data = {**DATA, "n": 1}
     container.save()
 
     def no_rename(*_args: object, **_how: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "rename", no_rename)
-    container.data = {"n": 2}
+    container.data = {**DATA, "n": 2}
     with pytest.raises(OSError, match="No space"):
         container.save()
-    assert store.open("one").data == {"n": 1}
+    assert store.open("one").data == {**DATA, "n": 1}
     monkeypatch.undo()
     container.remove()
     assert store.ids() == []
@@ -84,6 +86,14 @@ def test_half_made(store: Store) -> None:
     """Killed before the first save: there is a container, without data."""
     store.claim("one").close()
     assert store.open("one").data == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"status": "created"}', '{"pid": "7"}'])
+def test_damaged_state(store: Store, text: str) -> None:
+    """It is told, with the cure; nothing is guessed."""
+    store.claim("one").write("state.json", text.encode())
+    with pytest.raises(StateError, match=r"damaged.*delete --force one"):
+        store.open("one")
 
 
 def test_foreign_file_is_kept(store: Store, tmp_path: Path) -> None:
