@@ -46,7 +46,6 @@ from ociruntime.steps.process import (
     PrepareEnvironment,
 )
 from ociruntime.steps.rootfs import BecomeRoot
-from ociruntime.steps.seccomp import PrepareSeccomp
 from ociruntime.steps.spawn import Spawn
 from ociruntime.steps.tenant import CONTAINER, EnterRoot, LetGo, OpenContainer, OpenReport
 from ociruntime.steps.terminal import AdoptTerminal, OpenTerminal, OwnStreams
@@ -135,6 +134,8 @@ def _seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     """The container's filter, as it was at create, holds for every process in it."""
     if not container.data.get("has_seccomp"):
         return []
+    from ociruntime.steps.seccomp import PrepareSeccomp
+
     profile = container.config()["linux"]["seccomp"]
     privileges = bool(process.get("noNewPrivileges"))
     return [PrepareSeccomp(profile, container.store.root, no_new_privs=privileges)]

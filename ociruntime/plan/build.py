@@ -47,7 +47,6 @@ from ociruntime.plan.namespaces import NamespacePlan, is_own_id, require_host_ri
 from ociruntime.plan.netdevices import net_device_steps
 from ociruntime.plan.rdt import rdt_steps
 from ociruntime.plan.step import CONTAINER, HOST, Step
-from ociruntime.seccomp.profile import listener_of
 from ociruntime.spec.sysctl import sysctl_path
 from ociruntime.spec.tables import PROPAGATION
 from ociruntime.steps.cgroup import cgroup_steps
@@ -87,7 +86,6 @@ from ociruntime.steps.rootfs import (
     UnshareCgroup,
     UseRootfs,
 )
-from ociruntime.steps.seccomp import PrepareSeccomp
 from ociruntime.steps.settings import SetDomainname, SetHostname, SetSysctls
 from ociruntime.steps.terminal import AdoptTerminal, BindConsole, OpenTerminal, OwnStreams
 
@@ -230,8 +228,17 @@ class _Builder:
         profile = self.linux.get("seccomp")
         if not profile:
             return []
+        from ociruntime.steps.seccomp import PrepareSeccomp
+
         privileges = bool(process.get("noNewPrivileges"))
         return [PrepareSeccomp(profile, self.options.store.root, no_new_privs=privileges)]
+
+    def _seccomp_listener(self) -> dict[str, str] | None:
+        if not self.linux.get("seccomp"):
+            return None
+        from ociruntime.seccomp.profile import listener_of
+
+        return listener_of(self.config)
 
     def _host_opens_mounts(self) -> bool:
         joined = any(name == "mount" for name, _ in self.namespaces.joined)
@@ -377,6 +384,6 @@ class _Builder:
             "annotations": self.config.get("annotations") or {},
             "every_process": for_every_process(self.linux),
             "has_seccomp": bool(self.linux.get("seccomp")),
-            "seccomp_listener": listener_of(self.config),
+            "seccomp_listener": self._seccomp_listener(),
             "pid_file": self.options.pid_file,
         }

@@ -1,4 +1,4 @@
-"""linux.seccomp on the kernel: every action, operator, architecture and flag, for create and exec."""
+"""linux.seccomp on the kernel: every action, operator, architecture and flag; create and exec."""
 
 from __future__ import annotations
 

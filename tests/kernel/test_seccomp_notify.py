@@ -189,12 +189,16 @@ def test_the_listener_is_ignored_without_notifications(runtime: Runtime, notifie
     runtime.run(notified).check()
 
 
+def hang_up(server: socket.socket) -> None:
+    server.accept()[0].close()
+
+
 def test_an_agent_that_hangs_up(runtime: Runtime, notified: Bundle, path: Path) -> None:
     """Nobody would answer: the container is killed, and the error says why."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen(1)
-        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread = threading.Thread(target=hang_up, args=(server,))
         thread.start()
         notified.args = ["/bin/sleep", "100"]
         # The state does not fit into the socket's buffer, so the agent's end cannot be missed.

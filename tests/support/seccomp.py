@@ -36,8 +36,8 @@ def build_syscalls(directory: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists():
             partial = directory / "syscalls.partial"
-            command = [compiler, "-static", "-O1", "-Wall", "-Wextra", "-pthread", "-o", partial]
-            subprocess.run([*command, SOURCE], check=True, timeout=60)
+            options = ["-static", "-O1", "-Wall", "-Wextra", "-pthread"]
+            subprocess.run([compiler, *options, "-o", partial, SOURCE], check=True, timeout=60)
             partial.rename(program)
     return program
 
@@ -70,10 +70,10 @@ def profile(default: str, *rules: dict[str, Any], **properties: Any) -> dict[str
 BASIC = (
     "access arch_prctl brk capset chdir clone clone3 close dup dup2 dup3 execve exit exit_group "
     "faccessat fcntl fork fstat futex getcwd getdents64 getegid geteuid getgid getpgrp getpid "
-    "getppid getrandom getuid ioctl lseek mmap mprotect munmap nanosleep clock_nanosleep newfstatat "
-    "open openat pipe pipe2 poll prctl prlimit64 read readlink readlinkat readv rseq rt_sigaction "
-    "rt_sigprocmask rt_sigreturn sched_yield sendmsg set_robust_list set_tid_address setpgid "
-    "sigaltstack stat statx tgkill uname vfork wait4 waitid write writev"
+    "getppid getrandom getuid ioctl lseek mmap mprotect munmap nanosleep newfstatat "
+    "clock_nanosleep open openat pipe pipe2 poll prctl prlimit64 read readlink readlinkat readv "
+    "rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_yield sendmsg set_robust_list "
+    "set_tid_address setpgid sigaltstack stat statx tgkill uname vfork wait4 waitid write writev"
 )
 
 

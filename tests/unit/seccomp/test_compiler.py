@@ -13,6 +13,7 @@ from ociruntime.errors import OciError, PlanError
 from ociruntime.seccomp import bpf, compiler, newer
 from ociruntime.seccomp import libseccomp as binding
 from ociruntime.seccomp.compiler import compile_program
+from ociruntime.spec.tables import SECCOMP_ARCHITECTURES
 
 from .profiles import (
     ALLOW,
@@ -102,7 +103,7 @@ def test_a_value_that_is_no_errno() -> None:
 @pytest.mark.parametrize(
     ("properties", "value"), [({}, EPERM), ({"defaultErrnoRet": 5}, ERRNO | 5)]
 )
-def test_default_errno(properties: dict[str, int], value: int) -> None:
+def test_default_errno(properties: dict[str, Any], value: int) -> None:
     assert returned(profile("ERRNO", rule("getpid execve"), **properties), 1) == value
 
 
@@ -186,7 +187,7 @@ def test_every_refusing_default_gives_enosys(default: str) -> None:
         ("ERRNO", {"defaultErrnoRet": 38}, ENOSYS),
     ],
 )
-def test_other_defaults_are_kept(default: str, properties: dict[str, int], value: int) -> None:
+def test_other_defaults_are_kept(default: str, properties: dict[str, Any], value: int) -> None:
     made = profile(default, rule("mkdir", "KILL_PROCESS"), **properties)
     assert returned(made, 600) == value
 
@@ -280,7 +281,7 @@ def test_the_library_is_noted() -> None:
     assert all(made.stamp)
 
 
-class Old(compiler.Library):
+class Old(binding.Library):
     """A libseccomp that ends with Linux 5.15."""
 
     def resolve(self, architecture: int, name: str) -> int:
@@ -326,12 +327,12 @@ class TestOldLibrary:
 
 
 def test_newer_numbers_are_libseccomp_s_where_it_knows_them() -> None:
-    library = compiler.Library()
+    library = binding.Library()
     for name, number in newer.NUMBERS.items():
         found = library.resolve(X86_64, name)
         assert found in (number, binding.UNKNOWN), name
         for architecture, base in newer.BASES.items():
-            token = compiler.SECCOMP_ARCHITECTURES[architecture]
+            token = SECCOMP_ARCHITECTURES[architecture]
             # Below the pseudo numbers of socketcall and ipc: it is not on that architecture.
             found = library.resolve(token, name)
             assert found in (base + number, binding.UNKNOWN) or found < -10000, name
