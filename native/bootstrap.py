@@ -7,26 +7,45 @@ its .pyc would cost about a dozen system calls, and opening paths is what the ru
 """
 
 import _imp
+import posix
 import sys
 from _frozen_importlib import BuiltinImporter, ModuleSpec
+from _frozen_importlib_external import ExtensionFileLoader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
 SYSCALLS = "ociruntime.kernel._sys"
+# Extension modules of the standard library that every command needs: looking for them in each
+# directory of sys.path would read three directories to the end.
+EXTENSIONS = ("_json",)
+
+
+def _file_spec(name: str, path: str) -> ModuleSpec | None:
+    """The spec of the extension module at `path`; None where Python has it built in."""
+    try:
+        posix.stat(path)
+    except OSError:
+        return None
+    spec = ModuleSpec(name, ExtensionFileLoader(name, path), origin=path)
+    spec.has_location = True
+    return spec
 
 
 class Finder:
     """Finder and loader; `install_dir` makes __file__ and __path__ what they are for files."""
 
-    def __init__(self, install_dir: str) -> None:
+    def __init__(self, install_dir: str, dynload: str, suffix: str) -> None:
         self.install_dir = install_dir
+        self.extensions = {name: f"{dynload}/{name}{suffix}" for name in EXTENSIONS}
 
-    def find_spec(
-        self, name: str, path: object = None, target: object = None
-    ) -> ModuleSpec | None:
-        """The spec of one of our modules, None for any other (files come next)."""
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """The spec of one of our modules or of a known library module, None for any other (files
+        come next).
+        """
+        if name in self.extensions:
+            return _file_spec(name, self.extensions[name])
         if name == SYSCALLS:
             return ModuleSpec(name, BuiltinImporter, origin="built-in")  # type: ignore[arg-type]
         if not name.startswith("ociruntime") or not _imp.is_frozen(name):
@@ -48,6 +67,10 @@ class Finder:
         exec(_imp.get_frozen_object(module.__name__), module.__dict__)  # noqa: S102
 
 
-def install(install_dir: str) -> None:
-    """Put the finder in front of Python's own."""
-    sys.meta_path.insert(0, Finder(install_dir))
+def install(install_dir: str, dynload: str, suffix: str) -> None:
+    """Put the finder in front of Python's own.
+
+    Parameters: `dynload` is the directory of the library's extension modules, `suffix` the end of
+    their names.
+    """
+    sys.meta_path.insert(0, Finder(install_dir, dynload, suffix))

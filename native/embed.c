@@ -132,7 +132,8 @@ static int install_finder(void)
     PyObject *bootstrap = PyImport_ImportModule("_ociruntime_bootstrap");
     PyObject *result = NULL;
     if (bootstrap != NULL)
-        result = PyObject_CallMethod(bootstrap, "install", "s", embed_install_dir);
+        result = PyObject_CallMethod(bootstrap, "install", "sss", embed_install_dir,
+                                     INTERPRETER_DYNLOAD, INTERPRETER_SUFFIX);
     Py_XDECREF(bootstrap);
     Py_XDECREF(result);
     return result != NULL ? 0 : -1;

@@ -36,10 +36,14 @@ OPTIONS = {
     "console-socket": VALUE,
     "pidfd-socket": VALUE,
     "no-new-privs": FLAG,
+    "apparmor": VALUE,
+    "process-label": VALUE,
     "cap": LIST,
     "preserve-fds": VALUE,
     "ignore-paused": FLAG,
 }
+# option -> property of the process
+LABELS = {"apparmor": "apparmorProfile", "process-label": "selinuxLabel"}
 ALIASES = {
     "e": "env",
     "t": "tty",
@@ -113,6 +117,9 @@ def _process(container: Container, options: Options) -> dict[str, Any]:
     process["env"] = _environment(list(process.get("env") or ()), options.texts("env"))
     if options.flag("no-new-privs"):
         process["noNewPrivileges"] = True
+    for option, name in LABELS.items():
+        if options.text(option) is not None:
+            process[name] = options.text(option)
     _apply_user(process, options)
     _apply_capabilities(process, options.texts("cap"))
     return process

@@ -63,6 +63,8 @@ OPTIONS = {
     "additional-gids": ("GID", "add a supplementary group; may be repeated"),
     "process": ("FILE", "take the process from FILE (the `process` of a config.json)"),
     "no-new-privs": ("", "the process can gain no privileges by executing programs"),
+    "apparmor": ("PROFILE", "confine the process by this AppArmor profile"),
+    "process-label": ("CONTEXT", "run the process in this SELinux context"),
     "cap": ("CAPABILITY", "add a capability; may be repeated"),
     "ignore-paused": ("", "do not refuse a paused container; the process waits for its resume"),
     "all": ("", "signal every process of the container"),

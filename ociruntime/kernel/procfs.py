@@ -40,7 +40,7 @@ class PrivateProc:
             # copy of the host's own, which init still sees before pivot_root, serves as well.
             if error.errno != errno.EPERM:
                 raise
-            self.root = clone_path(kernel, c.AT_FDCWD, "/proc", recursive=False)
+            self.root = _clone_of_the_host(kernel)
         stat = kernel.stat(self.root)
         if kernel.filesystem(self.root) != c.PROC_SUPER_MAGIC or stat.ino != c.PROC_ROOT_INO:
             raise OSError(errno.EXDEV, "/proc is not a proc filesystem")
@@ -63,3 +63,17 @@ class PrivateProc:
 
     def close(self) -> None:
         self.kernel.close(self.root)
+
+
+def _clone_of_the_host(kernel: Kernel) -> int:
+    """A detached copy of /proc, if the kernel allows it without what is mounted on parts of it.
+
+    In a user namespace such mounts are locked, and only the whole tree can be copied (EINVAL else):
+    then RESOLVE_NO_XDEV keeps us from walking into them.
+    """
+    try:
+        return clone_path(kernel, c.AT_FDCWD, "/proc", recursive=False)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return clone_path(kernel, c.AT_FDCWD, "/proc", recursive=True)

@@ -31,8 +31,8 @@ TEMPORARY = ".state.json.new"
 FILES = (STATE, CONFIG, SOCKET, TEMPORARY)
 LOCK_SECONDS = 10.0
 # What every state.json has, and one of a container that is being made.
-NEEDED = {"status": str, "pid": int, "start_time": int}
-NEEDED_MAKER = {"pid": int, "start_time": int}
+NEEDED: dict[str, type] = {"status": str, "pid": int, "start_time": int}
+NEEDED_MAKER: dict[str, type] = {"pid": int, "start_time": int}
 DIRECTORY_MODE = 0o711
 
 

@@ -114,6 +114,11 @@ class AttachRootfs(ContainerStep):
     def explain(self, number: int) -> str:
         if number == errno.EACCES:
             return "root of the user namespace may not search a directory above it; chmod o+x it"
+        if number == errno.EINVAL:
+            return (
+                "the caller's own root directory is not a mount point (a chroot?); "
+                "mount it on itself first, or enter it by pivot_root"
+            )
         return ""
 
 

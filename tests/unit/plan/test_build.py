@@ -190,9 +190,7 @@ def test_devices_are_bound_in_a_user_namespace() -> None:
 def test_unmapped_mount_option() -> None:
     config = CONFIGS["user-namespace"]()
     config["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100_000, "size": 1}]
-    with pytest.raises(
-        PlanError, match=r"gid=5 is not in .*add a range covering 5"
-    ):
+    with pytest.raises(PlanError, match=r"gid=5 is not in .*add a range covering 5"):
         plan(config)
 
 

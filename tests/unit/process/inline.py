@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import os
 from collections import deque
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from typing import Any, cast
 from ociruntime.cgroups.detect import HYBRID, Hierarchy, Layout
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.modelcalls import FIRST_FD
 from ociruntime.kernel.ocinit import PLACES
 from ociruntime.kernel.recorder import ProgramStarted, Recorder
 from ociruntime.plan.build import build
@@ -216,10 +218,11 @@ class Creation:
         execute(self.run)
 
     def failure(self) -> OciError | None:
-        """The error that ``execute`` raised, None when the plan went through."""
+        """The error that ``execute`` raised, None when the plan went through (then ``close``)."""
         try:
             self.execute()
         except OciError as error:
+            self.close()
             return error
         return None
 
@@ -229,6 +232,9 @@ class Creation:
         return self.recorder.left() + found
 
     def close(self) -> None:
-        """Let go of the real descriptors."""
+        """Let go of the real descriptors, as the end of the command would."""
         if self.run.container is not None:
             self.run.container.close()
+        for fd in self.run.fds.values():
+            if fd < FIRST_FD:
+                os.close(fd)

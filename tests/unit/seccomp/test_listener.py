@@ -44,7 +44,6 @@ def test_one_document_and_the_descriptor_with_the_first_message(server: socket.s
     agent = Agent({"path": server.getsockname(), "metadata": "who=what"})
     connection, _ = server.accept()
     read, write = os.pipe()
-    assert not agent.served
     agent.serve(read, 43, STATE)
     assert agent.served
     agent.close()

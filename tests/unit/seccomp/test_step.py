@@ -143,7 +143,7 @@ def test_a_flag_that_the_kernel_knows(tmp_path: Path) -> None:
 def test_the_plan_shows_it_without_libseccomp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(compiler, "compile_program")
     asked = profile("ERRNO", rule("a b"), rule("c", "LOG"), architectures=["X86_64"])
-    step = PrepareSeccomp(asked, "/root", no_new_privs=True)
+    step = PrepareSeccomp(asked, "/state", no_new_privs=True)
     assert step.describe().endswith("SCMP_ACT_ERRNO, rules for 3 names")
     shown = step.as_dict()
     assert shown["pointer"] == "/linux/seccomp"
@@ -152,5 +152,5 @@ def test_the_plan_shows_it_without_libseccomp(monkeypatch: pytest.MonkeyPatch) -
         "architectures": ["SCMP_ARCH_X86_64"],
         "rules": 2,
         "flags": SPEC_ALLOW,
-        "program": f"/root/.seccomp/{program_key(asked)}",
+        "program": f"/state/.seccomp/{program_key(asked)}",
     }

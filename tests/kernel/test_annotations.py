@@ -1,0 +1,90 @@
+"""Annotations that peers honour and engines write (run.oci.*, documented by crun)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.bundle import Bundle
+from tests.support.runtime import Runtime
+from tests.support.verdict import assert_clear
+
+MakeBundle = Callable[..., Bundle]
+PHASES = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+GROUP = 4242
+
+
+@pytest.mark.parametrize("user_namespace", [False, True])
+def test_output_of_hooks(
+    runtime: Runtime, bundle: MakeBundle, tmp_path: Path, user_namespace: bool
+) -> None:
+    """Appended, of every kind of hook, also where the hook's user could not open the file."""
+    made = bundle()
+    if user_namespace:
+        mapping = [{"containerID": 0, "hostID": 100_000, "size": 65536}]
+        made.add_namespace("user").set("/linux/uidMappings", mapping)
+        made.set("/linux/gidMappings", mapping)
+    script = "echo out $1; echo err $1 >&2"
+    made.set(
+        "/hooks",
+        {
+            phase: [{"path": "/bin/sh", "args": ["sh", "-c", script, "sh", phase]}]
+            for phase in PHASES
+        },
+    )
+    out, err = tmp_path / "out", tmp_path / "err"
+    out.write_text("before\n")
+    made.set("/annotations", {"run.oci.hooks.stdout": str(out), "run.oci.hooks.stderr": str(err)})
+    runtime.run(made).check()
+    assert out.read_text().splitlines() == ["before", *(f"out {phase}" for phase in PHASES)]
+    assert err.read_text().splitlines() == [f"err {phase}" for phase in PHASES]
+    assert err.stat().st_mode & 0o077 == 0
+
+
+def test_output_file_that_cannot_be_made(
+    runtime: Runtime, bundle: MakeBundle, tmp_path: Path
+) -> None:
+    made = bundle().set("/annotations", {"run.oci.hooks.stdout": str(tmp_path / "no" / "file")})
+    made.set("/hooks", {"createRuntime": [{"path": "/bin/true"}]})
+    assert_clear(runtime, runtime.create(made), "run.oci.hooks.stdout", "no such file")
+
+
+def test_pidfd_receiver(runtime: Runtime, bundle: MakeBundle, tmp_path: Path) -> None:
+    """The descriptor is one of the container's first process."""
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        made = bundle(["sleep", "100"]).set("/annotations", {"run.oci.pidfd_receiver": str(path)})
+        container = runtime.up(made)
+        connection, _ = server.accept()
+        with connection:
+            _, fds, _, _ = socket.recv_fds(connection, 100, 1)
+    signal.pidfd_send_signal(fds[0], signal.SIGKILL)
+    os.close(fds[0])
+    runtime.wait_for(container, "stopped")
+
+
+WITH_GROUP = ("setpriv", f"--groups={GROUP}")
+
+
+@pytest.mark.parametrize("value", ["1", "0", None])
+def test_original_groups(runtime: Runtime, bundle: MakeBundle, value: str | None) -> None:
+    made = bundle(["id", "-G"])
+    if value is not None:
+        made.set("/annotations", {"run.oci.keep_original_groups": value})
+    output = runtime.run(made, wrapper=WITH_GROUP).check().stdout
+    assert (str(GROUP) in output.split()) == (value == "1")
+
+
+def test_original_groups_of_exec(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle(["sleep", "100"])
+    made.set("/annotations", {"run.oci.keep_original_groups": "1"})
+    container = runtime.up(made)
+    result = runtime.exec(container, "id", "-G", wrapper=WITH_GROUP).check()
+    assert str(GROUP) in result.stdout.split()

@@ -1,0 +1,99 @@
+"""Security labels (config.md, "Linux Process"; config-linux.md, "Mount Label").
+
+What happens with a label is tested where the host has the security module; everywhere, that a label
+which the host cannot enforce is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.bundle import Bundle
+from tests.support.runtime import Runtime
+from tests.support.verdict import assert_clear
+
+MakeBundle = Callable[..., Bundle]
+ENABLED = Path("/sys/module/apparmor/parameters/enabled")
+APPARMOR = ENABLED.exists() and ENABLED.read_text().startswith("Y")
+SELINUX = "selinuxfs" in Path("/proc/filesystems").read_text().split()
+CONTEXT = "system_u:object_r:container_file_t:s0:c1,c2"
+USER_NAMESPACE = [{"containerID": 0, "hostID": 100_000, "size": 65536}]
+
+
+@pytest.mark.skipif(APPARMOR, reason="this host has AppArmor")
+def test_no_apparmor(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle().set("/process/apparmorProfile", "nothing-like-it")
+    assert_clear(runtime, runtime.create(made), "apparmor", "nothing-like-it", "enabled")
+
+
+@pytest.mark.skipif(SELINUX, reason="this host has SELinux")
+@pytest.mark.parametrize("pointer", ["/process/selinuxLabel", "/linux/mountLabel"])
+def test_no_selinux(runtime: Runtime, bundle: MakeBundle, pointer: str) -> None:
+    made = bundle().set(pointer, CONTEXT)
+    assert_clear(runtime, runtime.create(made), pointer.rpartition("/")[2], "SELinux", "enabled")
+
+
+@pytest.mark.skipif(APPARMOR, reason="this host has AppArmor")
+def test_no_apparmor_for_exec(runtime: Runtime, bundle: MakeBundle) -> None:
+    container = runtime.up(bundle(["sleep", "100"]))
+    result = runtime.exec(container, "true", options=["--apparmor", "nothing-like-it"])
+    assert_clear(runtime, result, "apparmor", "nothing-like-it", status=255)
+
+
+needs_apparmor = pytest.mark.skipif(not APPARMOR, reason="this host has no AppArmor")
+
+
+@needs_apparmor
+@pytest.mark.parametrize("user_namespace", [False, True])
+def test_apparmor(runtime: Runtime, bundle: MakeBundle, user_namespace: bool) -> None:
+    made = bundle().set("/process/apparmorProfile", "unconfined")
+    if user_namespace:
+        made.add_namespace("user").set("/linux/uidMappings", USER_NAMESPACE)
+        made.set("/linux/gidMappings", USER_NAMESPACE)
+    assert runtime.run_output(made, ["cat", "/proc/self/attr/current"]).startswith("unconfined")
+
+
+@needs_apparmor
+def test_unknown_profile(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle().set("/process/apparmorProfile", "nothing-like-it")
+    assert_clear(runtime, runtime.create(made), "apparmor", "nothing-like-it", "apparmor_parser")
+
+
+@needs_apparmor
+def test_profile_of_exec(runtime: Runtime, bundle: MakeBundle) -> None:
+    container = runtime.up(bundle(["sleep", "100"]))
+    arguments = ["cat", "/proc/self/attr/current"]
+    result = runtime.exec(container, *arguments, options=["--apparmor", "unconfined"])
+    assert result.check().stdout.startswith("unconfined")
+
+
+# A mount namespace in which the host seems to have the module: the check passes, the kernel cannot.
+PRETEND = {
+    "apparmorProfile": "mount -t tmpfs none /sys/module && mkdir -p /sys/module/apparmor/parameters"
+    " && echo Y >/sys/module/apparmor/parameters/enabled",
+    "selinuxLabel": "mount -t tmpfs none /sys/module && echo 'nodev selinuxfs' >/sys/module/list"
+    " && mount --bind /sys/module/list /proc/filesystems",
+}
+
+
+@pytest.mark.skipif(APPARMOR or SELINUX, reason="this host has a security module")
+@pytest.mark.parametrize("user_namespace", [False, True])
+@pytest.mark.parametrize("name", PRETEND)
+def test_label_that_cannot_be_set(
+    runtime: Runtime, bundle: MakeBundle, name: str, user_namespace: bool
+) -> None:
+    """The kernel itself refuses the label: the program must not run without it."""
+    made = bundle(["echo", "unconfined"]).set(f"/process/{name}", "label")
+    if user_namespace:
+        made.add_namespace("user").set("/linux/uidMappings", USER_NAMESPACE)
+        made.set("/linux/gidMappings", USER_NAMESPACE)
+        # Where the host's are covered, nobody may mount new ones in a user namespace.
+        made.drop_mounts("/sys", "/proc")
+    script = f'{PRETEND[name]} && exec "$@"'
+    wrapper = ("unshare", "--mount", "sh", "-c", script, "sh")
+    result = runtime.run(made, wrapper=wrapper)
+    assert_clear(runtime, result, "security label")
+    assert "unconfined" not in result.stdout
