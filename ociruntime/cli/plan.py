@@ -12,7 +12,8 @@ from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.create import make_plan
 from ociruntime.plan.explain import as_json, as_text
-from ociruntime.plan.host import read_host
+from ociruntime.plan.host import as_root, read_host
+from ociruntime.plan.namespaces import needs_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ DEFAULT_ID = "container"
 
 
 def main(words: list[str], globals_: Globals) -> int:
-    """Print the steps that ``create`` would take, for this caller on this host, and take none of
-    them.
+    """Print the steps that ``create`` would take on this host, and take none of them.
+
+    They are this caller's steps; where only root could take them, root's.
     """
     options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="plan")
     form = options.text("format") or "text"
@@ -41,6 +43,9 @@ def main(words: list[str], globals_: Globals) -> int:
         # used.
         wanted.console_fd = 0
     host = read_host(Kernel())
+    if needs_root(config, host):
+        globals_.log.warning("planned as for root, who alone can create this container")
+        host = as_root(host)
     plan = make_plan(config, raw, host, wanted)
     text = as_text(plan, host, wanted) if form == "text" else as_json(plan, host, wanted)
     os.write(1, text.encode("utf-8", "backslashreplace"))

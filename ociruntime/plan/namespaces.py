@@ -114,6 +114,12 @@ def is_own_id(maps: list[tuple[int, int, int]], own: int) -> bool:
     return len(maps) == 1 and maps[0][1:] == (own, 1)
 
 
+def needs_root(config: dict[str, Any], host: Host) -> bool:
+    """Whether no user namespace gives this caller the rights that creating the container needs."""
+    namespaces = (config.get("linux") or {}).get("namespaces") or ()
+    return host.euid != 0 and all(entry["type"] != "user" for entry in namespaces)
+
+
 def require_host_rights(host: Host, plan: NamespacePlan) -> None:
     """Unprivileged callers need a user namespace: say so before anything is tried."""
     if host.euid == 0 or plan.has("user"):

@@ -95,7 +95,7 @@ def user_namespace(kernel: Kernel, uid_maps: list[Mapping], gid_maps: list[Mappi
     waiting, release = os.pipe2(os.O_CLOEXEC)
     pid, pidfd = kernel.clone(c.CLONE_NEWUSER)
     if pid == 0:
-        _wait_and_exit(kernel, waiting, release)
+        _wait_and_exit(waiting, release)
     os.close(waiting)
     try:
         for kind, maps in (("uid", uid_maps), ("gid", gid_maps)):
@@ -107,15 +107,17 @@ def user_namespace(kernel: Kernel, uid_maps: list[Mapping], gid_maps: list[Mappi
                 kernel.close(fd)
         return kernel.open(f"/proc/{pid}/ns/user", c.O_RDONLY)
     finally:
-        os.close(release)
-        kernel.wait_pidfd(pidfd)
-        kernel.close(pidfd)
+        try:
+            kernel.pidfd_send_signal(pidfd, c.SIGKILL)
+        finally:
+            os.close(release)
+            kernel.wait_pidfd(pidfd)
+            kernel.close(pidfd)
 
 
-def _wait_and_exit(kernel: Kernel, waiting: int, release: int) -> None:
-    """The process that holds the namespace; it ends with its parent's end of the pipe."""
+def _wait_and_exit(waiting: int, release: int) -> None:
+    """The process that holds the namespace; it ends with its parent, whose end of the pipe goes."""
     try:
-        kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
         os.close(release)
         os.read(waiting, 1)
     finally:

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 from ociruntime.cgroups.detect import parse
 from ociruntime.lifecycle.create import make_plan
 from ociruntime.plan.explain import as_json, as_text
-from ociruntime.plan.host import Host
+from ociruntime.plan.host import Host, as_root
+from ociruntime.plan.namespaces import needs_root
 from ociruntime.plan.options import CreateOptions
 from ociruntime.spec.default import default_config, rootless_config
 from ociruntime.state.store import Store
@@ -173,3 +174,15 @@ def test_misuse(tmp_path: Path, words: list[str], complaint: str) -> None:
     assert outcome.status == 1
     assert complaint in outcome.stderr
     assert outcome.stderr.count("\n") == 1
+
+
+def test_without_root_the_plan_is_roots() -> None:
+    """Reading a plan needs no privileges, whatever executing it needs."""
+    config = default_config()
+    assert needs_root(config, USER)
+    assert not needs_root(rootless_config(1000, 1000), USER)
+    root = as_root(USER)
+    assert not needs_root(config, root)
+    assert root.privileged
+    text, _ = planned(config, root)
+    assert "pivot_root" in text

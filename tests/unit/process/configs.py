@@ -16,6 +16,8 @@ def engine_config() -> dict[str, Any]:
         args=["sh"],
         cwd="/work/dir",
         oomScoreAdj=100,
+        scheduler={"policy": "SCHED_BATCH", "nice": 5},
+        ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 6},
         user={"uid": 1000, "gid": 1000, "additionalGids": [5], "umask": 0o22},
     )
     config["mounts"] += [
@@ -31,6 +33,8 @@ def engine_config() -> dict[str, Any]:
         sysctl={"net.ipv4.ip_forward": "1"},
         devices=[{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "uid": 7}],
         rootfsPropagation="rslave",
+        personality={"domain": "LINUX"},
+        memoryPolicy={"mode": "MPOL_BIND", "nodes": "0"},
     )
     config["linux"]["resources"].update(
         memory={"limit": 1 << 26}, pids={"limit": 10}, cpu={"shares": 512, "cpus": "0"}
@@ -46,6 +50,9 @@ def user_namespace_config() -> dict[str, Any]:
         config["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     config["linux"]["timeOffsets"] = {"monotonic": {"secs": 10}}
     config["linux"]["devices"] = []
+    config["mounts"].append(
+        {"destination": "/srv", "type": "bind", "source": "/host/hosts", "options": ["idmap"]}
+    )
     return config
 
 
