@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 def leaked(canary: Canary) -> Iterator[list[int]]:
     """Inheritable descriptors of the caller, with high and low numbers."""
     first = os.open(canary.path, os.O_RDONLY | os.O_DIRECTORY)
-    fds = [first, os.dup2(first, 63), os.dup2(first, 900)]
+    # Not dup2: such a number may be in use in this process.
+    fds = [first, *(fcntl.fcntl(first, fcntl.F_DUPFD, lowest) for lowest in (63, 900))]
     yield fds
     for fd in fds:
         os.close(fd)
