@@ -13,6 +13,8 @@ from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ociruntime.kernel.kernel import Kernel
 
 # fsconfig(2) takes values of at most 255 bytes; longer ones need the old mount(2).
@@ -20,13 +22,19 @@ LONGEST_VALUE = 255
 
 
 def new_filesystem(
-    kernel: Kernel, filesystem: str, source: str, options: list[str], attributes: int = 0
+    kernel: Kernel,
+    filesystem: str,
+    source: str,
+    options: list[str],
+    attributes: int = 0,
+    flags_if_known: Sequence[str] = (),
 ) -> int:
     """A detached mount of a new filesystem.
 
     Parameters: ``options`` are ``key=value`` or ``key`` strings as in mount(8)'s data;
-    ``attributes`` are MOUNT_ATTR_* flags. Raises ``OSError`` whose text is what the filesystem
-    itself said, when it said something.
+    ``attributes`` are MOUNT_ATTR_* flags; ``flags_if_known`` are flags that many filesystems do
+    not have: such a one goes without. Raises ``OSError`` whose text is what the filesystem itself
+    said, when it said something.
     """
     context = kernel.fsopen(filesystem)
     doing = ""
@@ -41,6 +49,8 @@ def new_filesystem(
             else:
                 kernel.fsconfig_flag(context, key)
         doing = ""
+        for flag in flags_if_known:
+            _set_if_known(kernel, context, flag)
         kernel.fsconfig_create(context)
         return kernel.fsmount(context, attributes)
     except OSError as error:
@@ -50,6 +60,15 @@ def new_filesystem(
         raise OSError(error.errno, said or error.strerror) from None
     finally:
         kernel.close(context)
+
+
+def _set_if_known(kernel: Kernel, context: int, flag: str) -> None:
+    try:
+        kernel.fsconfig_flag(context, flag)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        _messages(kernel, context)  # or a later failure would be explained by this one
 
 
 def _messages(kernel: Kernel, context: int) -> str:

@@ -239,6 +239,8 @@ def cgroup_steps(
     devices: list[Step] = []
     if not rootless and (rules or has_devices(layout)):
         devices.append(ApplyDevices(rules))
+    if rootless and rules:
+        warnings.append(f"{dotted(DEVICES)}: only root of the host can limit devices, left out")
     if early:
         prepare.append(ApplyEarlyLimits(early))
     joined = any(place.key for place in placement.places)

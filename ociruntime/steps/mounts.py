@@ -170,7 +170,14 @@ class Mount(ContainerStep):
         """The detached filesystem with its options ``data``."""
         kernel, options = run.kernel, self.options
         if not options.tmpcopyup:
-            return new_filesystem(kernel, self.filesystem, self.source, data, options.attr_set)
+            return new_filesystem(
+                kernel,
+                self.filesystem,
+                self.source,
+                data,
+                options.attr_set,
+                options.sb_flags_if_known,
+            )
         # The copy needs a writable filesystem; set_attributes() makes the mount read-only before it
         # is attached.
         writable = [option for option in data if option != "ro"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import time
@@ -45,6 +46,10 @@ def own_capabilities() -> dict[str, int]:
         "ambient": "CapAmb",
     }
     return {key: int(status_field(text, name), 16) for key, name in names.items()}
+
+
+# Above every number that a test gives a meaning.
+HIGH = 400
 
 
 class Init:
@@ -105,7 +110,9 @@ class Init:
         if self.pid == 0:
             try:
                 # Out of the way first: a source may have the number of another's target.
-                high = {number: os.dup2(fd, 200 + number) for number, fd in wanted.items()}
+                high = {
+                    number: fcntl.fcntl(fd, fcntl.F_DUPFD, HIGH) for number, fd in wanted.items()
+                }
                 for number, fd in high.items():
                     os.dup2(fd, number)
                 if before is not None:

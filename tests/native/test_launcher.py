@@ -232,11 +232,15 @@ def test_closed_standard_descriptors(launcher: Path) -> None:
     assert facts("sh", "-c", script)["fds"].split()[0::2] == ["/dev/null", "/dev/null"]
 
 
+# Signals 32 and 33: what make starts by posix_spawn(3) of glibc may have them ignored.
+OF_THE_C_LIBRARY = 0b11 << 31
+
+
 def test_dispositions_stay_as_inherited(launcher: Path) -> None:
     seen = facts(launcher, "facts", restore_signals=True)
-    assert (int(seen["ignored"], 16), int(seen["caught"], 16)) == (0, 0)
+    assert (int(seen["ignored"], 16) & ~OF_THE_C_LIBRARY, int(seen["caught"], 16)) == (0, 0)
     seen = facts("sh", "-c", f"trap '' HUP; exec {launcher} facts create")
-    assert (int(seen["ignored"], 16), int(seen["caught"], 16)) == (1, 0)
+    assert (int(seen["ignored"], 16) & ~OF_THE_C_LIBRARY, int(seen["caught"], 16)) == (1, 0)
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 255])

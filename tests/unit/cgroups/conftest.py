@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,12 @@ from tests.unit.cgroups.fake import FakeCgroups
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> FakeCgroups:
-    """Hierarchies of its own for each test."""
-    return FakeCgroups(tmp_path)
+def fake(tmp_path: Path) -> Iterator[FakeCgroups]:
+    """Hierarchies of its own for each test; groups that a test leaves open are closed."""
+    yield FakeCgroups(tmp_path)
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}").startswith(str(tmp_path)):
+                os.close(int(name))
+        except OSError:
+            continue  # the directory's own descriptor
