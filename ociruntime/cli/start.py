@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+
 from ociruntime.cli.options import one_argument, parse
+from ociruntime.errors import OciError
+from ociruntime.kernel import _sys
 from ociruntime.lifecycle.start import start
 from ociruntime.state.ids import check_id
 
@@ -15,6 +21,22 @@ def main(words: list[str], globals_: Globals) -> int:
     """Execute the program of a created container."""
     options = parse(words, {}, {}, stop_at_argument=False, command="start")
     container = globals_.store.open_locked(check_id(one_argument(options, "start")))
+    if "startContainer" in container.data.get("hooks", ()):
+        seal_ourselves()
     for warning in start(container):
         globals_.log.warning(warning)
     return 0
+
+
+def seal_ourselves() -> None:
+    """Run this very command anew from a sealed copy of the launcher, unless it does already.
+
+    These hooks take us into the container, where our executable can be reached (CVE-2019-5736). All
+    other starts stay outside and save the copy. Only an ordinary Python has no launcher to seal.
+    """
+    if _sys.sealed():
+        return
+    launcher = os.readlink("/proc/self/exe")
+    result = _sys.reexec_sealed([os.fsencode(word) for word in (launcher, *sys.argv[1:])])
+    if result != -errno.ENOSYS:
+        raise OciError(f"cannot seal the runtime's executable: {os.strerror(-result).lower()}")

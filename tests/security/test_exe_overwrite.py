@@ -87,3 +87,19 @@ def test_waiting_init(
     output = runtime.run_output(attacker, ["/probe", "write", f"/proc/{pid}/exe"])
     assert output.startswith("errno "), output
     host_programs.check()
+
+
+def test_start_with_a_hook_in_the_container(runtime: Runtime, bundle: MakeBundle) -> None:
+    """What runs a startContainer hook is in the container: its program is sealed, too."""
+    made = bundle(args=["/bin/sleep", "100"])
+    (made.rootfs / "tmp").mkdir(exist_ok=True)
+    script = "readlink /proc/$PPID/exe >/tmp/exe; (: <>/proc/$PPID/exe) && echo writable >>/tmp/exe"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"{script}; exit 0"]}
+    made.set("/root/readonly", False)
+    made.set("/hooks", {"startContainer": [hook]})
+    container = runtime.create(made).check().container
+    runtime.start(container).check()
+    seen = (made.rootfs / "tmp" / "exe").read_text()
+    assert "writable" not in seen
+    if runtime.is_ours:
+        assert seen == "/memfd:ociruntime (deleted)\n"
