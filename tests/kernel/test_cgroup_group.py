@@ -203,9 +203,10 @@ def test_period_against_the_quota_of_the_moment(new_group: NewGroup) -> None:
         ({"cpu": {"cpus": "900"}}, r"linux\.resources\.cpu\.cpus \(cpuset\.cpus = 900\): E"),
         ({"cpu": {"quota": 5}}, r"linux\.resources\.cpu\.quota .*at least 1000 us"),
         ({"pids": {"limit": 1 << 62}}, r"linux\.resources\.pids\.limit \(pids\.max = 46116860"),
-        (
+        pytest.param(
             {"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]},
             r"linux\.resources\.hugepageLimits\[0\] .*ENOENT: this kernel, or this cgroup, has no",
+            marks=pytest.mark.skipif(not LAYOUT.find("hugetlb"), reason="no hugetlb controller"),
         ),
         (
             {"blockIO": {"throttleReadBpsDevice": [{"major": 4000, "minor": 1, "rate": 1}]}},

@@ -51,7 +51,6 @@ TABLE: dict[str, dict[str, Any]] = {
     "cpuset": {"cpu": {"cpus": "0", "mems": "0"}},
     "pids": {"pids": {"limit": 20}},
     "pids unlimited": {"pids": {"limit": -1}},
-    "hugetlb": {"hugepageLimits": [{"pageSize": "2MB", "limit": 8 * MIB}]},
     "docker": {
         "blockIO": {"weight": 0},
         "cpu": {"shares": 0},
@@ -60,6 +59,7 @@ TABLE: dict[str, dict[str, Any]] = {
     },
     "fuse": {"devices": [DENY_ALL, FUSE, {"allow": True, "type": "b", "major": 8, "access": "r"}]},
     "privileged": {"devices": [{"allow": True, "access": "rwm"}]},
+    "hugetlb": {"hugepageLimits": [{"pageSize": "2MB", "limit": 8 * MIB}]},
     "deny one": {"devices": [{"allow": True, "access": "rwm"}, {**FUSE, "allow": False}]},
 }
 
@@ -92,6 +92,8 @@ def values(directory: Path) -> dict[str, str]:
 def test_same_values(
     runc: Runtime, bundle: Callable[..., Bundle], sandbox: Sandbox, name: str
 ) -> None:
+    if name == "hugetlb" and not LAYOUT.find("hugetlb"):
+        pytest.skip("no hugetlb controller")
     made = bundle(args=["true"])
     resources = {"devices": [DENY_ALL], **TABLE[name]}
     made.config["linux"]["resources"] = resources
