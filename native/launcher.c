@@ -59,7 +59,7 @@ static void open_standard_descriptors(void)
  * argument costs a needless sealing now and then; a missed one would be a hole. */
 static int must_be_sealed(int argc, char **argv)
 {
-    static const char *const COMMANDS[] = {"create", "run", "exec", "restore", "shim"};
+    static const char *const COMMANDS[] = {"create", "run", "exec", "restore", "shim", "zygote"};
     for (int i = 1; i < argc; i++)
         for (size_t j = 0; j < sizeof COMMANDS / sizeof COMMANDS[0]; j++)
             if (strcmp(argv[i], COMMANDS[j]) == 0)

@@ -31,6 +31,7 @@ SUMMARIES = {
     "validate": ("[FILE]", "list every fault of a config.json, with its place and its cure"),
     "plan": ("[ID]", "print the steps `create` would take, and take none of them"),
     "features": ("", "print what this runtime can do, as JSON"),
+    "zygote": ("", "serve a program that uses the Python library, which starts it (docs/api.md)"),
 }
 
 # option -> (name of its value, what it means); the more special key "verb option" comes first

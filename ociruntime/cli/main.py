@@ -44,6 +44,7 @@ VERBS = {
     "start": "start",
     "state": "state",
     "validate": "validate",
+    "zygote": "zygote",
 }
 EXEC_FAILED = 255
 
@@ -87,7 +88,7 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the last resort: one line, no traceback
-        log.error(_unexpected(error))
+        log.error(unexpected(error))
         return EXEC_FAILED if verb == "exec" else 1
 
 
@@ -170,7 +171,7 @@ def _print(text: str) -> None:
     os.write(1, text.encode())
 
 
-def _unexpected(error: Exception) -> str:
+def unexpected(error: BaseException) -> str:
     """A fault of ours: no traceback, but enough to find the place."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

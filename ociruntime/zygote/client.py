@@ -1,0 +1,259 @@
+"""A program's end of the conversation with its zygote; the protocol is in this package's docstring.
+
+No thread, no lock, no blocking unless ``call`` or ``wait_readable`` is asked for: a program with
+threads uses ``ociruntime.api``.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
+from select import POLLIN, poll
+
+from ociruntime import __version__
+from ociruntime.errors import OciError
+from ociruntime.zygote import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, Self
+
+# The zygote's socket in its own process.
+CONTROL_FD = 3
+LAST_WORDS = 2000
+ENVIRONMENT = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+
+
+class ZygoteGone(OciError):
+    """The zygote has ended: nothing more is known about what was asked of it."""
+
+
+class Reply:
+    """The answer to request ``number``: ``result``, or the ``error`` that says why there is none.
+
+    ``fds`` belong to whoever takes the reply.
+    """
+
+    __slots__ = ("error", "fds", "number", "result")
+
+    def __init__(self, number: int, result: dict[str, Any] | None, error: OciError | None) -> None:
+        self.number = number
+        self.result = result
+        self.error = error
+        self.fds: list[int] = []
+
+    def take(self) -> dict[str, Any]:
+        """The result; raises the error."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
+
+class Exit:
+    """The end of the process that request ``number`` made.
+
+    ``code`` is the exit status as a shell shows it (128 + n for signal n), ``signal`` 0 unless one
+    killed it, ``time`` nanoseconds since the epoch.
+    """
+
+    __slots__ = ("code", "number", "pid", "signal", "time")
+
+    def __init__(self, number: int, pid: int, status: int, moment: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        self.number = number
+        self.pid = pid
+        self.signal = -code if code < 0 else 0
+        self.code = 128 - code if code < 0 else code
+        self.time = moment
+
+
+class Client:
+    """One zygote. To be used by one thread at a time; close it, or use it as a context manager."""
+
+    __slots__ = ("_kept", "_last_words", "_numbers", "_socket", "pid")
+
+    def __init__(self, end: socket, pid: int, last_words: int = -1) -> None:
+        self._socket = end
+        self._last_words = last_words
+        self._numbers = 0
+        self._kept: list[Reply | Exit] = []
+        self.pid = pid
+
+    @classmethod
+    def spawn(cls, launcher: str | None = None) -> Client:
+        """Execute a zygote: safe whatever threads this program has.
+
+        Parameters: ``launcher`` is the path of the ociruntime command, None to look beside this
+        package. Raises ``OciError``.
+        """
+        from ociruntime.zygote.launcher import find_launcher
+
+        path = launcher or find_launcher()
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        words, words_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1),
+            (os.POSIX_SPAWN_DUP2, words_write, 2),
+            (os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL_FD),
+        ]
+        try:
+            pid = os.posix_spawn(path, [path, "zygote"], environment, file_actions=actions)
+        except OSError as error:
+            ours.close()
+            os.close(words)
+            raise OciError(f"cannot execute {path}: {error.strerror}; install ociruntime") from None
+        finally:
+            theirs.close()
+            os.close(words_write)
+        return cls(ours, pid, words)
+
+    @classmethod
+    def fork(cls) -> Client:
+        """Fork this process, which must be single-threaded and run from the sealed launcher.
+
+        The child closes every descriptor of ours and shares our memory.
+        """
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        pid = os.fork()
+        if pid == 0:
+            _be_zygote(theirs)
+        theirs.close()
+        return cls(ours, pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._socket.fileno() < 0
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when ``receive`` has something; -1 when closed."""
+        return self._socket.fileno()
+
+    def send(
+        self, operation: str, parameters: dict[str, Any], fds: dict[str, int] | None = None
+    ) -> int:
+        """Send a request; its number. ``fds`` stay the caller's. Raises ``ZygoteGone``."""
+        self._numbers += 1
+        number = self._numbers
+        given = fds or {}
+        body = {"operation": operation, "fds": list(given), **parameters}
+        try:
+            wire.send(self._socket, wire.REQUEST, number, body, list(given.values()))
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._gone() from None
+        return number
+
+    def receive(self) -> list[Reply | Exit]:
+        """All messages that are there, without blocking. Raises ``ZygoteGone`` when there is none
+        and will be none.
+        """
+        messages, self._kept = self._kept, []
+        while True:
+            try:
+                message = self._next(MSG_DONTWAIT)
+            except BlockingIOError:
+                return messages
+            except ZygoteGone:
+                if messages:
+                    return messages
+                raise
+            if message is not None:
+                messages.append(message)
+
+    def call(
+        self, operation: str, parameters: dict[str, Any], fds: dict[str, int] | None = None
+    ) -> Reply:
+        """Send a request and wait for its reply, which is no failure. Raises ``OciError``."""
+        number = self.send(operation, parameters, fds)
+        while True:
+            message = self._next(0)
+            if isinstance(message, Reply) and message.number == number:
+                message.take()
+                return message
+            if message is not None:
+                self._kept.append(message)
+
+    def wait_readable(self, seconds: float | None) -> bool:
+        """Wait at most ``seconds`` (None: for ever) until ``receive`` has something."""
+        if self._kept:
+            return True
+        poller = poll()
+        poller.register(self._socket, POLLIN)
+        return bool(poller.poll(None if seconds is None else max(0.0, seconds) * 1000))
+
+    def close(self) -> None:
+        """Let the zygote end when it has done what it was asked for; containers stay. A second call
+        does nothing.
+        """
+        if self._socket.fileno() < 0:
+            return
+        self._socket.close()
+        if self._last_words >= 0:
+            os.close(self._last_words)
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass  # the program reaps its children itself
+
+    def _next(self, flags: int) -> Reply | Exit | None:
+        try:
+            packet = wire.receive(self._socket, flags)
+        except ConnectionResetError:
+            packet = None
+        if packet is None:
+            raise self._gone()
+        if packet.kind == wire.EXIT:
+            return Exit(packet.number, packet.pid, packet.status, packet.time)
+        body = packet.body()
+        if packet.kind == wire.HELLO:
+            _check_version(body)
+            return None
+        if packet.kind == wire.FAILED:
+            return Reply(packet.number, None, wire.error_from(body))
+        reply = Reply(packet.number, body, None)
+        reply.fds = packet.fds
+        return reply
+
+    def _gone(self) -> ZygoteGone:
+        words = b""
+        if self._last_words >= 0:
+            try:
+                words = os.read(self._last_words, LAST_WORDS)
+            except BlockingIOError:
+                pass
+        said = " | ".join(words.decode("utf-8", "replace").strip().splitlines())
+        return ZygoteGone(f"the zygote has ended: {said or 'it was killed'}; start another one")
+
+
+def _check_version(body: dict[str, Any]) -> None:
+    theirs = body.get("version")
+    if theirs != __version__:
+        raise OciError(
+            f"the ociruntime command is version {theirs}, this library {__version__}; install the "
+            "same version of both"
+        )
+
+
+def _be_zygote(control: socket) -> NoReturn:
+    """The forked child: nothing of the program is kept but its memory."""
+    try:
+        from ociruntime.zygote.server import main
+
+        null = os.open("/dev/null", os.O_RDWR)
+        fd = control.detach()
+        for target in (0, 1, 2):
+            os.dup2(null, target)
+        os.dup2(fd, CONTROL_FD)
+        main(CONTROL_FD)
+        os._exit(0)
+    finally:
+        os._exit(1)

@@ -1,0 +1,245 @@
+"""What a zygote's child does: put its descriptors in order, carry out one request, report, end."""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.errors import OciError, StateError, UsageError
+from ociruntime.jsontext import dumps
+from ociruntime.lifecycle.create import create, read_bundle
+from ociruntime.lifecycle.delete import delete, destroy
+from ociruntime.lifecycle.kill import kill
+from ociruntime.lifecycle.start import start
+from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.plan.options import CreateOptions
+from ociruntime.process.descriptors import check_preserved
+from ociruntime.spec import load_process
+from ociruntime.state.document import state_document
+from ociruntime.state.ids import check_id
+from ociruntime.state.status import pid_of, status
+from ociruntime.state.store import Store
+from ociruntime.zygote import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    from ociruntime.process.run import Run
+    from ociruntime.state.store import Container
+
+STREAMS = ("stdin", "stdout", "stderr")
+PRESERVE = "preserve"
+LAST_FD = 0x7FFFFFFF
+
+
+class Request:
+    """The parameters of a request, and its descriptors by name but for those of the process."""
+
+    __slots__ = ("fds", "parameters")
+
+    def __init__(self, parameters: dict[str, Any], fds: dict[str, int]) -> None:
+        self.parameters = parameters
+        self.fds = fds
+
+    def store(self) -> Store:
+        return Store(self.parameters["root"])
+
+    def id(self) -> str:
+        return check_id(self.parameters["id"])
+
+    def locked(self) -> Container:
+        return self.store().open_locked(self.id())
+
+    def opened(self) -> Container:
+        return self.store().open(self.id())
+
+    def preserved(self) -> int:
+        """How many descriptors from 3 on are the process's."""
+        return sum(name.startswith(PRESERVE) for name in self.parameters.get("fds", ()))
+
+
+class Outcome:
+    """What an operation leaves: the reply's object, the new process's pid and pidfd if it made
+    one.
+    """
+
+    __slots__ = ("pid", "pidfd", "result")
+
+    def __init__(self, result: dict[str, Any], pid: int = 0, pidfd: int = -1) -> None:
+        self.result = result
+        self.pid = pid
+        self.pidfd = pidfd
+
+
+def work(report: socket, packet: wire.Packet) -> NoReturn:
+    """Carry out the request and report; never returns, never prints."""
+    number = packet.number
+    kind, body, pid, fds = wire.FAILED, {}, 0, []
+    try:
+        parameters = packet.body()
+        named = dict(zip(parameters.get("fds", ()), packet.fds, strict=True))
+        report, others = arrange(report, named)
+        outcome = OPERATIONS[parameters["operation"]](Request(parameters, others))
+        kind, body, pid = wire.RESULT, outcome.result, outcome.pid
+        fds = [outcome.pidfd] if outcome.pidfd >= 0 else []
+    except OciError as error:
+        body = wire.error_document(error)
+    except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
+        body = wire.error_document(OciError(_unexpected(error)))
+    wire.send(report, kind, number, body, fds, pid)
+    os._exit(0)
+
+
+def arrange(report: socket, named: dict[str, int]) -> tuple[socket, dict[str, int]]:
+    """Give the process the standard streams and preserved descriptors that came with the request,
+    and close everything else: what belongs to the zygote must not reach a container.
+
+    Returns the report's socket and the other descriptors by name, under their new numbers.
+    """
+    kept = sorted(name for name in named if name.startswith(PRESERVE))
+    targets = {name: number for number, name in enumerate(STREAMS)}
+    targets.update({f"{PRESERVE}{index}": 3 + index for index in range(len(kept))})
+    first = 3 + len(kept)
+    # Out of the way of the numbers that are going to be given out.
+    moved = {name: _above(fd, first) for name, fd in named.items()}
+    moved[""] = _above(report.detach(), first)
+    others = {name: fd for name, fd in moved.items() if name not in targets}
+    if "stderr" not in moved:
+        # Standard error is for the zygote's last words; its standard output is /dev/null.
+        os.dup2(1, 2, inheritable=True)
+    for name, target in targets.items():
+        if name in moved:
+            os.dup2(moved[name], target, inheritable=True)
+    for fd in sorted(others.values()):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, LAST_FD)
+    return type(report)(fileno=others.pop("")), others
+
+
+def _above(fd: int, first: int) -> int:
+    from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+    return fd if fd >= first else fcntl(fd, F_DUPFD_CLOEXEC, first)
+
+
+def _unexpected(error: BaseException) -> str:
+    from ociruntime.cli.main import unexpected
+
+    return unexpected(error)
+
+
+def _create(request: Request) -> Outcome:
+    run, warnings = _created(request)
+    assert run.container is not None
+    # Before the report: who has read it may start the container without waiting for the lock.
+    run.container.close()
+    return _made(run, warnings)
+
+
+def _run(request: Request) -> Outcome:
+    run, warnings = _created(request)
+    container = run.container
+    assert container is not None
+    try:
+        warnings += start(container)
+    except OciError:
+        _remove(container)
+        raise
+    container.close()
+    return _made(run, warnings)
+
+
+def _remove(container: Container) -> None:
+    """As after a failing ``ociruntime run``: nothing of the container stays."""
+    try:
+        destroy(container)
+    except OciError:
+        return  # the failure of `start` is what matters; `delete --force` says why
+
+
+def _created(request: Request) -> tuple[Run, list[str]]:
+    container_id = request.id()
+    bundle, raw, config, warnings = read_bundle(
+        request.parameters["bundle"], request.parameters.get("config") or "config.json"
+    )
+    options = CreateOptions(container_id, request.store(), bundle)
+    options.console_fd = request.fds.get("console", -1)
+    options.console_socket = request.parameters.get("console_socket")
+    options.pid_file = request.parameters.get("pid_file")
+    options.pidfd_socket = request.parameters.get("pidfd_socket")
+    options.pivot = request.parameters.get("pivot", True)
+    options.new_keyring = request.parameters.get("new_keyring", True)
+    options.preserve_fds = request.preserved()
+    manager = request.parameters.get("cgroup_manager", "cgroupfs")
+    if manager not in ("cgroupfs", "disabled"):
+        raise UsageError(f"create: cgroup_manager {manager}: use cgroupfs or disabled")
+    options.cgroups = manager != "disabled"
+    run = create(config, raw, options)
+    return run, warnings
+
+
+def _made(run: Run, warnings: list[str]) -> Outcome:
+    result = {"pid": run.pid, "warnings": warnings + run.warnings}
+    return Outcome(result, run.pid, run.pidfd)
+
+
+def _start(request: Request) -> Outcome:
+    return Outcome({"warnings": start(request.locked())})
+
+
+def _exec(request: Request) -> Outcome:
+    container = request.opened()
+    process = request.parameters["process"]
+    load_process(dumps(process).encode(), process, source="process")
+    options = ExecOptions()
+    options.console_fd = request.fds.get("console", -1)
+    options.console_socket = request.parameters.get("console_socket")
+    options.ignore_paused = request.parameters.get("ignore_paused", False)
+    options.pid_file = request.parameters.get("pid_file")
+    options.pidfd_socket = request.parameters.get("pidfd_socket")
+    options.preserve_fds = request.preserved()
+    check_preserved(options.preserve_fds)
+    return _made(exec_process(container, process, options), [])
+
+
+def _state(request: Request) -> Outcome:
+    container = request.opened()
+    if not container.data:
+        raise StateError(
+            f"container {container.id} has no state: its creation has just begun or was cut short; "
+            f"`ociruntime delete --force {container.id}` removes it"
+        )
+    word = status(container)
+    return Outcome({**state_document(container, word, pid_of(container, word)), "warnings": []})
+
+
+def _kill(request: Request) -> Outcome:
+    everything = request.parameters.get("all", False)
+    kill(request.opened(), request.parameters["signal"], everything=everything)
+    return Outcome({"warnings": []})
+
+
+def _delete(request: Request) -> Outcome:
+    container = request.locked()
+    return Outcome({"warnings": delete(container, force=request.parameters.get("force", False))})
+
+
+def _command(request: Request) -> Outcome:
+    from ociruntime.cli.main import main
+
+    return Outcome({"status": main(request.parameters["arguments"])})
+
+
+OPERATIONS: dict[str, Callable[[Request], Outcome]] = {
+    "command": _command,
+    "create": _create,
+    "delete": _delete,
+    "exec": _exec,
+    "kill": _kill,
+    "run": _run,
+    "start": _start,
+    "state": _state,
+}

@@ -1,0 +1,336 @@
+"""The zygote: what it makes, what it tells, what it keeps away from containers."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ociruntime.errors import AlreadyExists, NotFound, OciError, SpecError, StepError, WrongStatus
+from ociruntime.zygote.client import Client, Exit, Reply, ZygoteGone
+from tests.support.bundle import Bundle
+from tests.support.sandbox import Sandbox
+
+SECONDS = 10.0
+
+
+class User:
+    """A program with a zygote: calls with this test's state directory, and exits by request."""
+
+    def __init__(self, client: Client, sandbox: Sandbox) -> None:
+        self.client = client
+        self.sandbox = sandbox
+        self.made: list[str] = []
+        self.exits: dict[int, Exit] = {}
+        self.replies: dict[int, Reply] = {}
+
+    def call(self, operation: str, container: str, /, **parameters: Any) -> Reply:
+        fds = parameters.pop("fds", None)
+        if operation in ("create", "run"):
+            self.made.append(container)
+        known = {"root": str(self.sandbox.root), "id": container, **parameters}
+        return self.client.call(operation, known, fds)
+
+    def make(self, operation: str, bundle: Bundle, **parameters: Any) -> tuple[str, Reply]:
+        """Create or run a container of `bundle`; its pidfd is closed."""
+        container = self.sandbox.new_id()
+        path = str(bundle.write().path)
+        reply = self.call(operation, container, bundle=path, **parameters)
+        for fd in reply.fds:
+            os.close(fd)
+        return container, reply
+
+    def wait(self, number: int) -> Exit:
+        """The exit of what request `number` made."""
+        deadline = time.monotonic() + SECONDS
+        while number not in self.exits:
+            assert self.client.wait_readable(deadline - time.monotonic()), "no exit was told"
+            for message in self.client.receive():
+                if isinstance(message, Exit):
+                    assert message.number not in self.exits
+                    self.exits[message.number] = message
+                else:
+                    self.replies[message.number] = message
+        return self.exits[number]
+
+
+@pytest.fixture
+def client(runtime_binary: Path) -> Iterator[Client]:
+    with Client.spawn(str(runtime_binary)) as made:
+        yield made
+
+
+@pytest.fixture
+def user(client: Client, sandbox: Sandbox) -> Iterator[User]:
+    made = User(client, sandbox)
+    yield made
+    if not client.closed:
+        for container in made.made:
+            try:
+                made.call("delete", container, force=True)
+            except NotFound:
+                continue
+
+
+def pipe_fds() -> tuple[int, int]:
+    return os.pipe2(os.O_CLOEXEC)
+
+
+def read_end(fd: int) -> str:
+    with open(fd, "rb") as file:
+        return file.read().decode()
+
+
+def test_one_life(user: User, bundle: Callable[..., Bundle]) -> None:
+    output, write = pipe_fds()
+    fds = {"stdout": write}
+    container, made = user.make("create", bundle().shell("echo hello; exit 7"), fds=fds)
+    os.close(write)
+    assert made.result is not None
+    state = user.call("state", container).result
+    assert state is not None
+    assert (state["status"], state["pid"]) == ("created", made.result["pid"])
+    user.call("start", container)
+    ended = user.wait(made.number)
+    assert (ended.code, ended.signal, ended.pid) == (7, 0, made.result["pid"])
+    assert abs(ended.time - time.time_ns()) < SECONDS * 1e9
+    assert read_end(output) == "hello\n"
+    user.call("delete", container)
+    with pytest.raises(NotFound, match="container does not exist"):
+        user.call("state", container)
+
+
+def test_run_is_create_and_start_in_one(user: User, bundle: Callable[..., Bundle]) -> None:
+    container, made = user.make("run", bundle(["/bin/true"]))
+    assert user.wait(made.number).code == 0
+    user.call("delete", container)
+
+
+def test_signals_end_as_shells_show_them(user: User, bundle: Callable[..., Bundle]) -> None:
+    container, made = user.make("run", bundle(["/bin/sleep", "100"]))
+    with pytest.raises(WrongStatus, match="not stopped"):
+        user.call("delete", container)
+    user.call("kill", container, signal=int(signal.SIGKILL))
+    ended = user.wait(made.number)
+    assert (ended.code, ended.signal) == (137, 9)
+
+
+def test_pidfd_is_of_the_process(user: User, bundle: Callable[..., Bundle]) -> None:
+    container = user.sandbox.new_id()
+    path = str(bundle(["/bin/sleep", "100"]).write().path)
+    made = user.call("run", container, bundle=path)
+    (pidfd,) = made.fds
+    signal.pidfd_send_signal(pidfd, signal.SIGTERM)  # init of a pid namespace ignores it
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    assert select.select([pidfd], [], [], SECONDS)[0]
+    os.close(pidfd)
+    assert user.wait(made.number).signal == signal.SIGKILL
+
+
+def test_exec_and_its_exit(user: User, bundle: Callable[..., Bundle]) -> None:
+    container, made = user.make("run", bundle(["/bin/sleep", "100"]))
+    output, write = pipe_fds()
+    process = {"args": ["/bin/sh", "-c", "echo $WORD; exit 3"], "cwd": "/", "env": ["WORD=one"]}
+    reply = user.call("exec", container, process=process, fds={"stdout": write})
+    os.close(write)
+    for fd in reply.fds:
+        os.close(fd)
+    assert user.wait(reply.number).code == 3
+    assert read_end(output) == "one\n"
+    assert made.number not in user.exits
+
+
+def test_errors_keep_their_class_and_text(user: User, bundle: Callable[..., Bundle]) -> None:
+    container, _ = user.make("create", bundle())
+    with pytest.raises(AlreadyExists):
+        user.call("create", container, bundle=str(bundle().write().path))
+    with pytest.raises(StepError, match="ENOENT") as caught:
+        user.make("create", bundle().bind("/nonexistent/source", "/mnt"))
+    assert caught.value.number == 2
+    assert "mounts[" in caught.value.step
+    with pytest.raises(SpecError) as refused:
+        user.make("create", bundle().set("/process/cwd", "relative"))
+    assert "cwd" in str(refused.value)
+    with pytest.raises(OciError, match="process"):
+        user.call("exec", container, process={"args": []})
+    with pytest.raises(OciError, match='exec: "/missing": '):
+        user.make("run", bundle(["/missing"]))
+
+
+def test_container_gets_nothing_of_the_zygote(user: User, bundle: Callable[..., Bundle]) -> None:
+    output, write = pipe_fds()
+    listing = bundle().shell("for f in /proc/self/fd/*; do echo ${f##*/} $(readlink $f); done")
+    _, made = user.make("run", listing, fds={"stdout": write})
+    os.close(write)
+    user.wait(made.number)
+    lines = [line.split() for line in read_end(output).splitlines()]
+    # 3 is the directory that the shell lists.
+    assert [line[0] for line in lines if line[0] != "3"] == ["0", "1", "2"]
+    by_number = dict(line for line in lines if len(line) == 2)
+    assert by_number["0"] == by_number["2"] == "/dev/null"
+
+
+def test_preserved_descriptors_start_at_three(user: User, bundle: Callable[..., Bundle]) -> None:
+    output, write = pipe_fds()
+    _, made = user.make(
+        "run",
+        bundle().shell("echo three >&3; echo four >&4"),
+        fds={"preserve0": write, "preserve1": write},
+    )
+    os.close(write)
+    user.wait(made.number)
+    assert read_end(output) == "three\nfour\n"
+
+
+def test_zygote_is_sealed_and_opens_nothing(client: Client) -> None:
+    assert client.wait_readable(SECONDS)
+    client.receive()
+    executable = os.readlink(f"/proc/{client.pid}/exe")
+    assert executable.startswith("/memfd:ociruntime")
+    directory = Path(f"/proc/{client.pid}/fd")
+    names = [os.readlink(entry) for entry in directory.iterdir()]
+    assert [name for name in names if name.startswith("/") and name != "/dev/null"] == []
+
+
+def test_zygote_is_not_dumpable(runtime_binary: Path, sandbox: Sandbox) -> None:
+    # Files of /proc/PID belong to root's group, not to the process's, when it is not dumpable.
+    script = sandbox.directory / "launcher"
+    script.write_text(f"#!/bin/sh\nexec setpriv --regid 4711 --clear-groups {runtime_binary} $@\n")
+    script.chmod(0o755)
+    with Client.spawn(str(script)) as client:
+        assert client.wait_readable(SECONDS)
+        client.receive()
+        assert "\t4711\t" in Path(f"/proc/{client.pid}/status").read_text()
+        assert Path(f"/proc/{client.pid}/environ").stat().st_gid == 0
+
+
+def test_secrets_of_a_request_do_not_stay(user: User, bundle: Callable[..., Bundle]) -> None:
+    """A later child, and so a later container's init, has a copy of the zygote's memory."""
+    container, _ = user.make("run", bundle(["/bin/sleep", "100"]))
+    secret = "s3cret" + "-of-" + "one-exec"
+    process = {"args": ["/bin/true"], "cwd": "/", "env": [f"PASSWORD={secret}"]}
+    reply = user.call("exec", container, process=process)
+    os.close(reply.fds[0])
+    user.wait(reply.number)
+    user.call("state", container)
+    found = 0
+    with (
+        open(f"/proc/{user.client.pid}/maps") as maps,
+        open(f"/proc/{user.client.pid}/mem", "rb", buffering=0) as memory,
+    ):
+        for line in maps:
+            span, permissions = line.split()[:2]
+            if "w" not in permissions:
+                continue
+            start, end = (int(part, 16) for part in span.split("-"))
+            memory.seek(start)
+            found += memory.read(end - start).count(secret.encode())
+    assert found == 0
+
+
+def test_large_request_and_reply(user: User, bundle: Callable[..., Bundle]) -> None:
+    wide = {f"key{number}": "x" * 1000 for number in range(300)}
+    container, made = user.make("run", bundle(["/bin/sleep", "100"], annotations=wide))
+    state = user.call("state", container).result
+    assert state is not None
+    assert state["annotations"] == wide
+    env = [f"V{number}={'y' * 1000}" for number in range(100)]
+    process = {"args": ["/bin/sh", "-c", "test ${#V99} = 1000"], "cwd": "/", "env": env}
+    reply = user.call("exec", container, process=process)
+    os.close(reply.fds[0])
+    assert user.wait(reply.number).code == 0
+    assert made.number not in user.exits
+
+
+def test_many_at_once_and_no_zombies(user: User, bundle: Callable[..., Bundle]) -> None:
+    paths = {user.sandbox.new_id(): str(bundle(["/bin/true"]).write().path) for _ in range(12)}
+    user.made += paths
+    root = str(user.sandbox.root)
+    numbers = [
+        user.client.send("run", {"root": root, "id": name, "bundle": path})
+        for name, path in paths.items()
+    ]
+    for number in numbers:
+        assert user.wait(number).code == 0
+        reply = user.replies[number]
+        reply.take()
+        os.close(reply.fds[0])
+    for name in paths:
+        user.call("delete", name)
+    deadline = time.monotonic() + SECONDS
+    while children(user.client.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert children(user.client.pid) == []
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_orphans_of_a_container_are_reaped_silently(
+    user: User, bundle: Callable[..., Bundle]
+) -> None:
+    orphan = bundle().drop_namespace("pid").shell("(sleep 0.2 &) ; exit 0")
+    container, made = user.make("run", orphan)
+    user.wait(made.number)
+    deadline = time.monotonic() + SECONDS
+    while children(user.client.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert children(user.client.pid) == []
+    user.call("delete", container)
+    assert list(user.exits) == [made.number]
+
+
+def test_killed_child_is_an_error_and_no_more(user: User, bundle: Callable[..., Bundle]) -> None:
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", "kill -9 $PPID"]}
+    with pytest.raises(OciError, match="killed by signal 9 before it was done"):
+        user.make("create", bundle(hooks={"createRuntime": [hook]}))
+    container, made = user.make("run", bundle(["/bin/true"]))
+    user.wait(made.number)
+    user.call("delete", container)
+
+
+def test_any_command_line(user: User, bundle: Callable[..., Bundle]) -> None:
+    container, _ = user.make("run", bundle(["/bin/sleep", "100"]))
+    output, write = pipe_fds()
+    words = ["--root", str(user.sandbox.root), "ps", "--format", "json", container]
+    reply = user.client.call("command", {"arguments": words}, {"stdout": write})
+    os.close(write)
+    assert reply.result == {"status": 0}
+    assert read_end(output).startswith("[")
+
+
+def test_end_of_the_program_ends_the_zygote_only(
+    runtime_binary: Path, sandbox: Sandbox, bundle: Callable[..., Bundle], client: Client
+) -> None:
+    first = Client.spawn(str(runtime_binary))
+    container = sandbox.new_id()
+    path = str(bundle(["/bin/sleep", "100"]).write().path)
+    known = {"root": str(sandbox.root), "id": container}
+    made = first.call("run", {**known, "bundle": path})
+    os.close(made.fds[0])
+    first.close()
+    state = client.call("state", known).result
+    assert state is not None
+    assert state["status"] == "running"
+    client.call("delete", {**known, "force": True})
+
+
+def test_death_of_the_zygote_is_told(runtime_binary: Path) -> None:
+    with Client.spawn(str(runtime_binary)) as client:
+        assert client.wait_readable(SECONDS)
+        client.receive()
+        os.kill(client.pid, signal.SIGKILL)
+        with pytest.raises(ZygoteGone):
+            client.call("state", {"root": "/nonexistent", "id": "x"})
+
+
+def test_last_words_of_a_command_that_is_no_zygote() -> None:
+    with pytest.raises(ZygoteGone, match="ls: "), Client.spawn("/bin/ls") as client:
+        client.call("state", {"root": "/nonexistent", "id": "x"})
