@@ -15,6 +15,11 @@ def explain_create(number: int) -> str:
     return _BY_CREATE.get(number, "")
 
 
+def explain_remove(number: int) -> str:
+    """Why a cgroup could not be removed."""
+    return "not allowed; run as the user who made it" if number in NOT_ALLOWED else ""
+
+
 def explain_write(file: str, value: str, number: int) -> str:
     """Why ``file`` did not take ``value``."""
     words = _BY_FILE.get((file, number))

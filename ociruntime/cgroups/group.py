@@ -9,11 +9,11 @@ the paths later does not matter.
 from __future__ import annotations
 
 import errno
-from time import monotonic
 
 from ociruntime.cgroups import tree
 from ociruntime.cgroups.explain import explain_create, explain_write
-from ociruntime.cgroups.files import write_file
+from ociruntime.cgroups.files import read_optional, write_file
+from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.cgroups.join import join_error
 from ociruntime.cgroups.path import UNKNOWN
 from ociruntime.errors import StepError
@@ -21,14 +21,14 @@ from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.cgroups.freezer import Freezer
     from ociruntime.cgroups.path import Place, Placement
     from ociruntime.cgroups.setting import Setting
+    from ociruntime.cgroups.unified import Withheld
     from ociruntime.kernel.kernel import Kernel
 
-# How long a cgroup may take to freeze, and how often a killed one is looked at for late forks
-# (seconds).
-FREEZE_SECONDS = 10.0
-KILL_AGAIN_SECONDS = 0.25
 # How often a parent may vanish under our hands.
 RACES = 16
 
@@ -42,6 +42,7 @@ class Group:
     def __init__(self, kernel: Kernel, placement: Placement) -> None:
         self.kernel = kernel
         self.placement = placement
+        self.withheld: Withheld = {}
         self._fds: dict[str, int] = {}
 
     # directories
@@ -170,7 +171,7 @@ class Group:
                     )
                     raise StepError(f"cgroup {place.directory}", 0, detail)
         if self.frozen():
-            place = self._process_place() or self.placement.places[0]
+            place = self.process_place() or self.placement.places[0]
             detail = "it is frozen; thaw it, or choose another linux.cgroupsPath"
             raise StepError(f"cgroup {place.directory}", 0, detail)
 
@@ -208,7 +209,7 @@ class Group:
         return self._listed(deep=True)
 
     def _listed(self, *, deep: bool) -> list[int]:
-        place = self._process_place()
+        place = self.process_place()
         if place is None:
             return []
         try:
@@ -218,7 +219,7 @@ class Group:
                 return []
             raise
 
-    def _process_place(self) -> Place | None:
+    def process_place(self) -> Place | None:
         """The place whose list of processes is asked."""
         return self.placement.places[0] if self.placement.places else None
 
@@ -226,59 +227,43 @@ class Group:
         """Send signal ``number`` to every process of the cgroup and below; returns how many there
         were.
 
-        The cgroup is frozen meanwhile, where that is possible, so that no fork escapes. One that
-        was frozen before stays frozen and gets the signal when it is thawed; only SIGKILL thaws it.
+        No fork escapes. One that was frozen before stays frozen and gets the signal when it is
+        thawed; only SIGKILL thaws it.
         """
-        if not self.all_procs():
-            return 0
-        was_frozen = self.frozen()
-        try:
-            froze = was_frozen or self.freeze()
-        except (OSError, StepError):
-            froze = True  # a stuck freezer must not protect anybody, and it has to be undone
-        seen: set[int] = set()
-        try:
-            while fresh := [pid for pid in self.all_procs() if pid not in seen]:
-                seen.update(fresh)
-                self._signal(fresh, number)
-        finally:
-            if froze and (not was_frozen or number == c.SIGKILL):
-                self.thaw()
-        return len(seen)
+        from ociruntime.cgroups.signals import signal_all
 
-    def _signal(self, pids: list[int], number: int) -> None:
-        """Signal by pidfd, and only those that are members still once their pidfd is open: pids are
-        reused.
-        """
-        kernel = self.kernel
-        pidfds: dict[int, int] = {}
-        try:
-            for pid in pids:
-                try:
-                    pidfds[pid] = kernel.pidfd_open(pid)
-                except ProcessLookupError:
-                    continue
-            for pid in self.all_procs():
-                if pid in pidfds:
-                    try:
-                        kernel.pidfd_send_signal(pidfds[pid], number)
-                    except ProcessLookupError:
-                        continue
-        finally:
-            for pidfd in pidfds.values():
-                kernel.close(pidfd)
+        return signal_all(self, number)
 
     # limits
 
     def apply(self, settings: list[Setting]) -> None:
-        """Write resource settings in their order; the first refusal is a ``StepError``."""
-        for setting in settings:
-            self.write(setting)
+        """Write resource settings in their order; raises ``StepError`` for what is refused.
+
+        Some values limit each other (memory and memory with swap, quota and period and burst,
+        weight and idle), and which one has to go first depends on those of the moment. So a value
+        that is invalid now is tried again when others of its controller have been written.
+        """
+        waiting = settings
+        while waiting:
+            refused: list[Setting] = []
+            first: StepError | None = None
+            for setting in waiting:
+                try:
+                    self.write(setting)
+                except StepError as error:
+                    others = sum(1 for item in waiting if item.controller == setting.controller)
+                    if error.number != errno.EINVAL or others == 1:
+                        raise
+                    first = first or error
+                    refused.append(setting)
+            if first is not None and len(refused) == len(waiting):
+                raise first
+            waiting = refused
 
     def write(self, setting: Setting) -> None:
         """Write one setting."""
         try:
-            directory = self._limits_directory(setting.controller)
+            directory = self.limits_directory(setting.controller)
             try:
                 write_file(self.kernel, directory, setting.file, setting.value)
             except FileNotFoundError:
@@ -291,37 +276,92 @@ class Group:
                 return
             raise StepError(setting.label, number, self._explain(setting, number)) from None
 
-    def _limits_directory(self, controller: str) -> int:
-        """The directory that has the controller's files."""
+    def limits_directory(self, controller: str) -> int:
+        """An fd of the directory that has the controller's files; raises ``OSError`` without
+        one.
+        """
         raise NotImplementedError
 
     def _explain(self, setting: Setting, number: int) -> str:
         """What the refusal of a setting means and what to do about it."""
+        unified = self.placement.unified
+        if number == errno.ENOENT and unified and not self.placement.find(setting.controller):
+            names = read_optional(self.kernel, self.directory(unified), "cgroup.controllers")
+            if setting.controller and setting.controller not in names.split():
+                from ociruntime.cgroups.unified import explain_missing
+
+                return explain_missing(setting.controller, self.withheld)
         return explain_write(setting.file, setting.value, number)
 
     def apply_devices(self, rules: list[dict[str, object]]) -> None:
         """Make device access what ``rules`` say (linux.resources.devices), with the defaults of
-        ``devices``.
+        ``devices``; an earlier list of ours is replaced. Raises ``StepError``.
         """
-        raise NotImplementedError
+        place = self.placement.unified
+        if place is not None:
+            from ociruntime.cgroups.bpf import attach, program
+            from ociruntime.cgroups.devices import rules_of
+
+            attach(self.kernel, self.directory(place), program(rules_of(rules)))
+
+    def update(self, resources: dict[str, Any], warnings: list[str]) -> None:
+        """Change the limits of a living container to what ``resources`` (as linux.resources) names.
+
+        ``warnings`` collects what is ignored on purpose. Raises ``PlanError`` without effect, and
+        ``StepError`` for what the kernel refuses: then everything is as before.
+        """
+        from ociruntime.cgroups.update import update
+
+        update(self, resources, warnings)
+
+    def stats(self) -> dict[str, Any]:
+        """What the container uses, in the shape of runc's ``events --stats``."""
+        from ociruntime.cgroups.stats import stats
+
+        return stats(self)
 
     # freezer
 
     def freeze(self) -> bool:
         """Stop every process of the cgroup and below; False where there is no freezer.
 
-        Raises ``StepError`` when it takes longer than ``FREEZE_SECONDS``; the cgroup may then
-        freeze later.
+        Raises ``StepError`` when it takes longer than ``freezer.FREEZE_SECONDS``; the cgroup may
+        then freeze later.
         """
-        raise NotImplementedError
+        freezer = self._freezer()
+        if freezer is None:
+            return False
+        freezer.freeze()
+        return True
 
-    def thaw(self) -> None:
-        """Let a frozen cgroup go on; no effect on one that is not frozen or is gone."""
-        raise NotImplementedError
+    def thaw(self, *, deep: bool = False) -> None:
+        """Let a frozen cgroup go on; no effect on one that is not frozen or is gone.
+
+        With ``deep`` also those below that were frozen from the inside, as far as SIGKILL needs it.
+        """
+        freezer = self._freezer()
+        if freezer is not None:
+            freezer.thaw(deep=deep)
 
     def frozen(self) -> bool:
         """True when the cgroup or one above it is frozen or about to be; False when it is gone."""
-        raise NotImplementedError
+        return is_frozen(self.kernel, self.placement.paths)
+
+    def _freezer(self) -> Freezer | None:
+        """The v1 controller's, else the unified hierarchy's; None without either or when the cgroup
+        is gone.
+        """
+        from ociruntime.cgroups.freezer import FreezerV1, FreezerV2
+
+        first, unified = self.placement.find("freezer"), self.placement.unified
+        place = first or unified
+        if place is None:
+            return None
+        kind = FreezerV2 if first is None else FreezerV1
+        try:
+            return kind(self.kernel, self.directory(place), place.directory)
+        except FileNotFoundError:
+            return None
 
     # removal
 
@@ -331,54 +371,9 @@ class Group:
 
         It is tried again for ``deadline`` seconds while processes are on their way out; with
         ``kill`` whatever is inside is killed first. A directory above the container's own stays
-        when others use it. Raises ``StepError`` (EBUSY) when the time is over.
+        when others use it. Every hierarchy is tried, then the first ``StepError`` is raised (EBUSY
+        when the time is over).
         """
-        end = monotonic() + deadline
-        if kill:
-            self._kill_ours()
-        self.close()
-        for place in reversed(self.placement.places):
-            while not self._remove(
-                place, min(end, monotonic() + KILL_AGAIN_SECONDS) if kill else end
-            ):
-                if monotonic() >= end:
-                    how = "they survive SIGKILL" if kill else "kill them first"
-                    detail = f"processes are in it still after {deadline:g} s; {how}"
-                    raise StepError(f"cgroup {place.directory}", errno.EBUSY, detail)
-                self._kill_ours()
+        from ociruntime.cgroups.removal import remove
 
-    def _kill_ours(self) -> None:
-        """SIGKILL to everything inside, unless the cgroup is not known to be ours."""
-        place = self._process_place()
-        if place is not None and UNKNOWN < place.existing < len(place.parts):
-            self.signal_all(c.SIGKILL)
-
-    def _remove(self, place: Place, end: float) -> bool:
-        """Remove what is ours of one hierarchy; False when the container's own cgroup is busy
-        still.
-        """
-        own = len(place.parts)
-        # Without a survey it is not known who made the levels above: they stay.
-        first = own - 1 if place.existing == UNKNOWN else place.existing
-        for count in range(own, first, -1):
-            path = "/".join([place.mountpoint, *place.parts[: count - 1]])
-            name = place.parts[count - 1]
-            try:
-                parent = self.kernel.open(path, tree.DIRECTORY)
-            except FileNotFoundError:
-                continue
-            try:
-                if count == own:
-                    if not tree.remove_tree(self.kernel, parent, name, end):
-                        return False
-                else:
-                    self.kernel.unlinkat(parent, name, c.AT_REMOVEDIR)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                if count < own and error.errno in tree.BUSY:
-                    break  # another container is below the same parent
-                raise StepError(f"cgroup {path}/{name}", error.errno or 0) from None
-            finally:
-                self.kernel.close(parent)
-        return True
+        remove(self, deadline, kill=kill)

@@ -51,18 +51,30 @@ class Place:
 class Placement:
     """The container's cgroup in every hierarchy: plain data that goes into the container's state
     and back.
+
+    ``hands_down`` is true when the unified hierarchy has controllers to give; of interest to
+    ``create`` only, and not stored.
     """
 
-    __slots__ = ("mode", "places")
+    __slots__ = ("hands_down", "mode", "places")
 
-    def __init__(self, mode: str, places: list[Place]) -> None:
+    def __init__(self, mode: str, places: list[Place], *, hands_down: bool = False) -> None:
         self.mode = mode
         self.places = places
+        self.hands_down = hands_down
 
     def find(self, controller: str) -> Place | None:
         """The place in the hierarchy of a v1 controller."""
         for place in self.places:
             if controller in place.controllers:
+                return place
+        return None
+
+    @property
+    def unified(self) -> Place | None:
+        """The place in the unified hierarchy of a hybrid or v2 host."""
+        for place in self.places:
+            if not place.key:
                 return place
         return None
 
@@ -117,7 +129,9 @@ def place(layout: Layout, cgroups_path: str | None, container_id: str) -> Placem
     for hierarchy in layout.hierarchies:
         base = [] if absolute else _base(layout, hierarchy, given)
         places.append(Place(hierarchy.key, hierarchy.mountpoint, base + parts, UNKNOWN))
-    return Placement(layout.mode, places)
+    unified = layout.unified
+    hands_down = unified is not None and bool(unified.controllers)
+    return Placement(layout.mode, places, hands_down=hands_down)
 
 
 def split(path: str, pointer: str) -> list[str]:

@@ -7,7 +7,7 @@ from select import POLLIN, poll
 
 from ociruntime.errors import HookError, OciError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle.kill import SIGKILL, saved_group
+from ociruntime.lifecycle.kill import SIGKILL, let_die, saved_group
 from ociruntime.process.hook import run_hook
 from ociruntime.state import status as st
 from ociruntime.state.processes import open_process
@@ -72,8 +72,8 @@ def _end_process(container: Container) -> None:
         except ProcessLookupError:
             return
         group = saved_group(container)
-        if group is not None and group.frozen():
-            group.thaw()
+        if group is not None:
+            let_die(group)
         poller = poll()
         poller.register(pidfd, POLLIN)
         if not poller.poll(DEATH_SECONDS * 1000):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal
 
 from ociruntime.cgroups import open_group
+from ociruntime.cgroups.frozen import holds_back
 from ociruntime.cgroups.path import Placement
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, UsageError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
@@ -77,12 +78,21 @@ def kill(container: Container, number: int, *, everything: bool = False) -> None
         raise WrongStatus(PROCESS_FINISHED) from None
     finally:
         kernel.close(pidfd)
-    if number == SIGKILL and group is not None and data.get("cgroup"):
+    if number == SIGKILL and group is not None:
         if data.get("shared_pid"):
             group.signal_all(SIGKILL)
-        elif word == st.PAUSED:
-            # A frozen process dies when it thaws.
-            group.thaw()
+        else:
+            let_die(group)
+
+
+def let_die(group: Group) -> None:
+    """Behind SIGKILL: thaw what would keep it waiting, in the cgroup and below, whoever froze it.
+
+    What a container froze in a cgroup of its own making would otherwise keep its first process,
+    which has to outlive all others, from ending.
+    """
+    if holds_back(group.kernel, group.placement.paths):
+        group.thaw(deep=True)
 
 
 def saved_group(container: Container) -> Group | None:

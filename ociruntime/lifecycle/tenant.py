@@ -126,7 +126,8 @@ def check_status(container: Container, *, ignore_paused: bool) -> None:
         raise WrongStatus(f"cannot exec in a {word} container: {container.id}")
     if word == st.PAUSED and not ignore_paused:
         raise WrongStatus(
-            f"cannot exec in a paused container: {container.id}; resume it, or use --ignore-paused"
+            "cannot exec in a paused container (use --ignore-paused to override): "
+            f"{container.id}; or resume it"
         )
 
 

@@ -1,9 +1,9 @@
 """A container's status, found out anew each time from the kernel (runtime.md#state).
 
 creating  its maker is still at work
+paused    its cgroup is frozen (not in the specification; what engines expect)
 created   oci-init waits: something listens on start.sock
 running   the program has been executed
-paused    its cgroup is frozen (not in the specification; what engines expect)
 stopped   the process has ended, or its maker was killed half-way
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
 
-from ociruntime.cgroups.path import Placement
+from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.state.processes import is_alive
 
@@ -34,19 +34,16 @@ def status(container: Container) -> str:
         return CREATING if is_alive(maker["pid"], maker["start_time"]) else STOPPED
     if not is_alive(data["pid"], data["start_time"]):
         return STOPPED
-    if container.has_socket() and is_waiting(container):
-        return CREATED
-    return PAUSED if is_paused(data) else RUNNING
+    # Created containers can be paused, too: `start` would wait for a frozen init.
+    if is_paused(data):
+        return PAUSED
+    return CREATED if container.has_socket() and is_waiting(container) else RUNNING
 
 
 def is_paused(data: dict[str, Any]) -> bool:
     """Whether the container's cgroup is frozen."""
     saved = data.get("cgroup")
-    if not saved:
-        return False
-    from ociruntime.cgroups import open_group
-
-    return open_group(Kernel(), Placement.from_state(saved)).frozen()
+    return saved is not None and is_frozen(Kernel(), saved["paths"])
 
 
 def connect(container: Container) -> socket | None:

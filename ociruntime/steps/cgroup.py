@@ -13,7 +13,7 @@ from ociruntime.cgroups.devices import rules_of, target
 from ociruntime.cgroups.explain import NOT_ALLOWED
 from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import POINTER
-from ociruntime.cgroups.resources_v1 import settings_v1
+from ociruntime.cgroups.resources import settings_for
 from ociruntime.cgroups.setting import EARLY, dotted
 from ociruntime.errors import PlanError, StepError
 from ociruntime.plan.step import ContainerStep, Step
@@ -253,40 +253,22 @@ def cgroup_steps(
 
 
 def has_devices(layout: Layout) -> bool:
-    """Whether access to devices can be limited here: by a v1 controller, or by a program on v2."""
-    return layout.mode == V2 or layout.find("devices") is not None
-
-
-def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list[Setting]:
-    """``linux.resources`` for this host's version of cgroups, each of it possible as far as can be
-    told now.
+    """Whether access to devices can be limited here: by a v1 controller, or by a program in the
+    unified hierarchy.
     """
-    if layout.mode == V2:
-        from ociruntime.cgroups.resources_v2 import settings_v2
-
-        settings = settings_v2(resources, warnings)
-    else:
-        settings = settings_v1(resources, warnings)
-    for setting in settings:
-        if setting.controller and layout.find(setting.controller) is None and not setting.optional:
-            raise PlanError(
-                f"{dotted(setting.pointer)}: this host has no cgroup controller "
-                f"{setting.controller} (cgroups: {layout.mode})",
-                setting.pointer,
-                "remove the limit, or mount or enable the controller",
-            )
-    return settings
+    return layout.unified is not None or layout.find("devices") is not None
 
 
 def check_devices(rules: list[Entry], layout: Layout) -> None:
     """Refuse device rules that cannot be expressed here."""
-    if not rules or layout.mode == V2:
+    if not rules:
         return
-    if layout.find("devices") is None:
+    if not has_devices(layout):
         raise PlanError(
             f"linux.resources.devices: no cgroup controller devices on this host "
             f"(cgroups: {layout.mode})",
             DEVICES,
             "remove the list, or mount the controller",
         )
-    target(rules_of(rules))
+    if layout.mode != V2 and layout.find("devices") is not None:
+        target(rules_of(rules))

@@ -192,6 +192,23 @@ def parse_schemata(text: str) -> dict[str, dict[str, str]]:
     return result
 
 
+def change_schemata(directory: str, lines: list[str]) -> list[str]:
+    """Write ``lines`` to a class and return what takes them back; what is refused leaves the class
+    as it was. Raises ``StepError``.
+    """
+    resources = {line.partition(":")[0].strip() for line in lines}
+    have = [line.strip() for line in _read(directory, SCHEMATA).splitlines()]
+    before = [line for line in have if line.partition(":")[0] in resources]
+    try:
+        for line in lines:
+            _write(directory, SCHEMATA, line, f"linux.intelRdt {directory}: {line}")
+    except StepError:
+        for line in before:
+            _write(directory, SCHEMATA, line, f"linux.intelRdt {directory}: {line}")
+        raise
+    return before
+
+
 def remove_rdt(directories: list[str], warnings: list[str]) -> None:
     """Remove classes and groups; what is gone already is fine, what cannot go is a warning."""
     for directory in directories:

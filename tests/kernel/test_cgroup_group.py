@@ -15,9 +15,9 @@ from ociruntime.cgroups import open_group
 from ociruntime.cgroups.detect import Layout, detect
 from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import Placement, place
+from ociruntime.cgroups.resources import settings_for
 from ociruntime.errors import StepError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.steps.cgroup import settings_for
 
 if TYPE_CHECKING:
     from ociruntime.cgroups.group import Group

@@ -244,11 +244,30 @@ def test_limits_are_written_in_their_order(fake: FakeCgroups) -> None:
     ],
 )
 def test_memory_and_swap_go_in_the_direction_of_growth(
-    fake: FakeCgroups, current: str, limit: int, swap: int | None, first: str
+    fake: FakeCgroups,
+    monkeypatch: pytest.MonkeyPatch,
+    current: str,
+    limit: int,
+    swap: int | None,
+    first: str,
 ) -> None:
     group = group_at(fake, "/leaf")
     group.create()
-    (fake.base / "memory/leaf/memory.limit_in_bytes").write_text(current + "\n")
+    held = {
+        "memory.limit_in_bytes": int(current),
+        "memory.memsw.limit_in_bytes": int(current),
+    }
+    write = fake.write
+
+    def as_the_kernel(fd: int, data: bytes) -> int:
+        """At no moment may the limit be above that of memory and swap."""
+        after = {**held, fake.path(fd).name: int(data) % 2**63}
+        if after["memory.limit_in_bytes"] > after["memory.memsw.limit_in_bytes"]:
+            raise OSError(errno.EINVAL, "invalid")
+        held.update(after)
+        return write(fd, data)
+
+    monkeypatch.setattr(fake, "write", as_the_kernel)
     fake.writes.clear()
     group.apply(settings_v1({"memory": {"limit": limit, "swap": swap}}, []))
     assert fake.writes[0][1] == first

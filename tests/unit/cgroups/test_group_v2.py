@@ -9,6 +9,7 @@ import pytest
 from ociruntime.cgroups import open_group
 from ociruntime.cgroups.path import place
 from ociruntime.cgroups.setting import Setting
+from ociruntime.cgroups.update import check_usage
 from ociruntime.cgroups.v2 import GroupV2
 from ociruntime.errors import StepError
 from tests.unit.cgroups.fake import FILES, FakeCgroups
@@ -74,10 +75,10 @@ def test_check_before_update(fake: FakeCgroups) -> None:
     group = group_v2(fake)
     group.create()
     pointer = "/linux/resources/memory/limit"
-    group.check_usage([Setting("memory", "memory.max", "max", pointer)])
-    group.check_usage([Setting("memory", "memory.max", "4096", pointer)])
+    check_usage(group, [Setting("memory", "memory.max", "max", pointer)])
+    check_usage(group, [Setting("memory", "memory.max", "4096", pointer)])
     with pytest.raises(StepError, match="4096 bytes are in use"):
-        group.check_usage([Setting("memory", "memory.max", "4095", pointer)])
+        check_usage(group, [Setting("memory", "memory.max", "4095", pointer)])
 
 
 def test_freezer(fake: FakeCgroups) -> None:

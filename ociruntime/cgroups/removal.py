@@ -1,0 +1,104 @@
+"""Removing a container's cgroups: what ``create`` made and what was made below it since."""
+
+from __future__ import annotations
+
+import errno
+from time import monotonic
+
+from ociruntime.cgroups import tree
+from ociruntime.cgroups.explain import explain_remove
+from ociruntime.cgroups.path import UNKNOWN
+from ociruntime.errors import StepError
+from ociruntime.kernel import constants as c
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cgroups.group import Group
+    from ociruntime.cgroups.path import Place
+
+# How often a killed cgroup is looked at for late forks (seconds).
+KILL_AGAIN_SECONDS = 0.25
+
+
+def remove(group: Group, deadline: float, *, kill: bool) -> None:
+    """What ``Group.remove`` promises.
+
+    A hierarchy that cannot be cleaned does not keep the others from it; the first ``StepError``
+    is raised when all are done.
+    """
+    end = monotonic() + deadline
+    failed: StepError | None = None
+    if kill:
+        failed = _kill_ours(group)
+    group.close()
+    for place in reversed(group.placement.places):
+        try:
+            _remove_busy(group, place, end, deadline, kill=kill)
+        except StepError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _remove_busy(group: Group, place: Place, end: float, deadline: float, *, kill: bool) -> None:
+    while not _remove(group, place, min(end, monotonic() + KILL_AGAIN_SECONDS) if kill else end):
+        if monotonic() >= end:
+            how = "they survive SIGKILL" if kill else "kill them first"
+            detail = f"processes are in it still after {deadline:g} s; {how}"
+            raise StepError(f"cgroup {place.directory}", errno.EBUSY, detail)
+        _kill_ours(group)
+
+
+def _kill_ours(group: Group) -> StepError | None:
+    """SIGKILL to everything inside, unless the cgroup is not known to be ours; what was refused.
+
+    Nothing of it keeps us from removing what can be removed.
+    """
+    place = group.process_place()
+    if place is None or not UNKNOWN < place.existing < len(place.parts):
+        return None
+    try:
+        group.signal_all(c.SIGKILL)
+    except StepError as error:
+        return error
+    except OSError as error:
+        number = error.errno or 0
+        return StepError(f"cgroup {place.directory}: killing what is in it", number)
+    return None
+
+
+def _remove(group: Group, place: Place, end: float) -> bool:
+    """Remove what is ours of one hierarchy; False when the container's own cgroup is busy still."""
+    kernel = group.kernel
+    own = len(place.parts)
+    # Without a survey it is not known who made the levels above: they stay.
+    first = own - 1 if place.existing == UNKNOWN else place.existing
+    for count in range(own, first, -1):
+        path = "/".join([place.mountpoint, *place.parts[: count - 1]])
+        name = place.parts[count - 1]
+        try:
+            parent = kernel.open(path, tree.DIRECTORY)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _refused(path, error) from None
+        try:
+            if count == own:
+                if not tree.remove_tree(kernel, parent, name, end):
+                    return False
+            else:
+                kernel.unlinkat(parent, name, c.AT_REMOVEDIR)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if count < own and error.errno in tree.BUSY:
+                break  # another container is below the same parent
+            raise _refused(f"{path}/{name}", error) from None
+        finally:
+            kernel.close(parent)
+    return True
+
+
+def _refused(path: str, error: OSError) -> StepError:
+    number = error.errno or 0
+    return StepError(f"cgroup {path} (remove)", number, explain_remove(number))

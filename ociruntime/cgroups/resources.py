@@ -1,0 +1,49 @@
+"""``linux.resources`` as settings for this host: v1's files, v2's, or on a hybrid host some of
+each.
+
+Pure. What this host cannot limit is a ``PlanError``, never silence.
+"""
+
+from __future__ import annotations
+
+from ociruntime.cgroups.detect import V2
+from ociruntime.cgroups.resources_v1 import settings_v1
+from ociruntime.cgroups.setting import dotted
+from ociruntime.errors import PlanError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.cgroups.detect import Layout
+    from ociruntime.cgroups.setting import Setting
+
+    Config = dict[str, Any]
+
+
+def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list[Setting]:
+    """``linux.resources`` for this host's version of cgroups, each of it possible as far as can be
+    told now.
+
+    ``warnings`` collects what is ignored on purpose.
+    """
+    unified = layout.unified
+    if layout.mode == V2:
+        from ociruntime.cgroups.resources_v2 import settings_v2
+
+        settings = settings_v2(resources, warnings)
+    elif unified is not None and unified.controllers:
+        from ociruntime.cgroups.resources_mixed import settings_mixed
+
+        settings = settings_mixed(resources, unified.controllers, warnings)
+    else:
+        settings = settings_v1(resources, warnings)
+    for setting in settings:
+        if setting.controller and layout.find(setting.controller) is None and not setting.optional:
+            raise PlanError(
+                f"{dotted(setting.pointer)}: this host has no cgroup controller "
+                f"{setting.controller} (cgroups: {layout.mode})",
+                setting.pointer,
+                "remove the limit, or mount or enable the controller",
+            )
+    return settings

@@ -1,0 +1,158 @@
+"""Statistics of cgroup v1's controllers.
+
+Sources: cpuacct.rst, cpusets.rst, memory.rst, pids.rst, blkio-controller.rst and hugetlb.rst in
+Documentation/admin-guide/cgroup-v1/ of the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.cgroups.stats import Reader, numbers, some
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Section = dict[str, Any]
+
+NANOSECONDS = 1_000_000_000
+# runc's name -> file.
+CPUSET = {
+    "cpu_exclusive": "cpuset.cpu_exclusive",
+    "mem_hardwall": "cpuset.mem_hardwall",
+    "mem_exclusive": "cpuset.mem_exclusive",
+    "memory_migrate": "cpuset.memory_migrate",
+    "memory_spread_page": "cpuset.memory_spread_page",
+    "memory_spread_slab": "cpuset.memory_spread_slab",
+    "memory_pressure": "cpuset.memory_pressure",
+    "sched_load_balance": "cpuset.sched_load_balance",
+    "sched_relax_domain_level": "cpuset.sched_relax_domain_level",
+}
+MEMORY = {
+    "usage": "memory",
+    "swap": "memory.memsw",
+    "kernel": "memory.kmem",
+    "kernelTCP": "memory.kmem.tcp",
+}
+# runc's name -> end of the file's name, the same for every I/O scheduler.
+BLOCK_IO = {
+    "ioServiceBytesRecursive": "io_service_bytes_recursive",
+    "ioServicedRecursive": "io_serviced_recursive",
+    "ioQueueRecursive": "io_queued_recursive",
+    "ioServiceTimeRecursive": "io_service_time_recursive",
+    "ioWaitTimeRecursive": "io_wait_time_recursive",
+    "ioMergedRecursive": "io_merged_recursive",
+    "ioTimeRecursive": "time_recursive",
+    "sectorsRecursive": "sectors_recursive",
+}
+# The bfq scheduler's own counters where it is at work, else those of throttling.
+SCHEDULERS = ("blkio.bfq.", "blkio.throttle.")
+NO_CPU: Section = {"usage": {"kernel": 0, "user": 0}, "throttling": {}}
+NO_MEMORY = {"limit": 0, "failcnt": 0}
+EMPTY: dict[str, Section] = {
+    "cpu": NO_CPU,
+    "cpuset": dict.fromkeys(CPUSET, 0),
+    "memory": dict.fromkeys(MEMORY, NO_MEMORY),
+    "pids": {},
+    "blkio": {},
+    "hugetlb": {},
+}
+
+
+def cpu(accounting: Reader | None, control: Reader | None) -> Section:
+    """cpuacct and cpu, which are often one."""
+    result = {**NO_CPU}
+    if accounting is not None:
+        tick = NANOSECONDS // os.sysconf("SC_CLK_TCK")
+        total = accounting.table("cpuacct.stat")
+        each = [line.split() for line in accounting.text("cpuacct.usage_all").split("\n")[1:]]
+        result["usage"] = {
+            **some(
+                total=accounting.number("cpuacct.usage"),
+                percpu=[int(word) for word in accounting.text("cpuacct.usage_percpu").split()],
+                percpu_kernel=[int(words[2]) for words in each if len(words) == 3],
+                percpu_user=[int(words[1]) for words in each if len(words) == 3],
+            ),
+            "kernel": total.get("system", 0) * tick,
+            "user": total.get("user", 0) * tick,
+        }
+    if control is not None:
+        table = control.table("cpu.stat")
+        result["throttling"] = some(
+            periods=table.get("nr_periods"),
+            throttledPeriods=table.get("nr_throttled"),
+            throttledTime=table.get("throttled_time"),
+        )
+    return result
+
+
+def cpuset(reader: Reader) -> Section:
+    """cpuset."""
+    cpus, nodes = numbers(reader.text("cpuset.cpus")), numbers(reader.text("cpuset.mems"))
+    result: Section = {"cpus": cpus} if cpus else {}
+    for name, file in CPUSET.items():
+        result[name] = reader.number(file)
+        if name == "cpu_exclusive" and nodes:
+            result["mems"] = nodes
+    return result
+
+
+def memory(reader: Reader) -> Section:
+    """memory; swap includes memory."""
+    raw = dict(sorted(reader.table("memory.stat").items()))
+    result = some(cache=raw.get("cache"))
+    for name, prefix in MEMORY.items():
+        result[name] = {
+            "limit": reader.number(f"{prefix}.limit_in_bytes"),
+            **some(
+                usage=reader.number(f"{prefix}.usage_in_bytes"),
+                max=reader.number(f"{prefix}.max_usage_in_bytes"),
+            ),
+            "failcnt": reader.number(f"{prefix}.failcnt"),
+        }
+    return {**result, **some(raw=raw)}
+
+
+def pids(reader: Reader) -> Section:
+    """pids; no limit is left out. The same on v2."""
+    return some(current=reader.number("pids.current"), limit=reader.number("pids.max"))
+
+
+def blkio(reader: Reader) -> Section:
+    """blkio."""
+    for prefix in SCHEDULERS:
+        result = {name: entries(reader.text(prefix + file)) for name, file in BLOCK_IO.items()}
+        if result["ioServicedRecursive"]:
+            break
+    return some(**result)
+
+
+def entries(text: str) -> list[Section]:
+    """Lines ``8:0 Read 4096`` and ``8:0 4096``; totals of all devices are left out."""
+    found = []
+    for line in text.split("\n"):
+        words = line.split()
+        major, colon, minor = words[0].partition(":") if words else ("", "", "")
+        if colon and len(words) > 1:
+            operation = words[1] if len(words) == 3 else ""
+            value = int(words[-1])
+            found.append(some(major=int(major), minor=int(minor), op=operation, value=value))
+    return found
+
+
+def hugetlb(reader: Reader) -> Section:
+    """hugetlb, by page size."""
+    result = {}
+    for name in reader.names():
+        words = name.split(".")
+        if len(words) == 3 and words[0] == "hugetlb" and words[2] == "usage_in_bytes":
+            prefix = f"hugetlb.{words[1]}"
+            result[words[1]] = {
+                **some(
+                    usage=reader.number(name),
+                    max=reader.number(f"{prefix}.max_usage_in_bytes"),
+                ),
+                "failcnt": reader.number(f"{prefix}.failcnt"),
+            }
+    return result

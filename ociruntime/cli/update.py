@@ -1,0 +1,120 @@
+"""ociruntime update [options] ID"""
+
+from __future__ import annotations
+
+from ociruntime.bundle import parse_object, read_all, read_file
+from ociruntime.cli.options import VALUE, one_argument, parse
+from ociruntime.errors import UsageError
+from ociruntime.jsontext import dumps
+from ociruntime.lifecycle.update import update
+from ociruntime.spec import load_resources
+from ociruntime.state.ids import check_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.cli.main import Globals
+    from ociruntime.cli.options import Options
+
+NUMBER, BYTES, TEXT = "number", "bytes", "text"
+# option -> (section of linux.resources, key, what the value is)
+LIMITS = {
+    "blkio-weight": ("blockIO", "weight", NUMBER),
+    "cpu-burst": ("cpu", "burst", NUMBER),
+    "cpu-idle": ("cpu", "idle", NUMBER),
+    "cpu-period": ("cpu", "period", NUMBER),
+    "cpu-quota": ("cpu", "quota", NUMBER),
+    "cpu-rt-period": ("cpu", "realtimePeriod", NUMBER),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime", NUMBER),
+    "cpu-share": ("cpu", "shares", NUMBER),
+    "cpuset-cpus": ("cpu", "cpus", TEXT),
+    "cpuset-mems": ("cpu", "mems", TEXT),
+    "kernel-memory": ("memory", "kernel", BYTES),
+    "kernel-memory-tcp": ("memory", "kernelTCP", BYTES),
+    "memory": ("memory", "limit", BYTES),
+    "memory-reservation": ("memory", "reservation", BYTES),
+    "memory-swap": ("memory", "swap", BYTES),
+    "pids-limit": ("pids", "limit", NUMBER),
+}
+SCHEMAS = ("l3-cache-schema", "mem-bw-schema")
+OPTIONS = {"resources": VALUE, **dict.fromkeys(LIMITS, VALUE), **dict.fromkeys(SCHEMAS, VALUE)}
+ALIASES = {"r": "resources"}
+UNITS = "bkmgtp"
+# Digits of the largest 64-bit number.
+LONGEST_NUMBER = 20
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Change the limits of a container; what is not named stays as it is."""
+    options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="update")
+    container_id = check_id(one_argument(options, "update"))
+    resources = wanted(options)
+    schemas = [text for name in SCHEMAS if (text := options.text(name))]
+    container = globals_.store.open_locked(container_id)
+    for warning in update(container, resources, schemas):
+        globals_.log.warning(warning)
+    return 0
+
+
+def wanted(options: Options) -> dict[str, Any]:
+    """linux.resources of --resources with what the other options say; checked against the schema.
+
+    Raises ``UsageError``, ``SpecError``.
+    """
+    file = options.text("resources")
+    resources: dict[str, Any] = {}
+    if file is not None:
+        source = "standard input" if file == "-" else file
+        raw = read_all(0, source) if file == "-" else read_file(file, where=f"--resources {file}")
+        resources = without_null(parse_object(raw, source))
+        load_resources(raw, resources, source=source)
+    given: dict[str, dict[str, int | str]] = {}
+    for name, (section, key, kind) in LIMITS.items():
+        text = options.text(name)
+        if text:
+            given.setdefault(section, {})[key] = value_of(name, text, kind)
+    if given:
+        load_resources(dumps(given).encode(), given, source="update")
+    for section, values in given.items():
+        resources[section] = {**(resources.get(section) or {}), **values}
+    return resources
+
+
+def without_null(value: Any) -> Any:
+    """``value`` without members that are null, which is how Go writes "not set"."""
+    if isinstance(value, dict):
+        return {key: without_null(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def value_of(name: str, text: str, kind: str) -> int | str:
+    """The value of an option as the config has it."""
+    if kind == TEXT:
+        return text
+    if kind == BYTES:
+        return byte_count(name, text)
+    if not is_number(text.removeprefix("-")):
+        raise UsageError(f"update: --{name} {text}: not a number")
+    return int(text)
+
+
+def byte_count(name: str, text: str) -> int:
+    """``1073741824``, ``1g``, ``1GiB``, ``1.5 gb`` in bytes, in steps of 1024; -1 is no limit."""
+    if text == "-1":
+        return -1
+    number = text.lower().removesuffix("b").removesuffix("i").rstrip(" ")
+    unit = "b"
+    if number[-1:] in UNITS:
+        number, unit = number[:-1].rstrip(" "), number[-1:]
+    whole, dot, fraction = number.partition(".")
+    if not is_number(whole) or (dot and not is_number(fraction)):
+        raise UsageError(f"update: --{name} {text}: write bytes, or a number with k, m, g, t or p")
+    scale: int = 1024 ** UNITS.index(unit)
+    count = int(whole) * scale
+    return count + int(fraction) * scale // 10 ** len(fraction) if dot else count
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is made of digits, not too many to be a number of bytes."""
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
