@@ -7,7 +7,15 @@ threads uses ``ociruntime.api``.
 from __future__ import annotations
 
 import os
-from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
+from _socket import (
+    AF_UNIX,
+    MSG_DONTWAIT,
+    SHUT_RDWR,
+    SOCK_CLOEXEC,
+    SOCK_SEQPACKET,
+    socket,
+    socketpair,
+)
 from select import POLLIN, poll
 
 from ociruntime import __version__
@@ -189,6 +197,13 @@ class Client:
         poller = poll()
         poller.register(self._socket, POLLIN)
         return bool(poller.poll(None if seconds is None else max(0.0, seconds) * 1000))
+
+    def hang_up(self) -> None:
+        """Say that nothing more will be asked: who waits for a message is woken."""
+        try:
+            self._socket.shutdown(SHUT_RDWR)
+        except OSError:
+            pass  # the zygote was faster
 
     def close(self) -> None:
         """Let the zygote end when it has done what it was asked for; containers stay. A second call

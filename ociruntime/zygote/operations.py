@@ -192,7 +192,7 @@ def _start(request: Request) -> Outcome:
 
 def _exec(request: Request) -> Outcome:
     container = request.opened()
-    process = request.parameters["process"]
+    process = _process(request.parameters, container)
     load_process(dumps(process).encode(), process, source="process")
     options = ExecOptions()
     options.console_fd = request.fds.get("console", -1)
@@ -203,6 +203,22 @@ def _exec(request: Request) -> Outcome:
     options.preserve_fds = request.preserved()
     check_preserved(options.preserve_fds)
     return _made(exec_process(container, process, options), [])
+
+
+def _process(parameters: dict[str, Any], container: Container) -> dict[str, Any]:
+    """The given process, else the container's own without its terminal, with the changes."""
+    process = parameters.get("process")
+    if process is None:
+        process = dict(container.config().get("process") or {"cwd": "/"})
+        process["terminal"] = False
+        process.pop("consoleSize", None)
+    process.update(parameters.get("changes", {}))
+    added = parameters.get("env", [])
+    if added:
+        names = {entry.partition("=")[0] for entry in added}
+        kept = [entry for entry in process.get("env", ()) if entry.partition("=")[0] not in names]
+        process["env"] = kept + added
+    return process
 
 
 def _state(request: Request) -> Outcome:

@@ -1,0 +1,1 @@
+"""What ``ociruntime.api`` is made of: one file per subject. Programs import from there."""

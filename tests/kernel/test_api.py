@@ -1,0 +1,339 @@
+"""The library: what a Python program sees, from threads and from asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ociruntime import api
+from tests.support.bundle import Bundle
+from tests.support.sandbox import Sandbox
+
+SECONDS = 10.0
+Made = Callable[..., Bundle]
+
+
+@pytest.fixture
+def library(runtime_binary: Path, sandbox: Sandbox) -> Iterator[api.Runtime]:
+    with api.Runtime(sandbox.root, launcher=runtime_binary) as made:
+        yield made
+
+
+def path_of(bundle: Bundle) -> Path:
+    return bundle.write().path
+
+
+def test_life_of_a_container(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    path = path_of(bundle().shell("read line; echo got $line; exit 5"))
+    name = sandbox.new_id()
+    with library.create(path, name, stdin=api.PIPE, stdout=api.PIPE) as container:
+        state = container.state()
+        assert (state.id, state.status, state.bundle) == (name, "created", str(path))
+        assert container.process is not None
+        assert state.pid == container.process.pid
+        assert container.process.exited is None
+        assert container.start() == []
+        assert container.communicate(b"this\n", SECONDS) == (b"got this\n", b"")
+        status = container.wait(SECONDS)
+        assert (status.code, status.signal, status.ok) == (5, 0, False)
+        assert abs(status.ended.timestamp() - time.time()) < SECONDS
+        assert container.process.exited == status
+        assert container.state().status == "stopped"
+    with pytest.raises(api.NotFound):
+        container.state()
+    assert library.containers() == []
+
+
+def test_context_removes_a_running_container(
+    library: api.Runtime, sandbox: Sandbox, bundle: Made
+) -> None:
+    with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as container:
+        with pytest.raises(TimeoutError):
+            container.wait(0.05)
+        with pytest.raises(api.WrongStatus):
+            container.delete()
+        assert library.container(container.id).state().status == "running"
+    assert library.containers() == []
+
+
+def test_kill(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as container:
+        container.kill(signal.SIGKILL)
+        assert container.wait(SECONDS).signal == signal.SIGKILL
+        assert container.process is not None
+        with pytest.raises(api.WrongStatus, match="process already finished"):
+            container.process.send_signal(signal.SIGTERM)
+
+
+def test_exec(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as container:
+        script = "echo $WORD $PWD; id -u; echo bad >&2; exit 4"
+        with container.exec(
+            ["/bin/sh", "-c", script],
+            env={"WORD": "w"},
+            cwd="/tmp",
+            user=(1000, 1000),
+            stdout=api.PIPE,
+            stderr=api.STDOUT,
+        ) as process:
+            assert process.communicate(timeout=SECONDS) == (b"w /tmp\n1000\nbad\n", b"")
+            assert process.wait(SECONDS).code == 4
+        with pytest.raises(api.OciError, match="missing"):
+            container.exec(["/missing"])
+        exact = {"args": ["/bin/sh", "-c", "echo $X"], "cwd": "/", "env": ["X=1"]}
+        with container.exec([], process=exact, stdout=api.PIPE) as process:
+            assert process.communicate(timeout=SECONDS)[0] == b"1\n"
+        assert container.state().status == "running"
+
+
+def test_terminal(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    path = path_of(bundle().shell("tty; read x").set("/process/terminal", True))
+    with library.create(path, sandbox.new_id(), terminal=True) as container:
+        assert container.process is not None
+        master = container.process.terminal
+        container.start()
+        assert os.isatty(master)
+        assert select.select([master], [], [], SECONDS)[0]
+        assert os.read(master, 100).startswith(b"/dev/")
+        os.write(master, b"\n")
+        assert container.wait(SECONDS).code == 0
+        with pytest.raises(api.OciError):
+            library.create(path, sandbox.new_id())
+
+
+def test_failures_leave_nothing(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(api.StepError):
+            library.run(
+                path_of(bundle().bind("/nonexistent", "/mnt")),
+                sandbox.new_id(),
+                stdin=api.PIPE,
+                stdout=api.PIPE,
+                stderr=api.PIPE,
+                terminal=False,
+            )
+    # The zygote's socket and its last words.
+    assert len(os.listdir("/proc/self/fd")) == len(before) + 2
+    assert library.containers() == []
+
+
+def test_descriptors_come_back(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    def once() -> int:
+        with library.run(
+            path_of(bundle(["/bin/true"])), sandbox.new_id(), stdout=api.PIPE, stdin=api.PIPE
+        ) as container:
+            container.wait(SECONDS)
+        return len(os.listdir("/proc/self/fd"))
+
+    assert once() == once() == once()
+
+
+def test_threads(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    """Many threads wait at once; each gets its own container's output and status."""
+    jobs = [
+        (index, path_of(bundle().shell(f"echo {index}; exit {index}")), sandbox.new_id())
+        for index in range(12)
+    ]
+
+    def one(job: tuple[int, Path, str]) -> tuple[int, bytes, int]:
+        index, path, name = job
+        with library.run(path, name, stdout=api.PIPE) as container:
+            said, _ = container.communicate(timeout=SECONDS)
+            return index, said, container.wait(SECONDS).code
+
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(one, jobs))
+    assert results == [(index, f"{index}\n".encode(), index) for index in range(12)]
+
+
+def test_waiting_thread_does_not_stop_others(
+    library: api.Runtime, sandbox: Sandbox, bundle: Made
+) -> None:
+    with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as slow:
+        codes: list[int] = []
+        waiting = threading.Thread(target=lambda: codes.append(slow.wait(SECONDS).code))
+        waiting.start()
+        with library.run(path_of(bundle(["/bin/true"])), sandbox.new_id()) as quick:
+            assert quick.wait(SECONDS).ok
+        slow.kill(signal.SIGKILL)
+        waiting.join(SECONDS)
+        assert codes == [137]
+
+
+def test_asyncio(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    jobs = [
+        (path_of(bundle().shell(f"sleep 0.1; exit {code}")), sandbox.new_id()) for code in range(4)
+    ]
+
+    async def one(path: Path, name: str) -> int:
+        container = await asyncio.to_thread(library.run, path, name)
+        try:
+            return (await container.ended()).code
+        finally:
+            await asyncio.to_thread(container.delete, force=True)
+
+    async def all_of_them() -> list[int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        codes = await asyncio.gather(*(one(path, name) for path, name in jobs))
+        ticking.cancel()
+        assert ticks > 3, "the event loop stood still"
+        return list(codes)
+
+    assert asyncio.run(all_of_them()) == [0, 1, 2, 3]
+
+
+def test_cancelled_wait_can_be_repeated(
+    library: api.Runtime, sandbox: Sandbox, bundle: Made
+) -> None:
+    with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as container:
+
+        async def impatient() -> int:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(container.ended(), 0.05)
+            container.kill(signal.SIGKILL)
+            return (await container.ended()).code
+
+        assert asyncio.run(impatient()) == 137
+
+
+def test_preserved_descriptors(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    read, write = os.pipe()
+    path = path_of(bundle().shell("echo preserved >&3"))
+    with library.run(path, sandbox.new_id(), preserve_fds=[write]) as container:
+        os.close(write)
+        with open(read, "rb") as file:
+            assert file.read() == b"preserved\n"
+        container.wait(SECONDS)
+
+
+def test_container_of_another_program(
+    library: api.Runtime, sandbox: Sandbox, bundle: Made, runtime_binary: Path
+) -> None:
+    path, name = path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()
+    subprocess.run(
+        [runtime_binary, "--root", sandbox.root, "run", "-d", "-b", path, name],
+        check=True,
+        env=sandbox.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with library.container(name) as container:
+        assert container.state().status == "running"
+        with pytest.raises(api.StateError, match="another program"):
+            container.wait()
+    with pytest.raises(api.NotFound):
+        library.container(name)
+
+
+def test_command(library: api.Runtime, sandbox: Sandbox, bundle: Made, tmp_path: Path) -> None:
+    with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as container:
+        output = tmp_path / "output"
+        with output.open("wb") as file:
+            assert library.command(["list", "--format", "json"], stdout=file) == 0
+        assert [entry["id"] for entry in json.loads(output.read_text())] == [container.id]
+        assert library.command(["state", "missing"]) == 1
+
+
+def test_death_of_the_zygote_reaches_everybody(
+    library: api.Runtime, sandbox: Sandbox, bundle: Made
+) -> None:
+    container = library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id())
+    pid = int(
+        Path(f"/proc/{container.state().pid}/status").read_text().split("PPid:")[1].split()[0]
+    )
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(api.ZygoteGone):
+        container.wait(SECONDS)
+    with pytest.raises(api.ZygoteGone):
+        container.state()
+    with api.Runtime(library.root, launcher=library.launcher) as another:
+        another.container(container.id).delete(force=True)
+
+
+def test_closed_runtime(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    container = library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id())
+    caught: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            container.wait(SECONDS)
+        except api.OciError as error:
+            caught.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.05)
+    library.close()
+    library.close()
+    waiting.join(SECONDS)
+    assert len(caught) == 1
+    with pytest.raises(api.OciError, match="closed"):
+        container.state()
+    with api.Runtime(library.root, launcher=library.launcher) as another:
+        assert another.container(container.id).state().status == "running"
+        another.container(container.id).delete(force=True)
+
+
+def test_end_of_the_program_leaves_the_container(
+    sandbox: Sandbox, bundle: Made, runtime_binary: Path, library: api.Runtime
+) -> None:
+    path, name = path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()
+    program = textwrap.dedent(f"""
+        import os
+        from ociruntime.api import Runtime
+        runtime = Runtime({str(sandbox.root)!r}, launcher={str(runtime_binary)!r})
+        runtime.run({str(path)!r}, {name!r})
+        print("made", flush=True)
+        os.abort()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        timeout=30,
+        check=False,
+        cwd=Path(api.__file__).parent.parent,
+        env={**sandbox.environment(), "OCIRT": "1"},
+    )
+    assert done.stdout == b"made\n"
+    container = library.container(name)
+    assert container.state().status == "running"
+    container.delete(force=True)
+
+
+def test_forked_child_is_refused(library: api.Runtime) -> None:
+    assert library.containers() == []
+    with pytest.raises(api.NotFound):
+        library.container("nobody")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            library.container("nobody")
+        except api.NotFound:
+            os._exit(1)
+        except api.OciError as error:
+            os._exit(0 if "forked child" in str(error) else 2)
+        os._exit(3)
+    assert os.waitpid(pid, 0)[1] == 0
