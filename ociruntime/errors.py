@@ -20,6 +20,9 @@ from __future__ import annotations
 import errno as _errno
 import os
 
+# The C library's words that docker and podman look for, to tell 126 and 127 from other failures.
+MATCHED = frozenset({_errno.ENOENT, _errno.EACCES, _errno.EPERM})
+
 NOT_EXIST = "container does not exist"
 NOT_RUNNING = "container not running"
 ALREADY_EXISTS = "container with given ID already exists"
@@ -133,9 +136,11 @@ def errno_name(number: int) -> str:
 
 def explain_errno(number: int, detail: str = "") -> str:
     """The errno's name with the best words for it: ``detail`` when there is one, else the C
-    library's.
+    library's; both where engines look for the latter.
     """
     if not number:
         return detail
-    name = errno_name(number)
-    return f"{name}: {detail}" if detail else f"{name}: {os.strerror(number).lower()}"
+    words = os.strerror(number).lower()
+    if detail and number in MATCHED and words not in detail.lower():
+        detail = f"{detail} ({words})"
+    return f"{errno_name(number)}: {detail or words}"

@@ -1,8 +1,8 @@
 """Options, markers and fixtures of all tests.
 
-Tests under tests/kernel, tests/security and tests/fault, or marked so, need root: without it they
-are skipped with the reason. Each of them gets the leak check: what carries the test's names must
-be gone when it ends.
+Tests under tests/kernel, tests/security, tests/clients and tests/fault, or marked so, need root:
+without it they are skipped with the reason. Each of them gets the leak check: what carries the
+test's names must be gone when it ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.probe import build_probe  # noqa: E402
 from tests.support.runtime import Runtime  # noqa: E402
 from tests.support.sandbox import CGROUP_PARENT, MARKER, Sandbox  # noqa: E402
 
-ROOT_MARKERS = ("kernel", "security", "race")
+ROOT_MARKERS = ("kernel", "security", "race", "clients")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "kernel: uses the real kernel; needs root",
         "security: an attack on the runtime; needs root",
+        "clients: a scenario of docker, containerd or podman; needs root",
         "race: an attack that wins only sometimes; bounded by --race-seconds; needs root",
         "slow: takes more than five seconds",
     ):
@@ -56,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests after their directory, and skip those that need root when there is none."""
     for item in items:
         folder = item.path.relative_to(CHECKOUT).parts[1:2]
-        if folder in (("kernel",), ("security",)):
+        if folder in (("kernel",), ("security",), ("clients",)):
             item.add_marker(folder[0])
         if os.geteuid() != 0 and any(item.get_closest_marker(name) for name in ROOT_MARKERS):
             item.add_marker(pytest.mark.skip(reason="needs root: namespaces, mounts, cgroups"))

@@ -111,6 +111,13 @@ class BindMount(ContainerStep):
         target = find_target(inroot, self.destination, directory=is_directory)
         try:
             refuse_fake_proc(kernel, inroot, target, mount)
+            if not is_directory and kernel.stat(target).kind == c.S_IFDIR:
+                # The kernel would only say EINVAL; engines know the word of mount(2) for this.
+                raise OSError(
+                    errno.ENOTDIR,
+                    f"{self.source} is not a directory, but {self.destination} in the rootfs is "
+                    "one; mount a directory there, or choose the path of a file",
+                )
             kernel.move_mount(mount, target)
             set_propagation(kernel, mount, self.options)
         finally:

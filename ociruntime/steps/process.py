@@ -255,7 +255,8 @@ class FindProgram(ContainerStep):
         stat = run.kernel.stat(fd)
         run.kernel.close(fd)
         if stat.kind == c.S_IFDIR:
-            return "is a directory"
+            # Both of the words that docker's clients have looked for to say 126.
+            return "is a directory: permission denied"
         return "" if stat.mode & 0o111 else "permission denied"
 
 

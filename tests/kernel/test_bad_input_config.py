@@ -184,3 +184,19 @@ def test_duplicate_rlimit(runtime: Runtime, bundle: MakeBundle) -> None:
     result = runtime.create(made)
     if runtime.is_ours or not result.ok:
         _refused(runtime, result, "RLIMIT_NOFILE")
+
+
+@pytest.mark.parametrize("source", ["file", "directory"])
+def test_bind_of_the_wrong_kind(
+    runtime: Runtime, sandbox: Sandbox, bundle: MakeBundle, source: str
+) -> None:
+    """docker adds its own advice when it reads "not a directory"."""
+    host = sandbox.bundles / "source"
+    destination = "/mnt"
+    if source == "directory":
+        host.mkdir()
+        destination = "/etc/passwd"
+    else:
+        host.write_text("")
+    made = bundle().add_mount(destination, "bind", str(host), ["bind"])
+    _refused(runtime, runtime.create(made), destination, "ENOTDIR", "not a directory")

@@ -95,7 +95,7 @@ def test_relative_program(runtime: Runtime, bundle: MakeBundle) -> None:
         ("no-such-program", "executable file not found in $PATH"),
         ("/no/such/program", "no such file or directory"),
         ("/etc/passwd", "permission denied"),
-        ("/etc", "is a directory"),
+        ("/etc", "is a directory: permission denied"),
     ],
 )
 def test_program_that_cannot_be_run(

@@ -59,7 +59,7 @@ def test_relative_to_cwd(run: Run) -> None:
         ("/bin/absent", "no such file or directory"),
         ("/first/data", "permission denied"),
         ("data", "permission denied"),
-        ("/bin/dir", "is a directory"),
+        ("/bin/dir", "is a directory: permission denied"),
         ("/bin/tool/x", "not a directory"),
     ],
 )

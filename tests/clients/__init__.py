@@ -1,0 +1,1 @@
+"""Scenarios of real engines, each with runc and with ociruntime on the same daemon."""

@@ -1,0 +1,229 @@
+"""A private host for an engine: mount, network and PID namespaces of its own.
+
+The engine's daemons, monitors, containers, mounts, bridges and firewall rules live in there, and
+all of it ends with one process, whatever a test broke. Cgroups are shared with the machine: each
+host has one parent for them, and removes it at the end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_POLL = 0.05
+_numbers = itertools.count(1)
+
+# What engines write to, empty in here; "$1" is the host's directory. PID 1 reaps what is orphaned.
+_SETUP = """set -e
+ip link set lo up
+echo 1 >/proc/sys/net/ipv4/ip_forward
+for place in /run /var/tmp /var/lib/docker /var/lib/containerd /var/lib/containers /var/lib/cni \\
+    /var/lib/kubelet /opt /etc/docker /etc/containerd /etc/containers /etc/cni; do
+  mkdir -p "$place"
+  mount -t tmpfs -o mode=755 tmpfs "$place"
+done
+# Every v1 hierarchy that exists, mounted where engines look: containerd gives no statistics while
+# one of a process's own is not to be found.
+if [ "$(stat -fc %T /sys/fs/cgroup)" = tmpfs ]; then
+  mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+  while IFS=: read -r number names path; do
+    kind=cgroup option="$names" place="${names#name=}"
+    case "$number:$names" in
+      0:) kind=cgroup2 option= place=unified ;;
+      *:name=*) option="none,$names" ;;
+    esac
+    mkdir "/sys/fs/cgroup/$place"
+    mount -t "$kind" -o "rw,$option" "$kind" "/sys/fs/cgroup/$place"
+  done </proc/self/cgroup
+fi
+mkdir /run/lock
+chmod 1777 /var/tmp /run/lock
+: >"$1/ready"
+exec tini -s -- sleep infinity
+"""
+
+
+class EngineError(AssertionError):
+    """A command on the private host failed; the message has its output."""
+
+
+class Done:
+    """What one command on the private host did."""
+
+    def __init__(self, command: Sequence[str], status: int, stdout: str, stderr: str) -> None:
+        self.command = tuple(command)
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def check(self) -> Done:
+        """Return this; raises EngineError with all output unless the exit status is 0."""
+        if self.status != 0:
+            raise EngineError(str(self))
+        return self
+
+    @property
+    def output(self) -> str:
+        """stdout without white space around it."""
+        return self.stdout.strip()
+
+    def __str__(self) -> str:
+        return (
+            f"{' '.join(self.command)}\nexit status {self.status}\n"
+            f"stdout: {self.stdout[-3000:]}\nstderr: {self.stderr[-3000:]}"
+        )
+
+
+class PrivateHost:
+    """Start it in a `directory` that outlives it; `cgroup_parent` is absolute, unique, and ours."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.cgroup_parent = f"/ocirt-clients-{os.getpid()}-{next(_numbers)}"
+        self.environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(directory),
+            "TMPDIR": "/var/tmp",
+            "LANG": "C.UTF-8",
+        }
+        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        with (directory / "host.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "sh", "-c", _SETUP, "sh", str(directory)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment,
+                start_new_session=True,
+            )  # fmt: skip
+        self.wait_until((directory / "ready").exists, "the private host", directory / "host.log")
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        self._init = children.read_text().split()[0]
+        self._inside = ["nsenter", "--target", self._init, "--mount", "--net", "--pid", "--"]
+
+    def run(
+        self,
+        *command: str,
+        timeout: float = 60,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+    ) -> Done:
+        """Run a command to its end; raises EngineError when it takes longer than `timeout` s."""
+        try:
+            done = subprocess.run(
+                [*self._inside, *command],
+                input=(stdin or "").encode(),
+                capture_output=True, timeout=timeout, check=False, cwd="/",
+                env={**self.environment, **(env or {})},
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            text = b"".join(part or b"" for part in (error.stdout, error.stderr)).decode()
+            message = f"{' '.join(command)}\nnot finished after {timeout} s\n{text[-3000:]}"
+            raise EngineError(message) from None
+        out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        return Done(command, done.returncode, out, err)
+
+    def shell(self, script: str) -> str:
+        """Return what a shell script prints on the private host; asserts exit status 0."""
+        return self.run("sh", "-ec", script).check().stdout
+
+    def start(self, *command: str, log: Path, env: Mapping[str, str] | None = None) -> int:
+        """Start a daemon and return its pid on this machine; it ends with the host."""
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                [*self._inside, *command],
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/",
+                env={**self.environment, **(env or {})}, start_new_session=True,
+            )  # fmt: skip
+        return process.pid
+
+    def terminal(self, *command: str, keys: str = "", timeout: float = 30) -> Done:
+        """Run a command on a terminal of 40 rows and 100 columns and type `keys`; its output is
+        all in `stdout`.
+        """
+        pid, master = pty.fork()
+        if pid == 0:
+            try:
+                os.execvpe(self._inside[0], [*self._inside, *command], self.environment)
+            finally:
+                os._exit(127)
+        try:
+            import fcntl
+            import struct
+            import termios
+
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
+            text = _talk(master, keys.encode(), time.monotonic() + timeout)
+        finally:
+            os.close(master)
+            _, status = os.waitpid(pid, 0)
+        plain = text.decode(errors="replace").replace("\r\n", "\n")
+        return Done(command, os.waitstatus_to_exitcode(status), plain, "")
+
+    def wait_until(self, ready: object, what: str, log: Path, seconds: float = 30) -> None:
+        """Wait until the callable `ready` returns something true; raises EngineError with the end
+        of `log`.
+        """
+        assert callable(ready)
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > deadline:
+                text = log.read_text(errors="replace") if log.exists() else ""
+                raise EngineError(f"{what} is not there after {seconds} s\n{text[-3000:]}")
+            time.sleep(_POLL)
+
+    def close(self) -> None:
+        """End every process in here, and remove the cgroups."""
+        # Hierarchies that are mounted in there only stay within reach through this descriptor.
+        mounts = os.open(f"/proc/{self._init}/root/sys/fs/cgroup", os.O_PATH | os.O_DIRECTORY)
+        try:
+            os.kill(int(self._init), signal.SIGKILL)
+            self._process.wait(30)
+            self._remove_cgroups(Path(f"/proc/self/fd/{mounts}"))
+        finally:
+            os.close(mounts)
+
+    def _remove_cgroups(self, mounts: Path) -> None:
+        deadline = time.monotonic() + 10
+        while (left := self._cgroups(mounts)) and time.monotonic() < deadline:
+            for path in left:
+                _thaw(path)
+                try:
+                    path.rmdir()
+                except OSError:
+                    time.sleep(_POLL)
+
+    def _cgroups(self, mounts: Path) -> list[Path]:
+        """Our cgroups in every hierarchy, deepest first."""
+        name = self.cgroup_parent.strip("/")
+        found = [mounts / name, *(path / name for path in mounts.iterdir() if path.is_dir())]
+        below = [Path(where) for top in found for where, _, _ in os.walk(top)]
+        return sorted(below, key=lambda path: -len(path.parts))
+
+
+def _talk(master: int, keys: bytes, deadline: float) -> bytes:
+    """Type once the other side has said something, and read until it hangs up."""
+    text = b""
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([master], [], [], left)[0]:
+            break
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # EIO: the last slave was closed
+            return text
+        text += piece
+        if keys and text:
+            os.write(master, keys)
+            keys = b""
+    raise EngineError(f"still on the terminal at the deadline: {text[-3000:]!r}")
+
+
+def _thaw(path: Path) -> None:
+    try:
+        (path / "freezer.state").write_text("THAWED")
+    except OSError:
+        return
