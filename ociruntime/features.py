@@ -1,13 +1,18 @@
 """What this runtime can do (features.md, features-linux.md), from the tables that the validator and
 the planner read.
 
-The document speaks of the runtime, not of the host. A list that is empty says "none"; what is not
-known is left out, and nothing here is unknown.
+The document speaks of the runtime, not of the host, but for two things: the kernel decides which
+flags of seccomp(2) there are, and libseccomp is the host's. A list that is empty says "none"; what
+is not known is left out, and nothing here is unknown.
 """
 
 from __future__ import annotations
 
 from ociruntime import __version__
+from ociruntime.errors import OciError
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.seccomp.libseccomp import Library
+from ociruntime.seccomp.profile import NEW_LISTENER, WAIT_KILLABLE_RECV
 from ociruntime.spec.mount_options import known_options
 from ociruntime.spec.tables import (
     CAPABILITIES,
@@ -62,7 +67,7 @@ def features() -> dict[str, Any]:
                 "operators": list(SECCOMP_OPERATORS),
                 "archs": list(SECCOMP_ARCHITECTURES),
                 "knownFlags": list(SECCOMP_FLAGS),
-                "supportedFlags": list(SECCOMP_FLAGS),
+                "supportedFlags": supported_flags(),
             },
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
@@ -78,6 +83,27 @@ def features() -> dict[str, Any]:
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
         },
-        "annotations": {"org.ociruntime.version": __version__},
+        "annotations": versions(),
         "potentiallyUnsafeConfigAnnotations": list(UNSAFE_ANNOTATIONS),
     }
+
+
+def supported_flags() -> list[str]:
+    """The flags of linux.seccomp.flags that this kernel takes.
+
+    All but one are older than the oldest kernel that we run on (5.15).
+    """
+    flags = list(SECCOMP_FLAGS)
+    if not Kernel().knows_seccomp_flags(NEW_LISTENER | WAIT_KILLABLE_RECV):
+        flags.remove("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
+    return flags
+
+
+def versions() -> dict[str, str]:
+    """Versions, under the keys of runc where it has one."""
+    found = {"org.ociruntime.version": __version__}
+    try:
+        found["io.github.seccomp.libseccomp.version"] = Library().version()
+    except OciError:
+        pass  # without libseccomp nothing is said about it
+    return found

@@ -50,11 +50,17 @@ class GroupV1(Group):
         return -1 if place is None else self.directory(place)
 
     def open_to_join(self) -> dict[str, int]:
-        return {
-            place.key: self.kernel.openat(self.directory(place), "tasks", c.O_WRONLY)
-            for place in self.placement.places
-            if place.key
-        }
+        fds: dict[str, int] = {}
+        try:
+            for place in self.placement.places:
+                if place.key:
+                    fd = self.kernel.openat(self.directory(place), "tasks", c.O_WRONLY)
+                    fds[place.key] = fd
+        except OSError:
+            for fd in fds.values():
+                self.kernel.close(fd)
+            raise
+        return fds
 
     def process_place(self) -> Place | None:
         for controller in PROCESS_CONTROLLERS:

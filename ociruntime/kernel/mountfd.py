@@ -84,14 +84,10 @@ def _messages(kernel: Kernel, context: int) -> str:
     return "; ".join(line[2:] if line[:2] in ("e ", "w ", "i ") else line for line in said if line)
 
 
-def needs_old_mount(options: list[str]) -> bool:
+def needs_old_mount(source: str, options: list[str]) -> bool:
     """True when a value is too long for fsconfig(2), as with overlayfs over many layers."""
-    return any(len(option.partition("=")[2].encode()) > LONGEST_VALUE for option in options)
-
-
-def attach(kernel: Kernel, mount: int, target: int) -> None:
-    """Attach the detached ``mount`` on the O_PATH fd ``target``."""
-    kernel.move_mount(mount, target)
+    values = [source, *(option.partition("=")[2] for option in options)]
+    return any(len(value.encode()) > LONGEST_VALUE for value in values)
 
 
 def clone_path(kernel: Kernel, directory: int, path: str, *, recursive: bool) -> int:

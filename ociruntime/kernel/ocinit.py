@@ -42,10 +42,14 @@ def sealed_memfd(kernel: Kernel, name: str, content: bytes) -> int:
         if error.errno != errno.EINVAL:
             raise
         fd = kernel.memfd(name, c.MFD_ALLOW_SEALING)
-    kernel.write_all(fd, content)
-    # Executable and not readable: execve(2) then makes the process non-dumpable for everybody who
-    # has no power over the memfd's owner, root of a container's user namespace included. Without it
-    # oci-init could be traced between its execution and its own PR_SET_DUMPABLE.
-    kernel.fchmod(fd, 0o111)
-    kernel.seal(fd)
+    try:
+        kernel.write_all(fd, content)
+        # Executable and not readable: execve(2) then makes the process non-dumpable for everybody
+        # who has no power over the memfd's owner, root of a container's user namespace included.
+        # Without it oci-init could be traced between its execution and its own PR_SET_DUMPABLE.
+        kernel.fchmod(fd, 0o111)
+        kernel.seal(fd)
+    except OSError:
+        kernel.close(fd)
+        raise
     return fd

@@ -57,7 +57,7 @@ def create(
     run.warnings += plan.warnings
     run.observer = observer
     if options.console_fd >= 0:
-        run.fds["console"] = options.console_fd
+        run.fds["console"] = run.lent = options.console_fd
     # Modes are what we say they are, whatever the caller's umask is.
     os.umask(0)
     # Descriptors that the caller left open are not the container's (CVE-2024-21626), nor a hook's.

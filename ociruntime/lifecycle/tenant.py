@@ -106,7 +106,7 @@ def exec_process(
     run.steps += _joining_steps(container, process)
     run.steps += _process_steps(container, process, options, run)
     if options.console_fd >= 0:
-        run.fds["console"] = options.console_fd
+        run.fds["console"] = run.lent = options.console_fd
     agent = connect_agent(container)
     try:
         if agent is not None:

@@ -134,7 +134,8 @@ class _Builder:
         self.linux: Config = config.get("linux") or {}
         self.process: Config | None = config.get("process")
         self.warnings: list[str] = []
-        self.namespaces = NamespacePlan(self.linux, host)
+        names = bool(config.get("hostname") or config.get("domainname"))
+        self.namespaces = NamespacePlan(self.linux, host, names=names)
         self.rootfs = os.path.normpath(
             os.path.join(options.bundle, (config.get("root") or {}).get("path") or "rootfs")
         )

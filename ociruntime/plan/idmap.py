@@ -34,10 +34,17 @@ class Idmaps:
         """The name in ``Run.fds`` of the user namespace for the mount ``entry``, empty when it is
         not to be idmapped.
 
-        Mappings of its own count as the option idmap; without them the mount takes those of the
-        container's user namespace. Raises ``PlanError`` where the caller may not idmap anything.
+        Mappings of its own, also those inside the option, count as the option idmap; without them
+        the mount takes those of the container's user namespace. Raises ``PlanError`` where the
+        caller may not idmap anything.
         """
         uids, gids = mappings(entry.get("uidMappings")), mappings(entry.get("gidMappings"))
+        if options.idmap_text:
+            # Imported for the configs that need it; spec/semantic has found what is wrong in it.
+            from ociruntime.spec.idmap_option import mappings_of
+
+            plan = self.namespaces
+            uids, gids = mappings_of(options.idmap_text, plan.uid_maps, plan.gid_maps)
         if not (options.idmap or uids):
             return ""
         if not self.host.privileged:

@@ -67,12 +67,14 @@ def mount_steps(
             opens.append(_idmapped(opened, idmap) if idmap else opened)
             mounts.append(BindMount(pointer, label, source, destination, options))
         elif kind in CGROUP_TYPES:
-            mounts.append(_cgroup_mount(pointer, label, entry, options, namespaces, host))
+            mount_label = label_option(config)
+            step = _cgroup_mount(pointer, label, entry, options, namespaces, host, mount_label)
+            mounts.append(step)
         else:
-            step = _labelled(_new_mount(pointer, label, entry, options, namespaces), config)
+            made = _labelled(_new_mount(pointer, label, entry, options, namespaces), config)
             if idmap:
-                opens.append(_made_on_the_host(step, idmap))
-            mounts.append(_attached(step) if idmap else step)
+                opens.append(_made_on_the_host(made, idmap))
+            mounts.append(_attached(made) if idmap else made)
     return idmaps.steps + opens, mounts
 
 
@@ -161,6 +163,7 @@ def _cgroup_mount(
     options: MountOptions,
     namespaces: NamespacePlan,
     host: Host,
+    mount_label: str,
 ) -> Step:
     # Imported for the configs that need it: 300 lines.
     from ociruntime.steps.cgroup_mount import plan_cgroup_mount
@@ -173,6 +176,7 @@ def _cgroup_mount(
         host.cgroups,
         own_namespace=namespaces.is_new("cgroup"),
         filesystem=entry["type"],
+        label_option=mount_label,
     )
 
 

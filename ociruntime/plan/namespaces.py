@@ -24,27 +24,32 @@ NOT_CLONED = c.CLONE_NEWCGROUP | c.CLONE_NEWTIME
 class NamespacePlan:
     """What later parts of the plan ask about namespaces.
 
-    ``new`` and ``joined`` are type names; ``pointers`` lead to the config's entries.
+    ``new`` and ``joined`` are type names; ``pointers`` lead to the config's entries. Parameters:
+    ``names`` is whether hostname or domainname is to be set.
     """
 
     __slots__ = (
+        "changed",
         "gid_maps",
         "joined",
         "new",
         "opens",
         "pointers",
         "spawn",
-        "sysctl_types",
         "uid_maps",
     )
 
-    def __init__(self, linux: dict[str, Any], host: Host) -> None:
+    def __init__(self, linux: dict[str, Any], host: Host, *, names: bool = False) -> None:
         self.new: list[str] = []
         self.joined: list[tuple[str, int]] = []
         self.opens: list[Step] = []
         self.pointers: dict[str, str] = {}
         sysctls = linux.get("sysctl") or ()
-        self.sysctl_types = {sysctl_namespace(sysctl_path(name)) for name in sysctls}
+        # What is changed must not be the runtime's own, and so the host's: pivot_root(2) there
+        # would move every process of the machine.
+        self.changed = {"mount", *(sysctl_namespace(sysctl_path(name)) for name in sysctls)}
+        if names:
+            self.changed.add("uts")
         for index, entry in enumerate(linux.get("namespaces") or ()):
             self._add(f"/linux/namespaces/{index}", entry)
         self.uid_maps = mappings(linux.get("uidMappings"))
@@ -70,7 +75,7 @@ class NamespacePlan:
         self.pointers[name] = pointer
         if path:
             flag = NAMESPACES[name]
-            foreign = name in self.sysctl_types
+            foreign = name in self.changed
             self.opens.append(OpenNamespace(pointer, name, path, flag, foreign=foreign))
             self.joined.append((name, flag))
         else:

@@ -14,12 +14,14 @@ class CreateOptions:
     bundle            real path of the bundle directory
     pid_file          or None
     console_socket    or None
-    console_fd        a connected socket for the terminal's master (``run`` in the foreground), -1
-    without pidfd_socket      or None
+    console_fd        a connected socket for the terminal's master (`run` in the foreground), -1
+                      without
+    pidfd_socket      or None
     pivot             False with --no-pivot
     new_keyring       False with --no-new-keyring
     cgroups           False with --cgroup-manager disabled: the container stays in the caller's
-    cgroup preserve_fds      how many descriptors from 3 on stay open in the container
+                      cgroup
+    preserve_fds      how many descriptors from 3 on stay open in the container
     """
 
     __slots__ = (

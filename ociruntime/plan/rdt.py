@@ -36,9 +36,10 @@ def rdt_steps(linux: dict[str, Any], container_id: str) -> tuple[list[Step], lis
 
 def schema_lines(wanted: dict[str, Any]) -> list[str]:
     """What is written to schemata, in the order that the specification demands: l3CacheSchema,
-    memBwSchema, schemata. A bandwidth in l3CacheSchema gives way to memBwSchema.
+    memBwSchema, schemata. Lines of l3CacheSchema about bandwidth give way to memBwSchema.
     """
     cache, bandwidth = wanted.get("l3CacheSchema") or "", wanted.get("memBwSchema") or ""
-    if bandwidth and cache.startswith(MB):
-        cache = ""
+    if bandwidth:
+        lines = cache.split("\n")
+        cache = "\n".join(line for line in lines if not line.lstrip().startswith(MB))
     return [line for line in (cache, bandwidth, *(wanted.get("schemata") or ())) if line]

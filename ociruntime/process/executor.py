@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 
 
 def execute(run: Run) -> None:
-    """Execute the whole plan of ``run`` from the host side, or leave nothing behind and raise
-    ``OciError``.
+    """Execute the whole plan of ``run`` from the host side, or leave nothing behind, no descriptor
+    either, and raise ``OciError``.
     """
     executed: list[Step] = []
     try:
         _walk(run, executed)
     except BaseException as error:
         undo(run, executed)
+        run.close()
         if isinstance(error, OSError):
             raise explain(executed[-1], error) from None
         raise

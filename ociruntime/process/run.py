@@ -24,6 +24,7 @@ class Run:
     kernel      the only way to the system
     steps       the plan, the same list in both processes
     fds         descriptors opened by earlier steps, by the name the planner gave them
+    lent        the one among them that belongs to the caller, who closes it; -1 for none
     host_fds    descriptors that init must not keep: it closes them first
     container   the claimed state directory, None for a tenant (exec)
     cgroup      the container's cgroup once it is made
@@ -53,6 +54,7 @@ class Run:
         "host_fds",
         "inroot",
         "kernel",
+        "lent",
         "mounts",
         "notes",
         "observer",
@@ -68,6 +70,7 @@ class Run:
         self.kernel = kernel
         self.steps = steps
         self.fds: dict[str, int] = {}
+        self.lent = -1
         self.host_fds: list[int] = []
         self.container: Container | None = None
         self.cgroup: Group | None = None
@@ -91,6 +94,23 @@ class Run:
         self.groups_denied = False
         # True from the first createRuntime hook on: a failing create then owes the poststop hooks.
         self.hooks_ran = False
+
+    def close(self) -> None:
+        """Close what the host side has open for this run (a process may make many containers).
+
+        The container's own descriptor and the caller's stay open.
+        """
+        for fd in self.fds.values():
+            if fd != self.lent:
+                self.kernel.close(fd)
+        self.fds.clear()
+        if self.pidfd >= 0:
+            self.kernel.close(self.pidfd)
+            self.pidfd = -1
+        if self.channel is not None:
+            self.channel.close()
+        if self.cgroup is not None:
+            self.cgroup.close()
 
     def inside(self) -> InRoot:
         """The rootfs; only steps behind AttachRootfs ask for it."""

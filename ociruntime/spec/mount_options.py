@@ -18,6 +18,8 @@ from ociruntime.spec.tables import (
     PROPAGATION,
 )
 
+IDMAP_PREFIXES = ("idmap=", "ridmap=")
+
 
 class MountOptions:
     """Meaning of a list of mount options.
@@ -39,6 +41,8 @@ class MountOptions:
         ``bind`` is true for both options, ``rbind`` for the recursive one alone.
     idmap, ridmap
         ``idmap`` is true for both options, ``ridmap`` for the recursive one alone.
+    idmap_text
+        the option idmap or ridmap when it has mappings inside (``spec.idmap_option``), else empty.
     remount, tmpcopyup, src_nofollow, dest_nofollow, copy_symlink
         the option of that name was given (the last three are crun's, used by podman).
     data
@@ -53,6 +57,7 @@ class MountOptions:
         "data",
         "dest_nofollow",
         "idmap",
+        "idmap_text",
         "propagation",
         "rbind",
         "recursive_clr",
@@ -77,6 +82,7 @@ class MountOptions:
         self.rbind = False
         self.idmap = False
         self.ridmap = False
+        self.idmap_text = ""
         self.remount = False
         self.tmpcopyup = False
         self.src_nofollow = False
@@ -152,6 +158,8 @@ def _add(result: MountOptions, subjects: dict[str, str], option: str) -> None:
         result.sb_flags_if_known.append(option)
     elif option == "noiversion":
         result.sb_flags_if_known = [one for one in result.sb_flags_if_known if one != "iversion"]
+    elif option.startswith(IDMAP_PREFIXES):
+        result.idmap, result.ridmap, result.idmap_text = True, option[0] == "r", option
     elif option and option not in MOUNT_NOTHING and option not in MOUNT_SUPERBLOCK:
         result.data.append(option.replace('"', "") if '="' in option else option)
     if option in MOUNT_SUPERBLOCK:

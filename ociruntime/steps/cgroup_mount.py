@@ -33,12 +33,12 @@ TYPES = ("cgroup", "cgroup2")
 TMPFS_OPTIONS = ["mode=755", "size=1m"]
 
 
-class OpenCgroup(Step):
+class OpenCgroupSource(Step):
     """Take detached copies of the container's cgroup directories, without a cgroup namespace."""
 
     __slots__ = ("hierarchies",)
 
-    kind = "open-cgroup"
+    kind = "open-cgroup-source"
 
     def __init__(self, pointer: str, label: str, hierarchies: list[str]) -> None:
         super().__init__(pointer, label)
@@ -64,10 +64,11 @@ class MountCgroup(ContainerStep):
     """Mount the container's cgroups on ``destination``.
 
     Parameters: ``hierarchies`` are those to show, ``single`` whether the destination is itself
-    the mount of the only one, ``namespace`` whether init has a new cgroup namespace by then.
+    the mount of the only one, ``namespace`` whether init has a new cgroup namespace by then,
+    ``label_option`` linux.mountLabel as an option of the tmpfs, empty without one.
     """
 
-    __slots__ = ("destination", "hierarchies", "namespace", "options", "single")
+    __slots__ = ("destination", "hierarchies", "namespace", "options", "single", "tmpfs")
 
     kind = "mount-cgroup"
 
@@ -81,8 +82,10 @@ class MountCgroup(ContainerStep):
         *,
         single: bool,
         namespace: bool,
+        label_option: str,
     ) -> None:
         super().__init__(pointer, label)
+        self.tmpfs = [*TMPFS_OPTIONS, label_option] if label_option else TMPFS_OPTIONS
         self.destination = destination
         self.options = options
         self.hierarchies = hierarchies
@@ -97,7 +100,12 @@ class MountCgroup(ContainerStep):
 
     def operands(self) -> dict[str, object]:
         names = [directory_name(item) for item in self.hierarchies]
-        return {"destination": self.destination, "hierarchies": names, "namespace": self.namespace}
+        return {
+            "destination": self.destination,
+            "hierarchies": names,
+            "namespace": self.namespace,
+            "tmpfs": self.tmpfs,
+        }
 
     def execute(self, run: Run) -> None:
         target = find_target(run.inside(), self.destination, directory=True)
@@ -119,7 +127,7 @@ class MountCgroup(ContainerStep):
 
     def _mount_all(self, run: Run, target: int) -> None:
         kernel = run.kernel
-        tmpfs = new_filesystem(kernel, "tmpfs", "tmpfs", TMPFS_OPTIONS)
+        tmpfs = new_filesystem(kernel, "tmpfs", "tmpfs", self.tmpfs)
         names = {directory_name(item): item for item in self.hierarchies}
         for name, item in names.items():
             kernel.mkdirat(tmpfs, name, 0o755)
@@ -163,7 +171,7 @@ class MountCgroup(ContainerStep):
         along.
         """
         kernel = run.kernel
-        tmpfs = new_filesystem(kernel, "tmpfs", "tmpfs", TMPFS_OPTIONS, c.MOUNT_ATTR_RDONLY)
+        tmpfs = new_filesystem(kernel, "tmpfs", "tmpfs", self.tmpfs, c.MOUNT_ATTR_RDONLY)
         kernel.move_mount(tmpfs, target)
         kernel.close(tmpfs)
 
@@ -192,11 +200,13 @@ def plan_cgroup_mount(
     *,
     own_namespace: bool,
     filesystem: str = "cgroup",
+    label_option: str = "",
 ) -> MountCgroup:
     """Plan one mount; ``plan_sources`` has the steps that open what it needs.
 
     Parameters: ``filesystem`` is ``cgroup``, which means what the host has, or ``cgroup2``;
-    ``own_namespace`` whether the container has a new cgroup namespace. Raises ``PlanError`` for
+    ``own_namespace`` whether the container has a new cgroup namespace; ``label_option`` as
+    ``MountCgroup`` has it. Raises ``PlanError`` for
     cgroup2 on a host without it.
     """
     shown = layout.hierarchies
@@ -210,7 +220,14 @@ def plan_cgroup_mount(
                 'use type "cgroup"',
             )
     return MountCgroup(
-        pointer, label, destination, options, shown, single=single, namespace=own_namespace
+        pointer,
+        label,
+        destination,
+        options,
+        shown,
+        single=single,
+        namespace=own_namespace,
+        label_option=label_option,
     )
 
 
@@ -224,7 +241,7 @@ def plan_sources(config: Config, layout: Layout) -> list[Step]:
         return []
     keys = [item.key for item in layout.hierarchies]
     return [
-        OpenCgroup(f"/mounts/{index}", f"mounts[{index}] {entry['destination']}", keys)
+        OpenCgroupSource(f"/mounts/{index}", f"mounts[{index}] {entry['destination']}", keys)
         for index, entry in enumerate(config.get("mounts") or ())
         if entry.get("type") in TYPES
     ]

@@ -155,12 +155,20 @@ class WritePidFile(Step):
         os.rename(temporary, self.path)
 
     def undo(self, run: Run) -> None:
+        """A file at ``path`` is ours if it has our pid: an older one may be another container's."""
         directory, name = os.path.split(self.path)
-        for path in (self.path, os.path.join(directory, f".{name}.{os.getpid()}")):
+        for path, pids in (
+            (os.path.join(directory, f".{name}.{os.getpid()}"), ("", str(run.pid))),
+            (self.path, (str(run.pid),)),
+        ):
             try:
-                os.unlink(path)
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError:
-                pass
+                continue
+            found = os.read(fd, 32).decode("ascii", "replace")
+            os.close(fd)
+            if found in pids:
+                os.unlink(path)
 
 
 class SendPidfd(Step):

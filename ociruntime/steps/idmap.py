@@ -13,16 +13,16 @@ import os
 
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.mountfd import new_filesystem
+from ociruntime.kernel.mountfd import needs_old_mount
 from ociruntime.plan.step import ContainerStep, Step
-from ociruntime.steps.copyup import copy_tree
 from ociruntime.steps.mounts import (
     OpenSource,
+    attach,
+    copy_image,
     explain_target,
     find_target,
-    refuse_fake_proc,
+    make_filesystem,
     set_attributes,
-    set_propagation,
 )
 
 TYPE_CHECKING = False
@@ -202,16 +202,20 @@ class OpenFilesystem(Step):
     def execute(self, run: Run) -> None:
         kernel = run.kernel
         data = self.options.sb_flags + self.options.data
-        if self.options.tmpcopyup:
-            data = [option for option in data if option != "ro"]
-        mount = new_filesystem(kernel, self.filesystem, self.source, data)
+        if needs_old_mount(self.source, data):
+            raise OSError(
+                errno.E2BIG, "an option or the source is longer than the 255 bytes of fsconfig(2)"
+            )
+        mount = make_filesystem(kernel, self.filesystem, self.source, self.options, data)
+        run.fds[self.pointer] = mount
         userns = run.fds[self.idmap]
         apply_idmap(kernel, mount, userns, self.label, filesystem=self.filesystem, recursive=False)
-        run.fds[self.pointer] = mount
 
     def explain(self, number: int) -> str:
         if number == errno.ENODEV:
             return f"the kernel has no filesystem {self.filesystem!r}"
+        if number == errno.E2BIG:
+            return "shorten it, or remove idmap and the mount's mappings"
         return ""
 
 
@@ -237,16 +241,11 @@ class AttachFilesystem(ContainerStep):
         target = find_target(inroot, self.destination, directory=True)
         try:
             if self.options.tmpcopyup:
-                image = inroot.open(self.destination, c.O_RDONLY | c.O_DIRECTORY)
-                copy_tree(kernel, image, mount)
-                kernel.close(image)
+                copy_image(inroot, self.destination, mount)
             set_attributes(kernel, mount, self.options)
-            refuse_fake_proc(kernel, inroot, target, mount)
-            kernel.move_mount(mount, target)
-            set_propagation(kernel, mount, self.options)
+            attach(inroot, mount, target, self.options)
         finally:
             kernel.close(target)
-            kernel.close(mount)
 
     def explain(self, number: int) -> str:
         return explain_target(number, self.destination)

@@ -66,14 +66,13 @@ class OpenSource(Step):
         flags = c.O_PATH | (c.O_NOFOLLOW if options.src_nofollow or options.copy_symlink else 0)
         source = kernel.open(self.source, flags)
         try:
-            mount = clone_fd(kernel, source, recursive=options.rbind)
+            run.fds[self.pointer] = mount = clone_fd(kernel, source, recursive=options.rbind)
         finally:
             kernel.close(source)
         if self.propagation:
             kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
         self.idmap_source(run, mount)
         set_attributes(kernel, mount, options)
-        run.fds[self.pointer] = mount
 
     def idmap_source(self, run: Run, mount: int) -> None:
         """Nothing: ``steps.idmap`` has the sources that are idmapped."""
@@ -110,7 +109,6 @@ class BindMount(ContainerStep):
         is_directory = kernel.stat(mount).kind == c.S_IFDIR
         target = find_target(inroot, self.destination, directory=is_directory)
         try:
-            refuse_fake_proc(kernel, inroot, target, mount)
             if not is_directory and kernel.stat(target).kind == c.S_IFDIR:
                 # The kernel would only say EINVAL; engines know the word of mount(2) for this.
                 raise OSError(
@@ -118,11 +116,9 @@ class BindMount(ContainerStep):
                     f"{self.source} is not a directory, but {self.destination} in the rootfs is "
                     "one; mount a directory there, or choose the path of a file",
                 )
-            kernel.move_mount(mount, target)
-            set_propagation(kernel, mount, self.options)
+            attach(inroot, mount, target, self.options)
         finally:
             kernel.close(target)
-            kernel.close(mount)
 
     def explain(self, number: int) -> str:
         return explain_target(number, self.destination)
@@ -161,40 +157,20 @@ class Mount(ContainerStep):
             target = find_target(inroot, self.destination, directory=True)
         try:
             data = options.sb_flags + options.data
-            if needs_old_mount(data):
+            if needs_old_mount(self.source, data):
                 self._mount_the_old_way(run, target, data)
                 return
             mount = self.make(run, data)
+            if options.tmpcopyup:
+                copy_image(inroot, self.destination, mount)
             set_attributes(kernel, mount, options)
-            refuse_fake_proc(kernel, inroot, target, mount)
-            kernel.move_mount(mount, target)
-            set_propagation(kernel, mount, options)
-            kernel.close(mount)
+            attach(inroot, mount, target, options)
         finally:
             kernel.close(target)
 
     def make(self, run: Run, data: list[str]) -> int:
         """The detached filesystem with its options ``data``."""
-        kernel, options = run.kernel, self.options
-        if not options.tmpcopyup:
-            return new_filesystem(
-                kernel,
-                self.filesystem,
-                self.source,
-                data,
-                options.attr_set,
-                options.sb_flags_if_known,
-            )
-        # The copy needs a writable filesystem; set_attributes() makes the mount read-only before it
-        # is attached.
-        writable = [option for option in data if option != "ro"]
-        mount = new_filesystem(kernel, self.filesystem, self.source, writable)
-        image = run.inside().open(self.destination, c.O_RDONLY | c.O_DIRECTORY)
-        try:
-            copy_tree(kernel, image, mount)
-        finally:
-            kernel.close(image)
-        return mount
+        return make_filesystem(run.kernel, self.filesystem, self.source, self.options, data)
 
     def _mount_the_old_way(self, run: Run, target: int, data: list[str]) -> None:
         """mount(2) on the target as current directory: still by fd, for values that fsconfig(2)
@@ -262,6 +238,39 @@ def _quoted(option: str) -> str:
     """``option`` for mount(2), where the commas of an SELinux context stand between quotes."""
     key, equals, value = option.partition("=")
     return f'{key}="{value}"' if equals and key.endswith("context") and "," in value else option
+
+
+def make_filesystem(
+    kernel: Kernel, filesystem: str, source: str, options: MountOptions, data: list[str]
+) -> int:
+    """A detached mount of a new filesystem; with tmpcopyup it is writable until
+    ``set_attributes``.
+    """
+    attributes = options.attr_set
+    if options.tmpcopyup:
+        attributes = 0
+        data = [option for option in data if option != "ro"]
+    return new_filesystem(kernel, filesystem, source, data, attributes, options.sb_flags_if_known)
+
+
+def copy_image(inroot: InRoot, destination: str, mount: int) -> None:
+    """Tmpcopyup: what the image has at ``destination`` appears in the detached ``mount``."""
+    image = inroot.open(destination, c.O_RDONLY | c.O_DIRECTORY)
+    try:
+        copy_tree(inroot.kernel, image, mount)
+    finally:
+        inroot.kernel.close(image)
+
+
+def attach(inroot: InRoot, mount: int, target: int, options: MountOptions) -> None:
+    """Attach the complete, detached ``mount`` onto the O_PATH fd ``target``; closes ``mount``."""
+    kernel = inroot.kernel
+    try:
+        refuse_fake_proc(kernel, inroot, target, mount)
+        kernel.move_mount(mount, target)
+        set_propagation(kernel, mount, options)
+    finally:
+        kernel.close(mount)
 
 
 def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:

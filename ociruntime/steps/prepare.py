@@ -148,7 +148,7 @@ def connect_unix(path: str) -> int:
 class OpenNamespace(Step):
     """Open a namespace to join and prove its type (config-linux.md#namespaces, ioctl_ns(2)).
 
-    With ``foreign`` it must not be the runtime's own: linux.sysctl would change the host.
+    With ``foreign`` it must not be the runtime's own: the container would change the host.
     """
 
     __slots__ = ("clone_flag", "foreign", "name", "path", "type")
@@ -181,17 +181,22 @@ class OpenNamespace(Step):
                 f"{self.label}: the file is a namespace of another type than {self.type}"
             )
         if self.foreign and self._is_ours(run, fd):
+            changed = {
+                "mount": "the container's root and mounts",
+                "uts": "hostname, domainname or linux.sysctl",
+            }.get(self.type, "linux.sysctl")
             raise OciError(
-                f"{self.label}: it is the runtime's own, so linux.sysctl would change the host; "
-                "remove the sysctls or join another namespace"
+                f"{self.label}: it is the runtime's own, so {changed} would change the host; "
+                "join another namespace, or make a new one"
             )
 
     def _is_ours(self, run: Run, fd: int) -> bool:
         own = run.kernel.open(f"/proc/self/ns/{NAMESPACE_FILES[self.type]}", c.O_PATH)
         # O_PATH without O_NOFOLLOW follows the magic link to the namespace itself.
-        same = bool(run.kernel.stat(own).ino == run.kernel.stat(fd).ino)
-        run.kernel.close(own)
-        return same
+        try:
+            return bool(run.kernel.stat(own).ino == run.kernel.stat(fd).ino)
+        finally:
+            run.kernel.close(own)
 
 
 class OpenRootfs(Step):
@@ -217,11 +222,12 @@ class OpenRootfs(Step):
     def execute(self, run: Run) -> None:
         from_host = run.kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
         flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH | c.AT_RECURSIVE
-        mount = run.kernel.open_tree(from_host, "", flags)
-        run.kernel.close(from_host)
+        try:
+            run.fds["rootfs"] = mount = run.kernel.open_tree(from_host, "", flags)
+        finally:
+            run.kernel.close(from_host)
         if self.propagation:
             run.kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
-        run.fds["rootfs"] = mount
 
     def undo(self, run: Run) -> None:
         if run.stubs:

@@ -126,6 +126,30 @@ def test_new_filesystem_with_a_copy(runtime: Runtime, bundle: MakeBundle) -> Non
     assert runtime.run_output(made, script).splitlines() == ["127.0.0.1 localhost", "readonly"]
 
 
+@pytest.mark.parametrize(
+    ("mappings", "owners"),
+    [
+        ("uids=0-5000-1000#1000-0-1;gids=0-6000-1000#1000-0-1", ["5000:6000", "0:0"]),
+        # Behind @ ids of the container, whose mappings put them 100000 higher.
+        ("uids=@0-7-1000#1000-0-1;gids=@0-8-1000#1000-0-1", ["7:8", "0:0"]),
+    ],
+)
+def test_mappings_in_the_option(
+    runtime: Runtime, bundle: MakeBundle, source: Path, mappings: str, owners: list[str]
+) -> None:
+    """crun's way to write them, which podman passes on."""
+    made = bundle().bind(source, "/mnt", ["bind", f"idmap={mappings}"])
+    if "@" in mappings:
+        in_user_namespace(made)
+    assert runtime.run_output(made, OWNERS).split() == owners
+
+
+def test_option_too_long_for_an_idmapped_filesystem(runtime: Runtime, bundle: MakeBundle) -> None:
+    """fsconfig(2) takes 255 bytes, and mount(2) makes nothing that could be idmapped still."""
+    made = idmapped(bundle().add_mount("/mnt", "tmpfs", "tmpfs"), "idmap", "context=" + 256 * "x")
+    assert_clear(runtime, runtime.create(made), "/mnt", "255 bytes", "remove idmap")
+
+
 @pytest.mark.parametrize("kind", ["proc", "bind"])
 def test_filesystem_without_support(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
     made = bundle().add_mount("/mnt", kind, "/proc")

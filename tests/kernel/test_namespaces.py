@@ -140,6 +140,18 @@ def test_wrong_type(runtime: Runtime, bundle: MakeBundle, kind: str, other: str)
     assert_clear(runtime, runtime.create(made), kind)
 
 
+@pytest.mark.parametrize("kind", ["mount", "uts"])
+def test_the_runtimes_own(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
+    """pivot_root(2) there would move every process of the machine, the hostname would be its."""
+    made = bundle().drop_namespace(kind).add_namespace(kind, f"/proc/self/ns/{FILES[kind]}")
+    if kind == "mount":  # ... so a runtime that does it all the same gets one that nobody needs
+        wrapper = ("unshare", "--mount", "--propagation", "private")
+    else:
+        wrapper = ("unshare", "--uts")
+    result = runtime.create(made, wrapper=wrapper)
+    assert_clear(runtime, result, f"{kind} namespace /proc/self", "runtime's own")
+
+
 def test_not_a_namespace(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle().drop_namespace("network").add_namespace("network", "/etc/passwd")
     assert_clear(runtime, runtime.create(made), "network", "/etc/passwd")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.spec.fault import WARNING, Fault, is_decimal, is_mapped
+from ociruntime.spec.mount_options import IDMAP_PREFIXES, parse
 from ociruntime.spec.semantic.namespaces import mapping_faults
 
 TYPE_CHECKING = False
@@ -44,6 +45,9 @@ def mounts(facts: Facts) -> list[Fault]:
         _destination(faults, place, mount["destination"])
         _what(faults, place, mount, options)
         _mappings(faults, place, mount, options, facts)
+        for number, option in enumerate(options):
+            if option.startswith(IDMAP_PREFIXES):
+                _idmap_option(faults, f"{place}/options/{number}", mount, option, facts)
         if facts.new_user_namespace:
             _owner(faults, place, mount, options, facts)
     return faults
@@ -98,7 +102,7 @@ def _destination(faults: list[Fault], place: str, destination: str) -> None:
 
 def _what(faults: list[Fault], place: str, mount: dict[str, Any], options: list[str]) -> None:
     kind = mount.get("type", "")
-    is_bind = kind == "bind" or "bind" in options or "rbind" in options
+    is_bind = kind in ("bind", "rbind") or "bind" in options or "rbind" in options
     if is_bind and not mount.get("source"):
         faults.append(
             Fault(
@@ -109,7 +113,7 @@ def _what(faults: list[Fault], place: str, mount: dict[str, Any], options: list[
                 "name the file or directory to bind",
             )
         )
-    if not is_bind and kind in ("", "none") and "remount" not in options:
+    if not is_bind and kind in ("", "none") and not _names_an_action(options):
         faults.append(
             Fault(
                 f"{place}/type",
@@ -119,17 +123,40 @@ def _what(faults: list[Fault], place: str, mount: dict[str, Any], options: list[
                 'add a type such as "tmpfs", or the option "rbind"',
             )
         )
-    for index, option in enumerate(options):
-        if option.startswith(("idmap=", "ridmap=")):
-            faults.append(
-                Fault(
-                    f"{place}/options/{index}",
-                    option,
-                    "mappings cannot be given inside an option",
-                    f"{_POSIX}: mappings are given in uidMappings and gidMappings",
-                    'use uidMappings and gidMappings with the option "idmap"',
-                )
-            )
+
+
+def _names_an_action(options: list[str]) -> bool:
+    """Whether bind or remount is among the options, also where one entry holds several."""
+    meant = parse(options)
+    return meant.bind or meant.remount
+
+
+def _idmap_option(
+    faults: list[Fault], pointer: str, mount: dict[str, Any], option: str, facts: Facts
+) -> None:
+    # Imported for the configs that need it.
+    from ociruntime.spec.idmap_option import SYNTAX, mappings_of
+
+    own = facts.new_user_namespace
+    uid_maps, gid_maps = (
+        [(entry["containerID"], entry["hostID"], entry["size"]) for entry in entries if own]
+        for entries in (facts.uid_mappings, facts.gid_mappings)
+    )
+    rule = f"{_POSIX}: mappings are given in uidMappings and gidMappings, or as crun does"
+    if mount.get("uidMappings") or mount.get("gidMappings"):
+        message = "mappings are given in the option and in the mount's properties"
+        faults.append(Fault(pointer, option, message, rule, "keep one of them"))
+    try:
+        uids, gids = mappings_of(option, uid_maps, gid_maps)
+    except ValueError as error:
+        faults.append(Fault(pointer, option, str(error), rule, f"write {SYNTAX}"))
+        return
+    for maps in (uids, gids):
+        entries = [{"containerID": a, "hostID": b, "size": size} for a, b, size in maps]
+        faults += [
+            Fault(pointer, option, found.message, found.rule, found.cure)
+            for found in mapping_faults(pointer, entries)
+        ]
 
 
 def _mappings(

@@ -14,6 +14,7 @@ from referencing.jsonschema import DRAFT4
 
 from ociruntime.errors import PlanError
 from ociruntime.features import features
+from ociruntime.kernel.kernel import Kernel
 from ociruntime.spec import tables
 from ociruntime.spec.default import default_config
 from ociruntime.spec.mount_options import is_known
@@ -125,6 +126,25 @@ def plannable(config: dict[str, Any]) -> bool:
     except PlanError:
         return False
     return True
+
+
+def test_flags_that_the_kernel_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux 5.15 knows all flags but SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (5.19)."""
+    flag = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+    for known in (True, False):
+        monkeypatch.setattr(Kernel, "knows_seccomp_flags", lambda *_, known=known: known)
+        seccomp = features()["linux"]["seccomp"]
+        assert flag in seccomp["knownFlags"]
+        assert (flag in seccomp["supportedFlags"]) == known
+        assert set(seccomp["knownFlags"]) - {flag} == set(seccomp["supportedFlags"]) - {flag}
+
+
+def test_version_of_libseccomp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under runc's key, as engines look for it; nothing is said where there is no library."""
+    key = "io.github.seccomp.libseccomp.version"
+    assert [int(part) for part in features()["annotations"][key].split(".")] >= [2, 5]
+    monkeypatch.setattr("ociruntime.seccomp.libseccomp.SONAME", "libabsent.so.0")
+    assert key not in features()["annotations"]
 
 
 def test_arguments_are_refused(tmp_path: Path) -> None:

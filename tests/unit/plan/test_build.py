@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ociruntime.steps
 from ociruntime.errors import PlanError
 from ociruntime.jsontext import dumps
 from ociruntime.plan.build import Plan, build, sysctl_path
@@ -15,6 +18,7 @@ from ociruntime.plan.host import Host
 from ociruntime.plan.limits import DESCRIPTORS, rlimits
 from ociruntime.plan.namespaces import host_id, mappings, time_offsets
 from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.step import Step
 from ociruntime.state.store import Store
 from tests.unit.process.configs import CONFIGS, engine_config
 from tests.unit.process.inline import layout, root_host
@@ -43,6 +47,28 @@ def test_steps_are_data(name: str) -> None:
         assert step.label
         assert step.side in ("host", "container")
         resolve(config, step.pointer)
+
+
+def test_a_kind_names_one_class() -> None:
+    """`plan --format json` and tests of faults tell steps apart by it."""
+    package = Path(ociruntime.steps.__file__).parent
+    for module in package.glob("*.py"):
+        importlib.import_module(f"ociruntime.steps.{module.stem}")
+    importlib.import_module("ociruntime.lifecycle.tenant")
+    owners: dict[str, set[str]] = {}
+    for cls in subclasses(Step):
+        owners.setdefault(cls.kind, set()).add(cls.__name__)
+    del owners["step"]
+    # To a reader it is the same, done by `start` or for a filesystem that takes no label.
+    assert owners.pop("run-hook") == {"RunHook", "HookInside"}
+    assert owners.pop("mount") == {"Mount", "MountLabelled"}
+    assert {kind: names for kind, names in owners.items() if len(names) > 1} == {}
+
+
+def subclasses(cls: type[Step]) -> Iterator[type[Step]]:
+    for below in cls.__subclasses__():
+        yield below
+        yield from subclasses(below)
 
 
 def resolve(config: dict[str, Any], pointer: str) -> None:

@@ -194,6 +194,18 @@ def root_host() -> Host:
     return Host(0, 0, (1 << 41) - 1, 40, layout(), in_userns=False)
 
 
+class ModelRun(Run):
+    """Closes the real descriptors, too: to the recorder they are nothing."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        for fd in self.fds.values():
+            if fd < FIRST_FD and fd != self.lent:
+                os.close(fd)
+        super().close()
+
+
 class Creation:
     """``create`` of ``config`` on the recorder: build with ``__init__``, then ``execute``.
 
@@ -208,7 +220,7 @@ class Creation:
             setattr(wanted, name, value)
         self.plan = build(config, b"{}", root_host(), wanted)
         self.plan.state["maker"] = {"pid": 1, "start_time": 1}
-        self.run = Run(self.recorder, self.plan.steps)
+        self.run = ModelRun(self.recorder, self.plan.steps)
         self.init = Init(self.run, self.recorder)
         self.run.connect = self.init.connect
         self.recorder.mark()
@@ -229,12 +241,11 @@ class Creation:
     def left(self) -> list[str]:
         """What is there still, in the model and below the state directory."""
         found = sorted(str(path) for path in self.root.rglob("*")) if self.root.exists() else []
-        return self.recorder.left() + found
+        fds = [f"descriptor {fd}" for fd in sorted(self.recorder.host.fds)]
+        return self.recorder.left() + found + fds
 
     def close(self) -> None:
         """Let go of the real descriptors, as the end of the command would."""
         if self.run.container is not None:
             self.run.container.close()
-        for fd in self.run.fds.values():
-            if fd < FIRST_FD:
-                os.close(fd)
+        self.run.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ FAULTY = "the fault"
 WARNS = {
     "new-keyring": {errno.EPERM},  # a profile forbids keyrings
     "mount-cgroup": {errno.EPERM},  # a hierarchy that a user namespace may not mount
-    "open-cgroup": {errno.EPERM},  # ... or copy
+    "open-cgroup-source": {errno.EPERM},  # ... or copy
 }
 # ... and where it makes no difference to the container:
 SILENT = {
@@ -36,6 +37,8 @@ SILENT = {
     "prepare-environment": set(ERRNOS),  # no passwd: HOME is /
     "find-program": set(ERRNOS),  # the next directory of PATH
 }
+# With a child or a descriptor of ours; what follows them may leave a descriptor in the model.
+NEVER_FAIL = ("close", "waitid", "pidfd_send_signal")
 
 
 @pytest.fixture(params=CONFIGS)
@@ -127,6 +130,39 @@ def break_step(patch: pytest.MonkeyPatch, step: Step, *, half_way: bool) -> None
     patch.setattr(type(step), "execute", fail)
 
 
+def test_no_descriptor_is_left(
+    numbers: Iterator[Path], config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that makes many containers (shim, library) must survive many failures."""
+    made = creation(next(numbers), config)
+    break_step(monkeypatch, made.run.steps[-1], half_way=False)
+    before = set(os.listdir("/proc/self/fd"))
+    assert_clear(made.failure())
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert made.recorder.host.fds == {}
+
+
+def test_success_can_be_closed(tmp_path: Path, config: dict[str, Any]) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    made = creation(tmp_path, config)
+    assert made.failure() is None
+    made.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert made.recorder.host.fds == {}
+
+
+def test_pid_file_of_another_container_stays(
+    tmp_path: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A create that fails before it has written its own leaves what is there."""
+    made = creation(tmp_path, config)
+    (tmp_path / "pid").write_text("4711")
+    step = next(step for step in made.run.steps if step.kind == "write-pid-file")
+    break_step(monkeypatch, step, half_way=False)
+    assert_clear(made.failure())
+    assert (tmp_path / "pid").read_text() == "4711"
+
+
 def test_undo_is_in_reverse(
     numbers: Iterator[Path], config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +204,10 @@ def test_every_call(
         call = f"{index} {kind}: {made.recorder.calls[index]}"
         if error is not None:
             assert_clear(error)
-            assert made.left() == [], f"{call}: {error}"
+            left = made.left()
+            if made.recorder.calls[index].name in NEVER_FAIL:
+                left = [what for what in left if not what.startswith("descriptor")]
+            assert left == [], f"{call}: {error}"
             continue
         assert number in WARNS.get(kind, set()) | SILENT.get(kind, set()), call
         assert bool(made.run.warnings) == (kind in WARNS), call
@@ -184,6 +223,6 @@ def callers(made: Creation) -> list[str]:
 
     made.run.observer = observe
     made.execute()
-    made.close()
     observe("", 0, made.run.steps[-1])
+    made.close()
     return kinds

@@ -115,6 +115,7 @@ def test_mount_label() -> None:
     (mqueue,) = (mount for mount in mounts if mount["destination"] == "/dev/mqueue")
     assert mqueue["selinux_label"] == LABEL
     assert {mask["label_option"] for mask in operands(config, "mask-path")} == {f"context={LABEL}"}
+    assert f"context={LABEL}" in operands(config, "mount-cgroup")[0]["tmpfs"]
 
 
 def test_mount_label_of_another_kind() -> None:

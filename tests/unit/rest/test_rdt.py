@@ -120,6 +120,8 @@ def test_order_of_writing() -> None:
 def test_bandwidth_in_the_cache_schema() -> None:
     assert schema_lines({"l3CacheSchema": "MB:0=5", "memBwSchema": "MB:0=20"}) == ["MB:0=20"]
     assert schema_lines({"l3CacheSchema": "MB:0=5"}) == ["MB:0=5"]
+    both = {"l3CacheSchema": "L3:0=f\nMB:0=5\nL3:1=1", "memBwSchema": "MB:0=20"}
+    assert schema_lines(both) == ["L3:0=f\nL3:1=1", "MB:0=20"]
 
 
 def test_closid_alone_must_exist(run: Run, resctrl: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ociruntime.spec.idmap_option import mappings_of
 from ociruntime.spec.mount_options import is_known, known_options, parse
 from ociruntime.spec.tables import (
     MOUNT_ATTR_ATIME,
@@ -147,3 +148,28 @@ def test_joining_options_with_commas_changes_nothing(options: list[str], extra: 
     one, other = parse([",".join([*options, extra])]), parse([*options, extra])
     for name in one.__slots__:
         assert getattr(one, name) == getattr(other, name)
+
+
+def test_idmap_with_mappings_inside() -> None:
+    """crun's option: `spec.idmap_option` reads what is in it."""
+    meant = parse(["rbind", "ridmap=uids=0-1-2#2-9-1;gids=0-1-1"])
+    assert (meant.idmap, meant.ridmap, meant.data) == (True, True, [])
+    assert meant.idmap_text == "ridmap=uids=0-1-2#2-9-1;gids=0-1-1"
+    assert not parse(["idmap=uids=0-1-1;gids=0-1-1"]).ridmap
+
+
+@pytest.mark.parametrize(
+    ("option", "uids", "gids"),
+    [
+        ("idmap=uids=0-5-1;gids=0-6-2", [(0, 5, 1)], [(0, 6, 2)]),
+        ("idmap=gids=0-6-2#9-1-1;uids=0-5-1", [(0, 5, 1)], [(0, 6, 2), (9, 1, 1)]),
+        # The second is an id of the container; a range is cut where the container's mappings are.
+        ("ridmap=uids=@7-1-1;gids=0-6-2", [(7, 1001, 1)], [(0, 6, 2)]),
+        ("idmap=uids=@0-9-3;gids=@5-10-1", [(0, 1009, 1), (1, 5000, 2)], [(5, 70, 1)]),
+    ],
+)
+def test_mappings_inside_the_option(
+    option: str, uids: list[tuple[int, int, int]], gids: list[tuple[int, int, int]]
+) -> None:
+    container = [(0, 1000, 10), (10, 5000, 10)]
+    assert mappings_of(option, container, [(0, 60, 20)]) == (uids, gids)
