@@ -29,7 +29,7 @@ def remove(group: Group, deadline: float, *, kill: bool) -> None:
     end = monotonic() + deadline
     failed: StepError | None = None
     if kill:
-        failed = _kill_ours(group)
+        failed = kill_ours(group)
     group.close()
     for place in reversed(group.placement.places):
         try:
@@ -46,10 +46,10 @@ def _remove_busy(group: Group, place: Place, end: float, deadline: float, *, kil
             how = "they survive SIGKILL" if kill else "kill them first"
             detail = f"processes are in it still after {deadline:g} s; {how}"
             raise StepError(f"cgroup {place.directory}", errno.EBUSY, detail)
-        _kill_ours(group)
+        kill_ours(group)
 
 
-def _kill_ours(group: Group) -> StepError | None:
+def kill_ours(group: Group) -> StepError | None:
     """SIGKILL to everything inside, unless the cgroup is not known to be ours; what was refused.
 
     Nothing of it keeps us from removing what can be removed.

@@ -8,6 +8,7 @@ from ociruntime.cli.options import VALUE, parse
 from ociruntime.errors import NOT_RUNNING, OciError, UsageError, WrongStatus
 from ociruntime.jsontext import dumps
 from ociruntime.lifecycle.kill import saved_group
+from ociruntime.lifecycle.members import namespace_members
 from ociruntime.state.ids import check_id
 from ociruntime.state.status import CREATING, STOPPED, status
 
@@ -48,22 +49,27 @@ def main(words: list[str], globals_: Globals) -> int:
 
 
 def processes(container: Container) -> list[int]:
-    """The pids in the container's cgroup and below it, sorted.
+    """The pids in the container's cgroup and below it, sorted; without a cgroup of its own, those
+    in its PID namespace.
 
-    Raises ``WrongStatus`` when there are none because it does not run, ``OciError`` when it has no
-    cgroup to ask.
+    Raises ``WrongStatus`` when there are none because it does not run, ``OciError`` when it has
+    neither.
     """
     word = status(container)
     group = saved_group(container)
-    pids = sorted(group.all_procs()) if group is not None else []
+    if group is None and container.data.get("shared_pid"):
+        raise OciError(
+            f"container {container.id} has no cgroup and no PID namespace of its own, so its "
+            "processes cannot be told from others; create it with one of them"
+        )
+    if group is not None:
+        pids = sorted(group.all_procs())
+    elif word in (CREATING, STOPPED):
+        pids = []
+    else:
+        pids = namespace_members(container.data["pid"])
     if not pids and word in (CREATING, STOPPED):
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
-    if group is None or not group.placement.places:
-        raise OciError(
-            f"container {container.id} has no cgroup of its own, so its processes "
-            "cannot be told from others; "
-            "create it with a cgroup that the caller may write"
-        )
     return pids
 
 

@@ -71,9 +71,7 @@ def _end_process(container: Container) -> None:
             Kernel().pidfd_send_signal(pidfd, SIGKILL)
         except ProcessLookupError:
             return
-        group = saved_group(container)
-        if group is not None:
-            let_die(group)
+        let_die(container)
         poller = poll()
         poller.register(pidfd, POLLIN)
         if not poller.poll(DEATH_SECONDS * 1000):

@@ -85,7 +85,7 @@ def _group(container: Container) -> Group:
     if word in (st.STOPPED, st.CREATING):
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
     group = saved_group(container)
-    if group is None or not group.placement.places:
+    if group is None:
         raise StateError(
             f"container {container.id} has no cgroup of its own, so nobody counts what it uses; "
             "create it with a cgroup that the caller may write"

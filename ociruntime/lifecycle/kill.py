@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import _signal
 
-from ociruntime.cgroups import open_group
 from ociruntime.cgroups.frozen import holds_back
-from ociruntime.cgroups.path import Placement
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, UsageError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.state import status as st
@@ -62,9 +60,11 @@ def kill(container: Container, number: int, *, everything: bool = False) -> None
     """
     data = container.data
     word = st.status(container)
-    group = saved_group(container)
-    if everything and group is not None and word in (st.STOPPED, st.RUNNING, st.PAUSED):
-        group.signal_all(number)
+    saved = data.get("cgroup")
+    paths: dict[str, str] = saved["paths"] if saved else {}
+    # Without a cgroup of its own there is only the first process, whose end ends a pid namespace.
+    if everything and paths and word in (st.STOPPED, st.RUNNING, st.PAUSED):
+        group_of(container).signal_all(number)
         return
     if word not in (st.CREATED, st.RUNNING, st.PAUSED):
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
@@ -78,24 +78,33 @@ def kill(container: Container, number: int, *, everything: bool = False) -> None
         raise WrongStatus(PROCESS_FINISHED) from None
     finally:
         kernel.close(pidfd)
-    if number == SIGKILL and group is not None:
+    if number == SIGKILL and paths:
         if data.get("shared_pid"):
-            group.signal_all(SIGKILL)
+            group_of(container).signal_all(SIGKILL)
         else:
-            let_die(group)
+            let_die(container)
 
 
-def let_die(group: Group) -> None:
+def let_die(container: Container) -> None:
     """Behind SIGKILL: thaw what would keep it waiting, in the cgroup and below, whoever froze it.
 
     What a container froze in a cgroup of its own making would otherwise keep its first process,
     which has to outlive all others, from ending.
     """
-    if holds_back(group.kernel, group.placement.paths):
-        group.thaw(deep=True)
+    saved = container.data.get("cgroup")
+    if saved and holds_back(Kernel(), saved["paths"]):
+        group_of(container).thaw(deep=True)
 
 
 def saved_group(container: Container) -> Group | None:
-    """The container's cgroup as its state knows it."""
+    """The container's cgroup as its state knows it; None when it has none of its own."""
     saved = container.data.get("cgroup")
-    return open_group(Kernel(), Placement.from_state(saved)) if saved else None
+    return group_of(container) if saved and saved["paths"] else None
+
+
+def group_of(container: Container) -> Group:
+    """The cgroup of a container that has one; raises ``KeyError`` for others."""
+    from ociruntime.cgroups import open_group
+    from ociruntime.cgroups.path import Placement
+
+    return open_group(Kernel(), Placement.from_state(container.data["cgroup"]))

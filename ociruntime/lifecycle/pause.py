@@ -51,7 +51,7 @@ def resume(container: Container) -> None:
 def frozen_group(container: Container) -> Group:
     """The container's cgroup; raises ``StateError`` when it has none of its own."""
     group = saved_group(container)
-    if group is None or not group.placement.places:
+    if group is None:
         raise no_freezer(container)
     return group
 

@@ -29,13 +29,12 @@ def update(container: Container, resources: dict[str, Any], schemas: list[str]) 
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
     warnings: list[str] = []
     group = saved_group(container)
-    if group is None or not group.placement.places:
+    if group is None:
         if any(resources.values()):
             raise StateError(
                 f"container {container.id} has no cgroup of its own that could be limited; "
                 "create it with a cgroup that the caller may write"
             )
-        group = None
     elif os.geteuid() != 0 and resources.get("devices"):
         resources = {**resources, "devices": []}
         warnings.append("devices: only root of the host can limit them, left as they are")

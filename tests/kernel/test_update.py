@@ -244,22 +244,3 @@ def test_devices(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None
     runtime.exec(container, *try_it).check()
     runtime.call("update", "-r", resources(sandbox, {"devices": [deny]}), container).check()
     assert not runtime.exec(container, *try_it).ok
-
-
-@pytest.fixture
-def peers(runtime: Runtime) -> Runtime:
-    """The runtime without cgroups."""
-    runtime.global_options = ("--cgroup-manager", "disabled")
-    return runtime
-
-
-def test_without_a_cgroup(peers: Runtime, bundle: MakeBundle) -> None:
-    made = bundle(args=["sleep", "100"])
-    made.config["linux"].pop("resources")
-    made.config["linux"].pop("cgroupsPath")
-    container = peers.up(made)
-    peers.call("update", container).check()
-    for command in (("update", "--memory", "9M"), ("pause",), ("events", "--stats"), ("events",)):
-        result = peers.call(*command, container)
-        assert result.status == 1
-        assert "no cgroup of its own" in result.stderr
