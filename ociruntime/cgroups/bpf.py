@@ -11,7 +11,8 @@ exceptions of exceptions are possible.
 from __future__ import annotations
 
 import errno
-from _struct import pack
+from _struct import pack, unpack_from
+from array import array  # tells the address of its memory, which structures of bpf(2) hold
 
 from ociruntime.cgroups.devices import WILDCARD, Rule
 from ociruntime.errors import StepError
@@ -21,12 +22,21 @@ if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
 
 # linux/bpf.h
-BPF_PROG_LOAD, BPF_PROG_ATTACH = 5, 8
+BPF_PROG_LOAD, BPF_PROG_ATTACH, BPF_PROG_GET_FD_BY_ID = 5, 8, 13
+BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY = 15, 16
 BPF_PROG_TYPE_CGROUP_DEVICE = 15
 BPF_CGROUP_DEVICE = 6
-BPF_F_ALLOW_MULTI = 2
+BPF_F_ALLOW_MULTI, BPF_F_REPLACE = 2, 4
 BPF_DEVCG_DEV = {"b": 1, "c": 2}
 BPF_DEVCG_ACC = {"m": 1, "r": 2, "w": 4}
+
+# The name by which we find our program again; the kernel keeps 15 characters.
+NAME = b"ocirt_devices\0\0\0"
+# The kernel allows no more on one cgroup.
+MOST_PROGRAMS = 64
+# struct bpf_prog_info: a size that holds its first members, and where the name is; in the union
+# for BPF_PROG_QUERY, where the number of programs is.
+INFORMATION_SIZE, NAME_OFFSET, COUNT_OFFSET = 128, 64, 24
 
 # Operation codes, all on 32 bits, and registers.
 LOAD_WORD, AND, SHIFT_RIGHT, MOVE, MOVE_REGISTER = 0x61, 0x54, 0x74, 0xB4, 0xBC
@@ -98,15 +108,11 @@ def _block(rule: Rule) -> list[bytes]:
 
 
 def attach(kernel: Kernel, cgroup: int, code: bytes) -> None:
-    """Load the program and attach it to an open cgroup, next to any that others attached: all have
-    to agree.
+    """Load the program and attach it to an open cgroup, in place of the one that we attached
+    earlier, and next to any that others attached: all have to agree.
 
-    The kernel drops it with the cgroup. Raises ``StepError``.
+    There is no moment without a program. The kernel drops it with the cgroup. Raises ``StepError``.
     """
-    from array import (
-        array,
-    )  # tells the address of its memory, which the system call wants inside a structure
-
     text, licence = array("B", code), array("B", b"Apache-2.0\0")
     request = pack(
         "=IIQQIIQII16s",
@@ -119,20 +125,47 @@ def attach(kernel: Kernel, cgroup: int, code: bytes) -> None:
         0,
         0,
         0,
-        b"devices",
+        NAME,
     )
+    earlier: list[int] = []
     try:
-        loaded = kernel.invoke("bpf", BPF_PROG_LOAD, bytearray(request), len(request))
+        loaded = _bpf(kernel, BPF_PROG_LOAD, request)
         try:
-            order = bytearray(pack("=IIII", cgroup, loaded, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI))
-            kernel.invoke("bpf", BPF_PROG_ATTACH, order, len(order))
+            earlier = _attached(kernel, cgroup)
+            flags = BPF_F_ALLOW_MULTI | (BPF_F_REPLACE if earlier else 0)
+            replaced = earlier[0] if earlier else 0
+            order = pack("=IIIII", cgroup, loaded, BPF_CGROUP_DEVICE, flags, replaced)
+            _bpf(kernel, BPF_PROG_ATTACH, order)
         finally:
-            kernel.close(loaded)
+            for fd in [*earlier, loaded]:
+                kernel.close(fd)
     except OSError as error:
         number = error.errno or 0
         raise StepError(
             "linux.resources.devices (BPF program)", number, _EXPLAIN.get(number, "")
         ) from None
+
+
+def _attached(kernel: Kernel, cgroup: int) -> list[int]:
+    """The fd of the program on the cgroup that has our name; [] when there is none."""
+    ids = array("I", [0] * MOST_PROGRAMS)
+    query = bytearray(
+        pack("=IIIIQII", cgroup, BPF_CGROUP_DEVICE, 0, 0, ids.buffer_info()[0], len(ids), 0)
+    )
+    kernel.invoke("bpf", BPF_PROG_QUERY, query, len(query))
+    for number in ids[: unpack_from("=I", query, COUNT_OFFSET)[0]]:
+        fd = _bpf(kernel, BPF_PROG_GET_FD_BY_ID, pack("=III", number, 0, 0))
+        information = array("B", bytes(INFORMATION_SIZE))
+        address = information.buffer_info()[0]
+        _bpf(kernel, BPF_OBJ_GET_INFO_BY_FD, pack("=IIQ", fd, INFORMATION_SIZE, address))
+        if information[NAME_OFFSET : NAME_OFFSET + len(NAME)].tobytes() == NAME:
+            return [fd]
+        kernel.close(fd)
+    return []
+
+
+def _bpf(kernel: Kernel, command: int, attributes: bytes) -> int:
+    return kernel.invoke("bpf", command, bytearray(attributes), len(attributes))
 
 
 _EXPLAIN = {

@@ -37,6 +37,7 @@ from ociruntime.plan.attributes import (
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.limits import rlimits
 from ociruntime.plan.mounts import (
+    cgroup_delegation,
     cgroup_sources,
     device_steps,
     label_option,
@@ -164,6 +165,7 @@ class _Builder:
         steps += self._seccomp(process)
         steps += self._prepare(opens)
         steps += cgroup["prepare"]
+        steps += cgroup_delegation(self.config, self.namespaces, self.host, layout)
         steps += cgroup_sources(self.config, self.host)
         make_class, join_class = rdt_steps(self.linux, self.options.id)
         steps += make_class

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import components
@@ -20,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.cgroups.detect import Layout
     from ociruntime.plan.host import Host
     from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.spec.mount_options import MountOptions
@@ -178,6 +180,18 @@ def _cgroup_mount(
         filesystem=entry["type"],
         label_option=mount_label,
     )
+
+
+def cgroup_delegation(
+    config: dict[str, Any], namespaces: NamespacePlan, host: Host, layout: Layout
+) -> list[Step]:
+    """The step behind CreateCgroup that makes the container the owner of its cgroup on v2."""
+    mounts = config.get("mounts") or ()
+    if layout.mode != V2 or not any(entry.get("source") == "cgroup" for entry in mounts):
+        return []
+    from ociruntime.steps.delegation import plan_delegation
+
+    return plan_delegation(config, namespaces, privileged=host.privileged)
 
 
 def cgroup_sources(config: dict[str, Any], host: Host) -> list[Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ociruntime.cgroups import open_group
+from ociruntime.cgroups import bpf, open_group
 from ociruntime.cgroups.detect import Layout, detect
+from ociruntime.cgroups.devices import rules_of
 from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import Placement, place
 from ociruntime.cgroups.resources import settings_for
@@ -267,6 +269,37 @@ def test_devices_by_program(
     group.join(process.pid)
     output, _ = process.communicate("\n", timeout=20)
     assert output.split("\n")[:5] == ["null yes", "mknod yes", "read yes", "write no", "disk no"]
+
+
+def test_a_new_list_of_devices_replaces_the_program(new_group: NewGroup, sandbox: Sandbox) -> None:
+    """And that of somebody else, systemd's for instance, stays: all have to agree."""
+    if LAYOUT.unified is None:
+        pytest.skip("needs a unified hierarchy")
+    group = new_group(layout=Layout("v2", [LAYOUT.unified]))
+    group.create()
+    directory = group.directory(group.placement.places[0])
+    deny: dict[str, object] = {"allow": False, "access": "rwm"}
+    kmsg: dict[str, object] = {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "r"}
+    node = sandbox.tmp / "kmsg"
+    os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(1, 11))
+
+    def allowed() -> bool:
+        script = 'echo 0 >"$0/cgroup.procs" && : <"$1"'
+        path = group.placement.places[0].directory
+        command = ["sh", "-c", script, path, str(node)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    for rules in ([deny], [deny, kmsg], [deny], [deny, kmsg]):
+        group.apply_devices(rules)
+        assert allowed() == (kmsg in rules)
+    name, bpf.NAME = bpf.NAME, b"somebody_else\0\0\0"
+    try:
+        bpf.attach(KERNEL, directory, bpf.program(rules_of([deny])))
+    finally:
+        bpf.NAME = name
+    group.apply_devices([deny, kmsg])
+    assert not allowed()
+    node.unlink()
 
 
 def test_freeze_signal_thaw(
