@@ -48,7 +48,7 @@ def update(group: Group, resources: Section, warnings: list[str]) -> None:
     """What ``Group.update`` promises."""
     layout = detect(group.kernel)
     resources = completed(group, resources, layout)
-    settings = settings_for(resources, layout, warnings)
+    settings = settings_for(resources, layout, warnings) + switched_on(group, resources)
     if (resources.get("memory") or {}).get("checkBeforeUpdate"):
         check_usage(group, settings)
     before = [old for setting in settings if (old := previous(group, setting)) is not None]
@@ -103,6 +103,17 @@ def completed(group: Group, resources: Section, layout: Layout) -> Section:
             memory["limit"] = limit
             result["memory"] = memory
     return result
+
+
+def switched_on(group: Group, resources: Section) -> list[Setting]:
+    """disableOOMKiller false, which at create is what a cgroup has anyway: v1 alone can change."""
+    if (resources.get("memory") or {}).get("disableOOMKiller") is not False:
+        return []
+    if group.placement.find("memory") is None:
+        return []
+    file, pointer = "memory.oom_control", "/linux/resources/memory/disableOOMKiller"
+    text = _read(group, "memory", file)
+    return [Setting("memory", file, "0", pointer)] if "oom_kill_disable 1" in text else []
 
 
 def check_usage(group: Group, settings: list[Setting]) -> None:

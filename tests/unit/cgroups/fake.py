@@ -31,6 +31,7 @@ FILES = {
         "cgroup.events": "populated 0\nfrozen 0\n",
         "cgroup.freeze": "0\n",
         "memory.max": "max\n",
+        "memory.swap.max": "max\n",
         "memory.current": "4096\n",
     },
 }
