@@ -55,6 +55,7 @@ static void open_standard_descriptors(void)
             _exit(1);
 }
 
+#ifndef PROGRAM_WORDS
 /* Whether this command's process, or a child it forks, enters a container.  Looking at every
  * argument costs a needless sealing now and then; a missed one would be a hole. */
 static int must_be_sealed(int argc, char **argv)
@@ -66,6 +67,7 @@ static int must_be_sealed(int argc, char **argv)
                 return 1;
     return 0;
 }
+#endif
 
 /* The launcher's installed path in `path`; whether we run from the sealed copy of it, whose
  * argv[0] says where that is. */
@@ -144,6 +146,23 @@ static embed_main_function *load_interpreter(const char *module)
     return entry;
 }
 
+#ifdef PROGRAM_WORDS
+/* The same program under another name stands for a command of ours: its words come first. */
+static char **with_words(int *argc, char **argv)
+{
+    static const char *const WORDS[] = {PROGRAM_WORDS};
+    const size_t count = sizeof WORDS / sizeof WORDS[0];
+    char **longer = calloc((size_t)*argc + count + 1, sizeof *longer);
+    if (longer == NULL)
+        die("cannot start: out of memory");
+    longer[0] = argv[0];
+    memcpy(longer + 1, WORDS, sizeof WORDS);
+    memcpy(longer + 1 + count, argv + 1, (size_t)*argc * sizeof *argv);
+    *argc += (int)count;
+    return longer;
+}
+#endif
+
 int main(int argc, char **argv)
 {
     static char path[PATH_MAX];
@@ -151,12 +170,16 @@ int main(int argc, char **argv)
     if (argc < 1)
         die("cannot start: no arguments, not even a name");
     int sealed = locate(path, argv[0]);
+#ifdef PROGRAM_WORDS
+    argv = with_words(&argc, argv);
+#else
     if (!sealed && must_be_sealed(argc, argv)) {
         const char *failed_step;
         argv[0] = path;
         int result = seal_reexec(argv, &failed_step);
         die("cannot seal itself in a memfd: %s: %s", failed_step, strerror(-result));
     }
+#endif
     if (sealed) /* executed by descriptor, the kernel knows no better name than its number */
         prctl(PR_SET_NAME, "ociruntime");
     argv[0] = path;

@@ -31,6 +31,10 @@ SUMMARIES = {
     "resume": ("ID", "let a paused container go on"),
     "update": ("ID", "change the limits of a container"),
     "events": ("ID", "print what a container uses, again and again, and when memory runs out"),
+    "net": (
+        "ls | inspect [NAME|ID] | check | gc",
+        "networks: who is on them, what is published; remove what dead containers left",
+    ),
     "spec": ("", "write a config.json to begin with; an existing file is left alone"),
     "validate": ("[FILE]", "list every fault of a config.json, with its place and its cure"),
     "plan": ("[ID]", "print the steps `create` would take, and take none of them"),
@@ -101,6 +105,7 @@ OPTIONS = {
         "KIND",
         "what the document is: config (default), process, resources, state or features",
     ),
+    "state": ("DIR", "where networks keep their files (/run/ociruntime-net)"),
     "spec config": ("FILE", "the file to write, if not config.json"),
     "spec rootless": ("", "for the calling user, who is root in a user namespace"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),

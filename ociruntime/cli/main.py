@@ -38,6 +38,7 @@ VERBS = {
     "features": "features",
     "kill": "kill",
     "list": "list",
+    "net": "net",
     "pause": "pause",
     "plan": "plan",
     "ps": "ps",

@@ -1,0 +1,61 @@
+"""ociruntime net ls | inspect [NAME|ID] | check | gc [--state DIR]
+
+And, for the programs ociruntime-net, ociruntime-bridge and ociruntime-ipam: net hook, net plugin.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.cli.options import VALUE, parse
+from ociruntime.errors import UsageError
+from ociruntime.jsontext import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cli.main import Globals
+
+OPTIONS = {"state": VALUE}
+ACTIONS = ("ls", "inspect", "check", "gc")
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Show or clean up networks; the exit status is 1 when gc or check found something wrong."""
+    if words[:1] == ["hook"]:
+        from ociruntime.network.hook import main as hook
+
+        return hook(words[1:])
+    if words[:1] == ["plugin"] and len(words) > 1:
+        from ociruntime.network.plugin import serve
+
+        return serve(words[1])
+    options = parse(words, OPTIONS, {}, stop_at_argument=False, command="net")
+    action, *names = options.arguments or ["ls"]
+    if action not in ACTIONS or len(names) > (action == "inspect"):
+        raise UsageError(f"net {' '.join(options.arguments)}: use net {', net '.join(ACTIONS)}")
+    from ociruntime.network.attachments import Attachments
+    from ociruntime.network.files import STATE_DIRECTORY
+
+    attachments = Attachments(os.path.abspath(options.text("state") or STATE_DIRECTORY))
+    if action == "gc":
+        from ociruntime.network.gc import collect_garbage
+
+        removed, problems = collect_garbage(attachments)
+        text = "".join(f"removed {line}\n" for line in removed)
+    elif action == "check":
+        from ociruntime.network.report import check_all
+
+        problems = check_all(attachments)
+        text = ""
+    else:
+        from ociruntime.network.report import inspect, table
+
+        problems = []
+        if action == "ls":
+            text = table(attachments)
+        else:
+            text = dumps(inspect(attachments, names[0] if names else ""), 4) + "\n"
+    os.write(1, text.encode("utf-8", "backslashreplace"))
+    for problem in problems:
+        globals_.log.error(problem)
+    return 1 if problems else 0

@@ -1,0 +1,170 @@
+"""Executes a network configuration for one attachment: the runtime's part of CNI (CNI spec
+section 3).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.errors import OciError
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.network import cni
+from ociruntime.network.cni import CniError, Request
+from ociruntime.network.conflist import Network
+from ociruntime.network.invoke import OWN, call_plugin
+from ociruntime.network.plugin import as_version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.network.attachments import Attachment, Attachments
+
+    Json = dict[str, Any]
+
+
+def attach(attachments: Attachments, attachment: Attachment) -> Json:
+    """ADD: call all plugins in their order; the result of the last.
+
+    When one fails, DEL is called for all of them, and nothing is left. Raises ``OciError``.
+    """
+    network = _network(attachment)
+    try:
+        if _needs_pin(network):
+            _pin(attachments, attachment)
+        result: Json | None = None
+        for plugin in network.plugins:
+            result = _call(attachment, network, plugin, "ADD", result) or result
+        attachment.data["result"] = result or {}
+        attachments.save(attachment)
+        return attachment.data["result"] or {}
+    except BaseException as error:
+        problems = detach(attachments, attachment)
+        if problems and isinstance(error, OciError):
+            text = "; ".join(problems)
+            raise OciError(f"{error}; and it could not be taken back: {text}") from None
+        raise
+
+
+def detach(attachments: Attachments, attachment: Attachment) -> list[str]:
+    """DEL: call all plugins in reverse order, whatever fails; the problems, one line each.
+
+    The attachment is forgotten only without problems, so that it can be done again.
+    """
+    network = _network(attachment)
+    problems = []
+    for plugin in reversed(network.plugins):
+        try:
+            _call(attachment, network, plugin, "DEL", attachment.data["result"])
+        except (OciError, OSError) as error:
+            problems.append(str(error))
+    if not problems:
+        unpin(attachment)
+        attachments.remove(attachment)
+    return problems
+
+
+def check(attachment: Attachment) -> None:
+    """CHECK: raise ``CniError`` for the first plugin that does not find what it made."""
+    network = _network(attachment)
+    if network.document.get("disableCheck") or not cni.knows(network.version, "CHECK"):
+        return
+    for plugin in network.plugins:
+        _call(attachment, network, plugin, "CHECK", attachment.data["result"])
+
+
+def collect(network: Network, valid: list[Attachment], path: str) -> list[str]:
+    """GC: let the plugins remove everything but ``valid``; the problems."""
+    if network.document.get("disableGC") or not cni.knows(network.version, "GC"):
+        return []
+    entries = [{"containerID": a.container, "ifname": a.data["device"]} for a in valid]
+    problems = []
+    for plugin in network.plugins:
+        config = network.plugin_config(plugin, None, {})
+        config["cni.dev/valid-attachments"] = entries
+        try:
+            call_plugin(plugin["type"], Request("GC", "", "", "", path, config))
+        except (OciError, OSError) as error:
+            problems.append(str(error))
+    return problems
+
+
+def status(network: Network, path: str) -> None:
+    """STATUS: raise ``CniError`` when a plugin would refuse ADD."""
+    if not cni.knows(network.version, "STATUS"):
+        return
+    for plugin in network.plugins:
+        config = network.plugin_config(plugin, None, {})
+        call_plugin(plugin["type"], Request("STATUS", "", "", "", path, config))
+
+
+def _call(
+    attachment: Attachment, network: Network, plugin: Json, command: str, previous: Json | None
+) -> Json:
+    data = attachment.data
+    config = network.plugin_config(plugin, previous, data["runtime"])
+    netns = data["pin"] or data["netns"]
+    if command == "DEL" and not os.path.exists(netns):
+        netns = ""
+    request = Request(command, attachment.container, netns, data["device"], data["path"], config)
+    try:
+        result = call_plugin(plugin["type"], request)
+    except CniError as error:
+        raise CniError(
+            error.code, f"network {network.name}: {error.message}", error.details
+        ) from None
+    except OSError as error:
+        raise OciError(f"network {network.name}: {error}") from None
+    return as_version(result, network.version) if result else {}
+
+
+def _network(attachment: Attachment) -> Network:
+    return Network(attachment.data["network"], "stored network configuration")
+
+
+def _needs_pin(network: Network) -> bool:
+    """Standard plugins take back nothing but the lease when the network namespace is gone, and on
+    poststop it is. Ours need no such help.
+    """
+    kinds = {plugin["type"] for plugin in network.plugins}
+    kinds |= {(plugin.get("ipam") or {}).get("type") for plugin in network.plugins}
+    return not kinds <= {*OWN, "host-local", "static", None}
+
+
+def _pin(attachments: Attachments, attachment: Attachment) -> None:
+    """Mount the network namespace on a file: it lives until that is unmounted."""
+    directory = os.path.join(attachments.state, "netns")
+    os.makedirs(directory, 0o700, exist_ok=True)
+    path = os.path.join(directory, attachment.name)
+    attachment.data["pin"] = path
+    attachments.save(attachment)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    kernel = Kernel()
+    target = kernel.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        flags = c.OPEN_TREE_CLONE
+        mount = kernel.open_tree(c.AT_FDCWD, attachment.data["netns"], flags)
+        try:
+            kernel.move_mount(mount, target)
+        finally:
+            kernel.close(mount)
+    except OSError as error:
+        raise OciError(f"{path}: cannot keep the network namespace: {error.strerror}") from None
+    finally:
+        kernel.close(target)
+
+
+def unpin(attachment: Attachment) -> None:
+    """Let the network namespace go."""
+    path = attachment.data["pin"]
+    if not path:
+        return
+    try:
+        Kernel().invoke("umount2", path.encode(), c.MNT_DETACH)
+    except OSError:
+        pass  # it was not mounted: the file alone is left
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,96 @@
+"""Files that several processes change: a lock for a directory, and whole or no files."""
+
+from __future__ import annotations
+
+import os
+from fcntl import LOCK_EX, flock
+
+from ociruntime.bundle import parse_object
+from ociruntime.errors import OciError
+from ociruntime.jsontext import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    Json = dict[str, Any]
+
+# Gone after a restart of the host, as the containers are.
+STATE_DIRECTORY = "/run/ociruntime-net"
+LOCK = "lock"
+
+
+class Directory:
+    """A directory of JSON files, made with mode 0700 when it is first needed.
+
+    As a context manager it is locked: other processes wait. The lock ends with its holder.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = -1
+
+    def __enter__(self) -> Self:
+        self.make()
+        path = os.path.join(self.path, LOCK)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._lock = os.open(path, flags, 0o600)
+        flock(self._lock, LOCK_EX)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._lock)
+
+    def make(self) -> None:
+        """Make the directory; raises ``OciError``."""
+        try:
+            os.makedirs(self.path, 0o700, exist_ok=True)
+        except OSError as error:
+            raise OciError(
+                f"{self.path}: {error.strerror}; networks are root's, and need this directory"
+            ) from None
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The files whose names start with ``prefix``, without their ending, sorted."""
+        try:
+            entries = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        return sorted(
+            name[:-5] for name in entries if name.startswith(prefix) and name.endswith(".json")
+        )
+
+    def read(self, name: str) -> Json | None:
+        """The content of a file, None when there is none. Raises ``OciError`` when damaged."""
+        path = self._path(name)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                raw = file.read()
+        except FileNotFoundError:
+            return None
+        return parse_object(raw, path)
+
+    def write(self, name: str, content: Json) -> None:
+        """Replace a file: whoever is killed when, it has the old content or the new one."""
+        self.make()
+        path = self._path(name)
+        temporary = f"{path}.{os.getpid()}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            with open(fd, "wb", buffering=0) as file:
+                file.write(dumps(content).encode())
+            os.rename(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        try:
+            os.unlink(self._path(name))
+        except FileNotFoundError:
+            pass
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.path, f"{name}.json")
