@@ -67,7 +67,8 @@ def test_logs_and_attach(docker: DockerWith) -> None:
     container = docker.run("--detach", "--interactive", "--", "sh", "-c", script).check().output
     attached = docker("attach", container, stdin="typed\n")
     assert attached.status == 3, attached
-    assert "got typed" in attached.stdout
+    # What attach shows of a container's last words is a race inside dockerd, lost with runc, too;
+    # the log has them.
     logs = docker("logs", container).check()
     assert (logs.stdout, logs.stderr) == ("one\ngot typed\n", "two\n")
     assert docker.inspect(container)["State"]["ExitCode"] == 3
