@@ -7,6 +7,7 @@ files as root of the container's making, or hang on the FIFOs among them.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -181,4 +182,68 @@ def test_failure_inside(runtime: Runtime, trapped: Bundle, spoil: object) -> Non
     if result.ok and not runtime.is_ours:
         return  # not every peer checks an existing device
     assert_clear(runtime, result)
+    _assert_not_trapped(trapped)
+
+
+def _strace(log: Path) -> tuple[str, ...]:
+    """A wrapper that writes what is opened and executed; it does not wait for the container."""
+    calls = "trace=open,openat,openat2,execve,execveat,pivot_root,setns,chroot"
+    return ("strace", "-D", "-f", "-qq", "-s", "4096", "-o", str(log), "-e", calls)
+
+
+def _after_entering(log: Path) -> list[str]:
+    """The calls that name a path, of each process once it is in the container's root, up to the
+    program that oci-init is.
+    """
+    entered: set[str] = set()
+    seen: set[str] = set()
+    joined = False
+    found = []
+    for line in log.read_text(errors="replace").splitlines():
+        pid, _, call = line.partition(" ")
+        call = call.strip()
+        joined |= call.startswith("setns(")
+        if call.startswith(("pivot_root(", "setns(")) or (joined and pid not in seen):
+            entered.add(pid)  # a child of the process that joined is inside from the start
+        seen.add(pid)
+        if call.startswith(("pivot_root(", "setns(")):
+            continue
+        if pid in entered and call.startswith("execve"):
+            assert call.startswith("execveat("), call
+            entered.discard(pid)
+        elif pid in entered and call.startswith(("open", "chroot")):
+            found.append(call)
+    return found
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+def test_what_is_opened_inside(runtime: Runtime, trapped: Bundle) -> None:
+    """In the container's root only its passwd, its directories and the program are looked up, each
+    by openat2 (never followed out), and nothing for our own sake.
+    """
+    if not runtime.is_ours:
+        pytest.skip("the list is ociruntime's")
+    trapped.args = ["sleep", "100"]
+    logs = {verb: runtime.sandbox.directory / verb for verb in ("create", "start", "exec")}
+    traced = {verb: {"wrapper": _strace(log), "timeout": LIMIT} for verb, log in logs.items()}
+    container = runtime.create(trapped, **traced["create"]).check().container
+    runtime.start(container, **traced["start"]).check()
+    runtime.exec(container, "echo", "alive", **traced["exec"]).check()
+    runtime.kill(container, "KILL", timeout=LIMIT).check()
+    runtime.wait_for(container, "stopped")
+    deleted = runtime.sandbox.directory / "delete"
+    runtime.delete(container, wrapper=_strace(deleted), timeout=LIMIT).check()
+    allowed = {"/", "/etc/passwd", "/bin/sleep", "/usr/bin/sleep", "/bin/echo", "/usr/bin/echo"}
+    for verb in ("create", "exec"):
+        calls = _after_entering(logs[verb])
+        assert calls, f"{verb} was not traced into the container"
+        opened = {call.split('"')[1] for call in calls}
+        assert opened <= allowed, f"{verb}: {sorted(opened - allowed)}"
+        for call in calls:
+            rooted = call.startswith("openat2(") and "RESOLVE_IN_ROOT" in call
+            assert rooted or call.split('"')[1] == "/", call
+    rootfs = str(trapped.rootfs)
+    for log in (logs["start"], deleted):
+        assert _after_entering(log) == []
+        assert rootfs not in log.read_text(errors="replace")
     _assert_not_trapped(trapped)
