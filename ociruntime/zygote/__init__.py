@@ -2,8 +2,9 @@
 
 A program with threads, an event loop or much memory must not fork and enter namespaces. It starts
 one zygote (the sealed launcher with all modules of the hot path loaded), and sends it requests. The
-zygote forks one child per request, so a failing one harms nothing, and it is the child subreaper:
-the containers' processes become its own, and it tells when and how each of them ended.
+zygote forks a child for each, so a failing one harms nothing (requests that enter nothing go to a
+child that has served one already), and it is the child subreaper: the containers' processes become
+its own, and it tells when and how each of them ended.
 
     program --request--> zygote --fork--> child: carries out one request, reports, ends
             <--reply----        <-report-   |

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # The zygote's socket in its own process.
 CONTROL_FD = 3
 LAST_WORDS = 2000
+# What neither makes a process of which exits are told, nor has secrets in its parameters.
+LIGHT = ("start", "state", "kill", "delete")
 ENVIRONMENT = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
 
@@ -155,7 +157,8 @@ class Client:
         given = fds or {}
         body = {"operation": operation, "fds": list(given), **parameters}
         try:
-            wire.send(self._socket, wire.REQUEST, number, body, list(given.values()))
+            kind = wire.LIGHT if operation in LIGHT else wire.REQUEST
+            wire.send(self._socket, kind, number, body, list(given.values()))
         except (BrokenPipeError, ConnectionResetError):
             raise self._gone() from None
         return number

@@ -73,23 +73,49 @@ class Outcome:
         self.pidfd = pidfd
 
 
-def work(report: socket, packet: wire.Packet) -> NoReturn:
-    """Carry out the request and report; never returns, never prints."""
-    number = packet.number
-    kind, body, pid, fds = wire.FAILED, {}, 0, []
-    try:
-        parameters = packet.body()
-        named = dict(zip(parameters.get("fds", ()), packet.fds, strict=True))
-        report, others = arrange(report, named)
-        outcome = OPERATIONS[parameters["operation"]](Request(parameters, others))
-        kind, body, pid = wire.RESULT, outcome.result, outcome.pid
-        fds = [outcome.pidfd] if outcome.pidfd >= 0 else []
-    except OciError as error:
-        body = wire.error_document(error)
-    except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-        body = wire.error_document(OciError(_unexpected(error)))
-    wire.send(report, kind, number, body, fds, pid)
+def work(channel: socket, packet: wire.Packet) -> NoReturn:
+    """Carry out the request and report; go on with light ones until there are no more or one
+    fails. Never returns, never prints.
+    """
+    lasting = packet.kind == wire.LIGHT
+    if lasting:
+        channel, _ = arrange(channel, {})
+    mask = os.umask(0o22)
+    os.umask(mask)
+    following: wire.Packet | None = packet
+    while following is not None:
+        number = following.number
+        kind, body, pid, fds = wire.FAILED, {}, 0, []
+        try:
+            parameters = following.body()
+            named = dict(zip(parameters.get("fds", ()), following.fds, strict=True))
+            if not lasting:
+                channel, named = arrange(channel, named)
+            outcome = OPERATIONS[parameters["operation"]](Request(parameters, named))
+            kind, body, pid = wire.RESULT, outcome.result, outcome.pid
+            fds = [outcome.pidfd] if outcome.pidfd >= 0 else []
+        except OciError as error:
+            body = wire.error_document(error)
+        except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
+            body = wire.error_document(OciError(_unexpected(error)))
+        # What the operation left open, its lock first of all, is closed before anybody knows.
+        _close_between(channel.fileno(), fds)
+        wire.send(channel, kind, number, body, fds, pid)
+        if not lasting or kind == wire.FAILED:
+            break
+        os.umask(mask)
+        os.chdir("/")
+        following = wire.receive(channel)
     os._exit(0)
+
+
+def _close_between(channel: int, fds: list[int]) -> None:
+    """Close everything but the standard streams, ``channel`` and ``fds``."""
+    first = 3
+    for fd in sorted([channel, *fds]):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, LAST_FD)
 
 
 def arrange(report: socket, named: dict[str, int]) -> tuple[socket, dict[str, int]]:

@@ -1,11 +1,15 @@
 """The zygote itself: receives requests, forks a child for each, reaps, and tells of exits.
 
-It decodes nothing: a request goes to the child as it came, and its bytes are wiped here as soon as
-the child has its copy, so that no later child has it too. A child reports once and ends.
+It decodes nothing: a request goes to a child as it came, and its bytes are wiped here as soon as
+the child has its copy, so that no later child has it too.
+
+A child that makes a process in a container (create, run, exec) is fresh, reports once and ends.
+Light requests (start, state, kill, delete) bring no secret and enter nothing: a child that served
+one without failing serves others, which saves the fork and the copies of the pages it writes to.
 
 Whose exit is whose: a container's init becomes our child when the process that made it has ended,
 which is after that process reported the pid. So whoever is reaped was reported before, if it was at
-all: reports are read between waitid(2) and telling of the exits.
+all: reports are read between waitpid(2) and telling of the exits.
 """
 
 from __future__ import annotations
@@ -53,19 +57,22 @@ WARM = (
     "ociruntime.steps.seccomp",
 )
 PR_SET_NAME = 15
+# Children that wait for light requests; more than a program sends at once end again.
+MOST_IDLE = 2
 
 
-class Operation:
-    """One request at work: its number, its child, and where the child reports (None once it
-    has).
+class Child:
+    """A forked child: the request it works on (0: none), and our end of its socket (None when it is
+    not going to say anything more).
     """
 
-    __slots__ = ("number", "pid", "report")
+    __slots__ = ("lasting", "number", "pid", "socket")
 
-    def __init__(self, number: int, pid: int, report: socket) -> None:
+    def __init__(self, number: int, pid: int, end: socket, *, lasting: bool) -> None:
         self.number = number
         self.pid = pid
-        self.report: socket | None = report
+        self.socket: socket | None = end
+        self.lasting = lasting
 
 
 class Server:
@@ -76,6 +83,7 @@ class Server:
         "_by_fd",
         "_by_pid",
         "_control",
+        "_idle",
         "_made",
         "_open",
         "_poller",
@@ -88,8 +96,9 @@ class Server:
         self._control = control
         self._open = True
         self._buffer = bytearray(wire.INLINE_LIMIT + wire.HEADER.size)
-        self._by_pid: dict[int, Operation] = {}
-        self._by_fd: dict[int, Operation] = {}
+        self._by_pid: dict[int, Child] = {}
+        self._by_fd: dict[int, Child] = {}
+        self._idle: list[Child] = []
         # pid -> number of the request that made the process
         self._made: dict[int, int] = {}
         self._queue: list[tuple[bytes, list[int]]] = []
@@ -107,6 +116,8 @@ class Server:
         hello = dumps({"version": __version__}).encode()
         self._tell(wire.HEADER.pack(wire.HELLO, 0, 0, os.getpid(), 0, 0) + hello, [])
         while self._open or self._by_pid:
+            if not self._open:
+                self._dismiss(0)
             for fd, event in self._poller.poll():
                 if fd == self._wake:
                     self._reap()
@@ -132,15 +143,26 @@ class Server:
             self._poller.unregister(self._control)
             return
         try:
-            self._fork(size, fds)
+            self._hand_on(size, fds)
         finally:
             # Every later child has a copy of this memory.
             self._buffer[:size] = bytes(size)
             for fd in fds:
                 os.close(fd)
 
-    def _fork(self, size: int, fds: list[int]) -> None:
-        number = wire.HEADER.unpack_from(self._buffer)[2]
+    def _hand_on(self, size: int, fds: list[int]) -> None:
+        """Give the request to a child: to one that has served before if its kind allows that."""
+        kind, _, number = wire.HEADER.unpack_from(self._buffer)[:3]
+        lasting = kind == wire.LIGHT
+        while lasting and self._idle:
+            child = self._idle.pop()
+            assert child.socket is not None
+            try:
+                wire.send_raw(child.socket, memoryview(self._buffer)[:size], fds)
+            except OSError:
+                continue  # it was killed; reaping will forget it
+            child.number = number
+            return
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
         try:
             pid = os.fork()
@@ -153,32 +175,50 @@ class Server:
         if pid == 0:
             _become_child(theirs, bytes(self._buffer[:size]), fds)
         theirs.close()
-        operation = Operation(number, pid, ours)
-        self._by_pid[pid] = self._by_fd[ours.fileno()] = operation
+        child = Child(number, pid, ours, lasting=lasting)
+        self._by_pid[pid] = self._by_fd[ours.fileno()] = child
         self._poller.register(ours, POLLIN)
 
-    def _read_report(self, operation: Operation | None) -> None:
+    def _read_report(self, child: Child | None) -> None:
         """Pass the child's report on; at its end without one, its exit will tell."""
-        if operation is None or operation.report is None:
+        if child is None or child.socket is None:
             return
         try:
-            packet = wire.receive(operation.report, MSG_DONTWAIT)
+            packet = wire.receive(child.socket, MSG_DONTWAIT)
         except BlockingIOError:
             return
         except ConnectionResetError:
             packet = None
-        report = operation.report
-        del self._by_fd[report.fileno()]
-        self._poller.unregister(report)
-        report.close()
-        operation.report = None
         if packet is None:
+            self._hang_up(child)
             return
         # It has reported: nothing is owed for its exit any more.
-        operation.number = 0
+        child.number = 0
         if packet.pid:
             self._made[packet.pid] = packet.number
         self._tell(packet.raw, packet.fds)
+        if child.lasting and packet.kind == wire.RESULT:
+            self._idle.append(child)
+            self._dismiss(MOST_IDLE)
+        else:
+            # One that failed may be in any state: it is not used again.
+            self._hang_up(child)
+
+    def _dismiss(self, kept: int) -> None:
+        """Let idle children end until ``kept`` are left."""
+        while len(self._idle) > kept:
+            self._hang_up(self._idle.pop(0))
+
+    def _hang_up(self, child: Child) -> None:
+        """Close the child's socket: it ends when it has nothing to do."""
+        if child.socket is None:
+            return
+        del self._by_fd[child.socket.fileno()]
+        self._poller.unregister(child.socket)
+        child.socket.close()
+        child.socket = None
+        if child in self._idle:
+            self._idle.remove(child)
 
     def _reap(self) -> None:
         """Wait for everything that has ended; tell of operations without a report and of
@@ -197,13 +237,14 @@ class Server:
             if pid == 0:
                 break
             ended.append((pid, status, time.time_ns()))
-        for operation in list(self._by_fd.values()):
-            self._read_report(operation)
+        for child in list(self._by_fd.values()):
+            self._read_report(child)
         for pid, status, moment in ended:
-            operation_ended = self._by_pid.pop(pid, None)
-            if operation_ended is not None:
-                if operation_ended.number:
-                    self._fail(operation_ended.number, OciError(_death(status)))
+            gone = self._by_pid.pop(pid, None)
+            if gone is not None:
+                self._hang_up(gone)
+                if gone.number:
+                    self._fail(gone.number, OciError(_death(status)))
                 continue
             number = self._made.pop(pid, 0)
             if number:
@@ -253,14 +294,14 @@ def _death(status: int) -> str:
     )
 
 
-def _become_child(report: socket, raw: bytes, fds: list[int]) -> NoReturn:
-    """Carry out the request in ``raw`` and end; nothing of the zygote's loop is run again."""
+def _become_child(channel: socket, raw: bytes, fds: list[int]) -> NoReturn:
+    """Carry out the request in ``raw``; nothing of the zygote's loop is run again."""
     try:
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         from ociruntime.zygote.operations import work
 
-        work(report, wire.Packet(raw, fds))
+        work(channel, wire.Packet(raw, fds))
     finally:
         os._exit(1)
 

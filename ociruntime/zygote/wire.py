@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # kind, whether the body is in a memfd, request number, pid, wait status, nanoseconds
 HEADER = Struct("=cBxxIIiQ")
-REQUEST, RESULT, FAILED, EXIT, HELLO = b"Q", b"R", b"E", b"X", b"H"
+REQUEST, LIGHT, RESULT, FAILED, EXIT, HELLO = b"Q", b"L", b"R", b"E", b"X", b"H"
 INLINE_LIMIT = 65536
 # What one SCM_RIGHTS message carries at most (SCM_MAX_FD, unix(7)).
 MOST_FDS = 253
@@ -83,7 +83,7 @@ def send(
         os.close(memfd)
 
 
-def send_raw(to: socket, raw: bytes, fds: list[int]) -> None:
+def send_raw(to: socket, raw: bytes | memoryview, fds: list[int]) -> None:
     """Send a packet as it is."""
     ancillary = [(SOL_SOCKET, SCM_RIGHTS, pack(f"={len(fds)}i", *fds))] if fds else []
     to.sendmsg([raw], ancillary)

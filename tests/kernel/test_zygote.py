@@ -48,16 +48,20 @@ class User:
 
     def wait(self, number: int) -> Exit:
         """The exit of what request `number` made."""
+        self.receive_until(lambda: number in self.exits)
+        return self.exits[number]
+
+    def receive_until(self, done: Callable[[], bool]) -> None:
+        """Take messages until `done` says that it has come."""
         deadline = time.monotonic() + SECONDS
-        while number not in self.exits:
-            assert self.client.wait_readable(deadline - time.monotonic()), "no exit was told"
+        while not done():
+            assert self.client.wait_readable(deadline - time.monotonic()), "it was not told"
             for message in self.client.receive():
                 if isinstance(message, Exit):
                     assert message.number not in self.exits
                     self.exits[message.number] = message
                 else:
                     self.replies[message.number] = message
-        return self.exits[number]
 
 
 @pytest.fixture
@@ -264,9 +268,54 @@ def test_many_at_once_and_no_zombies(user: User, bundle: Callable[..., Bundle]) 
     for name in paths:
         user.call("delete", name)
     deadline = time.monotonic() + SECONDS
-    while children(user.client.pid) and time.monotonic() < deadline:
+    while len(children(user.client.pid)) > 1 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert children(user.client.pid) == []
+    # The child that is kept for light requests.
+    assert children(user.client.pid) == [workers(user)]
+
+
+def test_child_of_light_requests_serves_again_unless_it_failed(
+    user: User, bundle: Callable[..., Bundle]
+) -> None:
+    container, _ = user.make("run", bundle(["/bin/sleep", "100"]))
+    seen = set()
+    for _ in range(3):
+        user.call("state", container)
+        seen.add(workers(user))
+    assert len(seen) == 1
+    worker = seen.pop()
+    descriptors = Path(f"/proc/{worker}/fd")
+    assert len(list(descriptors.iterdir())) == 4
+    with pytest.raises(NotFound):
+        user.client.call("state", {"root": str(user.sandbox.root), "id": "nobody"})
+    user.call("state", container)
+    assert workers(user) != worker
+
+
+def workers(user: User) -> str:
+    """The pid of the only child of the zygote that is no container's process."""
+    names = {pid: Path(f"/proc/{pid}/comm").read_text() for pid in children(user.client.pid)}
+    (found,) = [pid for pid, name in names.items() if name == "oci-zygote\n"]
+    return found
+
+
+def test_busy_child_does_not_delay_others(
+    user: User, bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"read x < {fifo}"]}
+    slow, _ = user.make("create", bundle(["/bin/true"], hooks={"poststart": [hook]}))
+    other, made = user.make("create", bundle(["/bin/true"]))
+    root = str(user.sandbox.root)
+    number = user.client.send("start", {"root": root, "id": slow})
+    user.call("start", other)
+    assert user.wait(made.number).code == 0
+    assert number not in user.replies
+    fifo.write_text("go on\n")
+    user.call("delete", other)
+    user.receive_until(lambda: number in user.replies)
+    user.replies[number].take()
 
 
 def children(pid: int) -> list[str]:
