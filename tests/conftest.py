@@ -103,6 +103,12 @@ def runtime_binary(request: pytest.FixtureRequest) -> Path:
     return binary
 
 
+@pytest.fixture(scope="session")
+def oci_launcher(runtime_binary: Path) -> Path:
+    """The runtime under test, for the fixtures of ociruntime.pytest_plugin."""
+    return runtime_binary
+
+
 @pytest.fixture
 def runtime(
     request: pytest.FixtureRequest, runtime_binary: Path, sandbox: Sandbox

@@ -16,7 +16,7 @@ from ociruntime.lifecycle.create import make_plan, read_bundle
 from ociruntime.plan.host import as_root, read_host
 from ociruntime.plan.namespaces import needs_root
 from ociruntime.plan.options import CreateOptions
-from ociruntime.spec.default import default_config
+from ociruntime.spec.default import default_config, rootless_config
 from ociruntime.spec.explain import explain
 from ociruntime.state.ids import check_id
 from ociruntime.state.store import Store
@@ -82,13 +82,14 @@ class Bundle:
 
     @classmethod
     def make(cls, path: PathLike, rootfs: PathLike, args: Sequence[str], **changes: Any) -> Bundle:
-        """Write a bundle: what ``ociruntime spec`` writes, without a terminal, for ``args`` in
-        ``rootfs``. The directory ``path`` is made if need be.
+        """Write a bundle: what ``ociruntime spec`` writes for this user, without a terminal, for
+        ``args`` in ``rootfs``. The directory ``path`` is made if need be.
 
         Parameters: ``changes`` are merged into the configuration: objects member by member,
         anything else is replaced, and None removes.
         """
-        config = default_config()
+        root = os.geteuid() == 0
+        config = default_config() if root else rootless_config(os.geteuid(), os.getegid())
         config["process"].update(args=list(args), terminal=False)
         config["root"]["path"] = os.path.abspath(rootfs)
         os.makedirs(path, exist_ok=True)
