@@ -136,6 +136,20 @@ class Container:
         """
         self._call("kill", signal=int(signal), all=everything)
 
+    def pause(self) -> None:
+        """Freeze all its processes. Raises ``WrongStatus``."""
+        self._call("pause")
+
+    def resume(self) -> None:
+        """Let them go on. Raises ``WrongStatus``."""
+        self._call("resume")
+
+    def update(self, resources: Mapping[str, Any]) -> list[str]:
+        """Change its limits: ``resources`` is as linux.resources of config.json, and what it does
+        not name stays as it is. Returns warnings; raises ``SpecError``, ``OciError``.
+        """
+        return self._call("update", resources=dict(resources))
+
     def delete(self, *, force: bool = False) -> list[str]:
         """Remove it; one that runs only by ``force``. Returns warnings; raises ``WrongStatus``."""
         warnings = self._call("delete", force=force)

@@ -40,6 +40,8 @@ process's descriptors from 3 on). Paths are absolute. ``root`` is the state dire
     state    root id                               the state document, plus "warnings"
     kill     root id signal [all]                  {"warnings": []}; ``signal`` is a number
     delete   root id [force]                       {"warnings": [...]}
+    pause, resume   root id                        {"warnings": []}
+    update   root id resources                     {"warnings": [...]}; as linux.resources
     command  arguments                             {"status": N}: any command line of ociruntime,
              global options included, on the given standard streams (``ps``, ``update``, ...)
 

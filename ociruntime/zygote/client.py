@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CONTROL_FD = 3
 LAST_WORDS = 2000
 # What neither makes a process of which exits are told, nor has secrets in its parameters.
-LIGHT = ("start", "state", "kill", "delete")
+LIGHT = ("start", "state", "kill", "delete", "pause", "resume", "update")
 ENVIRONMENT = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
 

@@ -13,7 +13,7 @@ from ociruntime.lifecycle.start import start
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
 from ociruntime.plan.options import CreateOptions
 from ociruntime.process.descriptors import check_preserved
-from ociruntime.spec import load_process
+from ociruntime.spec import load_process, load_resources
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id
 from ociruntime.state.status import pid_of, status
@@ -269,6 +269,28 @@ def _delete(request: Request) -> Outcome:
     return Outcome({"warnings": delete(container, force=request.parameters.get("force", False))})
 
 
+def _pause(request: Request) -> Outcome:
+    from ociruntime.lifecycle.pause import pause
+
+    pause(request.locked())
+    return Outcome({"warnings": []})
+
+
+def _resume(request: Request) -> Outcome:
+    from ociruntime.lifecycle.pause import resume
+
+    resume(request.locked())
+    return Outcome({"warnings": []})
+
+
+def _update(request: Request) -> Outcome:
+    from ociruntime.lifecycle.update import update
+
+    resources = request.parameters["resources"]
+    load_resources(dumps(resources).encode(), resources, source="resources")
+    return Outcome({"warnings": update(request.locked(), resources, [])})
+
+
 def _command(request: Request) -> Outcome:
     from ociruntime.cli.main import main
 
@@ -281,7 +303,10 @@ OPERATIONS: dict[str, Callable[[Request], Outcome]] = {
     "delete": _delete,
     "exec": _exec,
     "kill": _kill,
+    "pause": _pause,
+    "resume": _resume,
     "run": _run,
     "start": _start,
     "state": _state,
+    "update": _update,
 }

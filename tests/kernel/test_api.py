@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -76,6 +77,24 @@ def test_kill(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
         assert container.process is not None
         with pytest.raises(api.WrongStatus, match="process already finished"):
             container.process.send_signal(signal.SIGTERM)
+
+
+def test_pause_update_resume(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
+    made = bundle(["/bin/sleep", "100"], linux={"resources": {"pids": {"limit": 20}}})
+    with library.run(path_of(made), sandbox.new_id()) as container:
+        container.pause()
+        assert container.state().status == "paused"
+        container.resume()
+        assert container.state().status == "running"
+        container.update({"pids": {"limit": 33}})
+        limits = {
+            (path / "pids.max").read_text()
+            for path in sandbox.cgroups()
+            if (path / "pids.max").exists()
+        }
+        assert "33\n" in limits
+        with pytest.raises(api.SpecError, match="pids"):
+            container.update({"pids": {"limit": "many"}})
 
 
 def test_exec(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
@@ -257,14 +276,22 @@ def test_command(library: api.Runtime, sandbox: Sandbox, bundle: Made, tmp_path:
         assert library.command(["state", "missing"]) == 1
 
 
+def zygote_of(pid: int) -> int:
+    """The process between us and a container's; what created the container may not be gone yet."""
+    while (parent := int(re.findall(r"PPid:\t(\d+)", read_status(pid))[0])) != os.getpid():
+        pid = parent
+    return pid
+
+
+def read_status(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
 def test_death_of_the_zygote_reaches_everybody(
     library: api.Runtime, sandbox: Sandbox, bundle: Made
 ) -> None:
     container = library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id())
-    pid = int(
-        Path(f"/proc/{container.state().pid}/status").read_text().split("PPid:")[1].split()[0]
-    )
-    os.kill(pid, signal.SIGKILL)
+    os.kill(zygote_of(container.state().pid), signal.SIGKILL)
     with pytest.raises(api.ZygoteGone):
         container.wait(SECONDS)
     with pytest.raises(api.ZygoteGone):
