@@ -106,6 +106,18 @@ OPTIONS = {
         "what the document is: config (default), process, resources, state or features",
     ),
     "state": ("DIR", "where networks keep their files (/run/ociruntime-net)"),
+    "rootfs": ("DIR", "the root filesystem (default: rootfs of the bundle)"),
+    "hostname": ("NAME", "the container's host name; with --net its id unless given"),
+    "net": (
+        "NETWORK",
+        "bridge, the name or the file of a network, host, none or container:ID; may be repeated",
+    ),
+    "publish": (
+        "PORTS",
+        "[IP:]HOST:CONTAINER[/udp]: lead a port of the host into the container; may be repeated",
+    ),
+    "etc": ("", "make resolv.conf, hosts and hostname for the container"),
+    "net-state": ("DIR", "where networks keep their files (/run/ociruntime-net)"),
     "spec config": ("FILE", "the file to write, if not config.json"),
     "spec rootless": ("", "for the calling user, who is root in a user namespace"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),

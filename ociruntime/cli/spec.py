@@ -1,23 +1,39 @@
-"""ociruntime spec [--bundle DIR] [--config FILE] [--rootless]"""
+"""ociruntime spec [--bundle DIR] [--config FILE] [--rootless] [--rootfs DIR] [--hostname NAME]
+[--net bridge|NAME|FILE|host|none|container:ID]... [--publish [IP:]HOST:CONTAINER[/udp]]... [--etc]
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 
-from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.cli.options import FLAG, LIST, VALUE, parse
 from ociruntime.errors import OciError, UsageError
 from ociruntime.jsontext import dumps
 from ociruntime.spec.default import default_config, rootless_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ociruntime.cli.main import Globals
+    from ociruntime.cli.options import Options
 
-OPTIONS = {"bundle": VALUE, "config": VALUE, "rootless": FLAG}
-ALIASES = {"b": "bundle", "f": "config"}
+OPTIONS = {
+    "bundle": VALUE,
+    "config": VALUE,
+    "rootless": FLAG,
+    "rootfs": VALUE,
+    "hostname": VALUE,
+    "net": LIST,
+    "publish": LIST,
+    "etc": FLAG,
+    "net-state": VALUE,
+}
+ALIASES = {"b": "bundle", "f": "config", "p": "publish"}
 
 
-def main(words: list[str], _globals: Globals) -> int:
+def main(words: list[str], globals_: Globals) -> int:
     """Write a config.json to begin with; a file that is there already is never touched."""
     options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="spec")
     if options.arguments:
@@ -28,8 +44,33 @@ def main(words: list[str], _globals: Globals) -> int:
         config = rootless_config(os.geteuid(), os.getegid())
     else:
         config = default_config()
+    if options.text("rootfs"):
+        config["root"]["path"] = options.text("rootfs")
+    if options.text("hostname"):
+        config["hostname"] = options.text("hostname")
+    if options.texts("net"):
+        _add_networks(config, options, globals_)
+    elif options.texts("publish") or options.flag("etc"):
+        raise UsageError("spec: --publish and --etc need --net; use --net bridge")
     write_new(path, name, (dumps(config, 4) + "\n").encode())
     return 0
+
+
+def _add_networks(config: dict[str, Any], options: Options, globals_: Globals) -> None:
+    from ociruntime.network.configure import HOOK, Wish, configure
+    from ociruntime.network.files import STATE_DIRECTORY
+
+    if options.flag("rootless"):
+        raise UsageError("spec: --net needs root; a rootless container has the host's network")
+    wish = Wish(
+        options.texts("net"),
+        options.texts("publish"),
+        options.text("hostname") or "",
+        options.text("net-state") or STATE_DIRECTORY,
+        etc=options.flag("etc"),
+    )
+    hook = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), HOOK)
+    configure(config, wish, hook, options.text("bundle") or ".", globals_.store)
 
 
 def write_new(path: str, name: str, content: bytes) -> None:

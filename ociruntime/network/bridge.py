@@ -229,6 +229,7 @@ def _configure(
         with Inside(namespace):
             sysctl(f"ipv6/conf/{name}/disable_ipv6", "0")
             sysctl(f"ipv6/conf/{name}/accept_ra", "0", optional=True)
+            sysctl(f"ipv6/conf/{name}/accept_dad", "0", optional=True)
     inside.set_up(loopback.index, "lo")
     inside.set_up(device.index, name)
     for interface in interfaces:

@@ -41,6 +41,9 @@ def ensure_bridge(
     try:
         if is_new:
             sysctl(f"ipv6/conf/{name}/accept_ra", "0", optional=True)
+            # No neighbour is asked for while the link-local address is being tried: for two
+            # seconds nothing would get through.
+            sysctl(f"ipv6/conf/{name}/accept_dad", "0", optional=True)
         _ensure_addresses(host, link, settings, addresses)
         if not link.up:
             host.set_up(link.index, name)

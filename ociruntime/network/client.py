@@ -30,35 +30,44 @@ def attach(attachments: Attachments, attachment: Attachment) -> Json:
     When one fails, DEL is called for all of them, and nothing is left. Raises ``OciError``.
     """
     network = _network(attachment)
+    tried = 0
     try:
         if _needs_pin(network):
             _pin(attachments, attachment)
         result: Json | None = None
         for plugin in network.plugins:
+            tried += 1
             result = _call(attachment, network, plugin, "ADD", result) or result
         attachment.data["result"] = result or {}
         attachments.save(attachment)
         return attachment.data["result"] or {}
     except BaseException as error:
-        problems = detach(attachments, attachment)
+        problems = detach(attachments, attachment, tried, str(error))
         if problems and isinstance(error, OciError):
             text = "; ".join(problems)
             raise OciError(f"{error}; and it could not be taken back: {text}") from None
         raise
 
 
-def detach(attachments: Attachments, attachment: Attachment) -> list[str]:
-    """DEL: call all plugins in reverse order, whatever fails; the problems, one line each.
+def detach(
+    attachments: Attachments, attachment: Attachment, count: int = -1, known: str = ""
+) -> list[str]:
+    """DEL: call the plugins in reverse order, whatever fails; the problems, one line each.
 
-    The attachment is forgotten only without problems, so that it can be done again.
+    Parameters: ``count`` is the number of those that ADD was called for, negative for all;
+    ``known`` is why the last ADD failed: a plugin that refuses DEL in the very same words, because
+    it is not installed or does not take its configuration, has made nothing. The attachment is
+    forgotten only without problems, so that it can be done again.
     """
     network = _network(attachment)
     problems = []
-    for plugin in reversed(network.plugins):
+    plugins = network.plugins if count < 0 else network.plugins[:count]
+    for plugin in reversed(plugins):
         try:
             _call(attachment, network, plugin, "DEL", attachment.data["result"])
         except (OciError, OSError) as error:
-            problems.append(str(error))
+            if str(error).replace("(DEL)", "(ADD)") != known:
+                problems.append(str(error))
     if not problems:
         unpin(attachment)
         attachments.remove(attachment)

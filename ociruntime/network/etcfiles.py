@@ -32,12 +32,14 @@ SOURCES = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 FALLBACK = ("8.8.8.8", "8.8.4.4")
 
 
-def make_files(directory: str) -> None:
-    """Make the directory and its files, so that there is something to bind. Raises ``OciError``."""
+def make_files(directory: str, hostname: str) -> None:
+    """Make the directory and its files, so that there is something to bind; ``hostname`` may be
+    empty. Raises ``OciError``.
+    """
     try:
         os.makedirs(directory, 0o755, exist_ok=True)
         for name in NAMES:
-            _write(directory, name, "")
+            _write(directory, name, f"{hostname}\n" if name == "hostname" and hostname else "")
     except OSError as error:
         raise OciError(f"{directory}: {error.strerror}") from None
 

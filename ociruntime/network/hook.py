@@ -1,9 +1,9 @@
 """ociruntime-net: the hook that puts a container on networks (createRuntime) and takes it off
 (poststop). The state document on standard input says which.
 
-    ociruntime-net [--network NAME|FILE]... [--publish [IP:]HOST:CONTAINER[/udp]]... [--ip ADDRESS]
-                   [--mac ADDRESS] [--cni-path DIRS] [--state DIR] [--hostname-from-id]
-                   [--etc DIR]
+    ociruntime-net [--network NAME|FILE|none]... [--publish [IP:]HOST:CONTAINER[/udp]]...
+                   [--ip ADDRESS] [--mac ADDRESS] [--cni-path DIRS] [--state DIR]
+                   [--hostname-from-id] [--etc DIR]
 
 Nothing of the container's image and no environment variable has a say in it. It works with any
 runtime that follows the specification (config.md, "POSIX-platform Hooks").
@@ -63,11 +63,12 @@ def main(words: list[str]) -> int:
 
 def join(attachments: Attachments, state: Json, options: Options) -> None:
     """Put the container on its networks, all or none."""
-    networks = [load_network(name) for name in options.texts("network") or ["bridge"]]
+    names = options.texts("network") or ["bridge"]
+    networks = [load_network(name) for name in names if name != "none"]
     published = [parse_publish(text) for text in options.texts("publish")]
     path = options.text("cni-path") or CNI_PATH
     _drop_dead(attachments, state)
-    _raise_loopback(state["pid"])
+    _raise_loopback(state["pid"], has_networks=bool(networks))
     results = []
     try:
         for number, network in enumerate(networks):
@@ -128,14 +129,16 @@ def _drop_dead(attachments: Attachments, state: Json) -> None:
             raise OciError("; ".join(problems))
 
 
-def _raise_loopback(pid: int) -> None:
-    """What a CNI runtime owes every container: 127.0.0.1."""
+def _raise_loopback(pid: int, *, has_networks: bool) -> None:
+    """What a CNI runtime owes every container: 127.0.0.1. Raises ``OciError``."""
     try:
         fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise OciError(f"the container's process {pid} is gone: {error.strerror}") from None
     try:
         if os.fstat(fd).st_ino == os.stat("/proc/self/ns/net").st_ino:
+            if not has_networks:
+                return
             raise OciError(
                 "the container has the host's network; give it a network namespace, or no networks"
             )

@@ -69,7 +69,6 @@ add rule inet ociruntime leaving oifname . ip6 saddr @subnets6 ct status dnat ma
 add rule inet ociruntime leaving iifname . oifname @within return
 add rule inet ociruntime leaving iifname @hidden masquerade
 add rule inet ociruntime leaving oifname @bridges ip saddr 127.0.0.0/8 masquerade
-add rule inet ociruntime leaving oifname @bridges ip6 saddr ::1 masquerade
 """
 NO_TABLE = "No such file or directory"
 EXISTS = "File exists"
