@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Annotations that change privileges, or make the runtime open files of the host: an engine must not
 # let just anybody set them.
 UNSAFE_ANNOTATIONS = (
+    "org.systemd.property.",
     "run.oci.hooks.stderr",
     "run.oci.hooks.stdout",
     "run.oci.keep_original_groups",
@@ -57,8 +58,8 @@ def features() -> dict[str, Any]:
             "cgroup": {
                 "v1": True,
                 "v2": True,
-                "systemd": False,
-                "systemdUser": False,
+                "systemd": True,
+                "systemdUser": True,
                 "rdma": True,
             },
             "seccomp": {

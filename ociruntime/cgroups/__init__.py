@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 def open_group(kernel: Kernel, placement: Placement) -> Group:
     """The group of a placement, in the class of its mode; nothing is opened or created yet."""
+    if placement.unit is not None:
+        from ociruntime.cgroups.systemd import open_unit
+
+        return open_unit(kernel, placement)
     if placement.mode == "v2":
         from ociruntime.cgroups.v2 import GroupV2
 

@@ -16,6 +16,10 @@ from __future__ import annotations
 from ociruntime.cgroups.detect import V2, Hierarchy, Layout
 from ociruntime.errors import PlanError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cgroups.unit import Unit
+
 POINTER = "/linux/cgroupsPath"
 UNKNOWN = -1
 
@@ -53,14 +57,23 @@ class Placement:
     and back.
 
     ``hands_down`` is true when the unified hierarchy has controllers to give; of interest to
-    ``create`` only, and not stored.
+    ``create`` only, and not stored. ``unit`` is the systemd unit whose cgroup it is, None with the
+    cgroupfs driver.
     """
 
-    __slots__ = ("hands_down", "mode", "places")
+    __slots__ = ("hands_down", "mode", "places", "unit")
 
-    def __init__(self, mode: str, places: list[Place], *, hands_down: bool = False) -> None:
+    def __init__(
+        self,
+        mode: str,
+        places: list[Place],
+        unit: Unit | None = None,
+        *,
+        hands_down: bool = False,
+    ) -> None:
         self.mode = mode
         self.places = places
+        self.unit = unit
         self.hands_down = hands_down
 
     def find(self, controller: str) -> Place | None:
@@ -85,11 +98,13 @@ class Placement:
 
     def as_dict(self) -> dict[str, object]:
         """For the state: ``from_state`` gives it back."""
+        unit = {} if self.unit is None else {"unit": self.unit.as_dict()}
         return {
             "mode": self.mode,
             "paths": self.paths,
             "mountpoints": {place.key: place.mountpoint for place in self.places},
             "existing": {place.key: place.existing for place in self.places},
+            **unit,
         }
 
     @classmethod
@@ -109,6 +124,11 @@ class Placement:
                 raise TypeError(f"{directory} is not below {mountpoint}")
             parts = str(directory)[len(mountpoint) + 1 :].split("/")
             places.append(Place(str(key), mountpoint, parts, int(existing[key])))
+        unit = state.get("unit")
+        if isinstance(unit, dict):
+            from ociruntime.cgroups.unit import Unit
+
+            return cls(str(state["mode"]), places, Unit.from_state(unit))
         return cls(str(state["mode"]), places)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ociruntime.cli.options import FLAG, VALUE, absolute, one_argument, parse
-from ociruntime.errors import UsageError
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.plan.options import CreateOptions
 from ociruntime.state.ids import check_id
@@ -62,8 +61,6 @@ def prepare(
     wanted.preserve_fds = preserve
     wanted.cgroups = globals_.cgroup_manager != "disabled"
     if globals_.cgroup_manager == "systemd":
-        raise UsageError(
-            f"{command}: this version has no systemd cgroup driver; leave --systemd-cgroup out and "
-            "configure the engine's cgroup driver as cgroupfs"
-        )
+        # Whose it is becomes clear when the host is known (``lifecycle.create.make_plan``).
+        wanted.systemd = "system"
     return config, raw, wanted

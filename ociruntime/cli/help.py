@@ -50,7 +50,7 @@ OPTIONS = {
     "log-level": ("LEVEL", "debug is the same as --debug; other levels change nothing"),
     "debug": ("", "log more"),
     "systemd-cgroup": ("", "the same as --cgroup-manager systemd"),
-    "cgroup-manager": ("NAME", "cgroupfs (default) or disabled; create and run refuse systemd"),
+    "cgroup-manager": ("NAME", "cgroupfs (default), systemd or disabled"),
     "rootless": ("WORD", "true, false or auto; found out by itself, accepted for runc's callers"),
     "help": ("", "print this; behind a command: print its options"),
     "version": ("", "print the versions of the runtime and of the specification"),

@@ -35,6 +35,10 @@ def read_bundle(bundle: str, config: str) -> tuple[str, bytes, dict[str, Any], l
 
 def make_plan(config: dict[str, Any], raw: bytes, host: Host, options: CreateOptions) -> Plan:
     """The plan, with what only the moment of creation knows."""
+    if options.systemd and not host.privileged:
+        from ociruntime.cgroups.owner import whose_systemd
+
+        options.systemd = whose_systemd(host.euid)
     plan = build(config, raw, host, options)
     plan.state["created"] = now()
     plan.state["owner"] = str(os.getuid())

@@ -14,6 +14,7 @@ from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 from ociruntime.cgroups.path import Placement
 from ociruntime.errors import HookError, OciError, WrongStatus
 from ociruntime.jsontext import dumps
+from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.start import connect_agent, explain_report, read_report
 from ociruntime.plan.attributes import (
@@ -33,7 +34,7 @@ from ociruntime.process.run import Run
 from ociruntime.spec.tables import NAMESPACES, RLIMITS
 from ociruntime.state import status as st
 from ociruntime.state.document import state_document
-from ociruntime.steps.cgroup import JoinCgroup, OpenCgroup
+from ociruntime.steps.cgroup import OpenCgroup, joining_steps
 from ociruntime.steps.execinit import ExecInit
 from ociruntime.steps.finish import RaiseRlimits, SendPidfd, SetOomScore, WritePidFile
 from ociruntime.steps.hooks import hook_output_steps
@@ -45,7 +46,7 @@ from ociruntime.steps.process import (
     NewSession,
     PrepareEnvironment,
 )
-from ociruntime.steps.rootfs import BecomeRoot
+from ociruntime.steps.rootfs import BecomeRoot, JoinCgroupNamespace
 from ociruntime.steps.spawn import Spawn
 from ociruntime.steps.tenant import CONTAINER, EnterRoot, LetGo, OpenContainer, OpenReport
 from ociruntime.steps.terminal import AdoptTerminal, OpenTerminal, OwnStreams
@@ -148,6 +149,8 @@ def _joining_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     flags = 0
     for name in names:
         flags |= NAMESPACES[name]
+    own_cgroup = "cgroup" in names
+    flags &= ~c.CLONE_NEWCGROUP
     joined = [(CONTAINER, flags)] if flags else []
     spawn = Spawn([], 0, joined, None, [], [], privileged=True)
     spawn.label = f"joining container {container.id}"
@@ -155,13 +158,22 @@ def _joining_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     placement = Placement.from_state(data["cgroup"]) if data.get("cgroup") else None
     steps: list[Step] = [
         OpenInit(),
-        OpenContainer(container.id, data["pid"], data["start_time"], own_root=own_root),
+        OpenContainer(
+            container.id,
+            data["pid"],
+            data["start_time"],
+            own_root=own_root,
+            cgroup_namespace=own_cgroup,
+        ),
         OpenReport(),
     ]
-    if placement is None:
-        return steps + affinity_steps(process, [spawn])
-    steps.append(OpenCgroup(placement))
-    return steps + affinity_steps(process, [spawn, JoinCgroup(placement)])
+    entered: list[Step] = [spawn]
+    if placement is not None:
+        steps.append(OpenCgroup(placement))
+        entered += joining_steps(placement)
+    if own_cgroup:
+        entered.append(JoinCgroupNamespace(""))
+    return steps + affinity_steps(process, entered)
 
 
 def _process_steps(

@@ -80,6 +80,7 @@ from ociruntime.steps.rootfs import (
     AttachRootfs,
     BecomeRoot,
     Chroot,
+    JoinCgroupNamespace,
     MoveRoot,
     Pivot,
     ReadonlyRoot,
@@ -94,6 +95,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.cgroups.path import Placement
     from ociruntime.plan.host import Host
     from ociruntime.plan.identity import Identity
     from ociruntime.plan.options import CreateOptions
@@ -146,7 +148,7 @@ class _Builder:
     def build(self) -> Plan:
         self._refuse_what_cannot_work()
         layout = self.host.cgroups if self.options.cgroups else Layout(NONE, [])
-        placement = place(layout, self.linux.get("cgroupsPath"), self.options.id)
+        placement = self._placement(layout)
         cgroup = cgroup_steps(
             self.config,
             placement,
@@ -185,6 +187,20 @@ class _Builder:
         steps += cgroup["finish"]
         steps += self._finish()
         return Plan(steps, state, self.warnings)
+
+    def _placement(self, layout: Layout) -> Placement:
+        """Where the container's cgroup is, and with --systemd-cgroup which unit."""
+        path = self.linux.get("cgroupsPath")
+        if not self.options.systemd or layout.mode == NONE:
+            return place(layout, path, self.options.id)
+        from ociruntime.cgroups.properties import annotated
+        from ociruntime.cgroups.unit import place_unit
+
+        user = self.options.systemd == "user"
+        placement = place_unit(layout, path, self.options.id, user=user)
+        if placement.unit is not None:
+            placement.unit.properties = annotated(self.config.get("annotations") or {})
+        return placement
 
     def _refuse_what_cannot_work(self) -> None:
         require_host_rights(self.host, self.namespaces)
@@ -251,6 +267,8 @@ class _Builder:
         steps: list[Step] = []
         if self.namespaces.has("user"):
             steps.append(BecomeRoot(setgroups=self._may_setgroups()))
+        if self.namespaces.joins_cgroup:
+            steps.append(JoinCgroupNamespace(self.namespaces.pointers["cgroup"]))
         if self.namespaces.is_new("cgroup"):
             steps.append(UnshareCgroup(self.namespaces.pointers["cgroup"]))
         return steps

@@ -24,14 +24,16 @@ NOT_CLONED = c.CLONE_NEWCGROUP | c.CLONE_NEWTIME
 class NamespacePlan:
     """What later parts of the plan ask about namespaces.
 
-    ``new`` and ``joined`` are type names; ``pointers`` lead to the config's entries. Parameters:
-    ``names`` is whether hostname or domainname is to be set.
+    ``new`` and ``joined`` are type names; ``pointers`` lead to the config's entries.
+    ``joins_cgroup`` tells that init itself joins the cgroup namespace, behind the clone.
+    Parameters: ``names`` is whether hostname or domainname is to be set.
     """
 
     __slots__ = (
         "changed",
         "gid_maps",
         "joined",
+        "joins_cgroup",
         "new",
         "opens",
         "pointers",
@@ -52,6 +54,11 @@ class NamespacePlan:
             self.changed.add("uts")
         for index, entry in enumerate(linux.get("namespaces") or ()):
             self._add(f"/linux/namespaces/{index}", entry)
+        # In a user namespace init would lack the rights over a cgroup namespace of the host's.
+        cgroup = ("cgroup", c.CLONE_NEWCGROUP)
+        self.joins_cgroup = cgroup in self.joined and not self.has("user")
+        if self.joins_cgroup:
+            self.joined.remove(cgroup)
         self.uid_maps = mappings(linux.get("uidMappings"))
         self.gid_maps = mappings(linux.get("gidMappings"))
         if not self.is_new("user"):

@@ -19,6 +19,7 @@ class CreateOptions:
     pidfd_socket      or None
     pivot             False with --no-pivot
     new_keyring       False with --no-new-keyring
+    systemd           "system" or "user": whose systemd makes the cgroup; "" for the cgroupfs driver
     cgroups           False with --cgroup-manager disabled: the container stays in the caller's
                       cgroup
     preserve_fds      how many descriptors from 3 on stay open in the container
@@ -36,6 +37,7 @@ class CreateOptions:
         "pivot",
         "preserve_fds",
         "store",
+        "systemd",
     )
 
     def __init__(self, container_id: str, store: Store, bundle: str) -> None:
@@ -48,5 +50,6 @@ class CreateOptions:
         self.pidfd_socket: str | None = None
         self.pivot = True
         self.cgroups = True
+        self.systemd = ""
         self.new_keyring = True
         self.preserve_fds = 0

@@ -57,12 +57,17 @@ class CreateCgroup(Step):
     def describe(self) -> str:
         if not self.placement.places:
             return "use no cgroup: this host has none"
+        unit = self.placement.unit
+        if unit is not None:
+            whose = "the user's systemd" if unit.user else "systemd"
+            return f"have {whose} start {unit.name} in {unit.slice}"
         paths = dict.fromkeys(place.directory for place in self.placement.places)
         return "create cgroup " + ", ".join(paths)
 
     def operands(self) -> dict[str, object]:
         paths: dict[str, object] = dict(self.placement.paths)
-        return {"mode": self.placement.mode, "paths": paths, "tolerant": self.tolerant}
+        unit = {} if self.placement.unit is None else {"unit": self.placement.unit.as_dict()}
+        return {"mode": self.placement.mode, "paths": paths, "tolerant": self.tolerant, **unit}
 
     def execute(self, run: Run) -> None:
         group = run.cgroup = open_group(run.kernel, self.placement)
@@ -230,7 +235,7 @@ def cgroup_steps(
     resources = linux.get("resources") or {}
     settings = settings_for(resources, layout, warnings)
     rules = list(resources.get("devices") or [])
-    tolerant = rootless and not settings and not linux.get("cgroupsPath")
+    tolerant = rootless and not settings and not linux.get("cgroupsPath") and placement.unit is None
     check_devices(rules, layout)
     early = [setting for setting in settings if setting.phase == EARLY]
     late = [setting for setting in settings if setting.phase != EARLY]
@@ -243,13 +248,24 @@ def cgroup_steps(
         warnings.append(f"{dotted(DEVICES)}: only root of the host can limit devices, left out")
     if early:
         prepare.append(ApplyEarlyLimits(early))
-    joined = any(place.key for place in placement.places)
     return {
         "prepare": prepare,
         "devices": devices,
-        "attach": [JoinCgroup(placement)] if joined else [],
+        "attach": joining_steps(placement),
         "finish": [ApplyLimits(late)] if late else [],
     }
+
+
+def joining_steps(placement: Placement) -> list[Step]:
+    """What follows the clone of a process that belongs into the cgroup."""
+    steps: list[Step] = []
+    if any(place.key for place in placement.places):
+        steps.append(JoinCgroup(placement))
+    if placement.unit is not None:
+        from ociruntime.steps.unit import SettleUnit
+
+        steps.append(SettleUnit(placement.unit))
+    return steps
 
 
 def has_devices(layout: Layout) -> bool:

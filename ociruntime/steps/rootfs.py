@@ -78,6 +78,29 @@ class UnshareCgroup(ContainerStep):
         run.kernel.unshare(c.CLONE_NEWCGROUP)
 
 
+class JoinCgroupNamespace(ContainerStep):
+    """Enter a cgroup namespace that exists (linux.namespaces, ``exec``).
+
+    Only now, and by init itself: where cgroup2 is mounted with nsdelegate, as systemd does, nobody
+    can be cloned into a cgroup from a namespace that does not show his own (ENOENT; cgroup-v2.rst,
+    "Delegation Containment").
+    """
+
+    __slots__ = ()
+
+    kind = "join-cgroup-namespace"
+    stage = "namespaces"
+
+    def __init__(self, pointer: str) -> None:
+        super().__init__(pointer, "joining the cgroup namespace")
+
+    def describe(self) -> str:
+        return "join the cgroup namespace"
+
+    def execute(self, run: Run) -> None:
+        run.kernel.setns(run.fds["namespace:cgroup"], c.CLONE_NEWCGROUP)
+
+
 class AttachRootfs(ContainerStep):
     """Attach the rootfs at its own place in our mount namespace.
 

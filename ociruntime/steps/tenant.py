@@ -21,19 +21,29 @@ class OpenContainer(Step):
     """Hold the container's first process by pidfd: setns(2) joins all its namespaces through it at
     once.
 
-    No path of /proc names a namespace, so a reused pid can never be joined.
+    What is opened by a path of /proc is opened before the pidfd: the process that is proven to be
+    there still has been there all the time, so a reused pid can never be joined.
     """
 
-    __slots__ = ("id", "init", "own_root", "start_time")
+    __slots__ = ("cgroup_namespace", "id", "init", "own_root", "start_time")
 
     kind = "open-container"
 
-    def __init__(self, container_id: str, init: int, start_time: int, *, own_root: bool) -> None:
+    def __init__(
+        self,
+        container_id: str,
+        init: int,
+        start_time: int,
+        *,
+        own_root: bool,
+        cgroup_namespace: bool,
+    ) -> None:
         super().__init__("", f"container {container_id}")
         self.id = container_id
         self.init = init
         self.start_time = start_time
         self.own_root = own_root
+        self.cgroup_namespace = cgroup_namespace
 
     def describe(self) -> str:
         return f"take hold of process {self.init}, the first of container {self.id}"
@@ -43,6 +53,9 @@ class OpenContainer(Step):
             # Without a mount namespace the container's root is that process's root directory.
             flags = c.O_PATH | c.O_DIRECTORY
             run.fds["root"] = run.kernel.open(f"/proc/{self.init}/root", flags)
+        if self.cgroup_namespace:
+            path = f"/proc/{self.init}/ns/cgroup"
+            run.fds["namespace:cgroup"] = run.kernel.open(path, c.O_RDONLY)
         pidfd = open_process(self.init, self.start_time)
         if pidfd < 0:
             raise WrongStatus(f"{NOT_RUNNING}: {self.id} has just ended")

@@ -1,0 +1,221 @@
+"""Cgroup settings and annotations as properties of a systemd unit.
+ Sources: systemd.resource-control(5), org.freedesktop.systemd1(5). Pure.
+
+systemd writes the files of its controllers from these properties whenever it likes to, at
+``systemctl daemon-reload`` for instance: what it is not told, it would set back. The exact values
+are written by us afterwards, as for a cgroup without systemd.
+"""
+
+from __future__ import annotations
+
+from ociruntime.cgroups.detect import V2
+from ociruntime.errors import PlanError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ociruntime.cgroups.setting import Setting
+
+    # name, D-Bus signature, value
+    Property = tuple[str, str, object]
+
+INFINITY = (1 << 64) - 1
+# Quotas of CPU time: systemd keeps per cent of a second (systemd.resource-control(5), CPUQuota=).
+MICROSECONDS = 1_000_000
+PER_CENT = 10_000
+DEFAULT_PERIOD = 100_000
+ANNOTATION = "org.systemd.property."
+# From here on systemd knows the weight of an idle cgroup.
+IDLE_VERSION = 252
+
+
+def amount(text: str) -> tuple[str, object]:
+    """Bytes or processes; none for ``max`` and -1."""
+    return "t", INFINITY if text in ("max", "-1") else int(text)
+
+
+def weight(text: str) -> tuple[str, object]:
+    """A weight, of all devices where they have their own."""
+    return "t", int(text.removeprefix("default "))
+
+
+def mask(text: str) -> tuple[str, object]:
+    """A list such as ``0-3,7`` as bytes whose bits are the numbers, the lowest first; an empty
+    one, which `update` writes back, lifts the limit.
+    """
+    bits = 0
+    for part in text.split(",") if text.strip() else ():
+        first, _, last = part.partition("-")
+        for number in range(int(first), int(last or first) + 1):
+            bits |= 1 << number
+    return "ay", bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+
+
+# File -> property and what converts its text.
+FILES_V2: dict[str, tuple[str, Callable[[str], tuple[str, object]]]] = {
+    "cpu.weight": ("CPUWeight", weight),
+    "cpuset.cpus": ("AllowedCPUs", mask),
+    "cpuset.mems": ("AllowedMemoryNodes", mask),
+    "io.weight": ("IOWeight", weight),
+    "memory.high": ("MemoryHigh", amount),
+    "memory.low": ("MemoryLow", amount),
+    "memory.max": ("MemoryMax", amount),
+    "memory.min": ("MemoryMin", amount),
+    "memory.swap.max": ("MemorySwapMax", amount),
+    "pids.max": ("TasksMax", amount),
+}
+FILES_V1: dict[str, tuple[str, Callable[[str], tuple[str, object]]]] = {
+    "blkio.weight": ("BlockIOWeight", weight),
+    "cpu.shares": ("CPUShares", weight),
+    "memory.limit_in_bytes": ("MemoryLimit", amount),
+    "pids.max": ("TasksMax", amount),
+}
+
+
+def limits(settings: list[Setting], mode: str, period: int = DEFAULT_PERIOD) -> list[Property]:
+    """What systemd can be told of ``settings``; later ones win.
+
+    Parameters: ``mode`` is the layout's, ``period`` (us) that of a v1 cgroup whose settings have a
+    quota alone. Raises ``ValueError`` for a text that the kernel would not take either.
+    """
+    table = FILES_V2 if mode == V2 else FILES_V1
+    found: dict[str, Property] = {}
+    quota = ""
+    for setting in settings:
+        file, value = setting.file, setting.value
+        if file not in table and setting.other_file in table:
+            file, value = setting.other_file, setting.other_value
+        if file in table:
+            name, convert = table[file]
+            # Weights of single devices are for our own writing.
+            if name.endswith("Weight") and ":" in value:
+                continue
+            found[name] = (name, *convert(value))
+        elif file == "cpu.idle" and value == "1" and mode == V2:
+            found["CPUWeight"] = ("CPUWeight", "t", 0)
+        elif file == "cpu.max":
+            quota, _, text = value.partition(" ")
+            period = int(text or period)
+        elif file == "cpu.cfs_quota_us":
+            quota = value
+        elif file == "cpu.cfs_period_us":
+            period = int(value)
+    if quota:
+        for item in _quota(quota, period):
+            found[item[0]] = item
+    return list(found.values())
+
+
+def _quota(quota: str, period: int) -> list[Property]:
+    """CPU time: in files that systemd writes for itself it keeps whole per cent, so it gets the
+    next higher one: a cgroup below must never ask for more than its parent has.
+    """
+    per_second = INFINITY
+    if quota not in ("max", "-1"):
+        per_second = -(-int(quota) * MICROSECONDS // period)
+        per_second = -(-per_second // PER_CENT) * PER_CENT
+    return [
+        ("CPUQuotaPeriodUSec", "t", period),
+        ("CPUQuotaPerSecUSec", "t", per_second),
+    ]
+
+
+def start(mode: str, *, scope: bool) -> list[Property]:
+    """What every unit of ours has: all is accounted, and below a scope systemd stays out."""
+    io_accounting = "IOAccounting" if mode == V2 else "BlockIOAccounting"
+    names = ["MemoryAccounting", "CPUAccounting", "TasksAccounting", io_accounting]
+    found: list[Property] = [(name, "b", True) for name in names]
+    found.append(("DefaultDependencies", "b", False))
+    if scope:
+        found.append(("Delegate", "b", True))
+    return found
+
+
+# Annotations org.systemd.property.NAME -> D-Bus signature. Left out is what would start other
+# units, run commands, or undo what the config says about resources and devices.
+ALLOWED = {
+    "After": "as",
+    "Before": "as",
+    "CollectMode": "s",
+    "Documentation": "as",
+    "IPAccounting": "b",
+    "KillMode": "s",
+    "KillSignal": "i",
+    "ManagedOOMMemoryPressure": "s",
+    "ManagedOOMPreference": "s",
+    "ManagedOOMSwap": "s",
+    "OOMPolicy": "s",
+    "PartOf": "as",
+    "RuntimeMaxUSec": "t",
+    "SendSIGHUP": "b",
+    "SendSIGKILL": "b",
+    "TimeoutStopUSec": "t",
+}
+
+
+def annotated(annotations: dict[str, str]) -> list[Property]:
+    """Properties that annotations ask for, their values in GVariant's text format as with runc.
+
+    Raises ``PlanError`` for a name that is not in ``ALLOWED`` and for a value of another type.
+    """
+    found: list[Property] = []
+    for key, given in annotations.items():
+        if not key.startswith(ANNOTATION):
+            continue
+        pointer = "/annotations/" + key.replace("~", "~0").replace("/", "~1")
+        name, text = _seconds(key.removeprefix(ANNOTATION), given, pointer)
+        signature = ALLOWED.get(name)
+        if signature is None:
+            raise PlanError(
+                f"annotation {key}: this property of systemd is not for a container to set",
+                pointer,
+                f"remove it, or use one of {', '.join(ALLOWED)}",
+            )
+        found.append((name, signature, _value(key, signature, text, pointer)))
+    return found
+
+
+def _seconds(name: str, text: str, pointer: str) -> tuple[str, str]:
+    """``TimeoutStopSec`` as people write it, in seconds, is ``TimeoutStopUSec`` on the bus."""
+    if not name.endswith("Sec") or name.endswith("USec"):
+        return name, text
+    try:
+        seconds = float(text.rsplit(maxsplit=1)[-1])
+        return name.removesuffix("Sec") + "USec", str(int(seconds * MICROSECONDS))
+    except (ValueError, IndexError, OverflowError):
+        raise PlanError(
+            f"annotation {ANNOTATION}{name}: {text!r} is not a number of seconds",
+            pointer,
+            "write a number",
+        ) from None
+
+
+WORDS = {"t": "uint64 ", "i": "int32 ", "as": "@as "}
+EXAMPLES = {"t": "uint64 5000000", "i": "int32 15", "as": "['a.service']", "s": "'x'", "b": "true"}
+
+
+def _value(key: str, signature: str, text: str, pointer: str) -> object:
+    """The value of ``signature`` that ``text`` stands for."""
+    import ast
+
+    plain = text.strip().removeprefix(WORDS.get(signature, " "))
+    plain = {"true": "True", "false": "False"}.get(plain, plain)
+    try:
+        value = ast.literal_eval(plain)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    fits = {
+        "b": isinstance(value, bool),
+        "s": isinstance(value, str),
+        "t": type(value) is int and 0 <= value <= INFINITY,
+        "i": type(value) is int and -(1 << 31) <= value < 1 << 31,
+        "as": isinstance(value, list) and all(isinstance(item, str) for item in value),
+    }
+    if not fits[signature]:
+        raise PlanError(
+            f"annotation {key}: {text!r} is not a value of type {signature}",
+            pointer,
+            f"write it as in {EXAMPLES[signature]}",
+        )
+    return value

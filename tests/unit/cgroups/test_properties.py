@@ -1,0 +1,164 @@
+"""Settings and annotations as properties of a systemd unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ociruntime.cgroups.properties import INFINITY, annotated, limits, mask, start
+from ociruntime.cgroups.resources_v1 import settings_v1
+from ociruntime.cgroups.resources_v2 import settings_v2
+from ociruntime.errors import PlanError
+
+MIB = 1 << 20
+
+V2: dict[str, tuple[dict[str, Any], dict[str, object]]] = {
+    "memory": (
+        {"memory": {"limit": 64 * MIB, "swap": 96 * MIB, "reservation": 32 * MIB}},
+        {"MemoryMax": 64 * MIB, "MemorySwapMax": 32 * MIB, "MemoryLow": 32 * MIB},
+    ),
+    "unlimited": (
+        {"memory": {"limit": -1}, "pids": {"limit": -1}},
+        {"MemoryMax": INFINITY, "MemorySwapMax": INFINITY, "TasksMax": INFINITY},
+    ),
+    "weight": ({"cpu": {"shares": 1024}}, {"CPUWeight": 100}),
+    "quota": (
+        {"cpu": {"quota": 50_000, "period": 100_000}},
+        {"CPUQuotaPerSecUSec": 500_000, "CPUQuotaPeriodUSec": 100_000},
+    ),
+    "quota between per cents": (
+        {"cpu": {"quota": 33_333, "period": 100_000}},
+        {"CPUQuotaPerSecUSec": 340_000, "CPUQuotaPeriodUSec": 100_000},
+    ),
+    "no quota": (
+        {"cpu": {"quota": -1, "period": 50_000}},
+        {"CPUQuotaPerSecUSec": INFINITY, "CPUQuotaPeriodUSec": 50_000},
+    ),
+    "idle": ({"cpu": {"idle": 1}}, {"CPUWeight": 0}),
+    "not idle": ({"cpu": {"idle": 0}}, {}),
+    "cpuset": (
+        {"cpu": {"cpus": "0-1,9", "mems": "0"}},
+        {"AllowedCPUs": b"\x03\x02", "AllowedMemoryNodes": b"\x01"},
+    ),
+    "pids": ({"pids": {"limit": 20}}, {"TasksMax": 20}),
+    "io": (
+        {"blockIO": {"weight": 10, "weightDevice": [{"major": 8, "minor": 0, "weight": 500}]}},
+        {"IOWeight": 1},
+    ),
+    "unified wins": (
+        {
+            "memory": {"limit": 64 * MIB},
+            "unified": {"memory.max": "max", "memory.high": "4096", "cpu.max": "max 50000"},
+        },
+        {
+            "MemoryMax": INFINITY,
+            "MemoryHigh": 4096,
+            "CPUQuotaPerSecUSec": INFINITY,
+            "CPUQuotaPeriodUSec": 50_000,
+        },
+    ),
+    "unknown to systemd": ({"hugepageLimits": [{"pageSize": "2MB", "limit": 9}]}, {}),
+}
+V1: dict[str, tuple[dict[str, Any], dict[str, object]]] = {
+    "memory": ({"memory": {"limit": 64 * MIB, "swap": 96 * MIB}}, {"MemoryLimit": 64 * MIB}),
+    "no memory limit": ({"memory": {"limit": -1}}, {"MemoryLimit": INFINITY}),
+    "cpu": (
+        {"cpu": {"shares": 512, "quota": 20_000, "cpus": "0"}},
+        {"CPUShares": 512, "CPUQuotaPerSecUSec": 800_000, "CPUQuotaPeriodUSec": 25_000},
+    ),
+    "pids": ({"pids": {"limit": 7}}, {"TasksMax": 7}),
+    "io": ({"blockIO": {"weight": 500}}, {"BlockIOWeight": 500}),
+}
+
+
+@pytest.mark.parametrize("name", V2)
+def test_v2(name: str) -> None:
+    resources, expected = V2[name]
+    found = limits(settings_v2(resources, []), "v2")
+    assert {item: value for item, _, value in found} == expected
+
+
+@pytest.mark.parametrize("name", V1)
+def test_v1(name: str) -> None:
+    resources, expected = V1[name]
+    found = limits(settings_v1(resources, []), "v1", period=25_000)
+    assert {item: value for item, _, value in found} == expected
+
+
+def test_signatures_are_systemds() -> None:
+    resources = {"cpu": {"cpus": "0", "quota": 1000, "shares": 2}, "memory": {"limit": 4096}}
+    found = limits(settings_v2(resources, []), "v2")
+    assert {signature for _, signature, _ in found} == {"ay", "t"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", b"\x01"),
+        ("7", b"\x80"),
+        ("8", b"\x00\x01"),
+        ("0-8", b"\xff\x01"),
+        ("1,3-4", b"\x1a"),
+        ("\n", b""),
+    ],
+)
+def test_mask(text: str, expected: bytes) -> None:
+    assert mask(text) == ("ay", expected)
+
+
+def test_only_scopes_are_delegated() -> None:
+    scope = {name: value for name, _, value in start("v2", scope=True)}
+    assert scope["Delegate"] is True
+    assert scope["IOAccounting"] is True
+    assert scope["DefaultDependencies"] is False
+    assert "Delegate" not in {name for name, _, _ in start("v1", scope=False)}
+    assert "BlockIOAccounting" in {name for name, _, _ in start("v1", scope=False)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("TimeoutStopUSec", "uint64 5000000", ("TimeoutStopUSec", "t", 5_000_000)),
+        ("TimeoutStopUSec", "123", ("TimeoutStopUSec", "t", 123)),
+        ("TimeoutStopSec", "1.5", ("TimeoutStopUSec", "t", 1_500_000)),
+        ("TimeoutStopSec", "uint64 2", ("TimeoutStopUSec", "t", 2_000_000)),
+        ("CollectMode", "'inactive-or-failed'", ("CollectMode", "s", "inactive-or-failed")),
+        ("CollectMode", '"inactive"', ("CollectMode", "s", "inactive")),
+        ("SendSIGHUP", "true", ("SendSIGHUP", "b", True)),
+        ("KillSignal", "int32 15", ("KillSignal", "i", 15)),
+        ("After", "['a.service', 'b.service']", ("After", "as", ["a.service", "b.service"])),
+        ("After", "@as []", ("After", "as", [])),
+    ],
+)
+def test_annotations(name: str, text: str, expected: tuple[str, str, object]) -> None:
+    assert annotated({f"org.systemd.property.{name}": text, "other": "x"}) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("TimeoutStopUSec", "'5'"),
+        ("TimeoutStopUSec", "-1"),
+        ("TimeoutStopUSec", "uint64 18446744073709551616"),
+        ("TimeoutStopUSec", "true"),
+        ("TimeoutStopSec", "soon"),
+        ("TimeoutStopSec", ""),
+        ("CollectMode", "inactive"),
+        ("CollectMode", "__import__('os').getcwd()"),
+        ("SendSIGHUP", "1"),
+        ("After", "['a', 1]"),
+        ("After", "((((" * 200),
+    ],
+)
+def test_wrong_values(name: str, text: str) -> None:
+    with pytest.raises(PlanError, match=rf"annotation org\.systemd\.property\.{name}") as caught:
+        annotated({f"org.systemd.property.{name}": text})
+    assert caught.value.pointer == f"/annotations/org.systemd.property.{name}"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["OnFailure", "Wants", "Slice", "DeviceAllow", "ExecStart", ""])
+def test_properties_that_are_not_for_containers(name: str) -> None:
+    with pytest.raises(PlanError, match="not for a container to set"):
+        annotated({f"org.systemd.property.{name}": "'x'"})
