@@ -37,7 +37,7 @@ install_packages = @missing=$$(for name in $(1); do \
 requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	print(*($(1)), sep="\n")' | tr -d ' ')
 
-.PHONY: build demo test bench install uninstall dev clean
+.PHONY: build demo test vm-test bench install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -69,6 +69,10 @@ test: build dev $(VENV)/.stamp-tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(SUDO) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests
+
+# In a virtual machine with systemd, cgroup v2 and AppArmor; see tests/vm/README.md.
+vm-test: build $(VENV)/.stamp-tests
+	$(SUDO) tests/vm/run --timeout 1800 -- tests/vm/guest-tests
 
 bench: build $(VENV)/.stamp-tests
 	$(SUDO) $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md

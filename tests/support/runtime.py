@@ -21,7 +21,8 @@ from tests.support.bundle import Bundle
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
-TIMEOUT = 20.0
+# Seconds; an emulated machine is slower by the factor.
+TIMEOUT = 20.0 * float(os.environ.get("OCIRT_TIME_FACTOR", "1"))
 _POLL = 0.01
 
 
