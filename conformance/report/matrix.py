@@ -1,0 +1,74 @@
+"""Several runs side by side: one row for each sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Finding, Run
+from conformance.sentences import Sentence, catalogue
+
+UNTESTED = "untested"
+# The worst that a test found about a sentence is what the matrix shows.
+_WEIGHT = {BROKEN: 5, FAIL: 4, DEVIATES: 3, PASS: 2, SKIP: 1}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one run found about one sentence; `reason` says it in words."""
+
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A sentence, and what each run found about it."""
+
+    sentence: Sentence
+    cells: tuple[Cell, ...]
+
+
+def name(run: Run) -> str:
+    """Return the short name and version of a runtime: "runc 1.1.5"."""
+    words = run.version.replace(" version ", " ").split()
+    return " ".join(words[:2]) if len(words) > 1 else Path(run.runtime).name
+
+
+def rows(runs: list[Run]) -> list[Row]:
+    """Return a row for each sentence of the catalogue, in the specification's order."""
+    found = [_by_sentence(run) for run in runs]
+    return [
+        Row(sentence, tuple(_cell(sentence, findings.get(sentence.id, [])) for findings in found))
+        for sentence in catalogue().values()
+    ]
+
+
+def totals(table: list[Row], column: int, level: str | None = None) -> Counter[str]:
+    """Return how many sentences of a level (all, if None) have which outcome in a column."""
+    return Counter(
+        row.cells[column].outcome for row in table if level in {None, row.sentence.level}
+    )
+
+
+def _by_sentence(run: Run) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in run.findings:
+        found.setdefault(finding.sentence, []).append(finding)
+    return found
+
+
+def _cell(sentence: Sentence, findings: list[Finding]) -> Cell:
+    if not findings:
+        return Cell(UNTESTED, sentence.untested or "not selected")
+    outcome = max((finding.outcome for finding in findings), key=_WEIGHT.__getitem__)
+    words = dict.fromkeys(
+        f"{finding.did} {finding.saw}" if outcome == PASS else f"{finding.saw} [{finding.did}]"
+        for finding in findings
+        if finding.outcome == outcome
+    )
+    reason = " / ".join(words)
+    if outcome == DEVIATES:
+        reason += f" Why: {sentence.contested}."
+    return Cell(outcome, reason[:1500])

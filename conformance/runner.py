@@ -1,0 +1,230 @@
+"""Runs tests side by side, each in a corner of its own, and collects findings by sentence."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+import re
+import shutil
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conformance import SPEC_VERSION, leaks
+from conformance.host import CGROUP_ROOT, Host
+from conformance.registry import Check
+from conformance.runtime import OverdueError, version
+from conformance.sentences import catalogue
+from conformance.trial import CGROUP_PARENT, SkipTrial, Trial, UnfitError, Verdict
+
+# A sentence that holds, does not, could not be tried here, fails as callers want it to, and a
+# test that is itself at fault.
+PASS, FAIL, SKIP, DEVIATES, BROKEN = "pass", "fail", "skip", "deviates", "broken"
+OUTCOMES = (PASS, FAIL, SKIP, DEVIATES, BROKEN)
+OCI_VERSIONS = (SPEC_VERSION, "1.2.1", "1.1.0", "1.0.2", "1.0.0")
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one test found about one sentence: `saw` says why the outcome is what it is."""
+
+    sentence: str
+    test: str
+    outcome: str
+    did: str
+    saw: str
+    seconds: float
+
+
+@dataclass
+class Run:
+    """All findings about one runtime, and what it was run on."""
+
+    runtime: str
+    version: str
+    host: dict[str, str]
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+    spec: str = SPEC_VERSION
+
+    def count(self, outcome: str) -> int:
+        """Return how many findings have this outcome."""
+        return sum(finding.outcome == outcome for finding in self.findings)
+
+    @property
+    def passed(self) -> bool:
+        """True unless a sentence fails or a test is broken."""
+        return not self.count(FAIL) and not self.count(BROKEN)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return everything as data that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Run:
+        """Return the run that `to_data` was made of."""
+        findings = [Finding(**finding) for finding in data["findings"]]
+        return cls(**{**data, "findings": findings})
+
+
+class Runner:
+    """Runs tests against one binary; `jobs` at a time, each `scale` times as long as it may."""
+
+    def __init__(self, binary: Path, host: Host, *, jobs: int = 1, scale: float = 1.0) -> None:
+        self.binary = binary
+        self.host = host
+        self.jobs = jobs
+        self.scale = scale
+        self.oci_version = SPEC_VERSION
+        self._lock = threading.Lock()
+
+    def run(self, checks: Sequence[Check], tell: Callable[[Finding], None]) -> Run:
+        """Run the tests; `tell` is called with each finding as soon as it is made."""
+        begin = time.monotonic()
+        self.oci_version = self._newest_version()
+        facts = {**describe(self.host), "ociVersion": self.oci_version}
+        found = Run(str(self.binary), version(self.binary), facts)
+
+        def one(entry: Check) -> None:
+            findings = self._one(entry)
+            with self._lock:
+                for finding in findings:
+                    found.findings.append(finding)
+                    tell(finding)
+
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for future in [pool.submit(one, entry) for entry in checks]:
+                future.result()
+        order = {entry.name: number for number, entry in enumerate(checks)}
+        found.findings.sort(key=lambda finding: order[finding.test])
+        found.seconds = round(time.monotonic() - begin, 2)
+        remove_cgroup_parents()
+        return found
+
+    def _newest_version(self) -> str:
+        """Return the newest ociVersion that the runtime takes in a config.json, of those there are.
+
+        What comes after it could not be judged at all if everything were refused for its version.
+        """
+        for candidate in OCI_VERSIONS:
+            accepted: list[str] = []
+
+            def attempt(trial: Trial, accepted: list[str] = accepted) -> None:
+                trial.create()
+                accepted.append(trial.oci_version)
+
+            self.oci_version = candidate
+            self._one(Check("version", (), "", attempt))
+            if accepted:
+                return candidate
+        return SPEC_VERSION
+
+    def _one(self, entry: Check) -> list[Finding]:
+        """Run one test and return a finding for each of its sentences."""
+        prefix = f"oci-conf-{os.getpid()}-{next(_numbers)}"
+        directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-"))
+        directory.chmod(0o711)
+        begin = time.monotonic()
+        trial = Trial(
+            binary=self.binary,
+            host=self.host,
+            prefix=prefix,
+            directory=directory,
+            sentences=entry.sentences,
+            seconds=entry.seconds * self.scale,
+            oci_version=self.oci_version,
+        )
+        skipped = unfit = broken = ""
+        try:
+            try:
+                entry.function(trial)
+            finally:
+                trial.deadline = trial.runtime.deadline = time.monotonic() + 20 * self.scale
+                trial.close()
+            left = leaks.settled(prefix, directory, trial.root)
+        except SkipTrial as reason:
+            skipped, left = str(reason), leaks.settled(prefix, directory, trial.root)
+        except (UnfitError, OverdueError) as error:
+            unfit, left = str(error), leaks.settled(prefix, directory, trial.root)
+        except Exception:  # noqa: BLE001 - a fault of the suite is reported as such
+            broken, left = traceback.format_exc(limit=-3), []
+        leaks.clean(prefix, directory)
+        shutil.rmtree(directory, ignore_errors=True)
+        seconds = round(time.monotonic() - begin, 3)
+        outcomes = judge(trial.verdicts, entry.sentences, skipped, unfit, broken)
+        if left and not broken:
+            failed = any(name in line for name in trial.refused for line in left)
+            sentence = "errors.unchanged" if failed else "delete.resources"
+            outcomes.append((sentence, FAIL, "left behind: " + "; ".join(left[:4])))
+        return [
+            Finding(sentence, entry.name, outcome, entry.did, shorten(saw, prefix), seconds)
+            for sentence, outcome, saw in outcomes
+        ]
+
+
+def judge(
+    verdicts: dict[str, Verdict], sentences: Iterable[str], skipped: str, unfit: str, broken: str
+) -> list[tuple[str, str, str]]:
+    """Return (sentence, outcome, what was seen) for each sentence of a test.
+
+    A sentence judged before the test ended early keeps what was found; any other one fails when
+    the runtime could not do what leads there.
+    """
+    outcomes = []
+    for sentence in sentences:
+        verdict = verdicts.get(sentence)
+        if verdict and verdict.faults:
+            contested = catalogue()[sentence].contested
+            outcome, saw = DEVIATES if contested else FAIL, "; ".join(verdict.faults)
+        elif broken:
+            outcome, saw = BROKEN, broken
+        elif unfit:
+            outcome, saw = FAIL, unfit
+        elif verdict:
+            outcome, saw = PASS, "; ".join(dict.fromkeys(verdict.seen))
+        elif skipped:
+            outcome, saw = SKIP, skipped
+        else:
+            outcome, saw = BROKEN, "the test ended without judging this sentence"
+        outcomes.append((sentence, outcome, saw))
+    return outcomes
+
+
+def shorten(text: str, prefix: str) -> str:
+    """Return one line of bounded length without the names of one run."""
+    words = " ".join(text.replace("\0", " ").split())
+    words = re.sub(rf"{re.escape(tempfile.gettempdir())}/{re.escape(prefix)}-\w+", "DIR", words)
+    words = re.sub(rf"{re.escape(prefix)}(-\d+)?", "ID", words)
+    return words[:600]
+
+
+def describe(host: Host) -> dict[str, str]:
+    """Return the facts about the machine that a report names."""
+    os_release = Path("/etc/os-release")
+    name = "Linux"
+    if os_release.exists():
+        pairs = [line.partition("=") for line in os_release.read_text().splitlines()]
+        name = {key: value.strip('"') for key, _, value in pairs}.get("PRETTY_NAME", name)
+    return {
+        "system": name,
+        "kernel": host.kernel,
+        "architecture": platform.machine(),
+        "cgroups": host.cgroup_version,
+    }
+
+
+def remove_cgroup_parents() -> None:
+    """Remove the cgroup that all containers' cgroups lie in, unless another run uses it."""
+    for path in (*CGROUP_ROOT.glob(CGROUP_PARENT), *CGROUP_ROOT.glob(f"*/{CGROUP_PARENT}")):
+        try:
+            path.rmdir()
+        except OSError:
+            continue
