@@ -2,6 +2,7 @@
 #
 #   make demo      build it, then run a container and show what it did
 #   make test      linters, type checker and all tests (root, or sudo, for those on the kernel)
+#   make conformance  check a runtime against the specification (RUNTIME=/usr/sbin/runc)
 #   make install   to PREFIX (/usr/local), below DESTDIR if that is set
 #   make dev       quick: build/ociruntime runs this checkout, edits to .py files show at once
 
@@ -37,7 +38,7 @@ install_packages = @missing=$$(for name in $(1); do \
 requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	print(*($(1)), sep="\n")' | tr -d ' ')
 
-.PHONY: build demo test vm-test bench install uninstall dev clean
+.PHONY: build demo test vm-test bench conformance conformance-matrix install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -76,6 +77,19 @@ vm-test: build $(VENV)/.stamp-tests
 
 bench: build $(VENV)/.stamp-tests
 	$(SUDO) $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md
+
+# Any runtime against the specification: make conformance RUNTIME=/usr/sbin/runc ARGS="--format tap"
+RUNTIME := $(VENV)/bin/ociruntime
+conformance: build
+	@$(SUDO) $(PYTHON) -m conformance --runtime "$(RUNTIME)" $(ARGS)
+
+# Ours, runc and crun, further RUNTIMES, and REPORTS (--format json) of other machines.
+RUNTIMES :=
+REPORTS :=
+conformance-matrix: build $(VENV)/.stamp-tests
+	$(SUDO) $(PYTHON) -m conformance matrix --runtime $(VENV)/bin/ociruntime \
+	  --runtime /usr/sbin/runc --runtime /usr/bin/crun $(RUNTIMES:%=--runtime %) \
+	  $(REPORTS:%=--add %) --markdown docs/conformance.md --html docs/conformance.html
 
 # Self-contained: the package and what it depends on lie together in lib/ociruntime.
 install: $(VENV)/.stamp-venv $(SOURCES)

@@ -127,13 +127,13 @@ def memory_ignored(section: Section, warnings: list[str]) -> None:
 
 
 def pids(section: Section) -> list[Setting]:
-    """pids: a negative limit is none; 0 is 1, the least with which a process can be there (as
-    runc).
+    """pids: a negative limit is none; 0 is one like any other, which lets nothing be forked
+    (config-linux.md#pids).
     """
     value = section.get("limit")
     if value is None:
         return []
-    text = "max" if value < 0 else str(value or 1)
+    text = "max" if value < 0 else str(value)
     return [Setting("pids", "pids.max", text, f"{ROOT}/pids/limit")]
 
 

@@ -29,6 +29,8 @@ class Step:
     kind = "step"
     side = HOST
     stage = "prepare"
+    # The host side calls ``undo`` though the container side executes the step.
+    host_undoes = False
 
     def __init__(self, pointer: str, label: str) -> None:
         self.pointer = pointer

@@ -40,7 +40,7 @@ def execute(run: Run) -> None:
 
 
 def undo(run: Run, executed: list[Step]) -> None:
-    """Take back the executed host side steps, the last one first."""
+    """Take back the executed steps that the host side can undo, the last one first."""
     for step in reversed(executed):
         try:
             step.undo(run)
@@ -61,8 +61,10 @@ def _walk(run: Run, executed: list[Step]) -> None:
             index += 1
         else:
             end = index + 1
-            while end < len(steps) and steps[end].side == CONTAINER:
+            while end < len(steps) and steps[end].side == CONTAINER and not steps[end].host_undoes:
                 end += 1
+            if step.host_undoes:
+                executed.append(step)
             delegate(run, index, end)
             index = end
 

@@ -54,6 +54,8 @@ class RunHook(Step):
     kind = "run-hook"
     stage = "hooks"
 
+    host_undoes = True  # the poststop hooks are the host's to run, wherever this one failed
+
     def __init__(
         self,
         phase: str,

@@ -172,6 +172,32 @@ def test_failure_still_owes_poststop(
     assert phases(log) == expected or not runtime.is_ours
 
 
+def test_failure_inside_owes_poststop(
+    runtime: Runtime, record: tuple[Bundle, Path], sandbox: Sandbox
+) -> None:
+    """Also where the only hook of create is one that the container side executes."""
+    made, log = record
+    hooks = made.config["hooks"]
+    made.config["hooks"] = {name: hooks[name] for name in ("createContainer", "poststop")}
+    made.config["hooks"]["createContainer"][0]["path"] = "/bin/false"
+    assert not runtime.create(made).ok
+    assert phases(log) == both("poststop") or not runtime.is_ours
+
+
+def test_failure_before_any_hook_owes_nothing(
+    runtime: Runtime, record: tuple[Bundle, Path], sandbox: Sandbox
+) -> None:
+    """A mount inside fails before the createContainer hooks: no poststop hook runs."""
+    made, log = record
+    hooks = made.config["hooks"]
+    made.config["hooks"] = {name: hooks[name] for name in ("createContainer", "poststop")}
+    made.config["mounts"].append(
+        {"destination": "/m", "type": "tmpfs", "source": "t", "options": ["nosuchoption=1"]}
+    )
+    assert not runtime.create(made).ok
+    assert not log.exists() or phases(log) == []
+
+
 def test_failed_poststop_is_a_warning(
     runtime: Runtime, record: tuple[Bundle, Path], sandbox: Sandbox
 ) -> None:

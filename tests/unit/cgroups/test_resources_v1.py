@@ -76,7 +76,7 @@ TABLE: list[tuple[dict[str, Any], Writes]] = [
         [("/memory/disableOOMKiller", "memory.oom_control", "1")],
     ),
     ({"pids": {"limit": 20}}, [("/pids/limit", "pids.max", "20")]),
-    ({"pids": {"limit": 0}}, [("/pids/limit", "pids.max", "1")]),
+    ({"pids": {"limit": 0}}, [("/pids/limit", "pids.max", "0")]),
     ({"pids": {"limit": -1}}, [("/pids/limit", "pids.max", "max")]),
     ({"pids": {}}, []),
     (

@@ -42,7 +42,7 @@ TABLE: list[tuple[dict[str, Any], Writes]] = [
     ),
     ({"memory": {"limit": 100}}, [("memory/limit", "memory.max", "100")]),
     ({"memory": {"disableOOMKiller": False}}, []),
-    ({"pids": {"limit": 0}}, [("pids/limit", "pids.max", "1")]),
+    ({"pids": {"limit": 0}}, [("pids/limit", "pids.max", "0")]),
     ({"pids": {"limit": -1}}, [("pids/limit", "pids.max", "max")]),
     (
         {

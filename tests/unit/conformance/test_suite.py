@@ -1,0 +1,117 @@
+"""The suite itself: catalogue and tests fit, verdicts and reports are right, nothing of ours."""
+
+from __future__ import annotations
+
+import ast
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from conformance import registry, report
+from conformance.mounts import parse as parse_mounts
+from conformance.report.matrix import UNTESTED, rows, totals
+from conformance.runner import DEVIATES, FAIL, PASS, SKIP, Finding, Run, judge, shorten
+from conformance.sentences import CatalogueError, catalogue, parse
+from conformance.trial import Verdict
+
+FOLDER = Path(registry.__file__).parent
+HOST = {"system": "S", "kernel": "K", "architecture": "A", "cgroups": "v1", "ociVersion": "1.3.0"}
+
+
+def sample() -> Run:
+    findings = [
+        Finding("state.id", "state.a", PASS, "Did.", "saw <it>", 0.1),
+        Finding("state.status", "state.a", FAIL, "Did.", 'saw "that" | so', 0.1),
+        Finding("state.status", "state.b", PASS, "Did.", "fine", 0.1),
+        Finding("delete.created", "state.b", DEVIATES, "Did.", "gone", 0.1),
+        Finding("rdma.limit", "state.c", SKIP, "Did.", "no rdma", 0.1),
+    ]
+    return Run("/bin/runtime", "runtime version 1.2", HOST, findings, 1.5)
+
+
+def test_every_sentence_has_a_test_or_a_reason() -> None:
+    assert registry.faults() == []
+    assert len(catalogue()) > 450
+
+
+def test_faults_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tuple(entry for entry in registry.all_checks() if "user.uid" not in entry.sentences)
+    monkeypatch.setattr(registry, "all_checks", lambda: kept)
+    assert "user.uid: neither a test nor a reason for none" in registry.faults()
+
+
+@pytest.mark.parametrize("line", ["no bars", "a | NEVER | words", "  because: why"])
+def test_bad_catalogue(line: str) -> None:
+    with pytest.raises(CatalogueError, match="file:3"):
+        parse(f"## page.md#place Place\na | MUST | words\n{line}\n", "file")
+
+
+def test_nothing_of_ours_is_imported() -> None:
+    for path in FOLDER.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] in {"ociruntime", "tests"} for name in names), path
+
+
+def test_selection() -> None:
+    assert {entry.name for entry in registry.select(["kill.*"])} >= {
+        "operations.kill_sends_signals"
+    }
+    assert registry.select(["config-linux.md#sysctl"])
+    with pytest.raises(LookupError):
+        registry.select(["nosuch"])
+
+
+def test_judging() -> None:
+    good, bad = Verdict(seen=["fine"]), Verdict(faults=["bad"], seen=["fine"])
+    found = judge({"state.id": good, "state.pid": bad}, ["state.id", "state.pid"], "", "", "")
+    assert [outcome for _, outcome, _ in found] == [PASS, FAIL]
+    found = judge({}, ["state.id"], "", "create: refused", "")
+    assert found == [("state.id", FAIL, "create: refused")]
+    assert judge({}, ["state.id"], "no such thing", "", "")[0][1] == SKIP
+    assert judge({}, ["state.id"], "", "", "")[0][1] == "broken"
+    assert judge({"delete.created": bad}, ["delete.created"], "", "", "")[0][1] == DEVIATES
+    # What was judged before the test ended early stays.
+    assert judge({"state.pid": bad}, ["state.pid"], "skipped", "", "")[0][1] == FAIL
+    assert judge({"state.id": good}, ["state.id"], "", "later: failed", "")[0][1] == FAIL
+
+
+def test_names_of_a_run_are_left_out() -> None:
+    assert shorten("oci-conf-1-2-3: a\nb", "oci-conf-1-2") == "ID: a b"
+
+
+def test_mount_tables() -> None:
+    line = "36 35 98:0 /sub /m ro,noatime shared:4 master:1 - tmpfs src rw,size=4k"
+    mount = parse_mounts(line)["/m"]
+    assert mount.flags == {"ro", "noatime", "rw", "size=4k"}
+    assert mount.propagation == "shared,slave"
+
+
+def test_reports_of_one_run() -> None:
+    run = sample()
+    assert not run.passed
+    text = report.FORMATS["text"](run)
+    assert "FAIL state.status" in text
+    tap = report.FORMATS["tap"](run).splitlines()
+    assert tap[1] == "1..5"
+    assert [line.split(" - ")[0] for line in tap if " - " in line][1] == "not ok 2"
+    suite = ET.fromstring(report.FORMATS["junit"](run))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "1", "2")
+    assert Run.from_data(json.loads(report.FORMATS["json"](run))) == run
+    page = report.FORMATS["html"](run)
+    assert "saw &quot;that&quot; | so" in page
+    assert "http" not in page.replace("https://github.com/opencontainers", "")
+
+
+def test_matrix() -> None:
+    table = rows([sample(), sample()])
+    by_id = {row.sentence.id: row.cells[0].outcome for row in table}
+    assert by_id["state.status"] == FAIL  # the worse of two findings
+    assert by_id["start.runs"] == UNTESTED
+    assert totals(table, 1)[FAIL] == 1
+    page = report.matrix_markdown([sample()])
+    assert 'saw "that" \\| so' in page
+    assert "| **runtime 1.2 (v1)** | 1 of 2 |" in page
