@@ -175,7 +175,9 @@ def test_undo_is_in_reverse(
     break_step(monkeypatch, last, half_way=False)
     assert_clear(made.failure())
     order = [made.run.steps.index(step) for step in undone]
-    host = [index for index, step in enumerate(made.run.steps) if step.side == HOST]
+    host = [
+        index for index, step in enumerate(made.run.steps) if step.side == HOST or step.host_undoes
+    ]
     assert order == host[::-1]
 
 
