@@ -165,7 +165,14 @@ class Runner:
             sentence = "errors.unchanged" if failed else "delete.resources"
             outcomes.append((sentence, FAIL, "left behind: " + "; ".join(left[:4])))
         return [
-            Finding(sentence, entry.name, outcome, entry.did, shorten(saw, prefix), seconds)
+            Finding(
+                sentence,
+                entry.name,
+                outcome,
+                entry.did,
+                shorten(saw.replace(str(self.binary), self.binary.name), prefix),
+                seconds,
+            )
             for sentence, outcome, saw in outcomes
         ]
 
@@ -175,9 +182,11 @@ def judge(
 ) -> list[tuple[str, str, str]]:
     """Return (sentence, outcome, what was seen) for each sentence of a test.
 
-    A sentence judged before the test ended early keeps what was found; any other one fails when
-    the runtime could not do what leads there.
+    Where the runtime could not do what a test needs, the sentences that were not judged yet fail
+    for it; all do, where each had been judged at least once.
     """
+    sentences = list(sentences)
+    blamed = [name for name in sentences if name not in verdicts] or sentences
     outcomes = []
     for sentence in sentences:
         verdict = verdicts.get(sentence)
@@ -186,7 +195,7 @@ def judge(
             outcome, saw = DEVIATES if contested else FAIL, "; ".join(verdict.faults)
         elif broken:
             outcome, saw = BROKEN, broken
-        elif unfit:
+        elif unfit and sentence in blamed:
             outcome, saw = FAIL, unfit
         elif verdict:
             outcome, saw = PASS, "; ".join(dict.fromkeys(verdict.seen))

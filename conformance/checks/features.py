@@ -256,14 +256,15 @@ def kinds_of_values(t: Trial) -> None:
     enabled = ((linux.get("mountExtensions") or {}).get("idmap") or {}).get("enabled")
     mapping = [{"containerID": 0, "hostID": 5000, "size": 60000}]
     bundle = t.bundle("stat -c %u /work")
-    (bundle.path / "source").mkdir()
+    source = t.directory / "source"
+    source.mkdir()
     bundle.mount(
-        "/work", "none", "source", ["bind", "idmap"], uidMappings=mapping, gidMappings=mapping
+        "/work", "none", source, ["bind", "idmap"], uidMappings=mapping, gidMappings=mapping
     )
     result = t.attempt_create(bundle, bundle.path.name)
     works = False
     if result.ok:
         container = t.adopt(bundle.path.name, bundle).run()
         works = container.output().strip() == "5000"
-    words = f"idmap.enabled is {enabled}, mappings of mounts are applied: {works}"
+    words = f"idmap.enabled is {enabled}; a mapping was applied: {works}"
     t.expect("features.idmap", bool(enabled) == works, words)

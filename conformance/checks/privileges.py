@@ -181,16 +181,16 @@ def cpu_affinity(t: Trial) -> None:
     """Executes processes with and without a final affinity, in a container that has one too."""
     cpus = sorted(os.sched_getaffinity(0))
     t.need(len(cpus) > 1, "there is only one CPU")
-    bundle = t.bundle()
-    bundle.process["execCPUAffinity"] = {"final": str(cpus[1])}
-    container = t.up(bundle)
-    seen = sorted(os.sched_getaffinity(container.pid))
-    t.expect("affinity.not-init", seen == cpus, f"the first process: CPUs {seen}")
     for sentence, affinity, wanted in (
-        ("affinity.final", {"final": str(cpus[0])}, [cpus[0]]),
+        ("affinity.final", {"final": str(cpus[1])}, [cpus[1]]),
         ("affinity.final-unset", {}, cpus),
     ):
-        process = {**bundle.process, "execCPUAffinity": affinity, "args": ["/bin/sleep", "600"]}
+        bundle = t.bundle()
+        bundle.process["execCPUAffinity"] = affinity
+        container = t.up(bundle)
+        seen = sorted(os.sched_getaffinity(container.pid))
+        t.expect("affinity.not-init", seen == cpus, f"{affinity}: the first process: CPUs {seen}")
+        process = {**bundle.process, "args": ["/bin/sleep", "600"]}
         path, pid_file = t.directory / "process.json", t.directory / "pid"
         path.write_text(json.dumps(process))
         result = t.runtime.call(

@@ -197,7 +197,9 @@ def oom_score(t: Trial) -> None:
 @check("process.terminal", "process.console-size", "default-devices.console")
 def terminal(t: Trial) -> None:
     """Creates with a terminal of 40 times 100, takes it from the console socket, and reads it."""
-    bundle = t.bundle("tty; stty size; stat -c %t:%T /dev/console; test -t 2 && echo err; sleep 1")
+    bundle = t.bundle(
+        "tty; stty size; stat -Lc %t:%T /dev/console; stat -c %F /dev/console; test -t 2 && echo err; sleep 1"
+    )
     bundle.process["terminal"] = True
     bundle.process["consoleSize"] = {"height": 40, "width": 100}
     with ConsoleSocket(t.directory / "console") as console:
@@ -214,6 +216,8 @@ def terminal(t: Trial) -> None:
         major = lines[2].partition(":")[0] if len(lines) > 2 else ""
         same = major == "88"  # 136, the major number of pseudoterminals, in hexadecimal
         t.expect("default-devices.console", same, f"/dev/console is {lines[2:3]} (88 is a pty)")
+        mounted = "symbolic link" not in words
+        t.expect("default-devices.console", mounted, f"it is bind mounted: a {lines[3:4]}")
         container.wait()
         master.close()
 

@@ -103,15 +103,24 @@ def default_action(t: Trial) -> None:
     t.refuses("seccomp.default-action", bundle, what="no defaultAction")
 
 
-@check("seccomp.errno", "seccomp.errno-eperm")
-def errno_of_a_rule(t: Trial) -> None:
-    """Gives chmod(2) ERRNO with errnoRet EXDEV, and without."""
-    rule: dict[str, Any] = {"names": CHMOD, "action": "SCMP_ACT_ERRNO"}
+@check("seccomp.errno-eperm")
+def errno_by_default(t: Trial) -> None:
+    """Gives chmod(2) ERRNO without errnoRet."""
+    rule = {"names": CHMOD, "action": "SCMP_ACT_ERRNO"}
     seen = " ".join(t.output(filtered(t, SCRIPT, rule)).split())
     t.expect("seccomp.errno-eperm", "Operation not permitted" in seen, f"chmod: {seen}")
-    rule = {**rule, "errnoRet": int(errno.EXDEV)}
-    seen = " ".join(t.output(filtered(t, SCRIPT, rule)).split())
-    t.expect("seccomp.errno", "Invalid cross-device link" in seen, f"chmod: {seen}")
+
+
+@check("seccomp.errno")
+def errno_of_a_rule(t: Trial) -> None:
+    """Gives chmod(2) ERRNO with errnoRet EXDEV, then with ENOSPC, in two containers."""
+    for number, words in (
+        (errno.EXDEV, "Invalid cross-device link"),
+        (errno.ENOSPC, "No space left on device"),
+    ):
+        rule = {"names": CHMOD, "action": "SCMP_ACT_ERRNO", "errnoRet": int(number)}
+        seen = " ".join(t.output(filtered(t, SCRIPT, rule)).split())
+        t.expect("seccomp.errno", words in seen, f"{number}: chmod: {seen}")
 
 
 @check("seccomp.architectures", "seccomp.flags")

@@ -77,6 +77,9 @@ def test_judging() -> None:
     # What was judged before the test ended early stays.
     assert judge({"state.pid": bad}, ["state.pid"], "skipped", "", "")[0][1] == FAIL
     assert judge({"state.id": good}, ["state.id"], "", "later: failed", "")[0][1] == FAIL
+    # Who was not judged takes the blame for what failed.
+    found = judge({"state.id": good}, ["state.id", "state.pid"], "", "later: failed", "")
+    assert [outcome for _, outcome, _ in found] == [PASS, FAIL]
 
 
 def test_names_of_a_run_are_left_out() -> None:
