@@ -198,7 +198,8 @@ def oom_score(t: Trial) -> None:
 def terminal(t: Trial) -> None:
     """Creates with a terminal of 40 times 100, takes it from the console socket, and reads it."""
     bundle = t.bundle(
-        "tty; stty size; stat -Lc %t:%T /dev/console; stat -c %F /dev/console; test -t 2 && echo err; sleep 1"
+        "tty; stty size; stat -Lc %t:%T /dev/console; stat -c %F /dev/console; "
+        "test -t 2 && echo err; sleep 1"
     )
     bundle.process["terminal"] = True
     bundle.process["consoleSize"] = {"height": 40, "width": 100}

@@ -22,6 +22,7 @@ OPTIONS = {
     "pidfd-socket": VALUE,
     "no-pivot": FLAG,
     "no-new-keyring": FLAG,
+    "no-subreaper": FLAG,
     "preserve-fds": VALUE,
 }
 ALIASES = {"b": "bundle", "f": "config"}

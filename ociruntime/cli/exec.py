@@ -40,6 +40,7 @@ OPTIONS = {
     "process-label": VALUE,
     "cap": LIST,
     "preserve-fds": VALUE,
+    "cgroup": LIST,
     "ignore-paused": FLAG,
 }
 # option -> property of the process
@@ -65,6 +66,7 @@ def main(words: list[str], globals_: Globals) -> int:
     container = globals_.store.open(check_id(options.arguments[0]))
     process = _process(container, options)
     wanted = ExecOptions()
+    wanted.cgroups = options.texts("cgroup")
     wanted.ignore_paused = options.flag("ignore-paused")
     wanted.pid_file = absolute(options.text("pid-file"))
     wanted.console_socket = absolute(options.text("console-socket"))

@@ -52,6 +52,7 @@ OPTIONS = {
     "systemd-cgroup": ("", "the same as --cgroup-manager systemd"),
     "cgroup-manager": ("NAME", "cgroupfs (default), systemd or disabled"),
     "rootless": ("WORD", "true, false or auto; found out by itself, accepted for runc's callers"),
+    "criu": ("PATH", "accepted for runc's callers, without effect"),
     "help": ("", "print this; behind a command: print its options"),
     "version": ("", "print the versions of the runtime and of the specification"),
     "bundle": ("DIR", "the bundle's directory (default: the current one)"),
@@ -64,7 +65,7 @@ OPTIONS = {
     "preserve-fds": ("N", "hand on N open descriptors, from 3 on, to the process"),
     "detach": ("", "return as soon as the process runs"),
     "keep": ("", "do not delete the container when its process has ended"),
-    "no-subreaper": ("", "do not become the parent of the container's orphans"),
+    "no-subreaper": ("", "run: do not become the parent of the container's orphans"),
     "cwd": ("DIR", "working directory in the container"),
     "env": ("NAME=VALUE", "set an environment variable; may be repeated"),
     "tty": ("", "give the process a terminal"),
@@ -75,9 +76,14 @@ OPTIONS = {
     "apparmor": ("PROFILE", "confine the process by this AppArmor profile"),
     "process-label": ("CONTEXT", "run the process in this SELinux context"),
     "cap": ("CAPABILITY", "add a capability; may be repeated"),
+    "cgroup": (
+        "[CONTROLLER:]PATH",
+        "join PATH below the container's cgroup; on v1 for the named controllers (may be repeated)",
+    ),
     "ignore-paused": ("", "do not refuse a paused container; the process waits for its resume"),
     "all": ("", "signal every process of the container"),
     "format": ("FORMAT", "table (default) or json"),
+    "regex": ("", "take ID for a regular expression, and serve every container it is found in"),
     "force": ("", "kill a running container first; no container is no error"),
     "quiet": ("", "print ids only"),
     "resources": ("FILE", "take `linux.resources` from FILE, - for standard input"),
@@ -188,11 +194,14 @@ def _options(verb: str, known: Mapping[str, str], aliases: Mapping[str, str]) ->
     """One line for each option: letter, name, value, meaning; the meaning moves to a line of its
     own if need be.
     """
-    letters = {name: letter for letter, name in aliases.items()}
+    letters: dict[str, str] = {}
+    for letter, name in aliases.items():
+        if len(letter) == 1:  # longer ones are other runtimes' names, understood and not advertised
+            letters[name] = f"{letters.get(name, '')}-{letter}, "
     heads = {}
     for name, kind in known.items():
         value = OPTIONS.get(f"{verb} {name}", OPTIONS[name])[0]
-        letter = f"-{letters[name]}, " if name in letters else "    "
+        letter = letters.get(name, "    ")
         heads[name] = f"  {letter}--{name}" + ("" if kind == FLAG else f" {value}")
     width = max(map(len, heads.values()))
     lines = []

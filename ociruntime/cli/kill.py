@@ -1,4 +1,4 @@
-"""ociruntime kill [--all] ID [SIGNAL]"""
+"""ociruntime kill [--all] ID [SIGNAL], or with --regex PATTERN instead of the id."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cli.main import Globals
 
-OPTIONS = {"all": FLAG}
-ALIASES = {"a": "all"}
+OPTIONS = {"all": FLAG, "regex": FLAG}
+ALIASES = {"a": "all", "r": "regex"}
 DEFAULT_SIGNAL = "TERM"
 
 
@@ -22,7 +22,14 @@ def main(words: list[str], globals_: Globals) -> int:
     arguments = options.arguments
     if not 1 <= len(arguments) <= 2:
         raise UsageError("kill: wants a container id and at most one signal")
-    container_id = check_id(arguments[0])
     number = parse_signal(arguments[1] if len(arguments) == 2 else DEFAULT_SIGNAL)
-    kill(globals_.store.open(container_id), number, everything=options.flag("all"))
+
+    def act(container_id: str) -> None:
+        kill(globals_.store.open(container_id), number, everything=options.flag("all"))
+
+    if options.flag("regex"):
+        from ociruntime.cli.matching import for_each
+
+        return for_each(globals_, arguments[0], act, "kill")
+    act(check_id(arguments[0]))
     return 0

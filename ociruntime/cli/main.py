@@ -24,10 +24,11 @@ GLOBAL = {
     "systemd-cgroup": FLAG,
     "cgroup-manager": VALUE,
     "rootless": VALUE,
+    "criu": VALUE,
     "help": FLAG,
     "version": FLAG,
 }
-ALIASES = {"h": "help", "v": "version"}
+ALIASES = {"h": "help", "v": "version", "V": "version"}
 
 # verb -> module below ociruntime.cli that serves it
 VERBS = {

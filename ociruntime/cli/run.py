@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ociruntime.cli.main import Globals
     from ociruntime.state.store import Container
 
-OPTIONS = {**CREATE_OPTIONS, "detach": FLAG, "keep": FLAG, "no-subreaper": FLAG}
+OPTIONS = {**CREATE_OPTIONS, "detach": FLAG, "keep": FLAG}
 ALIASES = {**CREATE_ALIASES, "d": "detach"}
 
 

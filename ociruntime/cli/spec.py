@@ -30,7 +30,7 @@ OPTIONS = {
     "etc": FLAG,
     "net-state": VALUE,
 }
-ALIASES = {"b": "bundle", "f": "config", "p": "publish"}
+ALIASES = {"b": "bundle", "f": "config", "file": "config", "p": "publish"}
 
 
 def main(words: list[str], globals_: Globals) -> int:

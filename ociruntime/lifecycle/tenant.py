@@ -64,10 +64,12 @@ if TYPE_CHECKING:
 class ExecOptions:
     """The options of ``exec`` beside the process itself; paths are absolute.
 
-    console_fd is a connected socket for the terminal's master when there is no console_socket.
+    cgroups are the values of --cgroup (``cgroups.inner``); console_fd is a connected socket for the
+    terminal's master when there is no console_socket.
     """
 
     __slots__ = (
+        "cgroups",
         "console_fd",
         "console_socket",
         "ignore_paused",
@@ -77,6 +79,7 @@ class ExecOptions:
     )
 
     def __init__(self) -> None:
+        self.cgroups: list[str] = []
         self.console_fd = -1
         self.console_socket: str | None = None
         self.ignore_paused = False
@@ -104,7 +107,7 @@ def exec_process(
         # Ahead of the clone: it is the process inside that sends the terminal's master.
         run.steps.append(ConnectConsole(options.console_socket))
     run.steps += label_checks(process, {}) + _seccomp_steps(container, process)
-    run.steps += _joining_steps(container, process)
+    run.steps += _joining_steps(container, process, options.cgroups)
     run.steps += _process_steps(container, process, options, run)
     if options.console_fd >= 0:
         run.fds["console"] = run.lent = options.console_fd
@@ -143,7 +146,7 @@ def _seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     return [PrepareSeccomp(profile, container.store.root, no_new_privs=privileges)]
 
 
-def _joining_steps(container: Container, process: dict[str, Any]) -> list[Step]:
+def _joining_steps(container: Container, process: dict[str, Any], cgroups: list[str]) -> list[Step]:
     data = container.data
     names = data.get("namespaces", [])
     flags = 0
@@ -169,7 +172,11 @@ def _joining_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     ]
     entered: list[Step] = [spawn]
     if placement is not None:
-        steps.append(OpenCgroup(placement))
+        if cgroups:
+            from ociruntime.cgroups.inner import choose
+
+            placement = choose(placement, cgroups)
+        steps.append(OpenCgroup(placement, data["pid"]))
         entered += joining_steps(placement)
     if own_cgroup:
         entered.append(JoinCgroupNamespace(""))
@@ -281,7 +288,7 @@ class HookInside(ContainerStep):
 def run_hook_inside(label: str, hook: dict[str, Any], container: Container) -> None:
     """Run one startContainer hook as a process of the container; raises ``HookError``."""
     outputs = hook_output_steps(container.data.get("annotations"))
-    run = Run(Kernel(), outputs + _joining_steps(container, {}))
+    run = Run(Kernel(), outputs + _joining_steps(container, {}, []))
     if "user" in container.data.get("namespaces", ()):
         run.steps.append(BecomeRoot(setgroups=bool(container.data.get("setgroups", True))))
     run.steps += [EnterRoot(), HookInside(label, hook, container)]

@@ -6,11 +6,14 @@ are limits one can live with.
 
 from __future__ import annotations
 
+import errno
+
 from ociruntime.cgroups import open_group
 from ociruntime.cgroups.detect import V2
 from ociruntime.cgroups.devices import POINTER as DEVICES
 from ociruntime.cgroups.devices import rules_of, target
 from ociruntime.cgroups.explain import NOT_ALLOWED
+from ociruntime.cgroups.files import read_optional
 from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import POINTER
 from ociruntime.cgroups.resources import settings_for
@@ -103,16 +106,19 @@ class CreateCgroup(Step):
 
 
 class OpenCgroup(Step):
-    """Open the cgroup of a container that exists already, for ``exec``."""
+    """Open the cgroup of a container that exists already, for ``exec``; ``init`` is its first
+    process.
+    """
 
-    __slots__ = ("placement",)
+    __slots__ = ("init", "placement")
 
     kind = "open-cgroup"
     stage = "prepare"
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement, init: int) -> None:
         super().__init__(POINTER, "cgroup")
         self.placement = placement
+        self.init = init
 
     def describe(self) -> str:
         return "open the container's cgroup"
@@ -122,9 +128,30 @@ class OpenCgroup(Step):
 
     def execute(self, run: Run) -> None:
         group = run.cgroup = open_group(run.kernel, self.placement)
+        for place in self.placement.places:
+            try:
+                group.directory(place)
+            except FileNotFoundError:
+                detail = "there is no such cgroup; make it first, or correct the path"
+                raise StepError(f"cgroup {place.directory}", errno.ENOENT, detail) from None
+        self._give_way(run, group)
         for key, fd in group.open_to_join().items():
             run.fds[JOIN + key] = fd
         run.host_fds += group.fds()
+
+    def _give_way(self, run: Run, group: Group) -> None:
+        """Follow the container's first process where the container's own cgroup must be empty."""
+        place = self.placement.unified
+        if place is None or self.placement.mode != V2:
+            return
+        if not read_optional(run.kernel, group.directory(place), "cgroup.subtree_control"):
+            return
+        from ociruntime.cgroups.inner import of_first_process
+
+        other = of_first_process(run.kernel, place, self.init)
+        if other is not None:
+            group.close()
+            self.placement.places[self.placement.places.index(place)] = other
 
 
 class JoinCgroup(ContainerStep):

@@ -206,3 +206,18 @@ def test_failed_create_frees_the_id(runtime: Runtime, bundle: MakeBundle) -> Non
     good = bundle()
     runtime.create(good, container=bad.name).check()
     runtime.failed.clear()
+
+
+def test_regex(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    """crun's --regex: every container whose id it is found in; a failure stops no other."""
+    first, second = (in_state(runtime, bundle, "running") for _ in range(2))
+    stopped = in_state(runtime, bundle, "stopped")
+    anybody = f"^{sandbox.prefix}-[0-9]+$"
+    killed = runtime.call("kill", "--regex", anybody, "KILL")
+    assert_clear(runtime, killed, stopped, "container not running")
+    for container in (first, second):
+        runtime.wait_for(container, "stopped")
+    assert_clear(runtime, runtime.call("delete", "-r", "("), "--regex")
+    runtime.call("delete", "--regex", anybody).check()
+    assert runtime.list("-q").check().stdout == ""
+    runtime.call("delete", "--force", "--regex", anybody).check()
