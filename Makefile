@@ -22,6 +22,7 @@ SOURCES := $(shell find ociruntime native schemas -type f \
 	meson.build meson_options.txt pyproject.toml README.md
 LIBRARY := $(DESTDIR)$(PREFIX)/lib/ociruntime
 BINARY := $(DESTDIR)$(PREFIX)/bin/ociruntime
+SHIM := $(DESTDIR)$(PREFIX)/bin/containerd-shim-ociruntime-v1
 
 # $(call install_packages,NAMES): by apt, and only those that are missing.
 install_packages = @missing=$$(for name in $(1); do \
@@ -103,7 +104,7 @@ install: $(VENV)/.stamp-venv $(SOURCES)
 	$(PYTHON) -m compileall -q "$(LIBRARY)"
 
 uninstall:
-	rm -rf "$(LIBRARY)" "$(BINARY)"
+	rm -rf "$(LIBRARY)" "$(BINARY)" "$(SHIM)"
 
 dev:
 	@test -f build/build.ninja || meson setup build

@@ -56,6 +56,28 @@ static void open_standard_descriptors(void)
 }
 
 #ifndef PROGRAM_WORDS
+/* What containerd calls the second name of this launcher: the shim's arguments are its own, so the
+ * verb `shim` goes in front of them. */
+static const char SHIM[] = "containerd-shim-ociruntime-v1";
+
+static char **name_verb(int *argc, char **argv, const char *path)
+{
+    const char *name = strrchr(path, '/');
+    /* The sealed copy is started with the verb already. */
+    if (strcmp(name != NULL ? name + 1 : path, SHIM) != 0 ||
+        (*argc > 1 && strcmp(argv[1], "shim") == 0))
+        return argv;
+    char **named = calloc((size_t)*argc + 2, sizeof *named);
+    if (named == NULL)
+        die("cannot start: out of memory");
+    static char verb[] = "shim";
+    named[0] = argv[0];
+    named[1] = verb;
+    memcpy(named + 2, argv + 1, (size_t)(*argc - 1) * sizeof *named);
+    ++*argc;
+    return named;
+}
+
 /* Whether this command's process, or a child it forks, enters a container.  Looking at every
  * argument costs a needless sealing now and then; a missed one would be a hole. */
 static int must_be_sealed(int argc, char **argv)
@@ -173,6 +195,7 @@ int main(int argc, char **argv)
 #ifdef PROGRAM_WORDS
     argv = with_words(&argc, argv);
 #else
+    argv = name_verb(&argc, argv, path);
     if (!sealed && must_be_sealed(argc, argv)) {
         const char *failed_step;
         argv[0] = path;

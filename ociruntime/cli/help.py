@@ -38,6 +38,7 @@ SUMMARIES = {
     "spec": ("", "write a config.json to begin with; an existing file is left alone"),
     "validate": ("[FILE]", "list every fault of a config.json, with its place and its cure"),
     "plan": ("[ID]", "print the steps `create` would take, and take none of them"),
+    "shim": ("", "containerd's shim: it starts this as containerd-shim-ociruntime-v1"),
     "features": ("", "print what this runtime can do, as JSON"),
     "zygote": ("", "serve a program that uses the Python library, which starts it (docs/api.md)"),
 }

@@ -45,6 +45,7 @@ VERBS = {
     "ps": "ps",
     "resume": "resume",
     "run": "run",
+    "shim": "shim",
     "spec": "spec",
     "start": "start",
     "state": "state",

@@ -1,0 +1,253 @@
+"""The commands of a shim's binary: `start` makes (or finds) the daemon, `delete` cleans up after
+one that died, `-info` tells what this runtime can (containerd, docs/runtime/v2: "Commands").
+
+containerd reads stdout and stderr of `start` as one text: the address and nothing else. The plain
+address is understood by every version from 1.6 on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
+
+from ociruntime import SPEC_VERSION, __version__
+from ociruntime.bundle import parse_object, read_file
+from ociruntime.errors import OciError, UsageError
+from ociruntime.shim import messages as m
+from ociruntime.shim.flags import Flags
+from ociruntime.shim.options import read_options
+from ociruntime.shim.wire import WireError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.log import Log
+
+NAME = "io.containerd.ociruntime.v1"
+SOCKET_DIRECTORY = "/run/containerd/s"
+ADDRESS_FILE = "address"
+OPTIONS_FILE = "options.pb"
+GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
+STDIN_LIMIT = 4 << 20
+KILLED = 128 + 9
+FEATURES_URL = "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
+PR_SCHED_CORE, PR_SCHED_CORE_CREATE, PIDTYPE_PGID = 62, 1, 2
+
+
+def run(words: list[str], log: Log) -> int:
+    """Carry out one command."""
+    flags = Flags(words)
+    if flags.switch("v") or flags.switch("version"):
+        _say(f"{NAME}\nversion: {__version__}\nspec: {SPEC_VERSION}\n".encode())
+        return 0
+    if flags.switch("info"):
+        _say(_info())
+        return 0
+    if flags.action == "start":
+        return start(flags, log)
+    if flags.action == "delete":
+        _say(delete(flags, log))
+        return 0
+    raise UsageError(
+        "shim: this is for containerd, as the runtime io.containerd.ociruntime.v1; "
+        "it wants start, delete or -info"
+    )
+
+
+def _say(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def _stdin() -> bytes:
+    """All of standard input; containerd may have closed it."""
+    parts = []
+    left = STDIN_LIMIT
+    try:
+        while left > 0 and (part := os.read(0, min(left, 1 << 16))):
+            parts.append(part)
+            left -= len(part)
+    except OSError:
+        pass
+    return b"".join(parts)
+
+
+class Boot:
+    """What `start` was told: flags, environment and standard input.
+
+    containerd from 2.3 on sends BootstrapParams on stdin, older ones an Any with the runtime's
+    options; the bytes do not tell which, but only the former repeat the id and the namespace.
+    """
+
+    __slots__ = ("address", "binary", "debug", "id", "namespace", "options", "socket_dir", "ttrpc")
+
+    def __init__(self, flags: Flags, data: bytes) -> None:
+        self.id = flags.text("id")
+        self.namespace = flags.text("namespace")
+        self.address = flags.text("address") or os.environ.get("GRPC_ADDRESS", "")
+        self.binary = flags.text("publish-binary")
+        self.debug = flags.switch("debug")
+        self.ttrpc = os.environ.get("TTRPC_ADDRESS", "")
+        self.socket_dir = SOCKET_DIRECTORY
+        self.options: dict[str, Any] | None = None
+        if not self.id or not self.namespace:
+            raise UsageError("shim start: wants -id and -namespace")
+        parameters = _parameters(data)
+        if (
+            parameters is not None
+            and parameters["instance_id"] == self.id
+            and parameters["namespace"] == self.namespace
+        ):
+            self.ttrpc = parameters["containerd_ttrpc_address"] or self.ttrpc
+            self.address = parameters["containerd_grpc_address"] or self.address
+            self.binary = parameters["containerd_binary"] or self.binary
+            self.socket_dir = parameters["socket_dir"] or self.socket_dir
+            self.debug = self.debug or parameters["log_level"] < 0
+            found = [e["value"] for e in parameters["extensions"] if e["value"]]
+            known = (m.RUNC_OPTIONS_URL, m.CRI_OPTIONS_URL)
+            self.options = next((any_ for any_ in found if any_["type_url"] in known), None)
+        elif data:
+            try:
+                self.options = m.ANY.decode(data)
+            except WireError:
+                self.options = None  # the options come with Create once more
+
+
+def _parameters(data: bytes) -> dict[str, Any] | None:
+    try:
+        return m.BOOTSTRAP.decode(data)
+    except WireError:
+        return None
+
+
+def group_of(annotations: dict[str, str], container_id: str) -> str:
+    """Containers of one group (a pod) have one daemon."""
+    return next((annotations[name] for name in GROUPS if annotations.get(name)), container_id)
+
+
+def socket_path(boot: Boot, group: str) -> str:
+    """Where the daemon of a group listens."""
+    from ociruntime.seccomp.digest import digest
+
+    key = f"{boot.address}/{boot.namespace}/{group}".encode()
+    return f"{boot.socket_dir}/{digest(key).hex()}"
+
+
+def start(flags: Flags, log: Log) -> int:
+    """Print the address of the container's daemon, which runs from now on."""
+    boot = Boot(flags, _stdin())
+    config = parse_object(read_file("config.json"), "config.json")
+    group = group_of(config.get("annotations") or {}, boot.id)
+    path = socket_path(boot, group)
+    listener = listen(path)
+    address = f"unix://{path}"
+    if listener is None:
+        _write_address(address)
+        _say(address.encode())
+        return 0
+    if os.environ.get("SCHED_CORE"):
+        from ociruntime.kernel.kernel import Kernel
+
+        Kernel().invoke("prctl", PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PIDTYPE_PGID, 0)
+    try:
+        shim_cgroup = read_options(boot.options).shim_cgroup
+        _write_address(address)
+        pid = os.fork()
+    except BaseException:
+        os.unlink(path)
+        raise
+    if pid == 0:
+        from ociruntime.shim.daemon import serve
+
+        serve(listener, path, boot, log)
+    if shim_cgroup:
+        from ociruntime.shim.owncgroup import move
+
+        move(pid, shim_cgroup)
+    _say(address.encode())
+    return 0
+
+
+def _write_address(address: str) -> None:
+    """Where containerd 1.6 looks for it when it starts anew; the working directory is the
+    bundle.
+    """
+    temporary = f".{ADDRESS_FILE}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, address.encode())
+    finally:
+        os.close(fd)
+    os.rename(temporary, ADDRESS_FILE)
+
+
+def listen(path: str) -> socket | None:
+    """A listening socket at ``path``, or None when a daemon listens there already; what a dead one
+    left is replaced.
+    """
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    end = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    mask = os.umask(0o177)
+    try:
+        for _ in range(2):
+            try:
+                end.bind(path)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise OciError(f"shim socket {path}: {error.strerror}") from None
+            else:
+                end.listen(128)
+                return end
+            if _answers(path):
+                end.close()
+                return None
+            os.unlink(path)
+    finally:
+        os.umask(mask)
+    raise OciError(f"shim socket {path}: another shim takes it at the same time; try again")
+
+
+def _answers(path: str) -> bool:
+    probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    try:
+        probe.connect(path)
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True
+
+
+def delete(flags: Flags, log: Log) -> bytes:
+    """Remove what is left of a container whose daemon has gone; the DeleteResponse."""
+    from ociruntime.shim.cleanup import clean_up
+
+    bundle = flags.text("bundle") or os.path.join(os.path.dirname(os.getcwd()), flags.text("id"))
+    pid = clean_up(flags.text("namespace"), flags.text("id"), bundle, log)
+    response = {
+        "pid": pid,
+        "exit_status": KILLED,
+        "exited_at": m.timestamp(time.time_ns()),
+    }
+    return m.DELETE_RESPONSE.encode(response)
+
+
+def _info() -> bytes:
+    from ociruntime.features import features
+    from ociruntime.jsontext import dumps
+
+    data = _stdin()
+    information: dict[str, Any] = {
+        "name": NAME,
+        "version": {"version": __version__, "revision": __version__},
+        "features": {"type_url": FEATURES_URL, "value": dumps(features()).encode()},
+    }
+    if data:
+        try:
+            information["options"] = m.ANY.decode(data)
+        except WireError:
+            pass  # it is only given back
+    return m.RUNTIME_INFO.encode(information)

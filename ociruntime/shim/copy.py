@@ -1,0 +1,117 @@
+"""Moves bytes from one descriptor to another inside the loop, without waiting for either.
+
+When the target is full the source is not read any more, so that a container whose reader is slow
+waits itself, as on any pipe; nothing is buffered here.
+"""
+
+from __future__ import annotations
+
+import os
+from select import EPOLLIN, EPOLLOUT
+
+from ociruntime.shim.loop import Future
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.shim.loop import Loop
+
+SPLICE_F_MOVE, SPLICE_F_NONBLOCK = 1, 2
+AT_ONCE = 1 << 20
+PIECE = 1 << 16
+
+
+class Splice:
+    """Copies pipe to pipe (splice(2)) until the source's end; ``done`` then.
+
+    Owns both descriptors, which must not block, and closes them at the end: the reader of the
+    target sees its end exactly when everything was written.
+    """
+
+    __slots__ = ("_loop", "_source", "_target", "done")
+
+    def __init__(self, loop: Loop, source: int, target: int) -> None:
+        self._loop = loop
+        self._source = source
+        self._target = target
+        self.done = Future()
+        loop.watch(source, EPOLLIN, self._move)
+
+    def close(self) -> None:
+        """Stop, whatever is left."""
+        if self.done.done:
+            return
+        self._loop.forget(self._source)
+        self._loop.forget(self._target)
+        os.close(self._source)
+        os.close(self._target)
+        self.done.set()
+
+    def _move(self, _ready: int) -> None:
+        flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK
+        try:
+            if not os.splice(self._source, self._target, AT_ONCE, flags=flags):
+                self.close()
+        except BlockingIOError:
+            # The source had something: it is the target that is full.
+            self._loop.forget(self._source)
+            self._loop.watch(self._target, EPOLLOUT, self._resume)
+        except OSError:
+            self.close()
+
+    def _resume(self, _ready: int) -> None:
+        self._loop.forget(self._target)
+        self._loop.watch(self._source, EPOLLIN, self._move)
+
+
+class Pump:
+    """Copies between descriptors that cannot be spliced: terminals, and files opened for appending.
+
+    Takes at most one piece from the source before it is written. Owns both descriptors.
+    """
+
+    __slots__ = ("_left", "_loop", "_source", "_target", "done")
+
+    def __init__(self, loop: Loop, source: int, target: int) -> None:
+        self._loop = loop
+        self._source = source
+        self._target = target
+        self._left = b""
+        self.done = Future()
+        loop.watch(source, EPOLLIN, self._read)
+
+    def close(self) -> None:
+        """Stop, whatever is left."""
+        if self.done.done:
+            return
+        self._loop.forget(self._source)
+        os.close(self._source)
+        if self._left:
+            self._loop.forget(self._target)
+        os.close(self._target)
+        self.done.set()
+
+    def _read(self, _ready: int) -> None:
+        try:
+            self._left = os.read(self._source, PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._left = b""
+        if not self._left:
+            self.close()
+            return
+        self._loop.forget(self._source)
+        self._write(EPOLLOUT)
+
+    def _write(self, _ready: int) -> None:
+        try:
+            while self._left:
+                self._left = self._left[os.write(self._target, self._left) :]
+        except BlockingIOError:
+            self._loop.watch(self._target, EPOLLOUT, self._write)
+            return
+        except OSError:
+            self.close()
+            return
+        self._loop.forget(self._target)
+        self._loop.watch(self._source, EPOLLIN, self._read)

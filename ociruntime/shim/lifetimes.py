@@ -1,0 +1,144 @@
+"""From the moment a process exists to the moment its end was told."""
+
+from __future__ import annotations
+
+from ociruntime.cgroups import open_group
+from ociruntime.cgroups.path import Placement
+from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, OciError
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.shim import messages as m
+from ociruntime.shim import operations, ttrpc
+from ociruntime.shim.task import STOPPED, Process, Task
+from ociruntime.shim.ttrpc import RpcError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.shim.events import Publisher
+    from ociruntime.shim.exits import Exits
+    from ociruntime.shim.loop import Loop
+    from ociruntime.shim.worker import Workers
+
+SIGKILL = 9
+# What callers look for in an error of kill; NotFound is what they make of it.
+GONE = (NOT_RUNNING, PROCESS_FINISHED, "no such process", "does not exist")
+
+
+class Lifetimes:
+    """Exits, kills and out-of-memory events of processes."""
+
+    def __init__(self, loop: Loop, workers: Workers, exits: Exits, publisher: Publisher) -> None:
+        self._loop = loop
+        self._workers = workers
+        self._exits = exits
+        self._publisher = publisher
+
+    def follow(self, process: Process, task: Task) -> None:
+        """The process has a pid: be there when it ends."""
+
+        def ended(status: int, time: int) -> None:
+            process.record = status, time
+            self._advance(process, task)
+
+        self._exits.expect(process.pid, ended)
+
+    def created(self, task: Task) -> None:
+        """Remember what the container's state says of its cgroup, and watch that."""
+        try:
+            container = task.store.open(task.id)
+        except OciError:
+            return  # somebody deletes it behind our back
+        data = container.data
+        container.close()
+        task.shared_pid = bool(data.get("shared_pid"))
+        if data.get("cgroup"):
+            from ociruntime.shim.oom import watch
+
+            task.placement = Placement.from_state(data["cgroup"])
+            task.watch = watch(self._loop, task.placement, lambda: self._oom(task))
+
+    def unwatch(self, task: Task) -> None:
+        """Stop listening for out-of-memory events."""
+        if task.watch is not None:
+            task.watch.close()
+            task.watch = None
+
+    def _oom(self, task: Task) -> None:
+        self._publisher.publish("/tasks/oom", "TaskOOM", m.TASK_ID, {"container_id": task.id})
+
+    def started(self, process: Process, task: Task) -> None:
+        """Start has told what it did: an end that came meanwhile may be told now."""
+        process.starting = False
+        self._advance(process, task)
+        if process is not task:
+            self._advance(task, task)
+
+    def _advance(self, process: Process, task: Task) -> None:
+        """Tell of the end of ``process``, if it has come and its turn as well."""
+        if process.record is None or process.starting or process.status == STOPPED:
+            return
+        if process is task:
+            if task.watch is not None:
+                task.watch.check()  # the kernel's word may come later than the end that it caused
+            if task.shared_pid:
+                # Nothing else ends them (containerd's clients rely on it).
+                self._loop.spawn(self._kill_rest(task))
+            if task.busy():
+                return
+        process.end(*process.record)
+        self._tell(process)
+        process.ended.set()
+        if process is not task:
+            self._advance(task, task)
+
+    async def _kill_rest(self, task: Task) -> None:
+        task.shared_pid = False  # once
+        operation = operations.signal_container(task.store, task.id, SIGKILL, everything=True)
+        try:
+            await self._workers.run(operation)
+        except RpcError:
+            pass  # they are gone
+
+    def _tell(self, process: Process) -> None:
+        values = {
+            "container_id": process.id,
+            "id": process.exec_id or process.id,
+            **process.result(),
+        }
+        self._publisher.publish("/tasks/exit", "TaskExit", m.TASK_EXIT, values)
+
+    # signals
+
+    def kill(self, process: Process, number: int) -> None:
+        """Signal one process; raises ``RpcError``."""
+        if process.record is not None or process.status == STOPPED:
+            raise RpcError(ttrpc.NOT_FOUND, f"{PROCESS_FINISHED}: not found")
+        if not process.pid:
+            text = f"process {process.exec_id} was not started yet"
+            raise RpcError(ttrpc.FAILED_PRECONDITION, text)
+        try:
+            # A child of ours that is not reaped yet: the number is still its.
+            Kernel().kill(process.pid, number)
+        except ProcessLookupError:
+            raise RpcError(ttrpc.NOT_FOUND, f"{PROCESS_FINISHED}: not found") from None
+        except OSError as error:
+            raise RpcError(ttrpc.INVALID_ARGUMENT, f"signal {number}: {error.strerror}") from None
+
+    def pids(self, task: Task) -> list[int]:
+        """The container's processes; never empty while it has one."""
+        found: list[int] = []
+        if task.placement is not None:
+            group = open_group(Kernel(), task.placement)
+            try:
+                found = group.all_procs()
+            finally:
+                group.close()
+        if not found and task.status != STOPPED:
+            found = [task.pid]
+        return found
+
+
+def gone(error: RpcError) -> RpcError:
+    """``error`` of a kill as containerd's clients expect it: NotFound when there is no process."""
+    if any(text in str(error) for text in GONE):
+        return RpcError(ttrpc.NOT_FOUND, f"{error}: not found")
+    return error

@@ -1,0 +1,97 @@
+"""Out of memory: the kernel tells of every process that it kills in a container's cgroup.
+
+cgroup v2: memory.events is pollable, and counts them (Documentation/admin-guide/cgroup-v2.rst).
+v1: an eventfd that is registered for memory.oom_control (cgroup-v1/memory.rst); it fires for the
+removal of the cgroup, too, so the count decides here as well.
+"""
+
+from __future__ import annotations
+
+import os
+from select import EPOLLIN, EPOLLPRI
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ociruntime.cgroups.path import Placement
+    from ociruntime.shim.loop import Loop
+
+
+class Watch:
+    """Calls ``oom`` when the kernel has killed, until ``close``."""
+
+    __slots__ = ("_count", "_events", "_loop", "_oom", "_signal")
+
+    def __init__(self, loop: Loop, events: int, oom: Callable[[], None], signal: int) -> None:
+        self._loop = loop
+        self._events = events
+        self._oom = oom
+        self._signal = signal  # the eventfd, -1 where the file itself is polled
+        self._count = self._read()
+        if signal >= 0:
+            loop.watch(signal, EPOLLIN, self._ready)
+        else:
+            loop.watch(events, EPOLLPRI, self._ready)
+
+    def close(self) -> None:
+        """Watch no more; a second call has no effect."""
+        if self._events < 0:
+            return
+        for fd in (self._signal, self._events):
+            if fd >= 0:
+                self._loop.forget(fd)
+                os.close(fd)
+        self._events = self._signal = -1
+
+    def check(self) -> None:
+        """Look now: a container's end may arrive before the kernel's message does."""
+        if self._events >= 0:
+            count = self._read()
+            if count > self._count:
+                self._count = count
+                self._oom()
+
+    def _ready(self, _ready: int) -> None:
+        if self._signal >= 0:
+            os.read(self._signal, 8)
+        self.check()
+
+    def _read(self) -> int:
+        try:
+            text = os.pread(self._events, 4096, 0)
+        except OSError:
+            return 0  # the cgroup is gone
+        words = text.split()
+        return int(words[words.index(b"oom_kill") + 1]) if b"oom_kill" in words else 0
+
+
+def watch(loop: Loop, placement: Placement, oom: Callable[[], None]) -> Watch | None:
+    """Watch the cgroup; None where it has no memory controller."""
+    place = placement.find("memory")
+    try:
+        if place is not None:
+            return _watch_v1(loop, place.directory, oom)
+        directory = placement.paths.get("")
+        if directory is None:
+            return None
+        events = os.open(f"{directory}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    return Watch(loop, events, oom, -1)
+
+
+def _watch_v1(loop: Loop, directory: str, oom: Callable[[], None]) -> Watch:
+    events = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+    signal = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        control = os.open(f"{directory}/cgroup.event_control", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(control, f"{signal} {events}".encode())
+        finally:
+            os.close(control)
+    except OSError:
+        os.close(signal)
+        os.close(events)
+        raise
+    return Watch(loop, events, oom, signal)

@@ -1,0 +1,132 @@
+"""What workers do: operations on one container, with the functions behind the command line.
+
+Each returns an ``Operation`` for ``Workers.run``. Importing this module loads all that they need,
+so that no worker loads it anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ociruntime.bundle import parse_object
+from ociruntime.errors import NotFound, PlanError, UsageError
+from ociruntime.lifecycle.create import create, read_bundle
+from ociruntime.lifecycle.delete import delete
+from ociruntime.lifecycle.kill import kill, saved_group
+from ociruntime.lifecycle.start import start
+from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.plan.options import CreateOptions
+from ociruntime.shim.cleanup import note_root
+from ociruntime.shim.rootfs import mount_rootfs, unmount_rootfs
+from ociruntime.spec import load_process
+from ociruntime.state.ids import check_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.shim.options import ShimOptions
+    from ociruntime.shim.worker import Operation
+    from ociruntime.state.store import Store
+
+PID_FILE = "init.pid"
+CONFIG = "config.json"
+
+
+def create_container(
+    store: Store, container_id: str, bundle: str, mounts: list[dict[str, Any]], options: ShimOptions
+) -> Operation:
+    """Mount the root filesystem and create the container; its pid."""
+
+    def work(console: int) -> tuple[int, list[str]]:
+        rootfs = os.path.join(bundle, "rootfs")
+        if options.systemd_cgroup:
+            raise UsageError(
+                "SystemdCgroup: this version has no systemd cgroup driver; configure the engine's "
+                "cgroup driver as cgroupfs"
+            )
+        note_root(bundle, options.root)
+        if mounts:
+            mount_rootfs(mounts, rootfs)
+        try:
+            real, raw, config, warnings = read_bundle(bundle, CONFIG)
+            wanted = CreateOptions(check_id(container_id), store, real)
+            wanted.pid_file = os.path.join(real, PID_FILE)
+            wanted.console_fd = console
+            wanted.pivot = not options.no_pivot_root
+            wanted.new_keyring = not options.no_new_keyring
+            run = create(config, raw, wanted)
+        except BaseException:
+            if mounts:
+                unmount_rootfs(rootfs)
+            raise
+        return run.pid, warnings + run.warnings
+
+    return work
+
+
+def start_container(store: Store, container_id: str) -> Operation:
+    """Let the container's program run."""
+
+    def work(_: int) -> tuple[int, list[str]]:
+        return 0, start(store.open_locked(container_id))
+
+    return work
+
+
+def run_process(store: Store, container_id: str, spec: bytes) -> Operation:
+    """exec: run the process ``spec`` (JSON) in the container; its pid."""
+
+    def work(console: int) -> tuple[int, list[str]]:
+        container = store.open(container_id)
+        process = parse_object(spec, "process")
+        warnings = load_process(spec, process, source="process")
+        options = ExecOptions()
+        options.console_fd = console
+        run = exec_process(container, process, options)
+        return run.pid, warnings + run.warnings
+
+    return work
+
+
+def delete_container(store: Store, container_id: str, bundle: str, *, force: bool) -> Operation:
+    """Remove the container and unmount its root filesystem; one that is gone is no error."""
+
+    def work(_: int) -> tuple[int, list[str]]:
+        warnings: list[str] = []
+        try:
+            container = store.open_locked(container_id)
+        except NotFound:
+            pass
+        else:
+            warnings = delete(container, force=force)
+        unmount_rootfs(os.path.join(bundle, "rootfs"))
+        return 0, warnings
+
+    return work
+
+
+def signal_container(
+    store: Store, container_id: str, number: int, *, everything: bool
+) -> Operation:
+    """Send a signal to the first process, or to all processes."""
+
+    def work(_: int) -> tuple[int, list[str]]:
+        kill(store.open(container_id), number, everything=everything)
+        return 0, []
+
+    return work
+
+
+def freeze_container(store: Store, container_id: str, *, frozen: bool) -> Operation:
+    """pause and resume."""
+
+    def work(_: int) -> tuple[int, list[str]]:
+        group = saved_group(store.open_locked(container_id))
+        if group is None or (frozen and not group.freeze()):
+            raise PlanError(f"container {container_id} has no cgroup that can be frozen")
+        if not frozen:
+            group.thaw()
+        return 0, []
+
+    return work

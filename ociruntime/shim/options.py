@@ -1,0 +1,75 @@
+"""The options that an engine's configuration gives for a runtime.
+
+runc's are accepted as they are, so that an existing section of containerd's config.toml works. For
+runtimes it does not know, containerd's CRI plugin sends the section as TOML instead.
+"""
+
+from __future__ import annotations
+
+from ociruntime.shim import ttrpc
+from ociruntime.shim.messages import CRI_OPTIONS, CRI_OPTIONS_URL, RUNC_OPTIONS, RUNC_OPTIONS_URL
+from ociruntime.shim.ttrpc import RpcError
+from ociruntime.shim.wire import WireError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DEFAULT_ROOT = "/run/containerd/ociruntime"
+# Names in config.toml.
+TOML_NAMES = {
+    "NoPivotRoot": "no_pivot_root",
+    "NoNewKeyring": "no_new_keyring",
+    "ShimCgroup": "shim_cgroup",
+    "IoUid": "io_uid",
+    "IoGid": "io_gid",
+    "Root": "root",
+    "SystemdCgroup": "systemd_cgroup",
+}
+
+
+class ShimOptions:
+    """What of the options concerns us: runc's binary and criu's paths do not."""
+
+    __slots__ = (
+        "io_gid", "io_uid", "no_new_keyring", "no_pivot_root", "root", "shim_cgroup",
+        "systemd_cgroup",
+    )  # fmt: skip
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.no_pivot_root = bool(values.get("no_pivot_root"))
+        self.no_new_keyring = bool(values.get("no_new_keyring"))
+        self.shim_cgroup = str(values.get("shim_cgroup") or "")
+        self.io_uid = int(values.get("io_uid") or 0)
+        self.io_gid = int(values.get("io_gid") or 0)
+        self.root = str(values.get("root") or DEFAULT_ROOT)
+        self.systemd_cgroup = bool(values.get("systemd_cgroup"))
+
+
+def read_options(message: dict[str, Any] | None) -> ShimOptions:
+    """The options in an ``Any``; defaults without one. Raises ``RpcError``."""
+    if not message or not message["type_url"]:
+        return ShimOptions({})
+    url = message["type_url"].rsplit("/", 1)[-1]
+    try:
+        if url == RUNC_OPTIONS_URL:
+            return ShimOptions(RUNC_OPTIONS.decode(message["value"]))
+        if url == CRI_OPTIONS_URL:
+            return ShimOptions(_toml(CRI_OPTIONS.decode(message["value"])))
+    except (WireError, ValueError, OSError) as error:
+        raise RpcError(ttrpc.INVALID_ARGUMENT, f"runtime options {url}: {error}") from None
+    text = f"runtime options of type {url}: use {RUNC_OPTIONS_URL}"
+    raise RpcError(ttrpc.INVALID_ARGUMENT, text)
+
+
+def _toml(options: dict[str, Any]) -> dict[str, Any]:
+    body = options["config_body"]
+    if not body and options["config_path"]:
+        with open(options["config_path"], "rb") as file:
+            body = file.read()
+    if not body:
+        return {}
+    import tomllib
+
+    found = tomllib.loads(body.decode())
+    return {TOML_NAMES[name]: value for name, value in found.items() if name in TOML_NAMES}

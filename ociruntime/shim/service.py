@@ -1,0 +1,355 @@
+"""containerd's Task service: what each request does, and in which order it tells what happened.
+
+Of each process: create before start before exit before delete; of a container the exit of the
+first process is the last one, though it ends first.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
+
+from ociruntime.process.foreground import receive_master
+from ociruntime.shim import messages as m
+from ociruntime.shim import operations, ttrpc
+from ociruntime.shim.lifetimes import Lifetimes, gone
+from ociruntime.shim.loop import first
+from ociruntime.shim.options import read_options
+from ociruntime.shim.stdio import Streams, Wanted
+from ociruntime.shim.task import CREATED, PAUSED, RUNNING, STOPPED, Execution, Process, Task
+from ociruntime.shim.ttrpc import RpcError
+from ociruntime.shim.wire import Message, WireError
+from ociruntime.state.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from ociruntime.shim.events import Publisher
+    from ociruntime.shim.exits import Exits
+    from ociruntime.shim.loop import Loop
+    from ociruntime.shim.worker import Operation, Workers
+
+    Method = Callable[["Tasks", dict[str, Any]], Awaitable[dict[str, Any]]]
+
+SERVICES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
+# How long Delete waits for output that the container has written and nobody has read (seconds).
+DRAIN_SECONDS = 10.0
+# How long the end of a killed process may take to be told.
+END_SECONDS = 10.0
+SIGKILL = 9
+
+
+class Tasks:
+    """All containers of this daemon, by id."""
+
+    def __init__(
+        self, loop: Loop, workers: Workers, exits: Exits, publisher: Publisher, namespace: str
+    ) -> None:
+        self.loop = loop
+        self.workers = workers
+        self.exits = exits
+        self.publisher = publisher
+        self.namespace = namespace
+        self.tasks: dict[str, Task] = {}
+        self.lifetimes = Lifetimes(loop, workers, exits, publisher)
+        self.shutdown: Callable[[], None] = loop.stop
+
+    async def handle(self, service: str, method: str, payload: bytes) -> bytes:
+        """Answer one request; raises ``RpcError``."""
+        entry = METHODS.get(method) if service in SERVICES else None
+        if entry is None:
+            raise RpcError(ttrpc.UNIMPLEMENTED, f"{service}/{method}: not implemented")
+        request, response, function = entry
+        try:
+            return response.encode(await function(self, request.decode(payload)))
+        except WireError as error:
+            raise RpcError(ttrpc.INVALID_ARGUMENT, f"{method}: {error}") from None
+        except OSError as error:
+            # Of the loop's own work: fifos, sockets, processes that could not be forked.
+            where = f"{error.filename}: " if error.filename else ""
+            text = f"{method}: {where}{error.strerror}"
+            raise RpcError(ttrpc.UNKNOWN, text) from None
+
+    def _task(self, container_id: str) -> Task:
+        task = self.tasks.get(container_id)
+        if task is None:
+            raise RpcError(ttrpc.NOT_FOUND, f"container not created: {container_id}: not found")
+        return task
+
+    # the life of a container
+
+    async def create(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Mount, create, and tell."""
+        container_id, bundle = request["id"], request["bundle"]
+        if container_id in self.tasks:
+            raise RpcError(ttrpc.ALREADY_EXISTS, f"{container_id}: already exists")
+        if request["checkpoint"]:
+            raise RpcError(ttrpc.UNIMPLEMENTED, "restoring a checkpoint: not implemented")
+        options = read_options(request["options"])
+        wanted = _wanted(request)
+        wanted.owner = options.io_uid, options.io_gid
+        store = Store(os.path.join(options.root, self.namespace))
+        task = Task(container_id, bundle, wanted, store, options)
+        # Counted from now on: a second Create, or a Shutdown, must not come in between.
+        self.tasks[container_id] = task
+        try:
+            operation = operations.create_container(
+                store, container_id, bundle, request["rootfs"], options
+            )
+            await self._make(task, operation)
+        except BaseException:
+            del self.tasks[container_id]
+            raise
+        self.lifetimes.created(task)
+        values = {
+            "container_id": container_id,
+            "bundle": bundle,
+            "rootfs": request["rootfs"],
+            "io": {name: request[name] for name in ("stdin", "stdout", "stderr", "terminal")},
+            "checkpoint": request["checkpoint"],
+            "pid": task.pid,
+        }
+        self.publisher.publish("/tasks/create", "TaskCreate", m.TASK_CREATE, values)
+        return {"pid": task.pid}
+
+    async def _make(self, process: Process, operation: Operation) -> None:
+        """Make the process with its streams; nothing is left of them on failure."""
+        streams = Streams(self.loop)
+        ends = None
+        try:
+            environment = {"CONTAINER_ID": process.id, "CONTAINER_NAMESPACE": self.namespace}
+            await streams.open(process.wanted, environment)
+            extra = -1
+            if process.wanted.terminal:
+                ends = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+                extra = ends[1].fileno()
+
+            def made(pid: int) -> None:
+                process.pid = pid
+                self.lifetimes.follow(process, self.tasks[process.id])
+
+            await self.workers.run(operation, streams.inside, extra, made)
+            streams.close_inside()
+            if ends is not None:
+                ends[1].close()
+                master = receive_master(ends[0].detach())
+                if master < 0:
+                    raise RpcError(ttrpc.UNKNOWN, "the process has sent no terminal")
+                streams.attach(master)
+        except BaseException:
+            streams.close()
+            raise
+        finally:
+            if ends is not None:
+                for end in ends:
+                    end.close()
+        process.streams = streams
+
+    async def start(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run the container's program, or a process that Exec has announced."""
+        task = self._task(request["id"])
+        process = task.process(request["exec_id"])
+        if process.status != CREATED or process.starting:
+            text = f"cannot start {process.exec_id or process.id}: it was started before"
+            raise RpcError(ttrpc.FAILED_PRECONDITION, text)
+        process.starting = True
+        try:
+            if isinstance(process, Execution):
+                await self._start_execution(task, process)
+            else:
+                await self.workers.run(operations.start_container(task.store, task.id))
+                process.status = RUNNING
+                values = {"container_id": task.id, "pid": task.pid}
+                self.publisher.publish("/tasks/start", "TaskStart", m.TASK_START, values)
+        finally:
+            self.lifetimes.started(process, task)
+        return {"pid": process.pid}
+
+    async def _start_execution(self, task: Task, process: Execution) -> None:
+        if task.status == STOPPED or task.record is not None:
+            text = f"cannot exec in a stopped container: {task.id}"
+            raise RpcError(ttrpc.FAILED_PRECONDITION, text)
+        await self._make(process, operations.run_process(task.store, task.id, process.spec))
+        process.spec = b""
+        process.status = RUNNING
+        values = {"container_id": task.id, "exec_id": process.exec_id, "pid": process.pid}
+        self.publisher.publish(
+            "/tasks/exec-started", "TaskExecStarted", m.TASK_EXEC_STARTED, values
+        )
+
+    async def execute(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Exec: announce a process; Start runs it."""
+        task = self._task(request["id"])
+        exec_id = request["exec_id"]
+        if not exec_id or exec_id in task.executions:
+            raise RpcError(ttrpc.ALREADY_EXISTS, f"exec {exec_id}: already exists")
+        spec = request["spec"]["value"] if request["spec"] else b""
+        wanted = _wanted(request)
+        wanted.owner = task.wanted.owner
+        task.executions[exec_id] = Execution(task.id, exec_id, wanted, spec)
+        values = {"container_id": task.id, "exec_id": exec_id}
+        self.publisher.publish("/tasks/exec-added", "TaskExecAdded", m.TASK_EXEC_ADDED, values)
+        return {}
+
+    async def delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Remove a process that has ended, or the container with its first one."""
+        task = self._task(request["id"])
+        process = task.process(request["exec_id"])
+        if process.status == RUNNING or process.starting:
+            text = f"{process.exec_id or process.id}: it runs; kill it and wait for its end first"
+            raise RpcError(ttrpc.FAILED_PRECONDITION, text)
+        if process.streams is not None and process.status == STOPPED:
+            await first(self.loop, process.streams.drained(), DRAIN_SECONDS)
+        if process is task:
+            await self._delete_container(task)
+        else:
+            task.executions.pop(process.exec_id, None)
+        if process.streams is not None:
+            process.streams.close()
+            process.streams = None
+        return process.result()
+
+    async def _delete_container(self, task: Task) -> None:
+        self.lifetimes.unwatch(task)  # a cgroup v1 tells of its end as if it were an OOM
+        operation = operations.delete_container(task.store, task.id, task.bundle, force=False)
+        await self.workers.run(operation)
+        await first(self.loop, task.ended, END_SECONDS)  # one that was only created is killed now
+        self.tasks.pop(task.id, None)
+        values = {"container_id": task.id, **task.result()}
+        self.publisher.publish("/tasks/delete", "TaskDelete", m.TASK_DELETE, values)
+
+    # signals and limits
+
+    async def kill(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a signal."""
+        task = self._task(request["id"])
+        number = request["signal"]
+        process = task.process(request["exec_id"])
+        everything = process is task and (request["all"] or task.shared_pid or task.paused)
+        if not everything:
+            self.lifetimes.kill(process, number)
+            return {}
+        operation = operations.signal_container(
+            task.store, task.id, number, everything=request["all"]
+        )
+        try:
+            await self.workers.run(operation)
+        except RpcError as error:
+            raise gone(error) from None
+        return {}
+
+    async def pause(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Freeze all processes."""
+        return await self._freeze(request, frozen=True)
+
+    async def resume(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let them go on."""
+        return await self._freeze(request, frozen=False)
+
+    async def _freeze(self, request: dict[str, Any], *, frozen: bool) -> dict[str, Any]:
+        task = self._task(request["id"])
+        if task.status != RUNNING or task.paused == frozen:
+            what = "cannot pause" if frozen else "cannot resume"
+            status = "paused" if task.paused else "running"
+            status = status if task.status == RUNNING else "not running"
+            raise RpcError(ttrpc.FAILED_PRECONDITION, f"{what} container {task.id}: it is {status}")
+        await self.workers.run(operations.freeze_container(task.store, task.id, frozen=frozen))
+        task.paused = frozen
+        topic, name = ("paused", "TaskPaused") if frozen else ("resumed", "TaskResumed")
+        self.publisher.publish(f"/tasks/{topic}", name, m.TASK_ID, {"container_id": task.id})
+        return {}
+
+    # questions
+
+    async def state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What a process is doing."""
+        task = self._task(request["id"])
+        process = task.process(request["exec_id"])
+        status = process.status
+        if status == RUNNING and task.paused:
+            status = PAUSED
+        return process.document(task.bundle, status)
+
+    async def wait(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer when the process has ended."""
+        process = self._task(request["id"]).process(request["exec_id"])
+        await process.ended
+        return process.result()
+
+    async def pids(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The processes of the container."""
+        task = self._task(request["id"])
+        names = {e.pid: e.exec_id for e in task.executions.values() if e.pid}
+        found = []
+        for pid in self.lifetimes.pids(task):
+            info = None
+            if pid in names:
+                value = m.PROCESS_DETAILS.encode({"exec_id": names[pid]})
+                info = {"type_url": m.PROCESS_DETAILS_URL, "value": value}
+            found.append({"pid": pid, "info": info})
+        return {"processes": found}
+
+    async def stats(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the container's cgroup has counted."""
+        from ociruntime.shim.stats import read_stats
+
+        task = self._task(request["id"])
+        if task.placement is None:
+            text = f"container {task.id} has no cgroup of its own"
+            raise RpcError(ttrpc.FAILED_PRECONDITION, text)
+        url, value = read_stats(task.placement)
+        return {"stats": {"type_url": url, "value": value}}
+
+    async def connect(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Who we are."""
+        task = self.tasks.get(request["id"])
+        return {"shim_pid": os.getpid(), "task_pid": task.pid if task else 0}
+
+    # streams
+
+    async def resize_pty(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Change the size of a terminal."""
+        process = self._task(request["id"]).process(request["exec_id"])
+        if process.streams is not None:
+            process.streams.resize(request["width"], request["height"])
+        return {}
+
+    async def close_io(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The client sends no more input."""
+        process = self._task(request["id"]).process(request["exec_id"])
+        if request["stdin"] and process.streams is not None:
+            process.streams.close_stdin()
+        return {}
+
+    async def end(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Shutdown: end the daemon, unless it still has containers."""
+        if not self.tasks:
+            self.shutdown()
+        return {}
+
+
+def _wanted(request: dict[str, Any]) -> Wanted:
+    return Wanted(
+        request["stdin"], request["stdout"], request["stderr"], terminal=request["terminal"]
+    )
+
+
+METHODS: dict[str, tuple[Message, Message, Method]] = {
+    "Create": (m.CREATE, m.PID, Tasks.create),
+    "Start": (m.PROCESS_KEY, m.PID, Tasks.start),
+    "State": (m.PROCESS_KEY, m.STATE, Tasks.state),
+    "Delete": (m.PROCESS_KEY, m.DELETE_RESPONSE, Tasks.delete),
+    "Exec": (m.EXEC, m.EMPTY, Tasks.execute),
+    "ResizePty": (m.RESIZE_PTY, m.EMPTY, Tasks.resize_pty),
+    "CloseIO": (m.CLOSE_IO, m.EMPTY, Tasks.close_io),
+    "Kill": (m.KILL, m.EMPTY, Tasks.kill),
+    "Pids": (m.PROCESS_KEY, m.PIDS_RESPONSE, Tasks.pids),
+    "Pause": (m.PROCESS_KEY, m.EMPTY, Tasks.pause),
+    "Resume": (m.PROCESS_KEY, m.EMPTY, Tasks.resume),
+    "Wait": (m.PROCESS_KEY, m.WAIT_RESPONSE, Tasks.wait),
+    "Stats": (m.PROCESS_KEY, m.STATS_RESPONSE, Tasks.stats),
+    "Connect": (m.PROCESS_KEY, m.CONNECT_RESPONSE, Tasks.connect),
+    "Shutdown": (m.SHUTDOWN, m.EMPTY, Tasks.end),
+}

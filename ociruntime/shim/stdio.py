@@ -1,0 +1,246 @@
+"""Standard streams of a container's process: where containerd wants them, and what copies them.
+
+A stream is a path of a fifo, `file://PATH` (appended to), `binary://PATH?ARGUMENTS` (a logging
+process, logger.py), or nothing (/dev/null). The process itself gets pipes, or a terminal.
+
+- A fifo for output is held open for reading, too: a reader that went away (containerd restarts)
+  gives no EPIPE, the next one goes on where it stopped.
+- A fifo for input is held open for writing until CloseIO: that is its end for the container.
+- Pipes go to the container, never containerd's own files: what it does to them ends at the pipe.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from _struct import pack
+from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
+
+from ociruntime.kernel.constants import TIOCSWINSZ
+from ociruntime.shim import ttrpc
+from ociruntime.shim.copy import Pump, Splice
+from ociruntime.shim.loop import Future
+from ociruntime.shim.ttrpc import RpcError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.shim.logger import Logger
+    from ociruntime.shim.loop import Loop
+
+    Copy = Splice | Pump
+
+# How long containerd's client may take to open its end of a fifo, and how often we look (seconds).
+READER_SECONDS = 30.0
+READER_INTERVAL = 0.005
+FILE_MODE = 0o644
+S_IFMT, S_IFIFO = 0o170000, 0o010000
+
+
+class Wanted:
+    """Where the streams of a process go: ``stdin``, ``stdout``, ``stderr`` as containerd names
+    them, ``terminal`` instead of pipes, ``owner`` (uid, gid) of the pipes.
+    """
+
+    __slots__ = ("owner", "stderr", "stdin", "stdout", "terminal")
+
+    def __init__(self, stdin: str, stdout: str, stderr: str, *, terminal: bool) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.terminal = terminal
+        self.owner = (0, 0)
+
+
+class Streams:
+    """The open streams of one process; ``inside`` are the container's ends, for a worker."""
+
+    __slots__ = (
+        "_hold",
+        "_input",
+        "_kept",
+        "_loop",
+        "_outputs",
+        "_stdin",
+        "_terminal",
+        "inside",
+        "logger",
+    )
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._outputs: list[Copy] = []
+        self._input: Copy | None = None
+        self._hold: list[int] = []  # of a terminal: input and output until there is one
+        self._kept: list[int] = []  # reading ends of output fifos
+        self._stdin = -1  # our writing end of the input fifo
+        self._terminal = -1
+        self.inside: list[int] = []
+        self.logger: Logger | None = None
+
+    # before the process exists
+
+    async def open(self, wanted: Wanted, environment: dict[str, str]) -> None:
+        """Open all that ``wanted`` names; ``environment`` is a logging process's.
+
+        Raises ``RpcError`` or ``OSError``; to be closed then.
+        """
+        if wanted.terminal:
+            # Until the terminal is there: what is copied to it, what is copied from it.
+            self._hold = [self._open_input(wanted.stdin), -1]
+            self._hold[1] = await self._open_output(wanted.stdout)
+            return
+        if wanted.stdout.startswith("binary://") or wanted.stderr.startswith("binary://"):
+            await self._open_logger(wanted, environment)
+        else:
+            await self._open_pipes(wanted)
+        if wanted.owner != (0, 0):
+            for fd in self.inside:
+                if fd >= 0 and os.fstat(fd).st_mode & S_IFMT == S_IFIFO:
+                    os.fchown(fd, *wanted.owner)
+
+    async def _open_pipes(self, wanted: Wanted) -> None:
+        source = self._open_input(wanted.stdin)
+        if source >= 0:
+            self.inside.append(self._pipe_in(source))
+        else:
+            self.inside.append(_null())
+        for path in (wanted.stdout, wanted.stderr):
+            target = await self._open_output(path)
+            if target < 0:
+                self.inside.append(_null())
+                continue
+            self.inside.append(self._pipe_out(target))
+
+    async def _open_logger(self, wanted: Wanted, environment: dict[str, str]) -> None:
+        from ociruntime.shim.logger import Logger
+
+        source = self._open_input(wanted.stdin)
+        self.inside.append(self._pipe_in(source) if source >= 0 else _null())
+        self.logger = Logger(wanted.stdout or wanted.stderr, environment)
+        self.inside += self.logger.start()
+        await self.logger.ready(self._loop)
+
+    def _pipe_in(self, source: int) -> int:
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(writable, False)
+        kind = Splice if _is_fifo(source) else Pump
+        self._input = kind(self._loop, source, writable)
+        return readable
+
+    def _pipe_out(self, target: int) -> int:
+        readable, writable = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(readable, False)
+        kind = Splice if _is_fifo(target) else Pump
+        self._outputs.append(kind(self._loop, readable, target))
+        return writable
+
+    def _open_input(self, path: str) -> int:
+        """The input fifo, not blocking; -1 for none."""
+        if not path:
+            return -1
+        source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if _is_fifo(source):
+            self._stdin = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return source
+
+    async def _open_output(self, path: str) -> int:
+        """A descriptor to write to, not blocking; -1 for none."""
+        if not path:
+            return -1
+        append = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        if path.startswith("file://"):
+            name = path.removeprefix("file://")
+            os.makedirs(os.path.dirname(name), 0o755, exist_ok=True)
+            return os.open(name, append | os.O_CREAT, FILE_MODE)
+        if "://" in path:
+            raise RpcError(ttrpc.INVALID_ARGUMENT, f"{path}: use a fifo, file:// or binary://")
+        if os.stat(path).st_mode & S_IFMT != S_IFIFO:
+            return os.open(path, append)
+        # Not our own reading end first: output that nobody has come for yet would be lost with it.
+        waited = 0.0
+        while True:
+            try:
+                target = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                break
+            except OSError as error:
+                if error.errno != errno.ENXIO or waited > READER_SECONDS:
+                    raise
+            await self._loop.sleep(READER_INTERVAL)
+            waited += READER_INTERVAL
+        self._kept.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        return target
+
+    def close_inside(self) -> None:
+        """The container has its own copies now; ours would hide the end of its output."""
+        for fd in self.inside:
+            os.close(fd)
+        self.inside.clear()
+
+    # while it runs
+
+    def attach(self, master: int) -> None:
+        """Copy between the terminal's ``master``, taken over, and the fifos."""
+        self._terminal = master
+        os.set_blocking(master, False)
+        source, target = self._hold
+        self._hold = []
+        if target < 0:
+            target = _null()  # or the terminal's buffer fills, and the container waits
+        self._outputs.append(Pump(self._loop, _duplicate(master), target))
+        if source >= 0:
+            self._input = Pump(self._loop, source, _duplicate(master))
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the terminal a size (characters); raises ``OSError`` without one."""
+        if self._terminal < 0:
+            raise OSError(errno.ENOTTY, "the process has no terminal")
+        ioctl(self._terminal, TIOCSWINSZ, pack("=HHHH", height, width, 0, 0))
+
+    def close_stdin(self) -> None:
+        """CloseIO: the container's input ends as soon as the client has closed it, too."""
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
+
+    # at the end
+
+    def drained(self) -> Future:
+        """Done when all output was handed on: no process has it open any more."""
+        done = Future()
+
+        def look() -> None:
+            if all(copy.done.done for copy in self._outputs):
+                done.set()
+
+        look()
+        for copy in self._outputs:
+            copy.done.when_done(look)
+        return done
+
+    def close(self) -> None:
+        """Close everything, whatever is not copied yet."""
+        self.close_inside()
+        self.close_stdin()
+        for copy in self._outputs:
+            copy.close()
+        if self._input is not None:
+            self._input.close()
+        for fd in (*self._hold, *self._kept, self._terminal):
+            if fd >= 0:
+                os.close(fd)
+        self._hold, self._kept, self._terminal = [], [], -1
+        if self.logger is not None:
+            self._loop.spawn(self.logger.end(self._loop))
+            self.logger = None
+
+
+def _null() -> int:
+    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+
+def _is_fifo(fd: int) -> bool:
+    return os.fstat(fd).st_mode & S_IFMT == S_IFIFO
+
+
+def _duplicate(fd: int) -> int:
+    return int(fcntl(fd, F_DUPFD_CLOEXEC, 3))

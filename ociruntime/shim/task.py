@@ -1,0 +1,114 @@
+"""What the daemon knows of one container and of the processes executed in it."""
+
+from __future__ import annotations
+
+from ociruntime.shim import ttrpc
+from ociruntime.shim.loop import Future
+from ociruntime.shim.messages import timestamp
+from ociruntime.shim.ttrpc import RpcError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.cgroups.path import Placement
+    from ociruntime.shim.oom import Watch
+    from ociruntime.shim.options import ShimOptions
+    from ociruntime.shim.stdio import Streams, Wanted
+    from ociruntime.state.store import Store
+
+# containerd.v1.types.Status
+CREATED, RUNNING, STOPPED, PAUSED = 1, 2, 3, 4
+
+
+class Process:
+    """The first process of a container, or one executed in it.
+
+    ``status`` is CREATED (an executed one has no pid then), RUNNING or STOPPED. ``starting`` while
+    Start works: an end that comes meanwhile waits in ``record``, so that no exit is told before
+    the start. ``ended`` is done when the exit is told.
+    """
+
+    def __init__(self, task_id: str, exec_id: str, wanted: Wanted) -> None:
+        self.id = task_id
+        self.exec_id = exec_id
+        self.wanted = wanted
+        self.streams: Streams | None = None
+        self.pid = 0
+        self.status = CREATED
+        self.starting = False
+        self.record: tuple[int, int] | None = None
+        self.exit_status = 0
+        self.exited_at = 0
+        self.ended = Future()
+
+    def end(self, status: int, time: int) -> None:
+        """Note the exit status and when (nanoseconds since the epoch)."""
+        self.exit_status = status
+        self.exited_at = time
+        self.status = STOPPED
+
+    def result(self) -> dict[str, Any]:
+        """The fields of Wait's and Delete's answers."""
+        return {
+            "pid": self.pid,
+            "exit_status": self.exit_status,
+            "exited_at": timestamp(self.exited_at),
+        }
+
+    def document(self, bundle: str, status: int) -> dict[str, Any]:
+        """The fields of State's answer."""
+        return {
+            "id": self.id,
+            "exec_id": self.exec_id,
+            "bundle": bundle,
+            "status": status,
+            "stdin": self.wanted.stdin,
+            "stdout": self.wanted.stdout,
+            "stderr": self.wanted.stderr,
+            "terminal": self.wanted.terminal,
+            **self.result(),
+        }
+
+
+class Execution(Process):
+    """A process that Exec announced: ``spec`` is the JSON text of it."""
+
+    def __init__(self, task_id: str, exec_id: str, wanted: Wanted, spec: bytes) -> None:
+        super().__init__(task_id, exec_id, wanted)
+        self.spec = spec
+
+
+class Task(Process):
+    """A container: its first process, and the others by exec id.
+
+    ``shared_pid``: it has no pid namespace whose end would be theirs, too. ``paused`` is what we
+    were told to do last.
+    """
+
+    def __init__(
+        self, task_id: str, bundle: str, wanted: Wanted, store: Store, options: ShimOptions
+    ) -> None:
+        super().__init__(task_id, "", wanted)
+        self.bundle = bundle
+        self.store = store
+        self.options = options
+        self.executions: dict[str, Execution] = {}
+        self.placement: Placement | None = None
+        self.shared_pid = False
+        self.paused = False
+        self.watch: Watch | None = None
+
+    def process(self, exec_id: str) -> Process:
+        """The first process for an empty id; raises ``RpcError``."""
+        if not exec_id:
+            return self
+        found = self.executions.get(exec_id)
+        if found is None:
+            text = f"process does not exist {exec_id}: not found"
+            raise RpcError(ttrpc.NOT_FOUND, text)
+        return found
+
+    def busy(self) -> bool:
+        """Whether executed processes are still running, or about to."""
+        return any(e.status == RUNNING or e.starting for e in self.executions.values())
