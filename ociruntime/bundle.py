@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import _json
 import errno
-import os
-from stat import S_ISREG
 
+from ociruntime import hostos as os
 from ociruntime.errors import SpecError
 
 TYPE_CHECKING = False
@@ -113,7 +112,7 @@ def read_file(path: str, *, dir_fd: int | None = None, where: str = "") -> bytes
         raise SpecError(f"{where!r}: the path has a NUL character") from None
     try:
         status = os.fstat(fd)
-        if not S_ISREG(status.st_mode):
+        if not os.is_regular(status.st_mode):
             raise SpecError(f"{where}: not a regular file", hint="it must be a regular file")
         return read_all(fd, where)
     except OSError as error:

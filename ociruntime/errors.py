@@ -18,7 +18,8 @@ containerd's shim, dockerd and podman; they may be surrounded by more words but 
 from __future__ import annotations
 
 import errno as _errno
-import os
+
+from ociruntime import hostos as os
 
 # The C library's words that docker and podman look for, to tell 126 and 127 from other failures.
 MATCHED = frozenset({_errno.ENOENT, _errno.EACCES, _errno.EPERM})

@@ -6,8 +6,7 @@ tells the whole story; their JSON parser needs ``time`` in RFC 3339 (docs/engine
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.clock import now
 from ociruntime.errors import OciError, one_line
 from ociruntime.jsontext import dumps

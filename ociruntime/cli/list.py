@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from fcntl import LOCK_NB, LOCK_SH, flock
 
+from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.errors import NotFound, OciError, UsageError, one_line
 from ociruntime.jsontext import dumps

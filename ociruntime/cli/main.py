@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import _signal
-import os
 
 from ociruntime import SPEC_VERSION, __version__
+from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.errors import OciError, UsageError
 from ociruntime.log import Log
@@ -138,7 +138,7 @@ def _globals(options: Options, log: Log) -> Globals:
     log.path = _log_file(options.text("log"))
     log.open()
     root = options.text("root")
-    if root is not None and os.path.realpath(root) == "/":
+    if root is not None and _is_top(root):
         raise UsageError("--root must not be /; name a directory of its own")
     result = Globals(Store(os.path.abspath(root or default_root())), log)
     manager = options.text("cgroup-manager")
@@ -149,6 +149,14 @@ def _globals(options: Options, log: Log) -> Globals:
     if rootless not in (None, "true", "false", "auto"):
         raise UsageError(f"--rootless {rootless}: use true, false or auto")
     return result
+
+
+def _is_top(path: str) -> bool:
+    """Whether this is the root directory under any name."""
+    try:
+        return os.path.realpath(path) == "/"
+    except (OSError, ValueError):
+        return False
 
 
 def _log_file(text: str | None) -> str | None:
@@ -162,8 +170,8 @@ def default_root() -> str:
     """/run/ociruntime for root, below $XDG_RUNTIME_DIR for others (an empty one counts as
     unset), root of a user namespace whose /run is somebody else's included.
     """
-    runtime_directory = os.environ.get("XDG_RUNTIME_DIR")
-    rootless = os.geteuid() != 0 or "_CONTAINERS_USERNS_CONFIGURED" in os.environ
+    runtime_directory = os.getenv("XDG_RUNTIME_DIR")
+    rootless = os.geteuid() != 0 or os.getenv("_CONTAINERS_USERNS_CONFIGURED") is not None
     if runtime_directory and (rootless or not os.access("/run", os.W_OK)):
         return os.path.join(runtime_directory, "ociruntime")
     return "/run/ociruntime"

@@ -7,8 +7,7 @@ accept them.
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import UsageError
 
 FLAG, VALUE, LIST = "flag", "value", "list"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.cli.options import VALUE, parse
 from ociruntime.errors import NOT_RUNNING, OciError, UsageError, WrongStatus
 from ociruntime.jsontext import dumps

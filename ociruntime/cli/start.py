@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 
+from ociruntime import hostos as os
 from ociruntime.cli.options import one_argument, parse
 from ociruntime.errors import OciError
 from ociruntime.kernel import _sys

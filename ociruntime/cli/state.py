@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.cli.options import one_argument, parse
 from ociruntime.errors import StateError
 from ociruntime.jsontext import dumps

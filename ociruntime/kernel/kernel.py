@@ -11,9 +11,9 @@ through ``kernel.inroot``.
 from __future__ import annotations
 
 import errno
-import os
 from _struct import pack, unpack_from
 
+from ociruntime import hostos as os
 from ociruntime.kernel import _sys
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.numbers import NUMBERS

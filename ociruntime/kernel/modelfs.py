@@ -8,8 +8,8 @@ openat2(2); permissions are not modelled.
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.bundle import open_bundle
 from ociruntime.clock import now
 from ociruntime.kernel.kernel import Kernel

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from select import POLLIN, poll
 
+from ociruntime import hostos as os
 from ociruntime.errors import HookError, OciError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.kill import SIGKILL, let_die, saved_group

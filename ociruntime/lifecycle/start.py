@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
 from _struct import iter_unpack
 
+from ociruntime import hostos as os
 from ociruntime.errors import HookError, OciError, StateError, WrongStatus
 from ociruntime.kernel import block
 from ociruntime.state import status as st

@@ -8,9 +8,9 @@ the executable that the container can reach is sealed (CVE-2019-5736).
 
 from __future__ import annotations
 
-import os
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 
+from ociruntime import hostos as os
 from ociruntime.cgroups.path import Placement
 from ociruntime.errors import HookError, OciError, WrongStatus
 from ociruntime.jsontext import dumps

@@ -21,8 +21,7 @@ steps between two of the container side on the host.
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.cgroups.detect import NONE, Layout
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError

@@ -4,8 +4,7 @@ changes nothing.
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.cgroups.detect import Layout, detect
 
 TYPE_CHECKING = False

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c

@@ -10,8 +10,7 @@ error names the step, its operand, the errno and the cure (runtime.md#errors).
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import OciError, StepError
 from ociruntime.plan.step import CONTAINER, HOST
 from ociruntime.process.channel import Closed

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import _signal
 import errno
-import os
 from _socket import AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, SOCK_STREAM, socket
 from _struct import unpack
 from fcntl import ioctl
 from select import POLLHUP, POLLIN, poll
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False

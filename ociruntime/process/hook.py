@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import _signal
 import errno
-import os
 import time
 from select import POLLHUP, POLLIN, POLLOUT, poll
 
+from ociruntime import hostos as os
 from ociruntime.errors import HookError
 from ociruntime.jsontext import dumps
 from ociruntime.process.hookoutput import NONE, close_outputs, open_outputs
@@ -109,7 +109,7 @@ def _child(hook: dict[str, Any], stdin: int, stdout: int, stderr: int, failed: i
         for entry in hook.get("env", ()):
             name, _, value = entry.partition("=")
             environment[name] = value
-        os.execve(hook["path"], hook.get("args") or [hook["path"]], environment)  # noqa: S606
+        os.execve(hook["path"], hook.get("args") or [hook["path"]], environment)
     except OSError as error:
         number = error.errno or errno.EINVAL
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as ours

@@ -9,9 +9,9 @@ own class").
 from __future__ import annotations
 
 import gc
-import os
 import sys
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import CONTAINER

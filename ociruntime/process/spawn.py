@@ -17,8 +17,8 @@ then on no path is trusted.
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
 from ociruntime.process.channel import Closed, Failure

@@ -11,10 +11,9 @@ again. So the cache can be removed, damaged or filled at any time.
 
 from __future__ import annotations
 
-import os
 from _struct import Struct
-from stat import S_ISREG
 
+from ociruntime import hostos as os
 from ociruntime.seccomp.digest import digest
 
 DIRECTORY = ".seccomp"
@@ -90,7 +89,7 @@ def _read(path: str) -> bytes:
     try:
         status = os.fstat(fd)
         private = status.st_uid == os.geteuid() and not status.st_mode & 0o7177
-        if not S_ISREG(status.st_mode) or not private or status.st_size > LARGEST:
+        if not os.is_regular(status.st_mode) or not private or status.st_size > LARGEST:
             return b""
         return os.read(fd, LARGEST)
     except OSError:

@@ -6,8 +6,8 @@ Not on the hot path: imported when the cache has no program for a profile.
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError, PlanError
 from ociruntime.seccomp import bpf
 from ociruntime.seccomp.cache import Program, file_stamp

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 from ctypes import POINTER, c_int, c_uint, c_uint32, c_uint64, c_void_p
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 
 TYPE_CHECKING = False

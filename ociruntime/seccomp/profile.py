@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from marshal import dumps
 
+from ociruntime import hostos as os
 from ociruntime.seccomp.digest import digest
 from ociruntime.spec.tables import SECCOMP_FLAGS
 

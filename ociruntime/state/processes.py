@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import errno
-import os
+
+from ociruntime import hostos as os
 
 
 def start_time(pid: int) -> int:

@@ -12,10 +12,10 @@ finish any half-made container, whenever its maker was killed.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
+from ociruntime import hostos as os
 from ociruntime.bundle import parse_object
 from ociruntime.errors import AlreadyExists, NotFound, OciError, SpecError, StateError
 from ociruntime.jsontext import dumps
@@ -246,7 +246,7 @@ class Store:
         try:
             os.mkdir(path, DIRECTORY_MODE)
         except FileNotFoundError:
-            os.makedirs(self.root, DIRECTORY_MODE, exist_ok=True)
+            os.makedirs(self.root, DIRECTORY_MODE)
             os.mkdir(path, DIRECTORY_MODE)
 
     def _open(self, container_id: str) -> Container:

@@ -8,9 +8,9 @@ not raise its own. Memory policy and execution domain can only be set by the pro
 from __future__ import annotations
 
 import errno
-import os
 from _struct import pack
 
+from ociruntime import hostos as os
 from ociruntime.plan.step import ContainerStep, Step
 
 TYPE_CHECKING = False

@@ -9,8 +9,8 @@ where something else already is.
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.mountfd import clone_fd
 from ociruntime.plan.step import ContainerStep

@@ -5,8 +5,8 @@ state.
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import Step

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import HookError
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.hook import run_hook

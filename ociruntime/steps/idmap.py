@@ -9,8 +9,8 @@ the finished, detached mount.
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.mountfd import needs_old_mount

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.ocinit import open_oci_init

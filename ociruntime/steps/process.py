@@ -5,8 +5,8 @@ program.
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import components

@@ -13,28 +13,23 @@ PACKAGE = Path(__import__("ociruntime").__file__).parent
 # What an isolated interpreter itself brings, and what docs/architecture.md allows.
 ALLOWED = {
     "__future__",
-    "_collections_abc",
     "_json",
     "_struct",
     "_socket",
     "_signal",
-    "_stat",
     "_posixsubprocess",
     "_sha256",
     "errno",
     "fcntl",
     "gc",
-    "genericpath",
     "marshal",
-    "os",
-    "os.path",
-    "posixpath",
     "select",
-    "stat",
     "time",
 }
 PROBE = """
 import sys
+for name in ("os", "os.path", "posixpath", "genericpath", "stat", "_stat", "_collections_abc"):
+    sys.modules.pop(name, None)
 before = set(sys.modules)
 sys.path.insert(0, {parent!r})
 import ociruntime.cli.main

@@ -129,7 +129,7 @@ def test_what_others_may_have_made_is_not_used(root: str, spoil: Callable[[Path]
 
 def test_another_owner_s_entry_is_not_used(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     own = os.geteuid()
-    monkeypatch.setattr("os.geteuid", lambda: own + 1)
+    monkeypatch.setattr("ociruntime.hostos.geteuid", lambda: own + 1)
     assert cache.load(root, KEY) is None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ociruntime import hostos
 from ociruntime.errors import AlreadyExists, NotFound, StateError, UsageError
 from ociruntime.state.ids import check_id
 from ociruntime.state.processes import is_alive, open_process, start_time
@@ -72,7 +73,7 @@ def test_save_is_atomic(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_rename(*_args: object, **_how: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "rename", no_rename)
+    monkeypatch.setattr(hostos, "rename", no_rename)
     container.data = {**DATA, "n": 2}
     with pytest.raises(OSError, match="No space"):
         container.save()
