@@ -4,12 +4,14 @@
  *
  * Isolated from the environment, without site, signal handlers (so that dispositions stay as
  * inherited) and bytecode writing, and with every path given: starting must not search anything.
+ * Only its core is initialized; see bootstrap.py.
  */
 #define PY_SSIZE_T_CLEAN
 #include "embed.h"
 
 #include <Python.h>
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "frozen.h"
@@ -42,6 +44,7 @@ static PyStatus configure(PyConfig *config, int argc, char **argv,
     config->install_signal_handlers = 0;
     config->pathconfig_warnings = 0;
     config->code_debug_ranges = 0;
+    config->_init_main = 0;
     config->module_search_paths_set = 1;
 
     const struct {
@@ -127,25 +130,66 @@ static int flush_output(void)
     return 0;
 }
 
+/* PEP 587's second phase: what commands of the hot path do without is initialized when something
+ * asks for it (bootstrap.py). */
+extern PyStatus _Py_InitializeMain(void);
+
+static PyObject *complete(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+{
+    static int done;
+    if (!done) {
+        done = 1;
+        PyStatus status = _Py_InitializeMain();
+        if (PyStatus_Exception(status)) {
+            PyErr_Format(PyExc_SystemError, "cannot complete the interpreter: %s",
+                         status.err_msg != NULL ? status.err_msg : "no reason given");
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef complete_method = {"complete", complete, METH_NOARGS,
+                                      "complete(): initialize the rest of the interpreter"};
+
 static int install_finder(void)
 {
-    PyObject *bootstrap = PyImport_ImportModule("_ociruntime_bootstrap");
+    PyObject *function = PyCFunction_New(&complete_method, NULL);
+    PyObject *bootstrap =
+        function != NULL ? PyImport_ImportModule("_ociruntime_bootstrap") : NULL;
     PyObject *result = NULL;
     if (bootstrap != NULL)
-        result = PyObject_CallMethod(bootstrap, "install", "sss", embed_install_dir,
-                                     INTERPRETER_DYNLOAD, INTERPRETER_SUFFIX);
+        result = PyObject_CallMethod(bootstrap, "install", "sssO", embed_install_dir,
+                                     INTERPRETER_DYNLOAD, INTERPRETER_SUFFIX, function);
+    Py_XDECREF(function);
     Py_XDECREF(bootstrap);
     Py_XDECREF(result);
     return result != NULL ? 0 : -1;
 }
 
-static int run_main(void)
+/* The command line as str; sys.argv, which the core has not, becomes the same. */
+static PyObject *command_line(int argc, char **argv)
 {
-    PyObject *module = PyImport_ImportModule("ociruntime.cli.main");
+    PyObject *list = PyList_New(argc);
+    for (int i = 0; list != NULL && i < argc; i++) {
+        PyObject *word = PyUnicode_DecodeFSDefault(argv[i]);
+        if (word == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, word);
+    }
+    if (list != NULL && PySys_SetObject("argv", list) < 0)
+        Py_CLEAR(list);
+    return list;
+}
+
+static int run_main(int argc, char **argv)
+{
+    PyObject *words = command_line(argc, argv);
+    PyObject *module = words != NULL ? PyImport_ImportModule("ociruntime.cli.main") : NULL;
     if (module == NULL)
         return report_exception("cannot load the program");
-    PyObject *argv = PySys_GetObject("argv");
-    PyObject *arguments = argv != NULL ? PyList_GetSlice(argv, 1, PyList_GET_SIZE(argv)) : NULL;
+    PyObject *arguments = PyList_GetSlice(words, 1, argc);
     PyObject *result =
         arguments != NULL ? PyObject_CallMethod(module, "main", "(O)", arguments) : NULL;
     if (result == NULL)
@@ -160,6 +204,8 @@ int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths
 {
     embed_install_dir = paths->install_dir;
     PyImport_FrozenModules = frozen_modules;
+    /* As Python does: a vanished reader must not kill us half-way. */
+    signal(SIGPIPE, SIG_IGN);
     /* A built-in, found before any file: this very library must not be loaded a second time. */
     if (PyImport_AppendInittab("ociruntime.kernel._sys", PyInit__sys) < 0)
         return 1;
@@ -169,13 +215,11 @@ int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths
                 status.err_msg != NULL ? status.err_msg : "no reason given");
         return 1;
     }
-    /* A command makes no garbage worth collecting, and a collection costs a look at everything. */
-    PyGC_Disable();
     /* A command allocates little and ends soon; the few that stay call gc.enable(). */
     PyGC_Disable();
     if (install_finder() < 0)
         return report_exception("cannot start");
-    int result = run_main();
+    int result = run_main(argc, argv);
     int flushed = flush_output();
     return result != 0 ? result : flushed;
 }

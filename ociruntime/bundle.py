@@ -176,7 +176,7 @@ def is_bad_string(text: str) -> bool:
     """True if ``text`` has U+0000 or a lone surrogate."""
     if text.isascii():
         return "\0" in text
-    return "\0" in text or any("\ud800" <= char <= "\udfff" for char in text)
+    return "\0" in text or any(0xD800 <= ord(char) <= 0xDFFF for char in text)
 
 
 def _has_bad_string(document: Any) -> bool:

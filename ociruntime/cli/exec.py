@@ -9,9 +9,10 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 from ociruntime.bundle import parse_object, read_file
 from ociruntime.cli.options import FLAG, LIST, VALUE, absolute, parse
 from ociruntime.errors import UsageError
+from ociruntime.kernel.signals import Signals
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
 from ociruntime.process.descriptors import check_preserved
-from ociruntime.process.foreground import Signals, receive_master, stay
+from ociruntime.process.foreground import receive_master, stay
 from ociruntime.spec import load_process
 from ociruntime.spec.tables import CAPABILITIES, ID_MAX
 from ociruntime.state.ids import check_id
@@ -87,7 +88,7 @@ def main(words: list[str], globals_: Globals) -> int:
         globals_.log.debug(note)
     if detach:
         return 0
-    signals = Signals()
+    signals = Signals(run.kernel)
     if wanted.console_fd >= 0:
         run.kernel.close(wanted.console_fd)
     return stay(run, signals, receive_master(ours) if ours >= 0 else -1)

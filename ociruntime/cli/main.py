@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import _signal
-
 from ociruntime import SPEC_VERSION, __version__
 from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, parse
@@ -69,9 +67,6 @@ class Globals:
 
 def main(argv: list[str]) -> int:
     """Run the command line ``argv`` (without the program's name) and return the exit status."""
-    # Python's own default; the launcher leaves signals alone, and a vanished reader must not kill
-    # us half-way.
-    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
     log = Log()
     verb = ""
     try:

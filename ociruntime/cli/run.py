@@ -11,10 +11,11 @@ from ociruntime.cli.options import FLAG, parse
 from ociruntime.errors import NotFound, OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.signals import Signals
 from ociruntime.lifecycle.create import create
 from ociruntime.lifecycle.delete import destroy
 from ociruntime.lifecycle.start import start
-from ociruntime.process.foreground import Signals, receive_master, stay
+from ociruntime.process.foreground import receive_master, stay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def main(words: list[str], globals_: Globals) -> int:
             for warning in start(container):
                 globals_.log.warning(warning)
             return 0
-        signals = Signals()
+        signals = Signals(Kernel())
         if wanted.console_fd >= 0:
             run.kernel.close(wanted.console_fd)
         master = receive_master(ours) if ours >= 0 else -1

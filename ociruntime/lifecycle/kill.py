@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import _signal
-
 from ociruntime.cgroups.frozen import holds_back
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, UsageError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.signals import BY_NAME, SIGRTMAX, SIGRTMIN
 from ociruntime.state import status as st
 from ociruntime.state.processes import open_process
 
@@ -32,20 +31,19 @@ def parse_signal(text: str) -> int:
         for base in ("RTMIN", "RTMAX"):
             if name.startswith(base):
                 return _realtime(text, base, name.removeprefix(base))
-        found = getattr(_signal, "SIG" + name, None)
-        if isinstance(found, int) and name.isalnum():
-            return int(found)
+        if name in BY_NAME:
+            return BY_NAME[name]
     raise UsageError(f"unknown signal {text!a}; use a number from 1 to 64 or a name such as TERM")
 
 
 def _realtime(text: str, base: str, offset: str) -> int:
-    start = int(_signal.SIGRTMIN if base == "RTMIN" else _signal.SIGRTMAX)
+    start = SIGRTMIN if base == "RTMIN" else SIGRTMAX
     digits = offset[1:]
     if not offset:
         return start
     if offset[0] in "+-" and digits.isascii() and digits.isdecimal():
         number = start + int(offset)
-        if _signal.SIGRTMIN <= number <= _signal.SIGRTMAX:
+        if SIGRTMIN <= number <= SIGRTMAX:
             return number
     raise UsageError(f"unknown signal {text!a}; real-time signals are RTMIN to RTMIN+30")
 

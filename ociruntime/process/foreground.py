@@ -6,7 +6,6 @@ Only ``run`` and ``exec`` without --detach come here.
 
 from __future__ import annotations
 
-import _signal
 import errno
 from _socket import AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, SOCK_STREAM, socket
 from _struct import unpack
@@ -15,59 +14,18 @@ from select import POLLHUP, POLLIN, poll
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.signals import SIGWINCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
     from typing import Any
 
+    from ociruntime.kernel.signals import Signals
     from ociruntime.process.run import Run
 
 STDIN, STDOUT = 0, 1
 PIECE = 65536
 EXITED = 1
-# Everything a person or a supervisor may send; SIGCHLD, SIGURG and those that cannot be caught are
-# not passed on.
-NOT_FORWARDED = {
-    _signal.SIGKILL,
-    _signal.SIGSTOP,
-    _signal.SIGCHLD,
-    _signal.SIGURG,
-    _signal.SIGPIPE,
-    _signal.SIGSEGV,
-    _signal.SIGBUS,
-    _signal.SIGFPE,
-    _signal.SIGILL,
-    _signal.SIGTTIN,
-    _signal.SIGTTOU,
-}
-
-
-class Signals:
-    """While it is open, signals arrive as bytes on ``fd`` instead of ending us."""
-
-    __slots__ = ("_write", "fd")
-
-    def __init__(self) -> None:
-        self.fd, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        _signal.set_wakeup_fd(self._write)
-        for number in range(1, _signal.NSIG):
-            if number not in NOT_FORWARDED:
-                try:
-                    _signal.signal(number, _ignore)
-                except (OSError, ValueError):
-                    continue  # 32 and 33 belong to the C library
-
-    def read(self) -> bytes:
-        """The numbers of the signals that came."""
-        try:
-            return os.read(self.fd, 1024)
-        except BlockingIOError:
-            return b""
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """The wakeup fd has the number already."""
 
 
 def receive_master(connection: int) -> int:
@@ -110,7 +68,7 @@ def stay(run: Run, signals: Signals, master: int) -> int:
 
 
 def _pass_on(run: Run, relay: Relay | None, number: int) -> None:
-    if number == _signal.SIGWINCH and relay:
+    if number == SIGWINCH and relay:
         relay.resize()
         return
     try:

@@ -7,7 +7,6 @@ an image must not choose what a host program loads).
 
 from __future__ import annotations
 
-import _signal
 import errno
 import time
 from select import POLLHUP, POLLIN, POLLOUT, poll
@@ -15,6 +14,8 @@ from select import POLLHUP, POLLIN, POLLOUT, poll
 from ociruntime import hostos as os
 from ociruntime.errors import HookError
 from ociruntime.jsontext import dumps
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.signals import reset
 from ociruntime.process.hookoutput import NONE, close_outputs, open_outputs
 from ociruntime.state.document import state_document
 
@@ -97,7 +98,7 @@ def _child(hook: dict[str, Any], stdin: int, stdout: int, stderr: int, failed: i
     """The hook's process between fork and exec: no import, no path of ours."""
     number = errno.EINVAL
     try:
-        _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+        reset(Kernel())
         os.dup2(stdin, 0)
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)

@@ -32,10 +32,9 @@ FAILED = 1
 def freeze_imports() -> None:
     """Make every later import fail instead of finding a module below the container's root."""
     gc.disable()
-    sys.meta_path.clear()
-    sys.path.clear()
-    sys.path_hooks.clear()
-    sys.path_importer_cache.clear()
+    for name in ("meta_path", "path", "path_hooks", "path_importer_cache"):
+        # The core of the interpreter has not all of them (native/bootstrap.py).
+        getattr(sys, name, []).clear()
 
 
 def init_main(run: Run, channel: Channel) -> NoReturn:

@@ -14,8 +14,11 @@ def start_time(pid: int) -> int:
     zombie.
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            text = file.read(2048)
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, 2048)
+        finally:
+            os.close(fd)
     except (FileNotFoundError, ProcessLookupError):
         return 0
     # The second field is the command's name, which may hold blanks and parentheses.

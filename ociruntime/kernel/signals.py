@@ -1,0 +1,111 @@
+"""Signals as data: blocked, and read from a signalfd(2).
+
+Python's own ``_signal`` is not used on the hot path: it needs the whole interpreter, and a handler
+for each signal is a system call for each.
+"""
+
+from __future__ import annotations
+
+from _struct import iter_unpack, pack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
+
+# signal(7), in the order of their numbers from 1; the same on x86-64 and arm64.
+NAMES = [
+    "HUP",
+    "INT",
+    "QUIT",
+    "ILL",
+    "TRAP",
+    "ABRT",
+    "BUS",
+    "FPE",
+    "KILL",
+    "USR1",
+    "SEGV",
+    "USR2",
+    "PIPE",
+    "ALRM",
+    "TERM",
+    "STKFLT",
+    "CHLD",
+    "CONT",
+    "STOP",
+    "TSTP",
+    "TTIN",
+    "TTOU",
+    "URG",
+    "XCPU",
+    "XFSZ",
+    "VTALRM",
+    "PROF",
+    "WINCH",
+    "IO",
+    "PWR",
+    "SYS",
+]
+BY_NAME = {name: number for number, name in enumerate(NAMES, 1)}
+BY_NAME.update(IOT=6, CLD=17, POLL=29)
+# What the C library leaves of the kernel's 32 to 64.
+SIGRTMIN, SIGRTMAX = 34, 64
+SIGPIPE, SIGWINCH = 13, 28
+SIG_SETMASK = 2
+SFD_FLAGS = 0o2000000 | 0o4000  # SFD_CLOEXEC | SFD_NONBLOCK
+SET_SIZE = 8
+LAST = 64
+# What a person or a supervisor does not send, or the kernel does not let us have, and the two
+# numbers that belong to the C library.
+NOT_FORWARDED = [
+    *(
+        BY_NAME[name]
+        for name in [
+            "ILL",
+            "BUS",
+            "FPE",
+            "KILL",
+            "SEGV",
+            "PIPE",
+            "CHLD",
+            "STOP",
+            "TTIN",
+            "TTOU",
+            "URG",
+        ]
+    ),
+    32,
+    33,
+]
+ENTRY = "=I124x"  # struct signalfd_siginfo: the number comes first
+
+
+class Signals:
+    """While it is open, signals arrive on ``fd`` instead of ending us, those that the caller had us
+    ignore included.
+    """
+
+    __slots__ = ("_kernel", "fd")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        wanted = (1 << LAST) - 1
+        for number in NOT_FORWARDED:
+            wanted &= ~(1 << number - 1)
+        mask = bytearray(pack("=Q", wanted))
+        kernel.invoke("rt_sigprocmask", SIG_SETMASK, mask, None, SET_SIZE)
+        self.fd = kernel.invoke("signalfd4", -1, mask, SET_SIZE, SFD_FLAGS)
+
+    def read(self) -> list[int]:
+        """The numbers of the signals that came."""
+        try:
+            data = self._kernel.read(self.fd, 1280)
+        except BlockingIOError:
+            return []
+        return [number for (number,) in iter_unpack(ENTRY, data)]
+
+
+def reset(kernel: Kernel) -> None:
+    """For a program that we execute: nothing blocked, SIGPIPE as it is by default."""
+    kernel.invoke("rt_sigaction", SIGPIPE, bytearray(32), None, SET_SIZE)
+    kernel.invoke("rt_sigprocmask", SIG_SETMASK, bytearray(SET_SIZE), None, SET_SIZE)
