@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from ociruntime import hostos as os
 
 # The sockets of the system's manager and of its bus; whoever is root there owns them.
 SOCKETS = ("/run/systemd/private", "/run/dbus/system_bus_socket")

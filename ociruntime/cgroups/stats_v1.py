@@ -6,8 +6,7 @@ Documentation/admin-guide/cgroup-v1/ of the kernel.
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.cgroups.stats import Reader, numbers, some
 
 TYPE_CHECKING = False

@@ -5,10 +5,10 @@ specification).
 from __future__ import annotations
 
 import errno
-import os
 import time
 from select import POLLIN, poll
 
+from ociruntime import hostos as os
 from ociruntime.cgroups.oom import OomWatch
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
 from ociruntime.lifecycle.kill import saved_group

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from ociruntime import hostos as os
 
 
 def namespace_members(init: int) -> list[int]:

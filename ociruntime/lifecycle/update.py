@@ -4,8 +4,7 @@ specification).
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import NOT_RUNNING, OciError, StateError, WrongStatus
 from ociruntime.lifecycle.kill import saved_group
 from ociruntime.state import status as st
