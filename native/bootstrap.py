@@ -160,3 +160,11 @@ def install(
         return builtins.open(*args, **options)  # type: ignore[call-overload]
 
     builtins.open = open_after_completion
+
+
+def preload() -> None:
+    """Load every module of ours that the core can run, for the start image."""
+    from _ociruntime_closures import PRELOAD
+
+    for name in PRELOAD:
+        __import__(name)

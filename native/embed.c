@@ -11,10 +11,14 @@
 
 #include <Python.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "frozen.h"
+#include "image-dump.h"
 #include "interpreter.h"
 #include "syscall.h"
 
@@ -200,6 +204,77 @@ static int run_main(int argc, char **argv)
     return (int)status;
 }
 
+static int run(int argc, char **argv)
+{
+    int result = run_main(argc, argv);
+    int flushed = flush_output();
+    return result != 0 ? result : flushed;
+}
+
+/* os.environ is made of this when something imports os; as Python does it, the first one counts. */
+static int renew_environment(void)
+{
+    PyObject *posix = PyImport_ImportModule("posix");
+    PyObject *dict = posix != NULL ? PyObject_GetAttrString(posix, "environ") : NULL;
+    int result = dict != NULL ? 0 : -1;
+    if (dict != NULL)
+        PyDict_Clear(dict);
+    for (char **entry = environ; result == 0 && entry != NULL && *entry != NULL; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (equals == NULL)
+            continue;
+        PyObject *name = PyBytes_FromStringAndSize(*entry, equals - *entry);
+        PyObject *value = PyBytes_FromString(equals + 1);
+        if (name == NULL || value == NULL || PyDict_SetDefault(dict, name, value) == NULL)
+            result = -1;
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+    }
+    Py_XDECREF(dict);
+    Py_XDECREF(posix);
+    return result;
+}
+
+static __attribute__((noinline)) int resume(const struct image_caller *caller)
+{
+    environ = caller->environment;
+    /* malloc must learn where this process's program break is. */
+    if (brk(NULL) < 0)
+        return 1;
+    signal(SIGPIPE, SIG_IGN);
+    int status = renew_environment() < 0 ? report_exception("cannot start")
+                                         : run(caller->argc, caller->argv);
+    fflush(stdout);
+    fflush(stderr);
+    return status;
+}
+
+/* Where a process that mapped the start image begins. */
+static _Noreturn __attribute__((optimize("no-stack-protector"))) void
+enter_image(const struct image_caller *caller)
+{
+    image_renew_guard(caller->random);
+    _exit(resume(caller));
+}
+
+/* All of the package that the core of the interpreter can run is loaded in an image. */
+static int write_image(const char *name, const char *launcher)
+{
+    PyObject *bootstrap = PyImport_ImportModule("_ociruntime_bootstrap");
+    PyObject *result =
+        bootstrap != NULL ? PyObject_CallMethod(bootstrap, "preload", NULL) : NULL;
+    Py_XDECREF(bootstrap);
+    if (result == NULL)
+        return report_exception("cannot load the package");
+    Py_DECREF(result);
+    const char *failed_step = image_dump(name, launcher, enter_image);
+    if (failed_step == NULL)
+        return 0;
+    fprintf(stderr, "ociruntime: cannot write the start image: %s: %s\n", failed_step,
+            strerror(errno));
+    return 1;
+}
+
 int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths)
 {
     embed_install_dir = paths->install_dir;
@@ -219,7 +294,5 @@ int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths
     PyGC_Disable();
     if (install_finder() < 0)
         return report_exception("cannot start");
-    int result = run_main(argc, argv);
-    int flushed = flush_output();
-    return result != 0 ? result : flushed;
+    return paths->image != NULL ? write_image(paths->image, argv[0]) : run(argc, argv);
 }

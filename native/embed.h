@@ -9,6 +9,7 @@
 struct embed_paths {
     const char *install_dir;  /* holds the package `ociruntime` */
     const char *dependencies; /* searched last, or NULL */
+    const char *image;        /* write the start image here and end, or NULL */
 };
 
 /* What the launcher looks up with dlsym: runs ociruntime.cli.main:main with argv[1..] and returns

@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "embed.h"
+#include "image-load.h"
+#include "image.h"
 #include "interpreter.h"
 #include "seal.h"
 
@@ -53,6 +55,15 @@ static void open_standard_descriptors(void)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             _exit(1);
+}
+
+/* Not for people: the build calls the first, and that one the second. */
+static const char MAKE_IMAGE[] = "--make-image";
+static const char DUMP_IMAGE[] = "--dump-image";
+
+static int is_only_argument(int argc, char **argv, const char *word)
+{
+    return argc == 2 && strcmp(argv[1], word) == 0;
 }
 
 #ifndef PROGRAM_WORDS
@@ -153,6 +164,13 @@ static struct embed_paths find_package(const char *launcher, char **module)
         launcher);
 }
 
+/* The start image lies beside the extension module. */
+static char *image_name(const char *module)
+{
+    size_t length = (size_t)(strrchr(module, '/') - module);
+    return join(module, length, "/" IMAGE_NAME);
+}
+
 static embed_main_function *load_interpreter(const char *module)
 {
     /* Extension modules of the standard library find Python's symbols here: hence global. */
@@ -192,6 +210,14 @@ int main(int argc, char **argv)
     if (argc < 1)
         die("cannot start: no arguments, not even a name");
     int sealed = locate(path, argv[0]);
+    if (is_only_argument(argc, argv, MAKE_IMAGE)) {
+        static char dump[sizeof DUMP_IMAGE];
+        memcpy(dump, DUMP_IMAGE, sizeof dump);
+        char *words[] = {path, dump, NULL};
+        char *again[] = {path, argv[1], NULL};
+        const char *failed_step = image_host(path, again, words);
+        die("cannot make the start image: %s: %s", failed_step, strerror(errno));
+    }
 #ifdef PROGRAM_WORDS
     argv = with_words(&argc, argv);
 #else
@@ -208,6 +234,14 @@ int main(int argc, char **argv)
     argv[0] = path;
     char *module;
     struct embed_paths paths = find_package(path, &module);
+    char *image = image_name(module);
+    if (is_only_argument(argc, argv, DUMP_IMAGE)) {
+        paths.image = image;
+    } else {
+        *strrchr(path, '/') = '\0';
+        image_load(image, path, argc, argv);
+        path[strlen(path)] = '/';
+    }
     int status = load_interpreter(module)(argc, argv, &paths);
     fflush(stdout);
     fflush(stderr);

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
 
 # /proc gives no more than a page or so at once.
-CHUNK = 16384
+CHUNK = 8192
 
 
 def read_fd(kernel: Kernel, fd: int) -> str:

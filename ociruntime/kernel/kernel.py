@@ -22,6 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     Argument = int | bytes | bytearray | None
 
+# Bytes that are read at once.
+PIECE = 8192
+
 
 class Stat:
     """What statx(2) says of an inode: mode, inode and device numbers, owner, size in bytes, mount
@@ -84,9 +87,19 @@ class Kernel:
         self.invoke("close", fd)
 
     def read(self, fd: int, size: int) -> bytes:
-        """At most ``size`` bytes."""
+        """At most ``size`` bytes, by one read(2)."""
         buffer = bytearray(size)
         return bytes(buffer[: self.invoke("read", fd, buffer, size)])
+
+    def read_whole(self, fd: int, limit: int = 1 << 30) -> bytes:
+        """A file from where ``fd`` stands to its end, but no more than ``limit`` bytes."""
+        text = b""
+        while len(text) < limit and (
+            # A large buffer costs a page fault for each of its pages, however short the file is.
+            part := self.read(fd, min(PIECE, limit - len(text)))
+        ):
+            text += part
+        return text
 
     def write(self, fd: int, data: bytes) -> int:
         """One write(2): kernel files take their value in one piece or not at all."""

@@ -28,7 +28,7 @@ def open_oci_init(kernel: Kernel) -> int:
     else:
         raise OSError(errno.ENOENT, f"{PLACES[0]} is missing; install ociruntime again")
     try:
-        return sealed_memfd(kernel, "oci-init", kernel.read(source, LARGEST))
+        return sealed_memfd(kernel, "oci-init", kernel.read_whole(source, LARGEST))
     finally:
         kernel.close(source)
 

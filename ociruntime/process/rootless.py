@@ -61,7 +61,7 @@ def write_map(kernel: Kernel, pid: int, kind: str, maps: list[Mapping]) -> None:
 def _check_own_map(kernel: Kernel, kind: str, maps: list[Mapping]) -> None:
     """Name the first range that our own user namespace does not have: nobody can map that one."""
     fd = kernel.open(f"/proc/self/{kind}_map", c.O_RDONLY)
-    lines = kernel.read(fd, 65536).decode().splitlines()
+    lines = kernel.read(fd, 16384).decode().splitlines()
     kernel.close(fd)
     have = [(int(first), int(first) + int(size)) for first, _, size in map(str.split, lines)]
     for mapping in maps:

@@ -76,7 +76,7 @@ class Container:
         fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.fd)
         try:
             parts = []
-            while part := os.read(fd, 1 << 20):
+            while part := os.read(fd, 16384):
                 parts.append(part)
             return b"".join(parts)
         finally:

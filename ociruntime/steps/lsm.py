@@ -143,10 +143,7 @@ def _read(kernel: Kernel, path: str) -> bytes:
         fd = kernel.open(path, c.O_RDONLY)
     except OSError:
         return b""
-    text = b""
     try:
-        while part := kernel.read(fd, 65536):
-            text += part
+        return kernel.read_whole(fd)
     finally:
         kernel.close(fd)
-    return text

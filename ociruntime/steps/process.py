@@ -190,7 +190,7 @@ def home_of(inroot: InRoot, uid: int) -> str:
     try:
         if kernel.stat(text).kind != c.S_IFREG:
             return DEFAULT_HOME
-        lines = kernel.read(text, PASSWD_LIMIT).split(b"\n")
+        lines = kernel.read_whole(text, PASSWD_LIMIT).split(b"\n")
     finally:
         kernel.close(text)
     wanted = str(uid).encode()

@@ -301,9 +301,7 @@ def host_kernel_filesystems(kernel: Kernel, rootfs: str) -> list[str]:
     (proc_pid_mountinfo(5)).
     """
     fd = kernel.open("/proc/self/mountinfo", c.O_RDONLY)
-    text = b""
-    while part := kernel.read(fd, 65536):
-        text += part
+    text = kernel.read_whole(fd)
     kernel.close(fd)
     places = []
     for line in text.decode("utf-8", "surrogateescape").splitlines():

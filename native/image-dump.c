@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See image-dump.h. Runs in a process made by image-host.c, which tells the first address of the
+ * image in OCIRUNTIME_IMAGE_LOW.
+ */
+#define _GNU_SOURCE
+#include "image-dump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef IMAGE_SUPPORTED
+
+#define PAGE 4096UL
+/* Empty pages in between are cheaper in the file than another mapping at each start. */
+#define ZEROES_WORTH_A_SEGMENT 64
+/* What a frame of this file may have below its own stack pointer. */
+#define STACK_MARGIN 4096UL
+#define MAPS_SIZE (1 << 18)
+
+static struct image_header header;
+
+/* 0 in a process that image-host.c did not make. */
+static uintptr_t first_address(void)
+{
+    const char *text = getenv("OCIRUNTIME_IMAGE_LOW");
+    return text != NULL ? strtoul(text, NULL, 16) : 0;
+}
+
+static int is_zero(uintptr_t page)
+{
+    const uint64_t *word = (const uint64_t *)page;
+    for (size_t i = 0; i < PAGE / sizeof *word; i++)
+        if (word[i] != 0)
+            return 0;
+    return 1;
+}
+
+static int write_all(int fd, uintptr_t address, size_t length, off_t offset)
+{
+    while (length > 0) {
+        ssize_t written = pwrite(fd, (const void *)address, length, offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return -1;
+        address += (size_t)written;
+        offset += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+static int add_segment(int fd, uintptr_t from, uintptr_t to, int protection, int in_file)
+{
+    if (from == to)
+        return 0;
+    if (header.segment_count == IMAGE_SEGMENTS) {
+        errno = E2BIG;
+        return -1;
+    }
+    struct image_segment *segment = &header.segments[header.segment_count++];
+    *segment = (struct image_segment){
+        .address = from,
+        .length = to - from,
+        .offset = in_file ? header.size : IMAGE_ZEROES,
+        .protection = (uint64_t)protection,
+    };
+    if (!in_file)
+        return 0;
+    header.size += segment->length;
+    return write_all(fd, from, segment->length, (off_t)segment->offset);
+}
+
+/* One mapping: what is empty at length needs no place in the file. */
+static int add_mapping(int fd, uintptr_t from, uintptr_t to, int protection)
+{
+    uintptr_t start = from, page = from;
+    while (page < to) {
+        uintptr_t end = page;
+        while (end < to && is_zero(end))
+            end += PAGE;
+        if (end - page >= ZEROES_WORTH_A_SEGMENT * PAGE || (end > page && end == to)) {
+            if (add_segment(fd, start, page, protection, 1) < 0 ||
+                add_segment(fd, page, end, protection, 0) < 0)
+                return -1;
+            start = end;
+        }
+        page = end > page ? end : page + PAGE;
+    }
+    return add_segment(fd, start, to, protection, 1);
+}
+
+static int add_source(const char *path)
+{
+    struct stat status;
+    for (uint32_t i = 0; i < header.source_count; i++)
+        if (strcmp(header.sources[i].path, path) == 0)
+            return 0;
+    if (header.source_count == IMAGE_SOURCES || strlen(path) >= IMAGE_PATH) {
+        errno = E2BIG;
+        return -1;
+    }
+    if (stat(path, &status) < 0)
+        return -1;
+    struct image_source *source = &header.sources[header.source_count++];
+    strcpy(source->path, path);
+    source->inode = status.st_ino;
+    source->size = (uint64_t)status.st_size;
+    source->seconds = status.st_mtim.tv_sec;
+    source->nanoseconds = status.st_mtim.tv_nsec;
+    return 0;
+}
+
+/* Libraries whose update must be seen at once: the interpreter, ours, and the C library. */
+static int is_source(const char *path)
+{
+    return strstr(path, "/libpython") != NULL || strstr(path, "/_sys.") != NULL ||
+           strstr(path, "/libc.so") != NULL || strstr(path, "/libc-") != NULL;
+}
+
+static ssize_t read_maps(char *buffer, size_t size)
+{
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    size_t length = 0;
+    ssize_t got;
+    while ((got = read(fd, buffer + length, size - 1 - length)) > 0)
+        length += (size_t)got;
+    close(fd);
+    buffer[length] = '\0';
+    return got < 0 ? -1 : (ssize_t)length;
+}
+
+struct mapping {
+    uintptr_t from;
+    uintptr_t to;
+    int protection;
+    const char *path;
+};
+
+/* The next readable mapping of the image in the text of /proc/self/maps; 0 at the end. */
+static int next_mapping(char **text, struct mapping *mapping)
+{
+    uintptr_t low = first_address();
+    char *line;
+    while ((line = strtok_r(NULL, "\n", text)) != NULL) {
+        unsigned long from, to;
+        char flags[5];
+        int path_at = 0;
+        if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %n", &from, &to, flags, &path_at) < 3 ||
+            from < low || to > IMAGE_HIGH || flags[0] != 'r')
+            continue;
+        *mapping = (struct mapping){
+            .from = from,
+            .to = to,
+            .protection = PROT_READ | (flags[1] == 'w' ? PROT_WRITE : 0) |
+                          (flags[2] == 'x' ? PROT_EXEC : 0),
+            .path = path_at > 0 ? line + path_at : "",
+        };
+        return 1;
+    }
+    return 0;
+}
+
+/* The list is read before the first segment is written: what the reading itself maps is in it. */
+static int add_mappings(int fd, char *maps)
+{
+    struct mapping mapping;
+    while (next_mapping(&maps, &mapping)) {
+        if (mapping.path[0] == '/' && is_source(mapping.path) && add_source(mapping.path) < 0)
+            return -1;
+        if (add_mapping(fd, mapping.from, mapping.to, mapping.protection) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int write_image(int fd, image_entry *entry)
+{
+    static char maps[MAPS_SIZE];
+    uintptr_t thread_pointer;
+    __asm__("mov %%fs:0, %0" : "=r"(thread_pointer));
+    header.magic = IMAGE_MAGIC;
+    header.size = (sizeof header + PAGE - 1) & ~(PAGE - 1);
+    header.thread_pointer = thread_pointer;
+    header.stack = ((uintptr_t)__builtin_frame_address(0) - STACK_MARGIN) & ~15UL;
+    header.entry = (uintptr_t)entry;
+    image_read_processor(&header.processor);
+    if (read_maps(maps, sizeof maps) < 0 || add_mappings(fd, maps) < 0)
+        return -1;
+    return write_all(fd, (uintptr_t)&header, sizeof header, 0);
+}
+
+const char *image_dump(const char *name, const char *launcher, image_entry *entry)
+{
+    size_t directory = (size_t)(strrchr(launcher, '/') - launcher);
+    if (first_address() == 0 || directory >= IMAGE_PATH)
+        return "address range";
+    memcpy(header.directory, launcher, directory);
+    char *unfinished;
+    if (asprintf(&unfinished, "%s.%d", name, (int)getpid()) < 0)
+        return "memory";
+    int fd = open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return unfinished;
+    int failed = write_image(fd, entry) < 0 || fchmod(fd, 0644) < 0;
+    failed |= close(fd) < 0;
+    if (!failed && rename(unfinished, name) == 0)
+        return NULL;
+    int reason = errno;
+    unlink(unfinished);
+    errno = reason;
+    return name;
+}
+
+#else
+
+const char *image_dump(const char *name, const char *launcher, image_entry *entry)
+{
+    (void)name, (void)launcher, (void)entry;
+    errno = ENOSYS;
+    return "this processor architecture";
+}
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The start image: the memory of an interpreter that has started and loaded the package, in a file.
+ *
+ * Starting Python and loading the modules costs more than most commands do themselves, and ends in
+ * the same state each time. So one process does it when the runtime is installed, at addresses
+ * where no other process has anything, and writes its memory down (image-dump.c); every later one
+ * maps that file, copy on write, and goes on behind the imports (image-load.c). The image belongs
+ * to one processor type and to one version of each file that it was made of; whoever does not match
+ * it starts the long way round. docs/architecture.md says what may not be in an image.
+ */
+#ifndef OCIRUNTIME_IMAGE_H
+#define OCIRUNTIME_IMAGE_H
+
+#include <stdint.h>
+
+#define IMAGE_NAME "start.image"
+#define IMAGE_MAGIC 0x31474d49494349ULL /* a version of the layout is a magic of its own */
+#define IMAGE_SEGMENTS 160
+#define IMAGE_SOURCES 6
+#define IMAGE_PATH 256
+/* The addresses of an image: above what the kernel gives to programs, below where it puts
+ * libraries, stacks and mappings since Linux 2.6.9 (the bottom-up layout starts here). */
+#define IMAGE_LOW 0x2a0000000000ULL
+#define IMAGE_HIGH 0x400000000000ULL
+
+struct image_segment {
+    uint64_t address;
+    uint64_t length;
+    uint64_t offset;     /* in the file; IMAGE_ZEROES for memory that was empty */
+    uint64_t protection; /* PROT_* */
+};
+#define IMAGE_ZEROES (~0ULL)
+
+/* A file that the memory came from: another version of it makes the image useless. */
+struct image_source {
+    char path[IMAGE_PATH];
+    uint64_t inode;
+    uint64_t size;
+    int64_t seconds; /* modification time */
+    int64_t nanoseconds;
+};
+
+struct image_processor {
+    uint32_t identity[3]; /* cpuid leaf 1: eax, ecx, edx */
+    uint32_t features[3]; /* leaf 7: ebx, ecx, edx */
+    uint64_t states;      /* xgetbv 0 */
+};
+
+struct image_header {
+    uint64_t magic;
+    uint64_t size; /* bytes in the file */
+    uint64_t thread_pointer;
+    uint64_t stack;
+    uint64_t entry; /* image_entry */
+    struct image_processor processor;
+    char directory[IMAGE_PATH]; /* where the launcher is */
+    uint32_t source_count;
+    uint32_t segment_count;
+    struct image_source sources[IMAGE_SOURCES];
+    struct image_segment segments[IMAGE_SEGMENTS];
+};
+
+/* What the process that maps an image tells the interpreter in it. */
+struct image_caller {
+    int argc;
+    char **argv;
+    char **environment;
+    uint64_t random; /* for the stack protector: the image's own is in a file that many can read */
+};
+typedef _Noreturn void image_entry(const struct image_caller *caller);
+
+#ifdef __x86_64__
+#define IMAGE_SUPPORTED 1
+
+static inline void image_read_processor(struct image_processor *processor)
+{
+    uint32_t ignored;
+    __asm__("cpuid"
+            : "=a"(processor->identity[0]), "=b"(ignored), "=c"(processor->identity[1]),
+              "=d"(processor->identity[2])
+            : "0"(1), "2"(0));
+    __asm__("cpuid"
+            : "=a"(ignored), "=b"(processor->features[0]), "=c"(processor->features[1]),
+              "=d"(processor->features[2])
+            : "0"(7), "2"(0));
+    processor->states = 0;
+    if (processor->identity[1] & 1U << 27) { /* OSXSAVE */
+        uint32_t low, high;
+        __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+        processor->states = (uint64_t)high << 32 | low;
+    }
+}
+#endif
+
+#endif
