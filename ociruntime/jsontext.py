@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from _json import encode_basestring
+from _json import encode_basestring, make_encoder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def dumps(value: object, indent: int = 0) -> str:
@@ -11,7 +15,16 @@ def dumps(value: object, indent: int = 0) -> str:
     Parameters: ``indent`` is the number of spaces a level, 0 for one line. Raises ``TypeError`` for
     other types.
     """
-    return _encode(value, indent, "")
+    return _encode(value, indent, "") if indent else "".join(_on_one_line(value, 0))
+
+
+def _refuse(value: object) -> NoReturn:
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+# The library's own encoder, as json.JSONEncoder calls it: markers of what is being encoded,
+# default, strings, indent, separators, then sort_keys, skipkeys and allow_nan.
+_on_one_line = make_encoder(None, _refuse, encode_basestring, None, ":", ",", False, False, True)  # noqa: FBT003
 
 
 def _encode(value: object, indent: int, margin: str) -> str:
@@ -25,19 +38,17 @@ def _encode(value: object, indent: int, margin: str) -> str:
         return repr(value)
     inner = margin + " " * indent
     if isinstance(value, dict):
-        colon = ": " if indent else ":"
         items = [
-            f"{encode_basestring(str(key))}{colon}{_encode(item, indent, inner)}"
+            f"{encode_basestring(str(key))}: {_encode(item, indent, inner)}"
             for key, item in value.items()
         ]
-        return _wrap("{", items, "}", indent, margin)
+        return _wrap("{", items, "}", margin, inner)
     if isinstance(value, (list, tuple)):
-        return _wrap("[", [_encode(item, indent, inner) for item in value], "]", indent, margin)
-    raise TypeError(f"not JSON: {type(value).__name__}")
+        return _wrap("[", [_encode(item, indent, inner) for item in value], "]", margin, inner)
+    _refuse(value)
 
 
-def _wrap(start: str, items: list[str], end: str, indent: int, margin: str) -> str:
-    if not items or not indent:
-        return start + ",".join(items) + end
-    inner = "\n" + margin + " " * indent
-    return start + inner + ("," + inner).join(items) + "\n" + margin + end
+def _wrap(start: str, items: list[str], end: str, margin: str, inner: str) -> str:
+    if not items:
+        return start + end
+    return f"{start}\n{inner}" + f",\n{inner}".join(items) + f"\n{margin}{end}"
