@@ -107,7 +107,7 @@ class Boot:
             self.socket_dir = parameters["socket_dir"] or self.socket_dir
             self.debug = self.debug or parameters["log_level"] < 0
             found = [e["value"] for e in parameters["extensions"] if e["value"]]
-            known = (m.RUNC_OPTIONS_URL, m.CRI_OPTIONS_URL)
+            known = (m.RUNC_OPTIONS_URL, m.CRI_OPTIONS_URL, m.OLD_OPTIONS_URL)
             self.options = next((any_ for any_ in found if any_["type_url"] in known), None)
         elif data:
             try:

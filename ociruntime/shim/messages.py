@@ -89,6 +89,15 @@ RUNC_OPTIONS = Message(
     task_api_address=(12, STRING),
     task_api_version=(13, UINT),
 )
+# What containerd's own client sends to any runtime but runc, for the owner of stdio and a few more.
+OLD_OPTIONS_URL = "containerd.linux.runc.CreateOptions"
+OLD_OPTIONS = Message(
+    no_pivot_root=(1, BOOL),
+    no_new_keyring=(8, BOOL),
+    shim_cgroup=(9, STRING),
+    io_uid=(10, UINT),
+    io_gid=(11, UINT),
+)
 CRI_OPTIONS_URL = "runtimeoptions.v1.Options"
 CRI_OPTIONS = Message(type_url=(1, STRING), config_path=(2, STRING), config_body=(3, BYTES))
 PROCESS_DETAILS_URL = "containerd.runc.v1.ProcessDetails"

@@ -7,7 +7,14 @@ runtimes it does not know, containerd's CRI plugin sends the section as TOML ins
 from __future__ import annotations
 
 from ociruntime.shim import ttrpc
-from ociruntime.shim.messages import CRI_OPTIONS, CRI_OPTIONS_URL, RUNC_OPTIONS, RUNC_OPTIONS_URL
+from ociruntime.shim.messages import (
+    CRI_OPTIONS,
+    CRI_OPTIONS_URL,
+    OLD_OPTIONS,
+    OLD_OPTIONS_URL,
+    RUNC_OPTIONS,
+    RUNC_OPTIONS_URL,
+)
 from ociruntime.shim.ttrpc import RpcError
 from ociruntime.shim.wire import WireError
 
@@ -54,6 +61,8 @@ def read_options(message: dict[str, Any] | None) -> ShimOptions:
     try:
         if url == RUNC_OPTIONS_URL:
             return ShimOptions(RUNC_OPTIONS.decode(message["value"]))
+        if url == OLD_OPTIONS_URL:
+            return ShimOptions(OLD_OPTIONS.decode(message["value"]))
         if url == CRI_OPTIONS_URL:
             return ShimOptions(_toml(CRI_OPTIONS.decode(message["value"])))
     except (WireError, ValueError, OSError) as error:

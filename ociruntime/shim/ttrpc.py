@@ -14,6 +14,7 @@ from _socket import SO_PEERCRED, SOL_SOCKET, socket
 from _struct import pack, unpack, unpack_from
 from select import EPOLLIN, EPOLLOUT
 
+from ociruntime.errors import OciError
 from ociruntime.shim.messages import REQUEST, RESPONSE
 from ociruntime.shim.wire import WireError
 
@@ -39,7 +40,7 @@ IS_REQUEST, IS_RESPONSE = 1, 2
 ) = range(15)  # fmt: skip
 
 
-class RpcError(Exception):
+class RpcError(OciError):
     """An answer that is an error: one of the codes above, and the text."""
 
     def __init__(self, code: int, message: str) -> None:

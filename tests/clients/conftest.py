@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engines.containerd import WAYS, Containerd, ContainerdWith
 from tests.support.engines.docker import Docker, DockerWith
 
 RUNTIMES = ("runc", "ociruntime")
+SHIM = "io.containerd.ociruntime.v1"
 
 
 @contextmanager
@@ -45,3 +47,39 @@ def docker(request: pytest.FixtureRequest, dockerd: Docker) -> Iterator[DockerWi
     view = DockerWith(dockerd, request.param)
     yield view
     view.remove_all()
+
+
+@pytest.fixture
+def docker_shim(dockerd: Docker) -> Iterator[DockerWith]:
+    """The daemon, with our own shim in place of Debian's."""
+    view = DockerWith(dockerd, SHIM)
+    yield view
+    view.remove_all()
+
+
+@pytest.fixture(scope="session")
+def containerd(runtime_binary: Path) -> Iterator[Containerd]:
+    """The daemon."""
+    with engine_directory("containerd", "ctr", "tini") as directory:
+        daemon = Containerd(directory, runtime_binary)
+        try:
+            yield daemon
+        finally:
+            daemon.close()
+
+
+@pytest.fixture(params=sorted(WAYS))
+def ctr(request: pytest.FixtureRequest, containerd: Containerd) -> Iterator[ContainerdWith]:
+    """The daemon, and the way in which this test's containers run."""
+    view = ContainerdWith(containerd, request.param)
+    yield view
+    view.remove_all()
+
+
+@pytest.fixture
+def shim(containerd: Containerd) -> Iterator[ContainerdWith]:
+    """The daemon with our own shim; none may be left when the test ends."""
+    view = ContainerdWith(containerd, "shim")
+    yield view
+    view.remove_all()
+    view.host.wait_until(lambda: not view.shims(), "the end of all shims", containerd.log)

@@ -24,6 +24,8 @@ class Docker:
         self.directory = directory
         self.host = PrivateHost(directory)
         self.host.environment["DOCKER_CONFIG"] = str(directory / "config")
+        # Where containerd looks for our own shim.
+        self.host.environment["PATH"] = f"{runtime.parent}:{self.host.environment['PATH']}"
         self.host.environment["DOCKER_HOST"] = "unix:///run/docker.sock"
         log = directory / "dockerd.log"
         (directory / "daemon.json").write_text(

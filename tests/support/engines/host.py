@@ -105,6 +105,11 @@ class PrivateHost:
         self._init = children.read_text().split()[0]
         self._inside = ["nsenter", "--target", self._init, "--mount", "--net", "--pid", "--"]
 
+    @property
+    def init(self) -> str:
+        """The host's PID 1, as this machine knows it."""
+        return self._init
+
     def run(
         self,
         *command: str,

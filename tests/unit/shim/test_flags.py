@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ociruntime.errors import OciError
 from ociruntime.shim import bootstrap
 from ociruntime.shim import messages as m
 from ociruntime.shim.flags import Flags
@@ -30,6 +31,18 @@ def test_go_style_flags() -> None:
 
 def boot(data: bytes) -> bootstrap.Boot:
     return bootstrap.Boot(Flags([*WORDS, "start"]), data)
+
+
+def test_options_of_the_first_runtime() -> None:
+    """ctr sends these to every runtime whose name is not io.containerd.runc."""
+    old = m.OLD_OPTIONS.encode({"io_uid": 100000, "io_gid": 5, "no_new_keyring": True})
+    found = read_options({"type_url": m.OLD_OPTIONS_URL, "value": old})
+    assert (found.io_uid, found.io_gid, found.no_new_keyring) == (100000, 5, True)
+
+
+def test_other_options_are_an_error_for_people() -> None:
+    with pytest.raises(OciError, match=r"type x\.Y: use containerd\.runc\.v1\.Options"):
+        read_options({"type_url": "x.Y", "value": b""})
 
 
 def test_stdin_of_older_daemons_is_the_options() -> None:

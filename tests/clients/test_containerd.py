@@ -1,0 +1,199 @@
+"""containerd's ctr: with Debian's shim and runc, the same with ociruntime, and our own shim."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.support.engines.containerd import ContainerdWith
+
+
+def test_streams_and_exit_status(ctr: ContainerdWith) -> None:
+    script = "id -u; head -c5; echo err >&2; exit 7"
+    done = ctr.run("--", "sh", "-c", script, stdin="typed")
+    assert (done.stdout, done.stderr, done.status) == ("0\ntyped", "err\n", 7)
+
+
+def test_much_output(ctr: ContainerdWith) -> None:
+    done = ctr.run("--", "sh", "-c", "seq 200000; seq 100000 >&2").check()
+    assert done.stdout == "".join(f"{number}\n" for number in range(1, 200001))
+    assert done.stderr == "".join(f"{number}\n" for number in range(1, 100001))
+
+
+def test_what_cannot_be_run(ctr: ContainerdWith) -> None:
+    absent = ctr.run("--", "no-such-program")
+    assert absent.status == 1
+    assert "executable file not found in $PATH" in absent.stderr
+    refused = ctr.run("--", "/etc/unreadable")
+    assert refused.status == 1
+    assert "permission denied" in refused.stderr.lower()
+    assert ctr.tasks() == {}
+
+
+def test_terminal(ctr: ContainerdWith) -> None:
+    ctr.new_id()
+    words = ctr.words("--rm", "-t", "--", "sh")
+    # ctr sets the size when the shell runs already.
+    keys = "tty; until stty size | grep '40 100'; do :; done; echo $((20 + 22)); exit 5\n"
+    done = ctr.daemon.terminal(*words, keys=keys)
+    assert done.status == 5, done
+    lines = done.stdout.split()
+    assert "/dev/pts/0" in lines
+    assert lines[-3:] == ["40", "100", "42"]
+
+
+def test_exec(ctr: ContainerdWith) -> None:
+    container = ctr.up("--env", "FROM=run", "--", "sleep", "1000")
+    words = ("tasks", "exec", "--exec-id", "first", "--cwd", "/tmp", "--user", "1000:5", container)
+    script = "id -u; id -g; pwd; echo $FROM; echo err >&2; head -c5; exit 9"
+    done = ctr(*words, "sh", "-c", script, stdin="typed")
+    assert (done.stdout, done.stderr) == ("1000\n5\n/tmp\nrun\ntyped", "err\n")
+    assert done.status == 9
+    absent = ctr("tasks", "exec", "--exec-id", "second", container, "no-such-program")
+    assert absent.status == 1
+    assert "executable file not found in $PATH" in absent.stderr
+    # The id is free again.
+    assert ctr("tasks", "exec", "--exec-id", "second", container, "true").check().status == 0
+
+
+def test_exec_on_a_terminal(ctr: ContainerdWith) -> None:
+    container = ctr.up("--", "sleep", "1000")
+    words = ("tasks", "exec", "-t", "--exec-id", "shell", container, "sh")
+    done = ctr.daemon.terminal(
+        *words, keys="tty; until stty size | grep '40 100'; do :; done; exit 5\n"
+    )
+    assert done.status == 5, done
+    assert "/dev/pts/" in done.stdout
+    assert done.stdout.split()[-2:] == ["40", "100"]
+
+
+def test_pause_processes_and_metrics(ctr: ContainerdWith) -> None:
+    container = ctr.up("--memory-limit", "50000000", "--", "sh", "-c", "sleep 1000 & wait")
+    listed = ctr("tasks", "ps", container).check().stdout.splitlines()[1:]
+    pids = {int(line.split()[0]) for line in listed}
+    assert len(pids) == 2
+    assert ctr.tasks()[container][0] in pids
+    ctr("tasks", "pause", container).check()
+    assert ctr.tasks()[container][1] == "PAUSED"
+    # What is asked of a paused container is answered.
+    metrics = ctr("tasks", "metrics", container).check().stdout
+    ctr("tasks", "resume", container).check()
+    assert ctr.tasks()[container][1] == "RUNNING"
+    values = dict(line.split()[:2] for line in metrics.splitlines() if len(line.split()) == 2)
+    assert int(values["memory.limit_in_bytes"]) == 50000000 // 4096 * 4096
+    assert 0 < int(values["memory.usage_in_bytes"]) < 50000000
+    assert int(values["pids.current"]) == 2
+    assert int(values["cpuacct.usage"]) > 0
+
+
+def test_kill(ctr: ContainerdWith) -> None:
+    container = ctr.up("--", "sh", "-c", "trap 'exit 42' TERM; while :; do sleep 0.05; done")
+    ctr("tasks", "exec", "--exec-id", "e", container, "true").check()  # the trap is set by now
+    ctr("tasks", "kill", container).check()
+    ctr.wait_for(container, "STOPPED")
+    gone = ctr("tasks", "kill", container)
+    assert gone.status == 1
+    assert "not found" in gone.stderr or "already finished" in gone.stderr
+    done = ctr("tasks", "delete", container)
+    assert "exited with non-zero exit code 42" in done.stderr
+    ctr("containers", "delete", container).check()
+
+
+def test_kill_all(ctr: ContainerdWith) -> None:
+    """`--all` reaches what is not a child of the first process."""
+    container = ctr.up("--", "sh", "-c", "setsid sleep 4321 & sleep 4321")
+    ctr.host.wait_until(lambda: len(ctr.processes("^sleep 4321")) == 2, "two", ctr.daemon.log)
+    ctr("tasks", "kill", "--all", "--signal", "KILL", container).check()
+    ctr.wait_for(container, "STOPPED")
+    assert ctr.processes("^sleep 4321") == []
+
+
+def test_restart_of_a_task(ctr: ContainerdWith) -> None:
+    """A container outlives its task, and starts again."""
+    container = ctr.up("--", "sh", "-c", "echo >>/count; sleep 1000")
+    ctr("tasks", "kill", "--signal", "KILL", container).check()
+    ctr.wait_for(container, "STOPPED")
+    ctr("tasks", "delete", container)
+    ctr.wait_for(container, "gone")
+    ctr("tasks", "start", "--detach", container).check()
+    ctr("tasks", "exec", "--exec-id", "e", container, "sh", "-c",
+        "while [ $(wc -l </count) != 2 ]; do sleep 0.05; done").check()  # fmt: skip
+
+
+def test_options(ctr: ContainerdWith) -> None:
+    ctr.host.shell("mkdir -p /run/shared; echo shared >/run/shared/file")
+    mount = "type=bind,src=/run/shared,dst=/given,options=rbind:ro"
+    script = """cat /given/file; touch /given/x 2>/dev/null || echo refused
+        touch /x 2>/dev/null || echo read-only; echo $A; pwd
+        grep -E '^(CapEff|Seccomp|NoNewPrivs):' /proc/self/status; ls /proc/self/ns | wc -l"""
+    words = ("--mount", mount, "--read-only", "--env", "A=b", "--cwd", "/tmp", "--seccomp",
+             "--cap-add", "CAP_SYS_ADMIN", "--", "sh", "-c", script)  # fmt: skip
+    lines = ctr.run(*words).check().stdout.split("\n")
+    assert lines[:5] == ["shared", "refused", "read-only", "b", "/tmp"]
+    status = dict(line.split() for line in lines[5:8])
+    assert status["Seccomp:"] == "2"
+    assert status["NoNewPrivs:"] == "1"
+    assert int(status["CapEff:"], 16) & 1 << 21
+
+
+def test_user_namespace(ctr: ContainerdWith) -> None:
+    words = ("--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536", "--remap-labels")
+    container = ctr.up(*words, "--", "sleep", "1000")
+    pid = ctr.tasks()[container][0]
+    assert ctr.host.shell(f"stat -c %u:%g /proc/{pid}").strip() == "100000:100000"
+    words = ("tasks", "exec", "--exec-id", "e", container, "cat", "/proc/self/uid_map")
+    assert ctr(*words).check().stdout.split() == ["0", "100000", "65536"]
+
+
+def test_another_network_namespace(ctr: ContainerdWith) -> None:
+    name = f"ns-{ctr.way}"
+    ctr.host.shell(
+        f"ip netns add {name}; ip netns exec {name} ip link add seen type veth peer other"
+    )
+    done = ctr.run("--with-ns", f"network:/run/netns/{name}", "--", "ls", "/sys/class/net")
+    ctr.host.shell(f"ip netns delete {name}")
+    assert "seen" in done.check().stdout.split()
+
+
+def test_events(ctr: ContainerdWith) -> None:
+    log = ctr.daemon.directory / f"events-{ctr.way}"
+    ctr.host.start("ctr", "--address", "/run/containerd.sock", "events", log=log)
+    ctr.host.wait_until(lambda: ctr.run("--", "true").status == 0 and b"/tasks/" in
+                        log.read_bytes(), "an event", ctr.daemon.log)  # fmt: skip
+    container = ctr.up("--", "sh", "-c", "sleep 1000 & wait")
+    ctr("tasks", "exec", "--exec-id", "e", container, "sh", "-c", "exit 3")
+    ctr("tasks", "pause", container).check()
+    ctr("tasks", "resume", container).check()
+    ctr("tasks", "kill", "--signal", "KILL", container).check()
+    ctr.wait_for(container, "STOPPED")
+    ctr("tasks", "delete", container)
+    ctr.host.wait_until(
+        lambda: any(topic == "/tasks/delete" for topic, _ in events(log, container)),
+        "the last event", log,
+    )  # fmt: skip
+    seen = events(log, container)
+    assert [topic for topic, _ in seen if not topic.startswith("/tasks/exec")] == [
+        "/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/paused", "/tasks/resumed",
+        "/tasks/exit", "/tasks/delete",
+    ]  # fmt: skip
+    assert [topic for topic, _ in seen if topic.startswith("/tasks/exec")] == [
+        "/tasks/exec-added", "/tasks/exec-started",
+    ]  # fmt: skip
+    exits = [event for topic, event in seen if topic == "/tasks/exit"]
+    assert [(event["id"], event.get("exit_status")) for event in exits] == [
+        ("e", 3), (container, 137),
+    ]  # fmt: skip
+    assert all(event["exited_at"].startswith("20") for event in exits)
+
+
+def events(log: Path, container: str) -> list[tuple[str, dict[str, str | int]]]:
+    """Topics and contents of one container's task events, as `ctr events` prints them."""
+    found = []
+    for line in log.read_text().splitlines():
+        head, _, text = line.partition("{")
+        words = head.split()
+        if words and words[-1].startswith("/tasks/"):
+            event = json.loads("{" + text)
+            if event.get("container_id") == container:
+                found.append((words[-1], event))
+    return found

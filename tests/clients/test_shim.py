@@ -1,0 +1,186 @@
+"""Our own containerd shim where Debian's cannot be compared: processes, pods, crashes, floods."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from pathlib import Path
+
+from tests.clients.test_containerd import events
+from tests.support.engines.containerd import IMAGE, ContainerdWith
+from tests.support.engines.docker import CLIENT, DockerWith
+
+
+def test_one_small_process_per_container(shim: ContainerdWith) -> None:
+    container = shim.up("--", "sleep", "1000")
+    (pid,) = shim.shims()
+    assert f"-id {container}" in shim.shims()[pid]
+    inside = Path(f"/proc/{shim.host.init}/root/proc/{pid}")
+    assert len(os.listdir(inside / "task")) == 1
+    children = (inside / "task" / str(pid) / "children").read_text().split()
+    assert children == [str(shim.tasks()[container][0])]
+
+
+def test_the_socket_is_roots_alone(shim: ContainerdWith) -> None:
+    shim.up("--", "sleep", "1000")
+    place = Path(f"/proc/{shim.host.init}/root/run/containerd/s")
+    (socket,) = place.iterdir()
+    assert stat.S_ISSOCK(socket.stat().st_mode)
+    assert socket.stat().st_mode & 0o777 == 0o600
+    assert place.stat().st_mode & 0o077 == 0
+    # No abstract socket: any process of a network namespace could connect to it (CVE-2020-15257).
+    names = shim.host.shell("cat /proc/net/unix").split()
+    assert not [name for name in names if name.startswith("@") and "containerd" in name]
+
+
+def test_a_pod_has_one_shim(shim: ContainerdWith) -> None:
+    group = ("--annotation", "io.kubernetes.cri.sandbox-id=the-pod")
+    containers = [shim.up(*group, "--", "sleep", "1000") for _ in range(5)]
+    assert len(shim.shims()) == 1
+    shim("tasks", "delete", "--force", containers[0])
+    assert len(shim.shims()) == 1
+    for container in containers[1:]:
+        assert shim("tasks", "exec", "--exec-id", "e", container, "true").check().status == 0
+    again = shim.up(*group, "--", "sleep", "1000")
+    assert len(shim.shims()) == 1
+    for container in (*containers[1:], again):
+        shim("tasks", "delete", "--force", container)
+    shim.host.wait_until(lambda: not shim.shims(), "the end of the pod's shim", shim.daemon.log)
+
+
+def test_death_of_the_shim(shim: ContainerdWith) -> None:
+    """containerd calls `delete`, which ends the container and removes what the shim knew of."""
+    container = shim.up("--", "sleep", "5432")
+    (pid,) = shim.shims()
+    shim.host.shell(f"kill -9 {pid}")
+    shim.wait_for(container, "gone")
+    shim.host.wait_until(lambda: not shim.processes("^sleep 5432"), "its end", shim.daemon.log)
+    mounts = shim.host.shell("cat /proc/self/mountinfo")
+    assert container not in mounts
+    assert not shim.host.shell("ls /run/containerd/ociruntime/default 2>/dev/null || true").strip()
+    assert container not in shim.host.shell("find /sys/fs/cgroup -type d")
+    shim("containers", "delete", container).check()
+
+
+def test_restart_of_containerd(shim: ContainerdWith) -> None:
+    """Containers go on, are found again, and what happened meanwhile is known."""
+    stays = shim.up("--", "sleep", "1000")
+    ends = shim.up("--", "sh", "-c", "until test -e /end; do sleep 0.05; done; exit 9")
+    shim.daemon.stop()
+    pid = shim.processes("until test -e /end")[0]
+    shim.host.shell(
+        f": >/proc/{pid}/root/end; while kill -0 {pid} 2>/dev/null; do sleep 0.05; done"
+    )
+    shim.daemon.start()
+    assert shim.tasks()[stays][1] == "RUNNING"
+    shim.wait_for(ends, "STOPPED")
+    assert "exit code 9" in shim("tasks", "delete", ends).stderr
+    done = shim("tasks", "exec", "--exec-id", "e", stays, "echo", "back").check()
+    assert done.stdout == "back\n"
+    shim("tasks", "kill", "--signal", "KILL", stays).check()
+    shim.wait_for(stays, "STOPPED")
+
+
+def test_output_that_nobody_reads(shim: ContainerdWith) -> None:
+    """A full fifo stops the writer, not the shim; killing the writer works."""
+    container = shim.new_id()
+    words = shim.words("--detach", "--fifo-dir", "/run/fifos", "--", "sh", "-c",
+                       "while :; do echo 0123456789012345678901234567890123456789; done")  # fmt: skip
+    shim.host.shell("mkdir -p /run/fifos")
+    shim(*words).check()
+    shim("tasks", "exec", "--exec-id", "e", container, "true").check()
+    shim("tasks", "kill", "--signal", "KILL", container).check()
+    shim.wait_for(container, "STOPPED")
+
+
+def test_output_of_a_container_goes_to_a_file(shim: ContainerdWith) -> None:
+    shim.new_id()
+    words = shim.words("--detach", "--log-uri", "file:///run/of-the-container", "--",
+                       "sh", "-c", "echo out; echo err >&2")  # fmt: skip
+    shim(*words).check()
+    shim.wait_for(shim.ids[-1], "STOPPED")
+    shim.host.wait_until(
+        lambda: set(shim.host.shell("cat /run/of-the-container").split()) == {"out", "err"},
+        "the log", shim.daemon.log,
+    )  # fmt: skip
+
+
+def test_memory_limit_is_an_event(shim: ContainerdWith) -> None:
+    log = shim.daemon.directory / "events-oom"
+    shim.host.start("ctr", "--address", "/run/containerd.sock", "events", log=log)
+    shim.host.wait_until(lambda: shim.run("--", "true").status == 0 and b"/tasks/" in
+                         log.read_bytes(), "an event", shim.daemon.log)  # fmt: skip
+    done = shim.run("--memory-limit", "8000000", "--", "sh", "-c", "tail /dev/zero")
+    assert done.status in (1, 137), done
+    shim.host.wait_until(
+        lambda: "/tasks/oom" in [topic for topic, _ in events(log, shim.ids[-1])], "oom", log
+    )
+
+
+def test_many_at_once(shim: ContainerdWith) -> None:
+    """No exit is lost, no container is mistaken for another."""
+    wrong: list[str] = []
+
+    def run(number: int) -> None:
+        for turn in range(5):
+            name = f"many-{number}-{turn}"
+            words = ["run", "--rm", "--runtime", "io.containerd.ociruntime.v1", "--cgroup",
+                     f"{shim.host.cgroup_parent}/{name}", IMAGE, name,
+                     "sh", "-c", f"echo {name}; exit {number}"]  # fmt: skip
+            done = shim(*words)
+            if (done.status, done.stdout) != (number, f"{name}\n"):
+                wrong.append(str(done))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[0]
+
+
+def test_what_it_says_of_itself(shim: ContainerdWith) -> None:
+    done = shim.host.run("containerd-shim-ociruntime-v1", "-v").check()
+    assert "ociruntime" in done.stdout
+    info = shim.host.run("containerd-shim-ociruntime-v1", "-info").check()
+    assert "io.containerd.ociruntime.v1" in info.stdout
+
+
+def test_docker_run(docker_shim: DockerWith) -> None:
+    done = docker_shim.run("--rm", "-i", "--", "sh", "-c", "cat; echo err >&2; exit 7", stdin="in")
+    assert (done.stdout, done.stderr, done.status) == ("in", "err\n", 7)
+    assert docker_shim.run("--rm", "--", "no-such-program").status == 127
+    words = docker_shim.words("run", "--rm", "-it", "--", "sh")
+    keys = "until stty size | grep '40 100'; do :; done; exit 5\n"
+    assert docker_shim.host.terminal(*words, keys=keys).status == 5
+
+
+def test_docker_on_a_running_container(docker_shim: DockerWith) -> None:
+    limits = ("--memory", "50m", "--pids-limit", "20", "--init", "--read-only", "--tmpfs", "/tmp")
+    container = docker_shim.up(*limits, "--", "sh", "-c", "while :; do echo tick; sleep 0.1; done")
+    done = docker_shim("exec", "-i", "--user", "1000", container, "sh", "-c", "id -u; cat; exit 9",
+                       stdin="typed")  # fmt: skip
+    assert (done.stdout, done.status) == ("1000\ntyped", 9)
+    words = ("exec", "-it", container, "sh")
+    keys = "until stty size | grep '40 100'; do :; done; exit 4\n"
+    assert docker_shim.host.terminal(CLIENT, *words, keys=keys).status == 4
+    assert "tick" in docker_shim("logs", container).stdout
+    docker_shim("pause", container).check()
+    assert docker_shim.inspect(container)["State"]["Status"] == "paused"
+    docker_shim("unpause", container).check()
+    docker_shim("update", "--memory", "60m", "--memory-swap", "60m", container).check()
+    stats = docker_shim("stats", "--no-stream", "--format", "{{json .}}", container).check()
+    assert json.loads(stats.stdout)["MemUsage"].endswith("/ 60MiB")
+    assert "tick" in docker_shim("top", container).stdout
+    docker_shim("restart", "--time", "1", container).check()
+    assert docker_shim("exec", container, "true").status == 0
+    docker_shim("stop", "--time", "1", container).check()
+    assert docker_shim.inspect(container)["State"]["ExitCode"] in (137, 143)
+
+
+def test_docker_counts_an_oom(docker_shim: DockerWith) -> None:
+    container = docker_shim.up("--memory", "8m", "--", "sh", "-c", "tail /dev/zero")
+    docker_shim.wait_for(container, lambda state: state["State"]["Status"] == "exited", "its end")
+    assert docker_shim.inspect(container)["State"]["OOMKilled"] is True
