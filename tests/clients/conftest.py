@@ -53,6 +53,8 @@ def docker(request: pytest.FixtureRequest, dockerd: Docker) -> Iterator[DockerWi
 def docker_shim(dockerd: Docker) -> Iterator[DockerWith]:
     """The daemon, with our own shim in place of Debian's."""
     view = DockerWith(dockerd, SHIM)
+    if f"Unknown runtime specified {SHIM}" in view.run("--rm", "--", "true").stderr:
+        pytest.skip("this dockerd knows runc's shim only: others came with Docker 23")
     yield view
     view.remove_all()
 

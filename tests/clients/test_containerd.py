@@ -7,6 +7,9 @@ from pathlib import Path
 
 from tests.support.engines.containerd import ContainerdWith
 
+# Engines give a terminal its size when the program runs already.
+RESIZED = "until stty size | grep '40 100'; do :; done"
+
 
 def test_streams_and_exit_status(ctr: ContainerdWith) -> None:
     script = "id -u; head -c5; echo err >&2; exit 7"
@@ -33,8 +36,7 @@ def test_what_cannot_be_run(ctr: ContainerdWith) -> None:
 def test_terminal(ctr: ContainerdWith) -> None:
     ctr.new_id()
     words = ctr.words("--rm", "-t", "--", "sh")
-    # ctr sets the size when the shell runs already.
-    keys = "tty; until stty size | grep '40 100'; do :; done; echo $((20 + 22)); exit 5\n"
+    keys = f"tty; {RESIZED}; echo $((20 + 22)); exit 5\n"
     done = ctr.daemon.terminal(*words, keys=keys)
     assert done.status == 5, done
     lines = done.stdout.split()
@@ -59,9 +61,7 @@ def test_exec(ctr: ContainerdWith) -> None:
 def test_exec_on_a_terminal(ctr: ContainerdWith) -> None:
     container = ctr.up("--", "sleep", "1000")
     words = ("tasks", "exec", "-t", "--exec-id", "shell", container, "sh")
-    done = ctr.daemon.terminal(
-        *words, keys="tty; until stty size | grep '40 100'; do :; done; exit 5\n"
-    )
+    done = ctr.daemon.terminal(*words, keys=f"tty; {RESIZED}; exit 5\n")
     assert done.status == 5, done
     assert "/dev/pts/" in done.stdout
     assert done.stdout.split()[-2:] == ["40", "100"]
@@ -95,7 +95,7 @@ def test_kill(ctr: ContainerdWith) -> None:
     assert gone.status == 1
     assert "not found" in gone.stderr or "already finished" in gone.stderr
     done = ctr("tasks", "delete", container)
-    assert "exited with non-zero exit code 42" in done.stderr
+    assert "exit with non-zero exit code 42" in done.stderr
     ctr("containers", "delete", container).check()
 
 
@@ -147,9 +147,7 @@ def test_user_namespace(ctr: ContainerdWith) -> None:
 
 def test_another_network_namespace(ctr: ContainerdWith) -> None:
     name = f"ns-{ctr.way}"
-    ctr.host.shell(
-        f"ip netns add {name}; ip netns exec {name} ip link add seen type veth peer other"
-    )
+    ctr.host.shell(f"ip netns add {name}; ip -n {name} link add seen type veth peer other")
     done = ctr.run("--with-ns", f"network:/run/netns/{name}", "--", "ls", "/sys/class/net")
     ctr.host.shell(f"ip netns delete {name}")
     assert "seen" in done.check().stdout.split()

@@ -8,7 +8,7 @@ import stat
 import threading
 from pathlib import Path
 
-from tests.clients.test_containerd import events
+from tests.clients.test_containerd import RESIZED, events
 from tests.support.engines.containerd import IMAGE, ContainerdWith
 from tests.support.engines.docker import CLIENT, DockerWith
 
@@ -86,10 +86,8 @@ def test_restart_of_containerd(shim: ContainerdWith) -> None:
 def test_output_that_nobody_reads(shim: ContainerdWith) -> None:
     """A full fifo stops the writer, not the shim; killing the writer works."""
     container = shim.new_id()
-    words = shim.words("--detach", "--fifo-dir", "/run/fifos", "--", "sh", "-c",
-                       "while :; do echo 0123456789012345678901234567890123456789; done")  # fmt: skip
     shim.host.shell("mkdir -p /run/fifos")
-    shim(*words).check()
+    shim(*shim.words("--detach", "--fifo-dir", "/run/fifos", "--", "yes", "x" * 100)).check()
     shim("tasks", "exec", "--exec-id", "e", container, "true").check()
     shim("tasks", "kill", "--signal", "KILL", container).check()
     shim.wait_for(container, "STOPPED")
@@ -153,7 +151,7 @@ def test_docker_run(docker_shim: DockerWith) -> None:
     assert (done.stdout, done.stderr, done.status) == ("in", "err\n", 7)
     assert docker_shim.run("--rm", "--", "no-such-program").status == 127
     words = docker_shim.words("run", "--rm", "-it", "--", "sh")
-    keys = "until stty size | grep '40 100'; do :; done; exit 5\n"
+    keys = f"{RESIZED}; exit 5\n"
     assert docker_shim.host.terminal(*words, keys=keys).status == 5
 
 
@@ -164,7 +162,7 @@ def test_docker_on_a_running_container(docker_shim: DockerWith) -> None:
                        stdin="typed")  # fmt: skip
     assert (done.stdout, done.status) == ("1000\ntyped", 9)
     words = ("exec", "-it", container, "sh")
-    keys = "until stty size | grep '40 100'; do :; done; exit 4\n"
+    keys = f"{RESIZED}; exit 4\n"
     assert docker_shim.host.terminal(CLIENT, *words, keys=keys).status == 4
     assert "tick" in docker_shim("logs", container).stdout
     docker_shim("pause", container).check()
