@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
 from _struct import iter_unpack
+from errno import EINVAL
 
 from ociruntime import hostos as os
 from ociruntime.errors import HookError, OciError, StateError, WrongStatus
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 MISSING_PROCESS = (
     "container {id} has no process to start: config.json has no `process`; create it with one"
 )
+# What of process.user oci-init sets where.
+IDENTITY = {
+    block.STAGE_GROUPS: "additionalGids",
+    block.STAGE_GID: "gid",
+    block.STAGE_UID: "uid",
+}
 
 
 def start(container: Container) -> list[str]:
@@ -53,8 +60,7 @@ def start(container: Container) -> list[str]:
         if agent is not None:
             agent.close()
     if report is not None:
-        args = container.config()["process"]["args"]
-        raise OciError(explain_report(report, args))
+        raise OciError(explain_report(report, container.config()["process"]))
     if "poststart" in hooks:
         _hooks_or_remove(container, config, "poststart", warnings)
     return warnings
@@ -133,13 +139,20 @@ def _serve(agent: Agent | None, fd: int, container: Container, pid: int, word: s
         os.close(fd)
 
 
-def explain_report(report: Report, args: list[str]) -> str:
-    """One line for a failure of oci-init; the texts are those that engines turn into 126 and
-    127.
+def explain_report(report: Report, process: dict[str, Any]) -> str:
+    """One line for a failure of oci-init, which should become ``process``; the texts are those that
+    engines turn into 126 and 127.
     """
     why = os.strerror(report.errno).lower()
     if report.stage == block.STAGE_EXEC:
-        return f'exec: "{args[0]}": {why}'
+        return f'exec: "{process["args"][0]}": {why}'
+    name = IDENTITY.get(report.stage)
+    if report.errno == EINVAL and name is not None:
+        # The planner finds what the config does not map; a namespace that was joined it cannot see.
+        why += (
+            f": process.user.{name} {process['user'].get(name)} is not mapped in the container's "
+            "user namespace; use an id that is, or map it with linux.uidMappings and gidMappings"
+        )
     return f"cannot {block.STAGES[report.stage]}: {why}"
 
 

@@ -116,7 +116,7 @@ def exec_process(
         if agent is not None:
             run.host_fds.append(agent.fileno())
         execute(run)
-        _read_report(run, process["args"], container, agent)
+        _read_report(run, process, container, agent)
     finally:
         if agent is not None:
             agent.close()
@@ -239,7 +239,9 @@ def _process_steps(
     return steps
 
 
-def _read_report(run: Run, args: list[str], container: Container, agent: Agent | None) -> None:
+def _read_report(
+    run: Run, process: dict[str, Any], container: Container, agent: Agent | None
+) -> None:
     """Wait until the program is executed, or for the reason why it is not."""
     channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, run.fds.pop("report"))
     try:
@@ -251,7 +253,7 @@ def _read_report(run: Run, args: list[str], container: Container, agent: Agent |
         channel.close()
     if report is not None:
         undo(run, run.steps)
-        raise OciError(explain_report(report, args))
+        raise OciError(explain_report(report, process))
 
 
 class HookInside(ContainerStep):

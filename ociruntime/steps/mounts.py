@@ -345,5 +345,6 @@ def explain_target(number: int, destination: str) -> str:
         errno.ELOOP: f"{destination} leads through too many symlinks or a magic one",
         errno.EROFS: f"{destination} does not exist and the filesystem there is read-only; "
         "create it in the image",
-        errno.EACCES: f"{destination} cannot be created by root of the container",
+        errno.EACCES: f"root of the container may not reach or create {destination}; look at owner "
+        "and mode of the rootfs and of what is above it",
     }.get(number, "")

@@ -241,6 +241,7 @@ class OpenRootfs(Step):
         return {
             errno.ENOENT: "no such directory; unpack the image's files there (config.md#root)",
             errno.ENOTDIR: "it is not a directory",
+            errno.EACCES: "the caller may not search a directory above it; chmod o+x that one",
             errno.EPERM: "mounting needs root or a user namespace; run as root, or see "
             "`spec --rootless`",
         }.get(number, "")

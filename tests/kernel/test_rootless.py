@@ -138,6 +138,36 @@ def test_a_group_that_is_not_mapped(user: User) -> None:
     assert_clear(user.runtime, user.run("true"), "gid=5", "gidMappings")
 
 
+def test_exec_of_ids_that_are_not_mapped(user: User) -> None:
+    """Also where a user namespace is joined, whose mappings no config tells."""
+    user.bundle.args = ["sleep", "100"]
+    user.bundle.write()
+    name = user.bundle.name
+    # A container that goes on running must not hold the pipes of its maker.
+    command = [*AS_USER, "env", f"XDG_RUNTIME_DIR={user.directory}", str(user.runtime.binary)]
+    command += ["run", "--detach", "--bundle", str(user.bundle.path), name]
+    null = subprocess.DEVNULL
+    subprocess.run(command, check=True, stdin=null, stdout=null, stderr=null, timeout=20)
+    try:
+        for ids, word in (("5", "process.user.uid 5"), ("0:7", "process.user.gid 7")):
+            result = user.call("exec", "--user", ids, name, "id")
+            assert_clear(user.runtime, result, word, "is not mapped", status=255)
+    finally:
+        user.call("delete", "--force", name).check()
+
+
+def test_rootfs_out_of_reach(user: User) -> None:
+    """Of the directories above, and of the rootfs itself."""
+    user.bundle.rootfs.chmod(0o700)
+    os.chown(user.bundle.rootfs, 0, 0)
+    assert_clear(user.runtime, user.run("true"), "EACCES", "may not reach", "mode of the rootfs")
+    above = user.bundle.path / "above"
+    above.mkdir(mode=0o700)
+    user.bundle.rootfs.rename(above / "rootfs")
+    user.bundle.config["root"]["path"] = "above/rootfs"
+    assert_clear(user.runtime, user.run("true"), "root.path", "EACCES", "chmod o+x")
+
+
 def test_additional_groups(user: User) -> None:
     """A single gid mapping gives up setgroups for good."""
     user.bundle.config["process"]["user"]["additionalGids"] = [0]
