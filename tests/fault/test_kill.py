@@ -58,6 +58,10 @@ def full(config: dict[str, Any], directory: Path) -> dict[str, Any]:
     )
     config["linux"]["resources"].update(pids={"limit": 10}, memory={"limit": 1 << 26})
     config["linux"]["namespaces"].append({"type": "time"})
+    config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}],
+    }
     config["linux"]["timeOffsets"] = {"monotonic": {"secs": 10}}
     return config
 
@@ -92,6 +96,7 @@ class Victim:
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(self.console))
         self.listener.listen(100)
+        self.before = self.files()
 
     def create(self) -> None:
         """Create the container, undisturbed, with the runtime under test."""
@@ -135,9 +140,26 @@ class Victim:
                 process.kill()
 
     def check(self, point: str) -> None:
-        """`delete --force` removes everything, and the id can be used again."""
+        """`delete --force` removes everything, and the id can be used again.
+
+        What stays in the rootfs is what stays there after any container: empty mount points.
+        """
         self.runtime.delete(self.id, "--force").check()
         assert self.sandbox.settled_leaks() == [], point
+        made = self.files() - self.before
+        assert made <= self.mount_points(), point
+        assert not [path for path in made if path.is_file() and path.stat().st_size], point
+
+    def files(self) -> set[Path]:
+        """Everything in the rootfs."""
+        return set(self.bundle.rootfs.rglob("*"))
+
+    def mount_points(self) -> set[Path]:
+        """What create makes in the rootfs if it is missing: mount points, the working directory."""
+        config = self.bundle.config
+        inside = [mount["destination"] for mount in config["mounts"]] + [config["process"]["cwd"]]
+        paths = [self.bundle.rootfs / path.lstrip("/") for path in inside]
+        return {above for path in paths for above in (path, *path.parents)}
 
     def close(self) -> None:
         self.listener.close()
