@@ -1,0 +1,57 @@
+"""Which files of the container's cgroup get another owner, whatever the kernel lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ociruntime.cgroups.detect import Hierarchy, Layout
+from ociruntime.cgroups.path import place
+from ociruntime.process.run import Run
+from ociruntime.steps.cgroup import cgroup_steps
+from ociruntime.steps.delegation import DelegateCgroup
+from tests.unit.cgroups.fake import FakeCgroups
+
+UID = 4711
+
+
+class Owners(FakeCgroups):
+    """Notes who would own what; no root is needed."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base, ("unified",))
+        self.given: list[str] = []
+
+    def fchownat(self, directory: int, name: str, uid: int, gid: int) -> None:
+        assert (uid, gid) == (UID, -1)
+        self.stat(directory, name)  # what is not there cannot be given away
+        self.given.append(name)
+
+
+@pytest.mark.parametrize(
+    ("listed", "given"),
+    [
+        # A kernel without the list: the three of the specification, as far as they are there.
+        (None, ["cgroup.procs", "cgroup.subtree_control"]),
+        # What this cgroup does not have is no failure.
+        ("cgroup.procs\nmemory.nosuch\n", ["cgroup.procs"]),
+        ("memory.max\ncgroup.procs\n", ["memory.max", "cgroup.procs"]),
+    ],
+)
+def test_old_kernels_and_missing_files(
+    tmp_path: Path, listed: str | None, given: list[str]
+) -> None:
+    base, delegate = tmp_path / "fs", tmp_path / "delegate"
+    base.mkdir()
+    if listed is not None:
+        delegate.write_text(listed)
+    kernel = Owners(base)
+    layout = Layout("v2", [Hierarchy("", ("memory",), str(base / "unified"), "/", "/")])
+    run = Run(kernel, [])
+    steps = cgroup_steps({}, place(layout, "/leaf", "c1"), layout, rootless=False, warnings=[])
+    for step in steps["prepare"]:
+        step.execute(run)
+    DelegateCgroup(UID, tolerant=False, delegate=str(delegate)).execute(run)
+    assert kernel.given == [*given, ""]
+    assert run.warnings == []
