@@ -20,6 +20,7 @@ enum block_flag {
     BLOCK_NO_NEW_PRIVS = 1U << 1, /* set no_new_privs; seccomp is then loaded last of all */
     BLOCK_SET_GROUPS = 1U << 2,   /* setgroups, with an empty list too */
     BLOCK_SECCOMP = 1U << 3,      /* load the filter, even one without instructions (an error) */
+    BLOCK_TIMES = 1U << 4,        /* without BLOCK_WAIT: report the times as well */
 };
 
 struct block {
@@ -60,6 +61,9 @@ struct block_rlimit {
 };                  /* 24 */
 
 #define REPORT_MAGIC 0x5249434fU /* "OCIR" */
+/* Set in `stage`: not a failure but the moment at which the stage begins, by CLOCK_MONOTONIC: seconds
+ * in `error`, nanoseconds in `detail`. */
+#define REPORT_TIME 0x100U
 
 /* What oci-init was doing when it failed; block.py has the words for people. */
 enum report_stage {

@@ -20,6 +20,7 @@
 #include "frozen.h"
 #include "image-dump.h"
 #include "interpreter.h"
+#include "stamps.h"
 #include "syscall.h"
 
 const char *embed_install_dir = NULL;
@@ -187,11 +188,26 @@ static PyObject *command_line(int argc, char **argv)
     return list;
 }
 
+/* For --trace (trace/session.py): sys._stamps; nobody inherits the variable. */
+static int hand_over_stamps(void)
+{
+    const char *stamps = getenv(STAMPS_VARIABLE);
+    if (stamps == NULL)
+        return 0;
+    PyObject *text = PyUnicode_DecodeFSDefault(stamps);
+    int result = text != NULL ? PySys_SetObject("_stamps", text) : -1;
+    Py_XDECREF(text);
+    unsetenv(STAMPS_VARIABLE);
+    return result;
+}
+
 static int run_main(int argc, char **argv)
 {
+    stamps_add("initialized");
     PyObject *words = command_line(argc, argv);
     PyObject *module = words != NULL ? PyImport_ImportModule("ociruntime.cli.main") : NULL;
-    if (module == NULL)
+    stamps_add("imported");
+    if (module == NULL || hand_over_stamps() < 0)
         return report_exception("cannot load the program");
     PyObject *arguments = PyList_GetSlice(words, 1, argc);
     PyObject *result =

@@ -24,6 +24,7 @@
 #include "image.h"
 #include "interpreter.h"
 #include "seal.h"
+#include "stamps.h"
 
 /* Where a launcher in `bin` looks for the package, and for the extension module: relative to its
  * own directory, in this order.  The last one is a checkout with its build directory. */
@@ -218,6 +219,7 @@ int main(int argc, char **argv)
         const char *failed_step = image_host(path, again, words);
         die("cannot make the start image: %s: %s", failed_step, strerror(errno));
     }
+    stamps_begin(argc, argv, sealed ? "sealed" : "launcher");
 #ifdef PROGRAM_WORDS
     argv = with_words(&argc, argv);
 #else
@@ -234,6 +236,7 @@ int main(int argc, char **argv)
     argv[0] = path;
     char *module;
     struct embed_paths paths = find_package(path, &module);
+    stamps_add("found");
     char *image = image_name(module);
     if (is_only_argument(argc, argv, DUMP_IMAGE)) {
         paths.image = image;
@@ -242,7 +245,9 @@ int main(int argc, char **argv)
         image_load(image, path, argc, argv);
         path[strlen(path)] = '/';
     }
-    int status = load_interpreter(module)(argc, argv, &paths);
+    embed_main_function *run = load_interpreter(module);
+    stamps_add("loaded");
+    int status = run(argc, argv, &paths);
     fflush(stdout);
     fflush(stderr);
     _exit(status); /* what Python would tear down ends with the process anyway */

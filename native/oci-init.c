@@ -65,6 +65,17 @@ static void check(int channel, enum report_stage stage, long result, unsigned in
         fail(channel, stage, result, detail);
 }
 
+/* Tells when `stage` begins, for --trace: on the report's channel, because nothing else of the
+ * host is left in here.  Not after a filter was loaded, which may forbid it. */
+static __attribute__((noinline)) void mark(int times, enum report_stage stage)
+{
+    struct __kernel_timespec now;
+    if (times < 0)
+        return;
+    sys(__NR_clock_gettime, 1 /* CLOCK_MONOTONIC */, &now);
+    send_report(times, stage | REPORT_TIME, now.tv_sec, (unsigned int)now.tv_nsec, 0);
+}
+
 /* Really closes every descriptor from `first` on, except two (-1 for none): close-on-exec is not
  * enough, because the program's path itself may name a descriptor (CVE-2024-21626). */
 static long close_except(int first, int one, int other)
@@ -85,12 +96,13 @@ static long close_except(int first, int one, int other)
     return result == 0 ? sys(__NR_close_range, first, ~0U, 0) : result;
 }
 
-/* Waits for one connection that says 'S' and returns it; it carries the report.
+/* Waits for one connection that says 'S' and returns it; it carries the report.  'T' wants the times
+ * as well: *times becomes the connection.
  *
  * A PID 1 never dies from a signal it has no handler for, so those that would terminate any other
  * process are blocked, read from a signalfd and obeyed.  Orphans reap themselves, because SIGCHLD
  * is ignored. */
-static int wait_for_start(int listener)
+static int wait_for_start(int listener, int *times)
 {
     static const __u64 HARMLESS = 1ULL << (SIGCHLD - 1) | 1ULL << (SIGCONT - 1) |
                                   1ULL << (SIGURG - 1) | 1ULL << (SIGWINCH - 1) |
@@ -123,8 +135,12 @@ static int wait_for_start(int listener)
             }
             continue;
         }
-        if (sys(__NR_recvfrom, connection, &word, 1, 0, 0, 0) == 1 && word == 'S')
-            break;
+        if (sys(__NR_recvfrom, connection, &word, 1, 0, 0, 0) == 1) {
+            if (word == 'T')
+                *times = connection;
+            if (word == 'T' || word == 'S')
+                break;
+        }
         sys(__NR_close, connection);
         connection = -1;
     }
@@ -137,14 +153,13 @@ static int wait_for_start(int listener)
  * and SIGXFSZ, callers may ignore others, and both survive execve). */
 static void reset_signals(int channel)
 {
-    static const __u64 DEFAULT[4] = {0};
-    static const __u64 NONE = 0;
+    static const __u64 DEFAULT[4] = {0}; /* of which the first word is the empty mask, too */
     for (int number = 1; number <= LAST_SIGNAL; number++)
         if (number != SIGKILL && number != SIGSTOP)
             check(channel, STAGE_SIGNALS,
-                  sys(__NR_rt_sigaction, number, DEFAULT, 0, sizeof NONE), (unsigned int)number);
+                  sys(__NR_rt_sigaction, number, DEFAULT, 0, sizeof *DEFAULT), (unsigned int)number);
     check(channel, STAGE_SIGNALS,
-          sys(__NR_rt_sigprocmask, SIG_SETMASK, &NONE, 0, sizeof NONE), 0);
+          sys(__NR_rt_sigprocmask, SIG_SETMASK, DEFAULT, 0, sizeof *DEFAULT), 0);
 }
 
 /* Below the runtime's own procfs, so that nothing mounted on /proc gets the label. */
@@ -193,8 +208,9 @@ static __attribute__((noinline)) void enter_cwd(int channel, const char *path)
         fail(channel, STAGE_CWD, -ENOENT, 0);
 }
 
-static void load_seccomp(int channel, const struct block *block)
+static void load_seccomp(int channel, int times, const struct block *block)
 {
+    mark(times, STAGE_SECCOMP);
     struct sock_fprog program = {
         .len = (unsigned short)block->seccomp_count,
         .filter = (struct sock_filter *)((__u64)block + block->seccomp_offset)};
@@ -213,8 +229,9 @@ static void load_seccomp(int channel, const struct block *block)
  * CAP_SYS_ADMIN; and the working directory counts as the process itself would enter it, with its
  * ids and capabilities (CVE-2024-21626).  Such a filter is loaded as late as privileges allow, so
  * that it sees only capset, prctl and execve of ours. */
-static void take_identity(int channel, const struct block *block)
+static void take_identity(int channel, int times, const struct block *block)
 {
+    mark(times, STAGE_BOUNDING);
     for (unsigned int cap = 0; cap <= block->last_cap; cap++)
         if (!(block->bounding >> cap & 1) && sys(__NR_prctl, PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
             check(channel, STAGE_BOUNDING, sys(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0), cap);
@@ -226,12 +243,13 @@ static void take_identity(int channel, const struct block *block)
     check(channel, STAGE_UID, sys(__NR_setresuid, block->uid, block->uid, block->uid), 0);
     check(channel, STAGE_CAPS, sys(__NR_prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0), 0);
 
+    mark(times, STAGE_CAPS);
     __u64 all = current_permitted(channel);
     set_capabilities(channel, block->effective, all, block->inheritable);
     enter_cwd(channel, (const char *)block + block->cwd_offset);
     if ((block->flags & BLOCK_SECCOMP) && !(block->flags & BLOCK_NO_NEW_PRIVS)) {
         set_capabilities(channel, all, all, block->inheritable);
-        load_seccomp(channel, block);
+        load_seccomp(channel, times, block);
     }
     set_capabilities(channel, block->effective, block->permitted, block->inheritable);
     check(channel, STAGE_AMBIENT,
@@ -270,13 +288,16 @@ __attribute__((used)) _Noreturn void entry(long *stack)
     const struct block *block = map_block(argc, argv);
     int channel = block->channel_fd;
     int first = FIRST_FD + (int)block->keep_fds;
+    int times = block->flags & BLOCK_TIMES ? channel : -1;
 
+    mark(times, STAGE_CLOSE);
     sys(__NR_prctl, PR_SET_NAME, "oci-init", 0, 0, 0);
     check(channel, STAGE_CLOSE, close_except(first, channel, block->proc_fd), 0);
     if (block->flags & BLOCK_WAIT)
-        channel = wait_for_start(channel);
+        channel = wait_for_start(channel, &times);
     else if (channel >= 0)
         check(channel, STAGE_WAIT, sys(__NR_fcntl, channel, F_SETFD, FD_CLOEXEC), 0);
+    mark(times, STAGE_SIGNALS);
     reset_signals(channel);
     sys(__NR_umask, block->umask);
     if (block->lsm_attr_offset)
@@ -287,11 +308,11 @@ __attribute__((used)) _Noreturn void entry(long *stack)
         check(channel, STAGE_RLIMIT,
               sys(__NR_prlimit64, 0, limits[i].resource, &limits[i].soft, 0), i);
     check(channel, STAGE_CLOSE, close_except(first, channel, -1), 0);
-    take_identity(channel, block);
+    take_identity(channel, times, block);
     if (block->flags & BLOCK_NO_NEW_PRIVS) {
         check(channel, STAGE_NO_NEW_PRIVS, sys(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         if (block->flags & BLOCK_SECCOMP)
-            load_seccomp(channel, block);
+            load_seccomp(channel, times, block);
     }
     execute(channel, block->candidates, argv, envp);
 }

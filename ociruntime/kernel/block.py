@@ -19,14 +19,19 @@ WAIT = 1 << 0
 NO_NEW_PRIVS = 1 << 1
 SET_GROUPS = 1 << 2
 SECCOMP = 1 << 3
+TIMES = 1 << 4
 
 HEADER = _struct.Struct("=4I2i8I5Q8I")
 RLIMIT = _struct.Struct("=2I2Q")
 REPORT = _struct.Struct("=2IiI")
 REPORT_MAGIC = 0x5249434F
+REPORT_TIME = 0x100
 
 START = b"S"
 """What `start` sends to a waiting oci-init; anything else, or nothing, leaves it waiting."""
+
+START_TIMES = b"T"
+"""The same, and wants the times of its stages as well (``trace.times``)."""
 
 EXIT_BLOCK = 70
 """Exit status of an oci-init that refused its block, before it had a channel to say so."""
@@ -133,6 +138,7 @@ def pack_block(
     rlimits: Sequence[tuple[int, int, int]] = (),
     seccomp: bytes | None = None,
     seccomp_flags: int = 0,
+    times: bool = False,
 ) -> bytes:
     """The block's bytes, to be written to a sealed memfd.
 
@@ -144,6 +150,7 @@ def pack_block(
     `lsm` is (attribute below /proc/self/attr, text to write). `rlimits` are (RLIMIT_*, soft,
     hard): those that would hinder the runtime itself (a tiny RLIMIT_NOFILE), applied at the end
     without further privilege than CAP_SYS_RESOURCE. `seccomp` is an array of struct sock_filter.
+    `times` asks for the times of the stages (``trace.times``); with `wait`, `start` asks instead.
 
     Raises ValueError for a value oci-init would refuse.
     """
@@ -166,6 +173,8 @@ def pack_block(
         raise ValueError(f"cwd {cwd!r} is not absolute")
 
     flags = WAIT if wait else 0
+    if times and not wait:
+        flags |= TIMES
     if no_new_privs:
         flags |= NO_NEW_PRIVS
     tail = bytearray()
