@@ -23,6 +23,7 @@ GLOBAL = {
     "cgroup-manager": VALUE,
     "rootless": VALUE,
     "criu": VALUE,
+    "trace": VALUE,
     "help": FLAG,
     "version": FLAG,
 }
@@ -47,6 +48,7 @@ VERBS = {
     "spec": "spec",
     "start": "start",
     "state": "state",
+    "trace": "trace",
     "update": "update",
     "validate": "validate",
     "zygote": "zygote",
@@ -81,7 +83,12 @@ def main(argv: list[str]) -> int:
             _print(overview())
             return 0 if options.flag("help") else 1
         verb = options.arguments[0]
-        return _run(verb, options.arguments[1:], globals_)
+        trace = options.text("trace")
+        if trace is None:
+            return _run(verb, options.arguments[1:], globals_)
+        from ociruntime.trace.session import traced
+
+        return traced(trace, verb, globals_, lambda: _run(verb, options.arguments[1:], globals_))
     except OciError as error:
         log.error(str(error))
         return EXEC_FAILED if verb == "exec" else error.exit_status

@@ -131,6 +131,7 @@ def test_same_constants() -> None:
         "BLOCK_VERSION": block.VERSION,
         "BLOCK_SIZE_MAX": block.SIZE_MAX,
         "REPORT_MAGIC": block.REPORT_MAGIC,
+        "REPORT_TIME": block.REPORT_TIME,
     }
 
 

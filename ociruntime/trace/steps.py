@@ -1,0 +1,148 @@
+"""Spans of a plan's steps, on the side that executes them.
+
+The executor and init call ``step.execute`` as ever; while a command is traced every step is of a
+subclass of its class whose ``execute`` and ``undo`` note the time.
+"""
+
+from __future__ import annotations
+
+from ociruntime import hostos as os
+from ociruntime.plan.step import Step
+from ociruntime.steps.execinit import ExecInit
+from ociruntime.trace.session import INIT, Run, clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ociruntime.process.run import Run as Executed
+    from ociruntime.trace.session import Session
+
+    Function = Callable[..., Any]
+
+UNDO, PREPARING = "undo", "prepare the trace"
+
+
+def execute(session: Session) -> Callable[[Function], Function]:
+    """Wraps ``executor.execute``: each step of the run becomes a span."""
+    classes: dict[type[Step], type[Step]] = {}
+
+    def wrap(original: Function) -> Function:
+        def traced(run: Executed) -> None:
+            begin = clock()
+            session.runs.append(Run())
+            for step in run.steps:
+                kind = type(step)
+                if kind not in classes:
+                    classes[kind] = _traced_class(kind, session)
+                step.__class__ = classes[kind]
+                session.steps.append(step)
+            session.record(begin, clock(), PREPARING)
+            original(run)
+
+        return traced
+
+    return wrap
+
+
+def _traced_class(kind: type[Step], session: Session) -> type[Step]:
+    """The same step, which notes the time of what it does."""
+
+    def execute(self: Step, run: Executed) -> None:
+        index, begin = _index(session, self), clock()
+        if isinstance(self, ExecInit):
+            # There is no way back from it, and no memory of ours behind it.
+            session.record(begin, 0, "", index)
+        error = ""
+        try:
+            kind.execute(self, run)
+        except BaseException as raised:
+            error = f"\0{raised}"
+            raise
+        finally:
+            session.record(begin, clock(), error, index)
+
+    def undo(self: Step, run: Executed) -> None:
+        begin = clock()
+        try:
+            kind.undo(self, run)
+        finally:
+            session.record(begin, clock(), UNDO, _index(session, self))
+
+    members: dict[str, Any] = {"__slots__": (), "execute": execute}
+    if kind.undo is not Step.undo:
+        members["undo"] = undo
+    return type(kind.__name__, (kind,), members)
+
+
+def _index(session: Session, step: Step) -> int:
+    for index, known in enumerate(session.steps):
+        if known is step:
+            return index
+    raise LookupError(step.label)
+
+
+def as_init(session: Session) -> Callable[[Function], Function]:
+    """Wraps ``init_main``: what comes from here on is init's."""
+
+    def wrap(original: Function) -> Function:
+        def traced(*arguments: Any) -> None:
+            session.role = INIT
+            original(*arguments)
+
+        return traced
+
+    return wrap
+
+
+def silent(session: Session) -> Callable[[Function], Function]:
+    """Wraps ``_intermediate``, which changes its clock on the way: the host's wait for it says
+    enough.
+    """
+
+    def wrap(original: Function) -> Function:
+        def traced(*arguments: Any) -> None:
+            session.role = None
+            original(*arguments)
+
+        return traced
+
+    return wrap
+
+
+def spawn(session: Session) -> Callable[[Function], Function]:
+    """Wraps ``spawn``: whose records init's are, and what its clock says."""
+
+    def wrap(original: Function) -> Function:
+        def traced(run: Executed, *rest: Any) -> None:
+            original(run, *rest)
+            session.runs[-1].pid = run.pid
+            session.runs[-1].ahead = clock_ahead(run.pid)
+
+        return traced
+
+    return wrap
+
+
+def clock_ahead(pid: int) -> int:
+    """Nanoseconds that CLOCK_MONOTONIC of process ``pid`` is ahead of ours (time_namespaces(7));
+    0 where the kernel does not say.
+    """
+    return _offset(str(pid)) - _offset("self")
+
+
+def _offset(process: str) -> int:
+    try:
+        fd = os.open(f"/proc/{process}/timens_offsets", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        lines = os.read(fd, 4096).decode().splitlines()
+    finally:
+        os.close(fd)
+    for line in lines:
+        fields = line.split()
+        if fields[:1] == ["monotonic"] and len(fields) == 3:
+            return int(fields[1]) * 1_000_000_000 + int(fields[2])
+    return 0
