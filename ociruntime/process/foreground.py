@@ -10,7 +10,7 @@ import errno
 from _socket import AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, SOCK_STREAM, socket
 from _struct import unpack
 from fcntl import ioctl
-from select import POLLHUP, POLLIN, poll
+from select import POLLHUP, POLLIN, POLLOUT, poll
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
@@ -84,15 +84,18 @@ def _status(run: Run) -> int:
 
 
 class Relay:
-    """Copies between our terminal (or pipes) and the container's terminal."""
+    """Copies between our terminal (or pipes) and the container's terminal.
 
-    __slots__ = ("_cooked", "_from_container", "_to_container", "master")
+    What the container does not take holds nobody up: our input waits, all else goes on.
+    """
+
+    __slots__ = ("_cooked", "_gone", "_pending", "master")
 
     def __init__(self, master: int) -> None:
         self.master = master
         self._cooked: list[Any] | None = None
-        self._to_container = b""
-        self._from_container = True
+        self._pending = b""
+        self._gone = False
         os.set_blocking(master, False)
         self.resize()
         if os.isatty(STDIN):
@@ -117,11 +120,18 @@ class Relay:
 
     def serve(self, poller: poll, fd: int, event: int) -> None:
         """Move what is ready on ``fd``."""
-        if fd == self.master:
-            if not self._to_us() and event & POLLHUP:
-                poller.unregister(self.master)
-        elif not self._to_them():
+        if fd == STDIN:
+            # Not looked at again until the container has taken all of it.
             poller.unregister(STDIN)
+            self._pending = os.read(STDIN, PIECE)
+            if self._pending:
+                self._to_them(poller)
+            return
+        if event & POLLOUT:
+            self._to_them(poller)
+        if event & (POLLIN | POLLHUP) and not self._to_us() and event & POLLHUP:
+            self._gone = True
+            poller.unregister(self.master)
 
     def _to_us(self) -> bool:
         try:
@@ -135,15 +145,22 @@ class Relay:
         _write_all(STDOUT, data)
         return bool(data)
 
-    def _to_them(self) -> bool:
-        data = os.read(STDIN, PIECE)
-        if data:
-            os.set_blocking(self.master, True)
-            try:
-                _write_all(self.master, data)
-            finally:
-                os.set_blocking(self.master, False)
-        return bool(data)
+    def _to_them(self, poller: poll) -> None:
+        """Write what the container's terminal takes; wait for it to take more, or read on."""
+        if self._gone:
+            return
+        try:
+            while self._pending:
+                self._pending = self._pending[os.write(self.master, self._pending) :]
+        except BlockingIOError:
+            poller.register(self.master, POLLIN | POLLOUT)
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return  # the last slave was closed
+        poller.register(self.master, POLLIN)
+        poller.register(STDIN, POLLIN)
 
     def close(self) -> None:
         """Show what the container still had to say, and make our terminal as it was."""
