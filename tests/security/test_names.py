@@ -67,3 +67,30 @@ def test_exec_cgroup(runtime: Runtime, bundle: MakeBundle, path: str) -> None:
     container = runtime.up(bundle(args=["sleep", "100"]))
     result = runtime.exec(container, "true", options=["--cgroup", path])
     assert_clear(runtime, result, "cgroup", status=255)
+
+
+@pytest.mark.parametrize("key", ["..", "../memory.max", "a/memory.max", ".", ""])
+def test_unified_key(runtime: Runtime, bundle: MakeBundle, key: str) -> None:
+    """A key of linux.resources.unified is a file of the container's own cgroup."""
+    if not runtime.is_ours:
+        pytest.skip("others ignore unified where cgroup v1 is mounted")
+    made = bundle(args=["/bin/true"], linux={"resources": {"unified": {key: "1"}}})
+    assert_clear(runtime, runtime.run(made), "unified")
+
+
+@pytest.mark.parametrize("path", ["/", "/dev/..", "/dev/x/..", "/dev/x/."])
+def test_device_path(runtime: Runtime, bundle: MakeBundle, canary: Canary, path: str) -> None:
+    """A device has a name: nothing is made at, or in the place of, a directory."""
+    device = {"path": path, "type": "c", "major": 1, "minor": 3}
+    result = runtime.run(bundle(args=["/bin/true"], linux={"devices": [device]}))
+    if runtime.is_ours or not result.ok:
+        assert_clear(runtime, result, "devices")
+    canary.check()
+
+
+@pytest.mark.parametrize("root", ["/", "//", "/tmp/.."])
+def test_root_is_no_root_directory(runtime: Runtime, root: str) -> None:
+    if not runtime.is_ours:
+        pytest.skip("others would make their directories there")
+    result = runtime.call("--root", root, "list")
+    assert_clear(runtime, result, "--root")
