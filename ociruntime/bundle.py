@@ -247,3 +247,10 @@ class _Context:
 
 # The standard library's own scanner, without the 6 ms that importing json costs.
 _scan = _json.make_scanner(_Context())  # type: ignore[arg-type]  # the stub asks for a scanner here
+
+
+def without_null(value: Any) -> Any:
+    """``value`` without members that are null, which is how Go writes "not set"."""
+    if isinstance(value, dict):
+        return {key: without_null(item) for key, item in value.items() if item is not None}
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.bundle import parse_object, read_all, read_file
+from ociruntime.bundle import parse_object, read_all, read_file, without_null
 from ociruntime.cli.options import VALUE, one_argument, parse
 from ociruntime.errors import UsageError
 from ociruntime.jsontext import dumps
@@ -79,13 +79,6 @@ def wanted(options: Options) -> dict[str, Any]:
     for section, values in given.items():
         resources[section] = {**(resources.get(section) or {}), **values}
     return resources
-
-
-def without_null(value: Any) -> Any:
-    """``value`` without members that are null, which is how Go writes "not set"."""
-    if isinstance(value, dict):
-        return {key: without_null(item) for key, item in value.items() if item is not None}
-    return value
 
 
 def value_of(name: str, text: str, kind: str) -> int | str:

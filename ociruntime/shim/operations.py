@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 
-from ociruntime.bundle import parse_object
-from ociruntime.errors import NotFound, PlanError, UsageError
+from ociruntime.bundle import parse_object, without_null
+from ociruntime.errors import NotFound, PlanError
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete
 from ociruntime.lifecycle.kill import kill, saved_group
 from ociruntime.lifecycle.start import start
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.lifecycle.update import update
 from ociruntime.plan.options import CreateOptions
 from ociruntime.shim.cleanup import note_root
 from ociruntime.shim.rootfs import mount_rootfs, unmount_rootfs
-from ociruntime.spec import load_process
+from ociruntime.spec import load_process, load_resources
 from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False
@@ -40,11 +41,6 @@ def create_container(
 
     def work(console: int) -> tuple[int, list[str]]:
         rootfs = os.path.join(bundle, "rootfs")
-        if options.systemd_cgroup:
-            raise UsageError(
-                "SystemdCgroup: this version has no systemd cgroup driver; configure the engine's "
-                "cgroup driver as cgroupfs"
-            )
         note_root(bundle, options.root)
         if mounts:
             mount_rootfs(mounts, rootfs)
@@ -55,6 +51,8 @@ def create_container(
             wanted.console_fd = console
             wanted.pivot = not options.no_pivot_root
             wanted.new_keyring = not options.no_new_keyring
+            if options.systemd_cgroup:
+                wanted.systemd = "system"
             run = create(config, raw, wanted)
         except BaseException:
             if mounts:
@@ -128,5 +126,16 @@ def freeze_container(store: Store, container_id: str, *, frozen: bool) -> Operat
         if not frozen:
             group.thaw()
         return 0, []
+
+    return work
+
+
+def update_container(store: Store, container_id: str, resources: bytes) -> Operation:
+    """Change limits; ``resources`` is linux.resources in JSON."""
+
+    def work(_: int) -> tuple[int, list[str]]:
+        wanted = without_null(parse_object(resources, "resources"))
+        load_resources(resources, wanted, source="resources")
+        return 0, update(store.open_locked(container_id), wanted, [])
 
     return work

@@ -261,6 +261,15 @@ class Tasks:
         self.publisher.publish(f"/tasks/{topic}", name, m.TASK_ID, {"container_id": task.id})
         return {}
 
+    async def update(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Change the container's limits."""
+        task = self._task(request["id"])
+        if not request["resources"]:
+            raise RpcError(ttrpc.INVALID_ARGUMENT, f"update {task.id}: no resources are given")
+        resources = request["resources"]["value"]
+        await self.workers.run(operations.update_container(task.store, task.id, resources))
+        return {}
+
     # questions
 
     async def state(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -348,6 +357,7 @@ METHODS: dict[str, tuple[Message, Message, Method]] = {
     "Pids": (m.PROCESS_KEY, m.PIDS_RESPONSE, Tasks.pids),
     "Pause": (m.PROCESS_KEY, m.EMPTY, Tasks.pause),
     "Resume": (m.PROCESS_KEY, m.EMPTY, Tasks.resume),
+    "Update": (m.UPDATE, m.EMPTY, Tasks.update),
     "Wait": (m.PROCESS_KEY, m.WAIT_RESPONSE, Tasks.wait),
     "Stats": (m.PROCESS_KEY, m.STATS_RESPONSE, Tasks.stats),
     "Connect": (m.PROCESS_KEY, m.CONNECT_RESPONSE, Tasks.connect),

@@ -8,9 +8,20 @@ import stat
 import threading
 from pathlib import Path
 
+import pytest
+
+from ociruntime.shim import messages as m
+from ociruntime.shim import ttrpc
 from tests.clients.test_containerd import RESIZED, events
 from tests.support.engines.containerd import IMAGE, ContainerdWith
 from tests.support.engines.docker import CLIENT, DockerWith
+from tests.support.engines.ttrpc import Refused, TaskClient
+
+# A stranger who gets past the modes of directory and socket is cut off for his uid.
+STRANGER = """import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+print(os.geteuid(), s.recv(1))"""
 
 
 def test_one_small_process_per_container(shim: ContainerdWith) -> None:
@@ -33,6 +44,62 @@ def test_the_socket_is_roots_alone(shim: ContainerdWith) -> None:
     # No abstract socket: any process of a network namespace could connect to it (CVE-2020-15257).
     names = shim.host.shell("cat /proc/net/unix").split()
     assert not [name for name in names if name.startswith("@") and "containerd" in name]
+
+
+def client(shim: ContainerdWith) -> TaskClient:
+    """A connection to the only shim there is."""
+    (path,) = Path(f"/proc/{shim.host.init}/root/run/containerd/s").iterdir()
+    return TaskClient(path)
+
+
+def test_strangers_are_not_served(shim: ContainerdWith) -> None:
+    shim.up("--", "sleep", "1000")
+    path = shim.host.shell("ls /run/containerd/s/*").strip()
+    caps = "+dac_override,+dac_read_search"
+    words = ("setpriv", "--reuid=1000", "--clear-groups", f"--inh-caps={caps}",
+             f"--ambient-caps={caps}", "/usr/bin/python3", "-c", STRANGER, path)  # fmt: skip
+    assert shim.host.run(*words).check().stdout == "1000 b''\n"
+
+
+def test_limits_of_messages(shim: ContainerdWith) -> None:
+    """What is too long, or is no message at all, is refused; the connection lives on."""
+    container = shim.up("--", "sleep", "1000")
+    with client(shim) as connection:
+        with pytest.raises(Refused) as refused:
+            connection.send(b"x" * (ttrpc.LONGEST_PAYLOAD + 1))
+        assert refused.value.code == ttrpc.RESOURCE_EXHAUSTED
+        with pytest.raises(Refused) as refused:
+            connection.send(b"\xff" * 100)
+        assert refused.value.code == ttrpc.INVALID_ARGUMENT
+        with pytest.raises(Refused) as refused:
+            connection.call("Checkpoint", m.PROCESS_KEY, m.EMPTY, id=container)
+        assert refused.value.code == ttrpc.UNIMPLEMENTED
+        answer = connection.call("Connect", m.PROCESS_KEY, m.CONNECT_RESPONSE, id=container)
+    assert answer["shim_pid"] in shim.shims()
+    assert answer["task_pid"] == shim.tasks()[container][0]
+
+
+def test_update(shim: ContainerdWith) -> None:
+    container = shim.up("--memory-limit", "50000000", "--", "sleep", "1000")
+
+    def update(resources: object) -> None:
+        value = json.dumps(resources).encode()
+        any_ = {"type_url": "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources",
+                "value": value}  # fmt: skip
+        with client(shim) as connection:
+            connection.call("Update", m.UPDATE, m.EMPTY, id=container, resources=any_)
+
+    def limit() -> int:
+        lines = shim("tasks", "metrics", container).check().stdout.splitlines()
+        values = dict(line.split()[:2] for line in lines if len(line.split()) == 2)
+        return int(values["memory.limit_in_bytes"])
+
+    assert limit() == 50000000 // 4096 * 4096
+    update({"memory": {"limit": 1 << 26}, "cpu": None})
+    assert limit() == 1 << 26
+    with pytest.raises(Refused, match="limit"):
+        update({"memory": {"limit": "much"}})
+    assert limit() == 1 << 26
 
 
 def test_a_pod_has_one_shim(shim: ContainerdWith) -> None:
@@ -60,7 +127,8 @@ def test_death_of_the_shim(shim: ContainerdWith) -> None:
     mounts = shim.host.shell("cat /proc/self/mountinfo")
     assert container not in mounts
     assert not shim.host.shell("ls /run/containerd/ociruntime/default 2>/dev/null || true").strip()
-    assert container not in shim.host.shell("find /sys/fs/cgroup -type d")
+    ours = f"*{shim.host.cgroup_parent}/*"
+    assert container not in shim.host.shell(f"find /sys/fs/cgroup -type d -path '{ours}'")
     shim("containers", "delete", container).check()
 
 

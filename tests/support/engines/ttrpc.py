@@ -1,0 +1,64 @@
+"""A client of a shim's task service, for what ctr has no command for."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+from typing import Any, Self
+
+from ociruntime.shim.messages import REQUEST, RESPONSE
+from ociruntime.shim.ttrpc import HEADER, IS_REQUEST, frame
+from ociruntime.shim.wire import Message
+
+SERVICE = "containerd.task.v2.Task"
+
+
+class Refused(Exception):
+    """The answer was an error: its code and text."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+
+
+class TaskClient:
+    """A connection to the shim that listens at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(20)
+        self._socket.connect(str(path))
+        self._stream = 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def call(
+        self, method: str, question: Message, answer: Message, /, **values: object
+    ) -> dict[str, Any]:
+        """One request and its answer; raises Refused."""
+        payload = {"service": SERVICE, "method": method, "payload": question.encode(values)}
+        return answer.decode(self.send(REQUEST.encode(payload)))
+
+    def send(self, request: bytes) -> bytes:
+        """One frame with any bytes; the payload of its answer."""
+        self._socket.sendall(frame(self._stream, IS_REQUEST, request))
+        length, stream, _ = struct.unpack(">IIH", self._receive(HEADER))
+        assert stream == self._stream
+        self._stream += 2
+        response = RESPONSE.decode(self._receive(length))
+        if response["status"] and response["status"]["code"]:
+            raise Refused(response["status"]["code"], response["status"]["message"])
+        return bytes(response["payload"])
+
+    def _receive(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            piece = self._socket.recv(count - len(data))
+            assert piece, "the shim has closed the connection"
+            data += piece
+        return data
