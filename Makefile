@@ -80,8 +80,10 @@ test: build dev $(VENV)/.stamp-tests
 vm-test: build $(VENV)/.stamp-tests
 	$(SUDO) tests/vm/run --timeout 1800 -- tests/vm/guest-tests
 
+# Ours, runc and crun, and further RUNTIMES.
 bench: build $(VENV)/.stamp-tests
-	$(SUDO) $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md
+	$(SUDO) env RUNTIMES="$(RUNTIMES)" $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md \
+	  --plot docs/performance.svg
 
 # Any runtime against the specification: make conformance RUNTIME=/usr/sbin/runc ARGS="--format tap"
 RUNTIME := $(VENV)/bin/ociruntime

@@ -22,7 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.compare import CHECKOUT, Sample, config, make_rootfs, measure
+from benchmarks.bundles import config, make_rootfs
+from benchmarks.measure import CHECKOUT, Meter, Sample
 from ociruntime.api import Runtime
 
 DEFAULT_ROUNDS = 40
@@ -58,6 +59,7 @@ def main() -> None:
     bundle = directory / "bundle"
     make_rootfs(bundle / "rootfs")
     (bundle / "config.json").write_text(json.dumps(config(full=options.full, args=["/bin/true"])))
+    meter = Meter(directory)
     commands = {"ociruntime run": options.launcher}
     for other in ("runc", "crun"):
         path = shutil.which(other)
@@ -76,7 +78,7 @@ def main() -> None:
             for name, path in commands.items():
                 root = str(directory / name.replace(" ", "-"))
                 call = [path, "--root", root, "run", "--bundle", str(bundle), f"bench-{number}"]
-                samples[name].append(measure(call))
+                samples[name].append(meter.measure(call))
     shutil.rmtree(directory)
     wall = statistics.median(walls)
     print(f"library: wall {wall * 1e3:.2f} ms, CPU {cpu / options.rounds * 1e3:.2f} ms (mean)")
