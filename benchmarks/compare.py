@@ -76,6 +76,15 @@ def run(runtimes: list[str], work: Path, rounds: int, alive: int) -> Bench:
     """Measure everything."""
     make_bundles(work)
     bench = Bench(runtimes, work)
+    try:
+        _measure(bench, rounds, alive)
+    finally:
+        bench.clean()
+    return bench
+
+
+def _measure(bench: Bench, rounds: int, alive: int) -> None:
+    runtimes = bench.runtimes
     for runtime in runtimes:
         bench.round(runtime)  # caches are warm then
     bench.samples.clear()
@@ -90,7 +99,6 @@ def run(runtimes: list[str], work: Path, rounds: int, alive: int) -> Bench:
     if alive:
         for runtime in runtimes:
             bench.crowd(runtime, alive)
-    return bench
 
 
 def main() -> int:

@@ -25,6 +25,16 @@ class Bench:
         self.samples: dict[str, dict[str, list[Sample]]] = {}
         self.numbers: dict[str, dict[str, list[float]]] = {}
         self.counter = 0
+        # (beginning of a command line, id) of containers that are there now
+        self.alive: list[tuple[list[str], str]] = []
+
+    def clean(self) -> None:
+        """Remove every container that is still there: after a crowd, or a failure."""
+        for base, name in self.alive:
+            subprocess.run(
+                [*base, "delete", "--force", name], check=False, stderr=subprocess.DEVNULL
+            )
+        self.alive.clear()
 
     def base(self, runtime: str) -> list[str]:
         """The beginning of each command line."""
@@ -51,6 +61,7 @@ class Bench:
             self.add(f"run ({name})", runtime, sample)
             self.note(f"run ({name}), peak RSS MiB", runtime, sample.rss / 1024)
         container = self.name()
+        self.alive.append((base, container))
         arguments = {
             "create": ["--bundle", str(self.work / "sleeper"), container],
             "start": [container],
@@ -69,6 +80,7 @@ class Bench:
                 self.note("waiting init, PSS KiB", runtime, pss_kib(pid))
             if verb == "kill":
                 wait_stopped(base, container)
+        self.alive.clear()
         self.add("sum of the six", runtime, total)
         self.note("largest of the six, peak RSS MiB", runtime, total.rss / 1024)
 
@@ -89,24 +101,26 @@ class Bench:
         base = self.base(runtime)
         for workers in (1, PARALLEL):
             names = [self.name() for _ in range(PARALLEL)]
+            self.alive += [(base, name) for name in names]
             commands = [[*base, "create", "--bundle", str(self.work / "sleeper"), n] for n in names]
             started = time.perf_counter()
             with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(_create, commands))
+                failed = PARALLEL - sum(pool.map(_create, commands))
             wall = time.perf_counter() - started
             if workers == 1:
                 alone = wall
             else:
                 self.add(f"{PARALLEL} x create at once", runtime, Sample(wall, 0.0))
                 self.note(f"{PARALLEL} creates: one by one : at once", runtime, alone / wall)
-            for name in names:
-                subprocess.run([*base, "delete", "--force", name], check=True)
+                self.note(f"{PARALLEL} creates at once: failed", runtime, failed)
+            self.clean()
 
     def crowd(self, runtime: str, count: int) -> None:
         """``count`` containers alive at the same time: what the first and the last ones cost."""
         base, names, cpu, wall = self.base(runtime), [], [], []
         for _ in range(count):
             names.append(self.name())
+            self.alive.append((base, names[-1]))
             bundle = str(self.work / "crowd")
             sample = self.meter.measure([*base, "create", "--bundle", bundle, names[-1]])
             sample.add(self.meter.measure([*base, "start", names[-1]]))
@@ -119,11 +133,10 @@ class Bench:
             self.note(row, runtime, last / first)
         pids = [state(base, name)["pid"] for name in names[-edge:]]
         self.note("running container, PSS KiB", runtime, statistics.median(map(pss_kib, pids)))
-        for name in names:
-            subprocess.run([*base, "delete", "--force", name], check=True)
+        self.clean()
 
 
-def _create(command: list[str]) -> None:
-    subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=None, check=True
-    )
+def _create(command: list[str]) -> bool:
+    """Whether it succeeded; what it said if not goes to standard error."""
+    null = subprocess.DEVNULL
+    return subprocess.run(command, stdin=null, stdout=null, check=False).returncode == 0
