@@ -26,10 +26,10 @@ sys.path.insert(0, str(CHECKOUT))
 from benchmarks.bundles import make_bundles  # noqa: E402
 from benchmarks.report import labels, plot, table  # noqa: E402
 from benchmarks.rounds import Bench  # noqa: E402
+from conformance.host import enter_own_mount_namespace  # noqa: E402
 
 DEFAULT_ROUNDS, DEFAULT_ALIVE = 30, 500
 REPEATS = 3
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 def version(runtime: str) -> str:
@@ -48,28 +48,6 @@ def default_runtimes() -> list[str]:
         elif path not in found:
             found.append(path)
     return found
-
-
-def with_every_controller() -> None:
-    """Go on in a mount namespace where hugetlb is mounted as well, if this is a host of cgroup v1:
-    crun asks for every controller that the kernel has.
-    """
-    if "--inside" in sys.argv:
-        return
-    place = CGROUPS / "hugetlb"
-    enabled = "hugetlb" in Path("/proc/cgroups").read_text()
-    if not enabled or place.exists() or not (CGROUPS / "memory").is_dir():
-        return
-    inside = (
-        f"mount -t tmpfs none {CGROUPS} && cd {CGROUPS} && for c in $CONTROLLERS; do mkdir $c && "
-        "mount --no-canonicalize --rbind /proc/self/fd/9/$c $c || exit 1; done && mkdir hugetlb "
-        '&& mount -t cgroup -o hugetlb cgroup hugetlb && cd "$PLACE" && exec "$@"'
-    )
-    names = [entry.name for entry in CGROUPS.iterdir() if entry.is_dir()]
-    environment = {**os.environ, "CONTROLLERS": " ".join(names), "PLACE": os.getcwd()}
-    command = ["unshare", "-m", "--propagation", "private", "sh", "-c"]
-    command += [f"exec 9<{CGROUPS}; {inside}", "sh", sys.executable, *sys.argv, "--inside"]
-    os.execvpe(command[0], command, environment)
 
 
 def run(runtimes: list[str], work: Path, rounds: int, alive: int) -> Bench:
@@ -108,12 +86,11 @@ def main() -> int:
     parser.add_argument("--alive", type=int, default=DEFAULT_ALIVE, help="containers at a time")
     parser.add_argument("--output", type=Path, help="write the tables into this file as well")
     parser.add_argument("--plot", type=Path, help="write a plot (SVG) into this file")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("runtimes", nargs="*")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("benchmarks need root")
-    with_every_controller()
+    enter_own_mount_namespace()  # crun asks for every controller that the kernel has
     runtimes = options.runtimes or default_runtimes()
     with tempfile.TemporaryDirectory(prefix="ocirt-bench-") as directory:
         bench = run(runtimes, Path(directory), options.rounds, options.alive)

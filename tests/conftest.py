@@ -19,6 +19,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 if str(CHECKOUT) not in sys.path:  # `tests.support` must import under every import mode
     sys.path.insert(0, str(CHECKOUT))
 
+from conformance.host import enter_own_mount_namespace  # noqa: E402
 from tests.support.bundle import Bundle  # noqa: E402
 from tests.support.canary import Canary  # noqa: E402
 from tests.support.probe import build_probe  # noqa: E402
@@ -42,7 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
+    """Register the markers, and leave the machine's mounts and its choice of cgroup mounts.
+
+    crun, for one, works only where every v1 controller is mounted: see the namespace's docstring.
+    Workers inherit the namespace of the controlling process.
+    """
+    if os.geteuid() == 0 and not hasattr(config, "workerinput"):
+        enter_own_mount_namespace()
     for line in (
         "kernel: uses the real kernel; needs root",
         "security: an attack on the runtime; needs root",

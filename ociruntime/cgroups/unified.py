@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     Withheld = dict[str, tuple[str, int]]
 
 
-def hand_down(kernel: Kernel, parent: int, path: str, withheld: Withheld) -> None:
-    """Enable every controller for the children of ``parent``; what is refused is told when it is
-    missed.
+def hand_down(
+    kernel: Kernel, parent: int, path: str, withheld: Withheld, only: str | None = None
+) -> None:
+    """Enable every controller, or ``only`` that one, for the children of ``parent``; what is
+    refused is told when it is missed.
     """
     available = read_optional(kernel, parent, "cgroup.controllers").split()
     enabled = read_optional(kernel, parent, "cgroup.subtree_control").split()
-    missing = [name for name in available if name not in enabled]
+    missing = [name for name in available if name not in enabled and only in (None, name)]
     if not missing:
         return
     try:

@@ -11,6 +11,7 @@ import errno
 from ociruntime.cgroups.devices import v1_lines
 from ociruntime.cgroups.files import read_file, write_file
 from ociruntime.cgroups.group import Group
+from ociruntime.cgroups.tree import DIRECTORY
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 
@@ -25,13 +26,6 @@ PROCESS_CONTROLLERS = ("freezer", "pids", "devices", "memory")
 
 class GroupV1(Group):
     """v1, hybrid, and "no cgroups" (a placement without places, in which everything is a no-op)."""
-
-    def _hand_down(self, place: Place, parent: int, path: str) -> None:
-        if place.key or not self.placement.hands_down:
-            return
-        from ociruntime.cgroups.unified import hand_down
-
-        hand_down(self.kernel, parent, path, self.withheld)
 
     def _take_over(self, place: Place, parent: int, child: int) -> None:
         if not place.key and self.placement.hands_down:
@@ -70,10 +64,35 @@ class GroupV1(Group):
         return super().process_place()
 
     def limits_directory(self, controller: str) -> int:
-        place = self.placement.find(controller) or self.placement.unified
+        place = self.placement.find(controller)
         if place is None:
-            raise OSError(errno.ENODEV, f"no hierarchy has the controller {controller}")
+            place = self.placement.unified
+            if place is None:
+                raise OSError(errno.ENODEV, f"no hierarchy has the controller {controller}")
+            if self.placement.hands_down:
+                self._enable(place, controller)
         return self.directory(place)
+
+    def _enable(self, place: Place, controller: str) -> None:
+        """Have a controller of the unified hierarchy handed down to the container's cgroup.
+
+        Only when something is to be limited by it: a controller that cgroup v2 has in use cannot
+        be mounted as v1 any more, and on a hybrid host somebody else may want to do that.
+        """
+        from ociruntime.cgroups.unified import hand_down
+
+        kernel = self.kernel
+        path = place.mountpoint
+        here = kernel.open(path, DIRECTORY)
+        try:
+            for name in place.parts:
+                hand_down(kernel, here, path, self.withheld, controller)
+                path += "/" + name
+                child = kernel.openat(here, name, DIRECTORY)
+                kernel.close(here)
+                here = child
+        finally:
+            kernel.close(here)
 
     def apply_devices(self, rules: list[dict[str, object]]) -> None:
         place = self.placement.find("devices")

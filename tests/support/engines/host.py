@@ -182,19 +182,28 @@ class PrivateHost:
             time.sleep(_POLL)
 
     def close(self) -> None:
-        """End every process in here, and remove the cgroups."""
-        # Hierarchies that are mounted in there only stay within reach through this descriptor.
-        mounts = os.open(f"/proc/{self._init}/root/sys/fs/cgroup", os.O_PATH | os.O_DIRECTORY)
+        """End every process in here, and remove the cgroups; raises EngineError for those that
+        stay.
+        """
+        # The mounts end with the host, and the hierarchies may be mounted nowhere else: one
+        # descriptor each keeps them within reach.
+        top = Path(f"/proc/{self._init}/root/sys/fs/cgroup")
+        places = [top, *(path for path in top.iterdir() if path.is_dir())]
+        roots = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in places]
         try:
             os.kill(int(self._init), signal.SIGKILL)
             self._process.wait(30)
-            self._remove_cgroups(Path(f"/proc/self/fd/{mounts}"))
+            self._remove_cgroups([Path(f"/proc/self/fd/{root}") for root in roots])
         finally:
-            os.close(mounts)
+            for root in roots:
+                os.close(root)
 
-    def _remove_cgroups(self, mounts: Path) -> None:
+    def _remove_cgroups(self, roots: Sequence[Path]) -> None:
         deadline = time.monotonic() + 10
-        while (left := self._cgroups(mounts)) and time.monotonic() < deadline:
+        while left := self._cgroups(roots):
+            if time.monotonic() > deadline:
+                names = ", ".join(f"{path.resolve()}" for path in left)
+                raise EngineError(f"cgroups of the private host do not go: {names}")
             for path in left:
                 _thaw(path)
                 try:
@@ -202,11 +211,10 @@ class PrivateHost:
                 except OSError:
                     time.sleep(_POLL)
 
-    def _cgroups(self, mounts: Path) -> list[Path]:
+    def _cgroups(self, roots: Sequence[Path]) -> list[Path]:
         """Our cgroups in every hierarchy, deepest first."""
-        name = self.cgroup_parent.strip("/")
-        found = [mounts / name, *(path / name for path in mounts.iterdir() if path.is_dir())]
-        below = [Path(where) for top in found for where, _, _ in os.walk(top)]
+        tops = [root / self.cgroup_parent.strip("/") for root in roots]
+        below = [Path(where) for top in tops for where, _, _ in os.walk(top)]
         return sorted(below, key=lambda path: -len(path.parts))
 
 
