@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from tests.support.engines.containerd import ContainerdWith
+from tests.support.engines.host import RESIZED
 
 # Engines give a terminal its size when the program runs already.
-RESIZED = "until stty size | grep '40 100'; do :; done"
 
 
 def test_streams_and_exit_status(ctr: ContainerdWith) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.support.engines.docker import CLIENT, PORT, Docker, DockerWith
+from tests.support.engines.host import RESIZED
 
 
 def test_exec(docker: DockerWith) -> None:
@@ -35,7 +36,7 @@ def test_exec_of_what_cannot_be_run(docker: DockerWith) -> None:
 
 def test_exec_on_a_terminal(docker: DockerWith) -> None:
     container = docker.up("--", "sleep", "1000")
-    keys = "tty; stty size; echo $((20 + 22)); exit 5\n"
+    keys = f"tty; {RESIZED}; echo $((20 + 22)); exit 5\n"
     done = docker.host.terminal(CLIENT, "exec", "-it", container, "sh", keys=keys)
     assert done.status == 5, done
     assert "/dev/pts/" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.support.engines.docker import DockerWith
+from tests.support.engines.host import RESIZED
 
 
 def test_streams_and_exit_status(docker: DockerWith) -> None:
@@ -46,7 +47,7 @@ def test_isolation_story(docker: DockerWith) -> None:
 
 def test_terminal(docker: DockerWith) -> None:
     words = docker.words("run", "--rm", "-it", "--", "sh")
-    done = docker.host.terminal(*words, keys="tty; stty size; echo $((20 + 22)); exit 5\n")
+    done = docker.host.terminal(*words, keys=f"tty; {RESIZED}; echo $((20 + 22)); exit 5\n")
     assert done.status == 5, done
     assert "/dev/pts/0" in done.stdout
     assert "40 100" in done.stdout

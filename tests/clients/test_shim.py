@@ -12,9 +12,10 @@ import pytest
 
 from ociruntime.shim import messages as m
 from ociruntime.shim import ttrpc
-from tests.clients.test_containerd import RESIZED, events
+from tests.clients.test_containerd import events
 from tests.support.engines.containerd import IMAGE, ContainerdWith
 from tests.support.engines.docker import CLIENT, DockerWith
+from tests.support.engines.host import RESIZED
 from tests.support.engines.ttrpc import Refused, TaskClient
 
 # A stranger who gets past the modes of directory and socket is cut off for his uid.

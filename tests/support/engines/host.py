@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _POLL = 0.05
+# For a shell on a terminal: clients tell the size after the program has started.
+RESIZED = "until stty size | grep '40 100'; do :; done"
 _numbers = itertools.count(1)
 
 # What engines write to, empty in here; "$1" is the host's directory. PID 1 reaps what is orphaned.
