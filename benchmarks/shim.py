@@ -9,8 +9,7 @@ shim and its runtime. Each round takes turns (A B C A B C ...). Reported are med
 - one more in a pod whose shim runs already: the same without `start` and Shutdown;
 - exec: Exec, Start, Wait, Delete of /bin/true in a running container;
 
-and the PSS of the shims of some pods with one container each. Run as root; crun wants every v1
-controller mounted.
+and the PSS of the shims of some pods with one container each. Run as root.
 """
 
 from __future__ import annotations
@@ -32,7 +31,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.compare import config, make_rootfs
+from benchmarks.bundles import config, make_rootfs
+from conformance.host import enter_own_mount_namespace
 from ociruntime.shim import messages as m
 from ociruntime.shim.ttrpc import IS_REQUEST, IS_RESPONSE, Frames, frame
 
@@ -270,6 +270,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
+    enter_own_mount_namespace()  # crun asks for every controller that the kernel has
     place = Path(tempfile.mkdtemp(prefix="ocirt-bench-"))
     try:
         make_rootfs(place / "rootfs")

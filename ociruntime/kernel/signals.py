@@ -51,7 +51,7 @@ BY_NAME.update(IOT=6, CLD=17, POLL=29)
 # What the C library leaves of the kernel's 32 to 64.
 SIGRTMIN, SIGRTMAX = 34, 64
 SIGPIPE, SIGWINCH = 13, 28
-SIG_SETMASK = 2
+SIG_BLOCK, SIG_SETMASK = 0, 2
 SFD_FLAGS = 0o2000000 | 0o4000  # SFD_CLOEXEC | SFD_NONBLOCK
 SET_SIZE = 8
 LAST = 64
@@ -78,6 +78,7 @@ NOT_FORWARDED = [
     33,
 ]
 ENTRY = "=I124x"  # struct signalfd_siginfo: the number comes first
+ENTRY_SIZE = 128
 
 
 class Signals:
@@ -103,6 +104,27 @@ class Signals:
         except BlockingIOError:
             return []
         return [number for (number,) in iter_unpack(ENTRY, data)]
+
+
+class Children:
+    """From now on the end of a child makes ``fd`` readable; who is blocked from SIGCHLD by it must
+    ``reset`` that in its own children.
+    """
+
+    __slots__ = ("_kernel", "fd")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        mask = bytearray(pack("=Q", 1 << BY_NAME["CHLD"] - 1))
+        kernel.invoke("rt_sigprocmask", SIG_BLOCK, mask, None, SET_SIZE)
+        self.fd = kernel.invoke("signalfd4", -1, mask, SET_SIZE, SFD_FLAGS)
+
+    def clear(self) -> None:
+        """Make ``fd`` unreadable until the next end; one signal stands for any number of them."""
+        try:
+            self._kernel.read(self.fd, ENTRY_SIZE)
+        except BlockingIOError:
+            pass
 
 
 def reset(kernel: Kernel) -> None:

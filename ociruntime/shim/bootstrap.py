@@ -8,11 +8,11 @@ address is understood by every version from 1.6 on.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
 from ociruntime import SPEC_VERSION, __version__
+from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, read_file
 from ociruntime.errors import OciError, UsageError
 from ociruntime.shim import messages as m
@@ -87,10 +87,10 @@ class Boot:
     def __init__(self, flags: Flags, data: bytes) -> None:
         self.id = flags.text("id")
         self.namespace = flags.text("namespace")
-        self.address = flags.text("address") or os.environ.get("GRPC_ADDRESS", "")
+        self.address = flags.text("address") or os.getenv("GRPC_ADDRESS") or ""
         self.binary = flags.text("publish-binary")
         self.debug = flags.switch("debug")
-        self.ttrpc = os.environ.get("TTRPC_ADDRESS", "")
+        self.ttrpc = os.getenv("TTRPC_ADDRESS") or ""
         self.socket_dir = SOCKET_DIRECTORY
         self.options: dict[str, Any] | None = None
         if not self.id or not self.namespace:
@@ -148,7 +148,7 @@ def start(flags: Flags, log: Log) -> int:
         _write_address(address)
         _say(address.encode())
         return 0
-    if os.environ.get("SCHED_CORE"):
+    if os.getenv("SCHED_CORE"):
         from ociruntime.kernel.kernel import Kernel
 
         Kernel().invoke("prctl", PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PIDTYPE_PGID, 0)
@@ -188,7 +188,7 @@ def listen(path: str) -> socket | None:
     """A listening socket at ``path``, or None when a daemon listens there already; what a dead one
     left is replaced.
     """
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    os.makedirs(os.path.dirname(path), 0o700)
     end = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
     mask = os.umask(0o177)
     try:

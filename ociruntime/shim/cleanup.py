@@ -6,9 +6,9 @@ default one, Create notes it in the bundle.
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import NotFound, OciError
+from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.delete import delete
 from ociruntime.shim.options import DEFAULT_ROOT
 from ociruntime.shim.rootfs import unmount_rootfs
@@ -20,23 +20,31 @@ if TYPE_CHECKING:
     from ociruntime.log import Log
 
 ROOT_FILE = "runtime-root"
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 
 
 def note_root(bundle: str, root: str) -> None:
     """Remember the state directory in the bundle."""
     if root == DEFAULT_ROOT:
         return
-    with open(os.path.join(bundle, ROOT_FILE), "wb", buffering=0) as file:
-        file.write(os.fsencode(root))
+    kernel = Kernel()
+    fd = kernel.open(os.path.join(bundle, ROOT_FILE), WRITE, 0o600)
+    try:
+        kernel.write_all(fd, os.fsencode(root))
+    finally:
+        os.close(fd)
 
 
 def noted_root(bundle: str) -> str:
     """What ``note_root`` noted."""
     try:
-        with open(os.path.join(bundle, ROOT_FILE), "rb", buffering=0) as file:
-            return os.fsdecode(file.read(4096)) or DEFAULT_ROOT
+        fd = os.open(os.path.join(bundle, ROOT_FILE), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return DEFAULT_ROOT
+    try:
+        return os.fsdecode(os.read(fd, 4096)) or DEFAULT_ROOT
+    finally:
+        os.close(fd)
 
 
 def clean_up(namespace: str, container_id: str, bundle: str, log: Log) -> int:

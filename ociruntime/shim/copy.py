@@ -6,9 +6,9 @@ waits itself, as on any pipe; nothing is buffered here.
 
 from __future__ import annotations
 
-import os
 from select import EPOLLIN, EPOLLOUT
 
+from ociruntime import hostos as os
 from ociruntime.shim.loop import Future
 
 TYPE_CHECKING = False

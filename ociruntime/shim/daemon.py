@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.shim.events import Publisher
@@ -46,7 +46,7 @@ def serve(listener: socket, path: str, boot: Boot, log: Log) -> NoReturn:
 def _detach(listener: socket) -> None:
     """Be nobody's child and hold nothing: containerd waits for the end of `start`'s output."""
     os.setsid()
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
         # containerd holds the other end; when it has died a full fifo must not stop us.
         log = os.open(LOG_FIFO, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -7,11 +7,11 @@ the last one was answered. Where there is no ttrpc address its own binary is run
 
 from __future__ import annotations
 
-import os
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 from select import EPOLLIN
 
+from ociruntime import hostos as os
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future, first
 from ociruntime.shim.messages import ANY, FORWARD, REQUEST, RESPONSE, timestamp
@@ -191,7 +191,7 @@ class Sender:
 
 
 def _spawn(command: list[str], actions: list[tuple[int, int, int]]) -> int:
-    return os.posix_spawn(command[0], command, os.environ, file_actions=actions)
+    return os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsigmask=[])
 
 
 def _is_good(payload: bytes) -> bool:

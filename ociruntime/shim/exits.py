@@ -8,16 +8,17 @@ knows that the process it made is our child, or was reaped before.
 
 from __future__ import annotations
 
-import _signal
 import errno
-import os
 import time
 from select import EPOLLIN
+
+from ociruntime import hostos as os
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.signals import Children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
     from ociruntime.shim.loop import Loop
 
@@ -41,18 +42,13 @@ class Exits:
 
     def start(self, loop: Loop) -> None:
         """Take the process's SIGCHLD."""
-        readable, writable = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        _signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-        _signal.signal(_signal.SIGCHLD, _wake)
+        children = Children(Kernel())
 
         def arrived(_ready: int) -> None:
-            try:
-                os.read(readable, 4096)
-            except BlockingIOError:
-                pass
+            children.clear()
             self.reap()
 
-        loop.watch(readable, EPOLLIN, arrived)
+        loop.watch(children.fd, EPOLLIN, arrived)
 
     def hold(self) -> None:
         """A maker starts to work."""
@@ -88,10 +84,6 @@ class Exits:
                 ended(*record)
             elif self._makers:
                 self._early[pid] = record
-
-
-def _wake(_number: int, _frame: FrameType | None) -> None:
-    """The wakeup descriptor tells the loop."""
 
 
 def _is_child(pid: int) -> bool:

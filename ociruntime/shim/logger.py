@@ -7,11 +7,12 @@ stderr, and 5, which it closes (or writes a byte to) when it is ready.
 
 from __future__ import annotations
 
-import _signal
-import os
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import EPOLLIN
 
+from ociruntime import hostos as os
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.signals import SIGPIPE
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import first
 from ociruntime.shim.ttrpc import RpcError
@@ -20,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.shim.loop import Loop
 
+SIGKILL, SIGTERM = 9, 15
 READY_SECONDS = 10.0
 # Between SIGTERM and SIGKILL, as containerd's own shims.
 END_SECONDS = 12.0
@@ -51,7 +53,8 @@ class Logger:
                 [path, *arguments],
                 self._environment,
                 file_actions=actions,
-                setsigdef=[_signal.SIGPIPE],
+                setsigdef=[SIGPIPE],
+                setsigmask=[],
             )
         except OSError as error:
             for fd in (pairs[0][1], pairs[1][1], pairs[2][0]):
@@ -80,10 +83,11 @@ class Logger:
         if self._pidfd < 0:
             return
         pidfd, self._pidfd = self._pidfd, -1
+        kernel = Kernel()
         try:
-            _signal.pidfd_send_signal(pidfd, _signal.SIGTERM)
+            kernel.pidfd_send_signal(pidfd, SIGTERM)
             if not await first(loop, loop.ready(pidfd, EPOLLIN), END_SECONDS):
-                _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+                kernel.pidfd_send_signal(pidfd, SIGKILL)
         except ProcessLookupError:
             pass
         finally:

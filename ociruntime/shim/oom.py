@@ -7,8 +7,9 @@ removal of the cgroup, too, so the count decides here as well.
 
 from __future__ import annotations
 
-import os
 from select import EPOLLIN, EPOLLPRI
+
+from ociruntime import hostos as os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

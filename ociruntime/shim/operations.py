@@ -6,8 +6,7 @@ so that no worker loads it anew.
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, without_null
 from ociruntime.errors import NotFound, PlanError
 from ociruntime.lifecycle.create import create, read_bundle

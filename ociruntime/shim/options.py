@@ -6,6 +6,8 @@ runtimes it does not know, containerd's CRI plugin sends the section as TOML ins
 
 from __future__ import annotations
 
+from ociruntime.bundle import read_file
+from ociruntime.errors import SpecError
 from ociruntime.shim import ttrpc
 from ociruntime.shim.messages import (
     CRI_OPTIONS,
@@ -65,7 +67,7 @@ def read_options(message: dict[str, Any] | None) -> ShimOptions:
             return ShimOptions(OLD_OPTIONS.decode(message["value"]))
         if url == CRI_OPTIONS_URL:
             return ShimOptions(_toml(CRI_OPTIONS.decode(message["value"])))
-    except (WireError, ValueError, OSError) as error:
+    except (WireError, ValueError, SpecError) as error:
         raise RpcError(ttrpc.INVALID_ARGUMENT, f"runtime options {url}: {error}") from None
     text = f"runtime options of type {url}: use {RUNC_OPTIONS_URL}"
     raise RpcError(ttrpc.INVALID_ARGUMENT, text)
@@ -74,8 +76,7 @@ def read_options(message: dict[str, Any] | None) -> ShimOptions:
 def _toml(options: dict[str, Any]) -> dict[str, Any]:
     body = options["config_body"]
     if not body and options["config_path"]:
-        with open(options["config_path"], "rb") as file:
-            body = file.read()
+        body = read_file(options["config_path"])
     if not body:
         return {}
     import tomllib

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.cgroups.detect import detect
 from ociruntime.cgroups.path import split
 from ociruntime.errors import StepError
@@ -15,9 +14,9 @@ def move(pid: int, path: str) -> None:
     Raises ``StepError``.
     """
     for hierarchy in detect(Kernel()).hierarchies:
-        directory = os.path.join(hierarchy.mountpoint, *split(path, ""))
+        directory = "/".join([hierarchy.mountpoint, *split(path, "")])
         try:
-            os.makedirs(directory, 0o755, exist_ok=True)
+            os.makedirs(directory, 0o755)
             fd = os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(fd, str(pid).encode())

@@ -7,8 +7,8 @@ string, so the old call is used here. Source and target are containerd's own dir
 from __future__ import annotations
 
 import errno
-import os
 
+from ociruntime import hostos as os
 from ociruntime.errors import StepError, UsageError
 from ociruntime.kernel.kernel import Kernel
 
@@ -62,6 +62,7 @@ OF_THE_MOUNT = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NO
 PAGE = 4096
 # For containerd, not for the kernel.
 PRIVATE_PREFIX = "X-containerd."
+LAYERS = "lowerdir="
 UNSUPPORTED = ("loop", "uidmap=", "gidmap=")
 # More than anybody stacks; a hostile mount namespace must not keep us here.
 MOST_MOUNTS = 64
@@ -73,7 +74,7 @@ def mount_rootfs(mounts: list[dict[str, Any]], rootfs: str) -> None:
 
     Parameters: ``mounts`` are containerd's Mount messages; ``target`` is a path below the rootfs.
     """
-    os.makedirs(rootfs, 0o711, exist_ok=True)
+    os.makedirs(rootfs, 0o711)
     kernel = Kernel()
     for index, mount in enumerate(mounts):
         label = f"rootfs mount {index} ({mount['type']} {mount['source']})"
@@ -131,16 +132,20 @@ def parse(options: list[str]) -> tuple[int, list[int], list[str]]:
 
 def compact(data: list[str]) -> tuple[str, str]:
     """(directory, data) with an overlay's layers relative to the directory that they share."""
-    prefix = "lowerdir="
-    where = next((index for index, option in enumerate(data) if option.startswith(prefix)), -1)
+    where = next((index for index, option in enumerate(data) if option.startswith(LAYERS)), -1)
     if where < 0:
         return "/", ",".join(data)
-    layers = data[where].removeprefix(prefix).split(":")
+    layers = data[where].removeprefix(LAYERS).split(":")
     if not all(layer.startswith("/") for layer in layers):
         return "/", ",".join(data)
-    common = os.path.commonpath(layers) if len(layers) > 1 else os.path.dirname(layers[0])
-    short = ":".join(os.path.relpath(layer, common) for layer in layers)
-    return common, ",".join([*data[:where], prefix + short, *data[where + 1 :]])
+    common = layers[0]
+    while True:
+        common = os.path.dirname(common)
+        prefix = f"{common.rstrip('/')}/"
+        if all(layer.startswith(prefix) for layer in layers):
+            break
+    short = ":".join(layer.removeprefix(prefix) for layer in layers)
+    return common, ",".join([*data[:where], LAYERS + short, *data[where + 1 :]])
 
 
 def _cure(error: OSError) -> str:

@@ -6,9 +6,9 @@ first process is the last one, though it ends first.
 
 from __future__ import annotations
 
-import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 
+from ociruntime import hostos as os
 from ociruntime.process.foreground import receive_master
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc

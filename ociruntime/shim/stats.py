@@ -5,8 +5,7 @@ A file that is missing (a controller that is off, an older kernel) leaves its fi
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.shim import metrics as m
 
 TYPE_CHECKING = False

@@ -12,10 +12,10 @@ process, logger.py), or nothing (/dev/null). The process itself gets pipes, or a
 from __future__ import annotations
 
 import errno
-import os
 from _struct import pack
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 
+from ociruntime import hostos as os
 from ociruntime.kernel.constants import TIOCSWINSZ
 from ociruntime.shim import ttrpc
 from ociruntime.shim.copy import Pump, Splice
@@ -150,7 +150,7 @@ class Streams:
         append = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
         if path.startswith("file://"):
             name = path.removeprefix("file://")
-            os.makedirs(os.path.dirname(name), 0o755, exist_ok=True)
+            os.makedirs(os.path.dirname(name), 0o755)
             return os.open(name, append | os.O_CREAT, FILE_MODE)
         if "://" in path:
             raise RpcError(ttrpc.INVALID_ARGUMENT, f"{path}: use a fifo, file:// or binary://")
@@ -235,7 +235,7 @@ class Streams:
 
 
 def _null() -> int:
-    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
 
 def _is_fifo(fd: int) -> bool:

@@ -9,11 +9,11 @@ peer that does not read its answers is cut off, and so is one with another uid (
 
 from __future__ import annotations
 
-import os
 from _socket import SO_PEERCRED, SOL_SOCKET, socket
 from _struct import pack, unpack, unpack_from
 from select import EPOLLIN, EPOLLOUT
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.shim.messages import REQUEST, RESPONSE
 from ociruntime.shim.wire import WireError

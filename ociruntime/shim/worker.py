@@ -7,13 +7,13 @@ of the daemon's descriptors. Its result is one packet.
 
 from __future__ import annotations
 
-import _signal
-import os
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from _struct import pack, unpack
 
+from ociruntime import hostos as os
 from ociruntime.errors import AlreadyExists, NotFound, OciError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.signals import SET_SIZE, SIG_SETMASK
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future
 from ociruntime.shim.ttrpc import RpcError
@@ -98,9 +98,9 @@ def _work(operation: Operation, result: int, streams: Sequence[int], extra: int)
     """The worker; never returns, so that nothing of the daemon's is finalized in it."""
     status = 1
     try:
-        _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        _arrange(result, streams, extra)
+        kernel = Kernel()
+        kernel.invoke("rt_sigprocmask", SIG_SETMASK, bytearray(SET_SIZE), None, SET_SIZE)
+        _arrange(kernel, result, streams, extra)
         os.write(RESULT_FD, _perform(operation, EXTRA_FD if extra >= 0 else -1))
         status = 0
     finally:
@@ -131,12 +131,11 @@ def code_of(error: OciError) -> int:
     return ttrpc.FAILED_PRECONDITION if isinstance(error, WrongStatus) else ttrpc.UNKNOWN
 
 
-def _arrange(result: int, streams: Sequence[int], extra: int) -> None:
+def _arrange(kernel: Kernel, result: int, streams: Sequence[int], extra: int) -> None:
     """Standard streams at 0 to 2, the result's socket at 3, the extra descriptor at 4, no others.
 
     Everything is moved out of the way first: any of them may have any number.
     """
-    kernel = Kernel()
     if not streams:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         streams = (null, null, null)

@@ -52,6 +52,21 @@ def test_verb_imports_only_builtin_modules_and_ours(verb: str) -> None:
     assert not foreign
 
 
+def test_the_shim_imports_only_builtin_modules_and_ours() -> None:
+    """What it needs is in the start image then: it neither waits for it nor holds a copy of it."""
+    names = sorted(f"ociruntime.shim.{path.stem}" for path in (PACKAGE / "shim").glob("[!_]*.py"))
+    code = PROBE.format(parent=str(PACKAGE.parent), verb="shim") + f"import {', '.join(names)}\n"
+    code += 'print("\\n".join(sorted(set(sys.modules) - before)))'
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert {*names, "ociruntime.lifecycle.create"} <= loaded
+    # _signal crashes without the whole interpreter (native/bootstrap.py).
+    foreign = {name for name in loaded if not name.startswith("ociruntime")}
+    assert not foreign - ALLOWED | foreign & {"_signal"}
+
+
 @pytest.mark.parametrize("verb", ["start", "state", "kill"])
 def test_light_verbs_do_not_load_the_planner(verb: str) -> None:
     code = PROBE.format(parent=str(PACKAGE.parent), verb=verb)
