@@ -109,11 +109,10 @@ def parse(mountinfo: str, cgroup: str) -> Layout:
     """The layout from the texts of /proc/PID/mountinfo and /proc/PID/cgroup (the unified one
     without controllers).
     """
-    mounts = [
-        _mount(line)
-        for line in mountinfo.split("\n")
-        if " - cgroup " in line or " - cgroup2 " in line
-    ]
+    lines = mountinfo.split("\n")
+    if mountinfo.count(f" {MOUNTPOINT} ") > 1:
+        lines = _without_hidden(lines)
+    mounts = [_mount(line) for line in lines if " - cgroup " in line or " - cgroup2 " in line]
     first: list[Hierarchy] = []
     unified: Hierarchy | None = None
     for line in cgroup.split("\n"):
@@ -137,6 +136,27 @@ def parse(mountinfo: str, cgroup: str) -> Layout:
     if unified.mountpoint == MOUNTPOINT or not has_controllers:
         return Layout(V2, [unified])
     return Layout(HYBRID, [*first, unified])
+
+
+def _without_hidden(lines: list[str]) -> list[str]:
+    """The lines of mountinfo but for those at or below MOUNTPOINT that another mount there covers.
+
+    What was mounted later is not always listed later: the top of the stack is the one that is
+    nobody's parent in it, and seen are its descendants.
+    """
+    columns = {fields[0]: fields for line in lines if len(fields := line.split(" ", 5)) == 6}
+    stack = [number for number, fields in columns.items() if fields[4] == MOUNTPOINT]
+    below = {columns[number][1] for number in stack}
+    top = [number for number in stack if number not in below]
+
+    def seen(number: str, fields: list[str]) -> bool:
+        if fields[4] != MOUNTPOINT and not fields[4].startswith(MOUNTPOINT + "/"):
+            return True
+        while number in columns and number not in top:
+            number = columns[number][1]
+        return number in top
+
+    return [" ".join(fields) for number, fields in columns.items() if seen(number, fields)]
 
 
 def _mount(line: str) -> tuple[str, str, list[str] | None]:

@@ -147,3 +147,19 @@ def test_as_dict() -> None:
             }
         ],
     }
+
+
+def test_what_another_mount_covers_is_not_there() -> None:
+    """v1 hierarchies below a tmpfs that a cgroup2 mount lies over; and the other way round."""
+    tmpfs = "31 22 0:30 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+    covering = "50 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+    own = "4:memory:/m\n0::/u\n"
+    below = v1_mount(32, "memory")
+    for mounts in (tmpfs + below + covering, tmpfs + covering + below):
+        layout = parse(ROOT + mounts, own)
+        assert (layout.mode, keys(layout)) == ("v2", [""])
+    # Made first, attached last: listed before its parent.
+    first = "29 51 0:39 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+    over = "51 50 0:31 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+    layout = parse(ROOT + first + tmpfs + covering + over, own)
+    assert (layout.mode, keys(layout)) == ("v1", ["memory"])
