@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def host(sandbox: Sandbox, runtime_binary: Path) -> Iterator[Host]:
     """A host; what its containers leave on it is a leak."""
-    if not (runtime_binary.parent / "ociruntime-net").exists():
-        pytest.skip(f"{runtime_binary} has no ociruntime-net beside it")
-    made = Host(sandbox, runtime_binary)
+    with opened(Host(sandbox, runtime_binary)) as made:
+        yield made
+
+
+@pytest.fixture
+def twin(sandbox: Sandbox, runtime_binary: Path) -> Iterator[Host]:
+    """Another host, which looks the same."""
+    with opened(Host(sandbox, runtime_binary, "twin")) as made:
+        yield made
+
+
+@contextmanager
+def opened(made: Host) -> Iterator[Host]:
+    """`made` until it is closed, and checked."""
     try:
         yield made
         made.stop_containers()

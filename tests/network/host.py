@@ -162,12 +162,14 @@ class Container(Space):
 class Host(Space):
     """A host with eth0 (192.0.2.1, 2001:db8::1) and a neighbour outside."""
 
-    def __init__(self, sandbox: Sandbox, binary: Path) -> None:
+    def __init__(self, sandbox: Sandbox, binary: Path, name: str = "net") -> None:
+        self.program = binary.parent / "ociruntime-net"
+        assert self.program.exists(), f"{binary} has no ociruntime-net beside it"
         super().__init__(sandbox.environment())
         self.sandbox = sandbox
         self.binary = binary
-        self.program = binary.parent / "ociruntime-net"
-        self.state = sandbox.directory / "net"
+        self.name = name
+        self.state = sandbox.directory / name
         self.containers: list[Container] = []
         self._numbers = itertools.count(1)
         self.outside = Space(sandbox.environment())
@@ -181,7 +183,7 @@ class Host(Space):
 
     def container(self, *options: str, attach: bool = True) -> Container:
         """A new container; `options` are those of the hook."""
-        made = Container(self, f"{self.sandbox.prefix}-n{next(self._numbers)}")
+        made = Container(self, f"{self.sandbox.prefix}-{self.name}{next(self._numbers)}")
         self.containers.append(made)
         if attach:
             made.hook(*options)
