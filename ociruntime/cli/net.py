@@ -1,4 +1,4 @@
-"""ociruntime net ls | inspect [NAME|ID] | check | gc [--state DIR]
+"""ociruntime net ls | inspect [NAME|ID] | check [NAME|FILE]... | gc [--state DIR]
 
 And, for the programs ociruntime-net, ociruntime-bridge and ociruntime-ipam: net hook, net plugin.
 """
@@ -31,7 +31,8 @@ def main(words: list[str], globals_: Globals) -> int:
         return serve(words[1])
     options = parse(words, OPTIONS, {}, stop_at_argument=False, command="net")
     action, *names = options.arguments or ["ls"]
-    if action not in ACTIONS or len(names) > (action == "inspect"):
+    most = {"inspect": 1, "check": len(names)}.get(action, 0)
+    if action not in ACTIONS or len(names) > most:
         raise UsageError(f"net {' '.join(options.arguments)}: use net {', net '.join(ACTIONS)}")
     from ociruntime.network.attachments import Attachments
     from ociruntime.network.files import STATE_DIRECTORY
@@ -43,9 +44,10 @@ def main(words: list[str], globals_: Globals) -> int:
         removed, problems = collect_garbage(attachments)
         text = "".join(f"removed {line}\n" for line in removed)
     elif action == "check":
-        from ociruntime.network.report import check_all
+        from ociruntime.network.invoke import CNI_PATH
+        from ociruntime.network.report import check_all, check_ready
 
-        problems = check_all(attachments)
+        problems = check_ready(names, CNI_PATH) if names else check_all(attachments)
         text = ""
     else:
         from ociruntime.network.report import inspect, table

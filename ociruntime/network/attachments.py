@@ -50,6 +50,13 @@ class Attachments:
         self.state = state
         self.directory = Directory(os.path.join(state, "attachments"))
 
+    def held(self) -> Directory:
+        """A context manager for everybody who attaches or detaches a container: until it ends, no
+        garbage is collected. A collector takes what is not written down for garbage, so it waits
+        (``with attachments.directory``), and is waited for.
+        """
+        return Directory(self.directory.path, shared=True)
+
     def new(self, state: Json, device: str, network: Json, runtime: Json, path: str) -> Attachment:
         """Make and store the attachment of a container.
 

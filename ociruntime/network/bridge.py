@@ -44,6 +44,7 @@ DEFAULT_BRIDGE = "ociruntime0"
 # Locally administered, and the four bytes of the IPv4 address: a new holder of an address has the
 # device address that the neighbours know already.
 MAC_PREFIX = b"\x02\x42"
+ROUTE_OPTIONS = ("priority", "table", "scope", "mtu", "advmss")
 DEFAULT = {AF_INET: "0.0.0.0/0", AF_INET6: "::/0"}
 
 
@@ -53,8 +54,14 @@ class Settings:
     def __init__(self, request: Request) -> None:
         config = request.config
         self.bridge: str = config.get("bridge") or DEFAULT_BRIDGE
-        if not cni.is_device_name(self.bridge):
-            raise CniError(cni.BAD_CONFIG, f"bridge {self.bridge!a} is no name of a device")
+        # Stricter than the kernel: to packet filters * and + at the end mean every name that
+        # begins so, and a quotation mark ends it.
+        if not (cni.is_device_name(self.bridge) and cni.is_cni_id(self.bridge)):
+            raise CniError(
+                cni.BAD_CONFIG,
+                f"bridge {self.bridge!a} is no name of a bridge",
+                f"use at most {cni.DEVICE_LONGEST} letters, digits and _ . -",
+            )
         for name in ("vlan", "vlanTrunk", "promiscMode", "macspoofchk"):
             if config.get(name):
                 raise CniError(cni.UNSUPPORTED_FIELD, f"ociruntime-bridge has no {name}")
@@ -99,7 +106,8 @@ def add(request: Request) -> Json:
             "bridge": settings.bridge,
             "mappings": [],
         }
-        settings.book.write(settings.veth, record)
+        with settings.book as book:
+            book.write(settings.veth, record)
         try:
             return _attach(request, settings, namespace, record)
         except BaseException:
@@ -145,8 +153,13 @@ def check(request: Request) -> None:
         raise CniError(cni.REFUSED, f"{request.device} has lost the address {missing}")
     filter_ = firewall.choose(settings.firewall)
     mappings = list(map(Mapping.parse, record["mappings"]))
-    if filter_ and not filter_.has(mappings):
-        raise CniError(cni.REFUSED, f"a published port of {request.container} is gone")
+    if filter_ and not filter_.has(settings.bridge, mappings):
+        raise CniError(
+            cni.REFUSED,
+            f"rules of {settings.bridge} or a published port of {request.container} are gone from "
+            "the packet filter",
+            "somebody has emptied it; restart the container",
+        )
 
 
 def gc(request: Request) -> None:
@@ -240,7 +253,8 @@ def _configure(
         via = Address.parse(route["gw"]) if route.get("gw") else None
         if via is None:
             via = next((g for g in gateways if g.family == destination.family), None)
-        inside.add_route(device.index, destination, via, int(route.get("priority") or 0), name)
+        options = {key: value for key, value in route.items() if key in ROUTE_OPTIONS}
+        inside.add_route(device.index, destination, via, name, options)
     return device.mac
 
 

@@ -92,7 +92,9 @@ def configure(config: Config, wish: Wish, hook: str, bundle: str, store: Store) 
         arguments.append("--hostname-from-id")
     if wish.etc:
         arguments += ["--etc", ETC]
-        _bind_files(config, bundle, hostname)
+        if hostname:
+            arguments += ["--hostname", hostname]
+        _bind_files(config, bundle)
     if mode != "host" or wish.etc:
         entry = {"path": hook, "args": arguments, "timeout": TIMEOUT}
         hooks = config.setdefault("hooks", {})
@@ -128,9 +130,9 @@ def _namespace_of(container_id: str, store: Store) -> str:
     return f"/proc/{pid}/ns/net"
 
 
-def _bind_files(config: Config, bundle: str, hostname: str) -> None:
+def _bind_files(config: Config, bundle: str) -> None:
     directory = os.path.join(os.path.abspath(bundle), ETC)
-    make_files(directory, hostname)
+    make_files(directory)
     options = ["bind", "rprivate", "nosuid", "nodev", "noexec"]
     if config["root"].get("readonly"):
         options.append("ro")

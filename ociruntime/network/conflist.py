@@ -20,7 +20,7 @@ ENDINGS = (".conflist", ".conf", ".json")
 
 # The network of `--net bridge` where nobody configured another of this name.
 BRIDGE: Json = {
-    "cniVersion": "1.0.0",
+    "cniVersion": "1.1.0",
     "name": "bridge",
     "plugins": [
         {
@@ -37,7 +37,9 @@ BRIDGE: Json = {
 
 
 class Network:
-    """A checked network configuration: ``document`` is a conflist."""
+    """A checked network configuration: ``document`` is a conflist, its ``cniVersion`` the highest
+    that it allows and we know.
+    """
 
     __slots__ = ("document",)
 
@@ -49,10 +51,7 @@ class Network:
                 "name": document.get("name"),
                 "plugins": [plugin],
             }
-        try:
-            cni.check_version(document.get("cniVersion"))
-        except CniError as error:
-            raise OciError(f"{source}: {error}") from None
+        document = document | {"cniVersion": _version(document, source)}
         name = document.get("name")
         if not isinstance(name, str) or not cni.is_cni_id(name):
             raise OciError(
@@ -94,6 +93,17 @@ class Network:
         if previous is not None:
             config["prevResult"] = previous
         return config
+
+
+def _version(document: Json, source: str) -> str:
+    """The version to use ("cniVersions" has all that are possible). Raises ``OciError``."""
+    given = document.get("cniVersions")
+    possible = [document.get("cniVersion"), *(given if isinstance(given, list) else [])]
+    known = [version for version in cni.SUPPORTED if version in possible]
+    try:
+        return cni.check_version(known[-1] if known else document.get("cniVersion"))
+    except CniError as error:
+        raise OciError(f"{source}: {error}") from None
 
 
 def load_network(name: str, directories: tuple[str, ...] = DIRECTORIES) -> Network:

@@ -32,25 +32,23 @@ SOURCES = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 FALLBACK = ("8.8.8.8", "8.8.4.4")
 
 
-def make_files(directory: str, hostname: str) -> None:
-    """Make the directory and its files, so that there is something to bind; ``hostname`` may be
-    empty. Raises ``OciError``.
+def make_files(directory: str) -> None:
+    """Make the directory and its empty files, so that there is something to bind. Raises
+    ``OciError``.
     """
     try:
         os.makedirs(directory, 0o755, exist_ok=True)
         for name in NAMES:
-            _write(directory, name, f"{hostname}\n" if name == "hostname" and hostname else "")
+            _write(directory, name, "")
     except OSError as error:
         raise OciError(f"{directory}: {error.strerror}") from None
 
 
 def write_files(directory: str, hostname: str, results: list[Json]) -> None:
     """Fill the files for a container that is called ``hostname``, from the results of its networks.
-    A name that was given stays. Raises ``OciError``.
+    What a former container wrote there has no say. Raises ``OciError``.
     """
     try:
-        with open(os.path.join(directory, "hostname"), encoding="utf-8") as file:
-            hostname = file.read(256).strip() or hostname
         _write(directory, "hostname", f"{hostname}\n")
         _write(directory, "hosts", hosts_text(hostname, results))
         _write(directory, "resolv.conf", resolv_text(results, SOURCES))

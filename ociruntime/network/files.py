@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_SH, flock
 
 from ociruntime.bundle import parse_object
 from ociruntime.errors import OciError
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 # Gone after a restart of the host, as the containers are.
 STATE_DIRECTORY = "/run/ociruntime-net"
 LOCK = "lock"
+UNFINISHED = ".new"
 
 
 class Directory:
     """A directory of JSON files, made with mode 0700 when it is first needed.
 
-    As a context manager it is locked: other processes wait. The lock ends with its holder.
+    As a context manager it is locked: other processes wait. The lock ends with its holder. Those
+    who have the directory ``shared`` wait for the others only.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, shared: bool = False) -> None:
         self.path = path
+        self._how = LOCK_SH if shared else LOCK_EX
         self._lock = -1
 
     def __enter__(self) -> Self:
@@ -35,7 +38,7 @@ class Directory:
         path = os.path.join(self.path, LOCK)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._lock = os.open(path, flags, 0o600)
-        flock(self._lock, LOCK_EX)
+        flock(self._lock, self._how)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -71,10 +74,13 @@ class Directory:
         return parse_object(raw, path)
 
     def write(self, name: str, content: Json) -> None:
-        """Replace a file: whoever is killed when, it has the old content or the new one."""
+        """Replace a file: whoever is killed when, it has the old content or the new one.
+
+        Nobody else may write the same file: it is the caller's own, or he holds the lock.
+        """
         self.make()
         path = self._path(name)
-        temporary = f"{path}.{os.getpid()}"
+        temporary = path + UNFINISHED
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(temporary, flags, 0o600)
         try:
@@ -91,6 +97,12 @@ class Directory:
             os.unlink(self._path(name))
         except FileNotFoundError:
             pass
+
+    def sweep(self) -> None:
+        """Remove what killed writers left. The caller holds the lock."""
+        for entry in os.listdir(self.path):
+            if entry.endswith(UNFINISHED):
+                os.unlink(os.path.join(self.path, entry))
 
     def _path(self, name: str) -> str:
         return os.path.join(self.path, f"{name}.json")

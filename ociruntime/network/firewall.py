@@ -37,8 +37,8 @@ if TYPE_CHECKING:
         def forget(self, bridge: str) -> None:
             """Take back what was done for the link itself."""
 
-        def has(self, mappings: list[Mapping]) -> bool:
-            """Whether all of ``mappings`` are in place."""
+        def has(self, bridge: str, mappings: list[Mapping]) -> bool:
+            """Whether the rules for ``bridge`` and all of ``mappings`` are in place."""
 
         def rules(self) -> str:
             """Everything that is in place, for people."""
@@ -177,6 +177,15 @@ def choose(wanted: str) -> Firewall | None:
         f"{missing} is {'not ' if wanted else ''}installed",
         'install Debian\'s package nftables, or set "firewall": "none" and publish no ports',
     )
+
+
+def installed() -> list[Firewall]:
+    """Every way to set the packet filter that this host has."""
+    return [
+        found
+        for name, program in BACKENDS.items()
+        if find_program(program, PATH) and (found := choose(name))
+    ]
 
 
 def check_free(mapping: Mapping) -> None:

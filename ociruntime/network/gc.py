@@ -24,8 +24,13 @@ def collect_garbage(attachments: Attachments) -> tuple[list[str], list[str]]:
     """Clean up; (what was removed, problems), one line each.
 
     A container is dead when its first process has ended and nobody else is in its network
-    namespace.
+    namespace. Containers that come and go meanwhile wait.
     """
+    with attachments.directory:
+        return _collect(attachments)
+
+
+def _collect(attachments: Attachments) -> tuple[list[str], list[str]]:
     removed: list[str] = []
     problems: list[str] = []
     living: list[Attachment] = []
@@ -46,6 +51,10 @@ def collect_garbage(attachments: Attachments) -> tuple[list[str], list[str]]:
         valid = [a for a in living if a.data["network"]["name"] == network.name]
         problems += collect(network, valid, path)
     removed += [f"bridge {name}" for name in _remove_bridges(attachments.state, problems)]
+    attachments.directory.sweep()
+    for name in ("bridge", "leases"):
+        with Directory(os.path.join(attachments.state, name)) as directory:
+            directory.sweep()
     return removed, problems
 
 
@@ -63,8 +72,7 @@ def _remove_bridges(state: str, problems: list[str]) -> list[str]:
             if not ours or link.index in used_indexes or link.name in used:
                 continue
             try:
-                filter_ = firewall.choose("")
-                if filter_:
+                for filter_ in firewall.installed():
                     filter_.forget(link.name)
                 host.remove(link.name)
             except OciError as error:

@@ -3,7 +3,10 @@
 
     ociruntime-net [--network NAME|FILE|none]... [--publish [IP:]HOST:CONTAINER[/udp]]...
                    [--ip ADDRESS] [--mac ADDRESS] [--cni-path DIRS] [--state DIR]
-                   [--hostname-from-id] [--etc DIR]
+                   [--hostname-from-id] [--etc DIR [--hostname NAME]]
+
+--etc fills resolv.conf, hosts and hostname in a directory of the bundle; there the container is
+called NAME, else by its id.
 
 Nothing of the container's image and no environment variable has a say in it. It works with any
 runtime that follows the specification (config.md, "POSIX-platform Hooks").
@@ -20,6 +23,7 @@ from ociruntime.network.attachments import Attachments
 from ociruntime.network.client import attach, detach
 from ociruntime.network.conflist import load_network
 from ociruntime.network.files import STATE_DIRECTORY
+from ociruntime.network.invoke import CNI_PATH
 from ociruntime.network.netlink import Netlink
 from ociruntime.network.portspec import parse_publish
 
@@ -38,10 +42,10 @@ OPTIONS = {
     "mac": VALUE,
     "cni-path": VALUE,
     "state": VALUE,
+    "hostname": VALUE,
     "hostname-from-id": FLAG,
     "etc": VALUE,
 }
-CNI_PATH = "/usr/lib/cni:/opt/cni/bin:/usr/libexec/cni"
 OVER = ("stopped",)
 
 
@@ -54,10 +58,11 @@ def main(words: list[str]) -> int:
         raise UsageError(f"ociruntime-net: takes no arguments, not {options.arguments[0]!a}")
     state = _read_state()
     attachments = Attachments(options.text("state") or STATE_DIRECTORY)
-    if state.get("status") in OVER:
-        leave(attachments, state)
-    else:
-        join(attachments, state, options)
+    with attachments.held():
+        if state.get("status") in OVER:
+            leave(attachments, state)
+        else:
+            join(attachments, state, options)
     return 0
 
 
@@ -110,7 +115,8 @@ def _settle(state: Json, options: Options, results: list[Json]) -> None:
     if directory:
         from ociruntime.network.etcfiles import write_files
 
-        write_files(os.path.join(state.get("bundle", "/"), directory), state["id"], results)
+        name = options.text("hostname") or state["id"]
+        write_files(os.path.join(state.get("bundle", "/"), directory), name, results)
 
 
 def _drop_dead(attachments: Attachments, state: Json) -> None:

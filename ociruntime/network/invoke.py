@@ -27,6 +27,8 @@ OWN = {
     "ociruntime-bridge": "ociruntime.network.bridge",
     "ociruntime-ipam": "ociruntime.network.ipam",
 }
+# Where distributions have the standard plugins.
+CNI_PATH = "/usr/lib/cni:/opt/cni/bin:/usr/libexec/cni"
 FUNCTIONS = {"ADD": "add", "DEL": "delete", "CHECK": "check", "GC": "gc", "STATUS": "status"}
 LONGEST_STDERR = 400
 

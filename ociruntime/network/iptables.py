@@ -69,7 +69,10 @@ class Iptables:
             if all(len(self._rules(is_v4, table, chain)) == 0 for table, chain in CHAINS):
                 self._drop_chains(is_v4=is_v4)
 
-    def has(self, mappings: list[Mapping]) -> bool:
+    def has(self, bridge: str, mappings: list[Mapping]) -> bool:
+        comment = _comment(bridge)[-1]
+        if not any(comment in words for v4 in PROGRAMS for words in self._rules(v4, *CHAINS[-1])):
+            return False
         return all(self._has(m.is_v4, "nat", PUBLISH, _publish(m)) for m in mappings)
 
     def rules(self) -> str:
@@ -132,7 +135,10 @@ class Iptables:
             lines = self._run(is_v4, "-t", table, "-S", chain).splitlines()
         except ProgramError:
             return []
-        return [line.split() for line in lines if line.startswith("-A ")]
+        # It quotes what has other characters than letters, digits, _ and -: comments of ours, with
+        # a colon, but no space.
+        words = [[word.strip('"') for word in line.split()] for line in lines]
+        return [line for line in words if line[0] == "-A"]
 
     def _try(self, is_v4: bool, *words: str) -> str:  # noqa: FBT001
         """What it said when it failed, empty when it did not."""

@@ -41,7 +41,8 @@ IFF_UP = 1
 # linux/if_addr.h
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 0x02
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 1, 4, 5, 6, 15
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_METRICS, RTA_TABLE = 1, 4, 5, 6, 8, 15
+METRICS = {"mtu": 2, "advmss": 8}
 RECEIVED = 1 << 18
 
 HEADER = Struct("=IHHII")
@@ -121,7 +122,7 @@ class Netlink:
         body = _text(IFLA_IFNAME, name) + _raw(IFLA_ADDRESS, mac) + kind
         if mtu:
             body += _u32(IFLA_MTU, mtu)
-        self._new_link(body, f"bridge {name}")
+        self._new_link(body, "bridge", f"bridge {name}")
 
     def add_veth(
         self, name: str, peer: str, namespace: int, mtu: int, mac: bytes, master: int
@@ -138,11 +139,17 @@ class Netlink:
         data = _nested(IFLA_INFO_DATA, _nested(VETH_INFO_PEER, other + size))
         kind = _nested(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "veth") + data)
         body = _text(IFLA_IFNAME, name) + size + _u32(IFLA_MASTER, master)
-        self._new_link(body + kind, f"device pair {name} and {peer}")
+        self._new_link(body + kind, "veth", f"device pair {name} and {peer}")
 
-    def _new_link(self, attributes: bytes, what: str) -> None:
+    def _new_link(self, attributes: bytes, kind: str, what: str) -> None:
         flags = NLM_F_CREATE | NLM_F_EXCL
-        self._do(RTM_NEWLINK, flags, LINK.pack(0, 0, 0, 0, 0) + attributes, what)
+        try:
+            self._do(RTM_NEWLINK, flags, LINK.pack(0, 0, 0, 0, 0) + attributes, what)
+        except NetlinkError as error:
+            if error.number != errno.EOPNOTSUPP:
+                raise
+            detail = f"the kernel has no devices of type {kind}; try `modprobe {kind}`"
+            raise NetlinkError(what, error.number, detail) from None
 
     def set_up(self, index: int, what: str) -> None:
         """Switch the device on."""
@@ -195,20 +202,34 @@ class Netlink:
         self._do(RTM_DELADDR, 0, body, f"{what}: removing address {interface}")
 
     def add_route(
-        self, index: int, destination: Interface, gateway: Address | None, priority: int, what: str
+        self,
+        index: int,
+        destination: Interface,
+        gateway: Address | None,
+        what: str,
+        options: dict[str, int],
     ) -> None:
-        """A route out of the device; ``priority`` 0 is the kernel's choice."""
-        scope = RT_SCOPE_UNIVERSE if gateway else RT_SCOPE_LINK
+        """A route out of the device. ``options``: priority, table, scope, and mtu and advmss in
+        bytes; what is missing or 0 is the kernel's choice.
+        """
+        scope = options.get("scope") or (RT_SCOPE_UNIVERSE if gateway else RT_SCOPE_LINK)
+        table = options.get("table") or RT_TABLE_MAIN
         body = ROUTE.pack(
-            destination.family, destination.prefix, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope,
-            RTN_UNICAST, 0,
+            destination.family, destination.prefix, 0, 0, table if table < 256 else 0, RTPROT_BOOT,
+            scope, RTN_UNICAST, 0,
         )  # fmt: skip
+        body += _u32(RTA_TABLE, table)
         if destination.prefix:
             body += _raw(RTA_DST, Address(destination.family, destination.first).packed)
         if gateway:
             body += _raw(RTA_GATEWAY, gateway.packed)
-        if priority:
-            body += _u32(RTA_PRIORITY, priority)
+        if options.get("priority"):
+            body += _u32(RTA_PRIORITY, options["priority"])
+        metrics = b"".join(
+            _u32(number, options[name]) for name, number in METRICS.items() if options.get(name)
+        )
+        if metrics:
+            body += _nested(RTA_METRICS, metrics)
         body += _u32(RTA_OIF, index)
         label = f"{what}: route to {destination}" + (f" via {gateway}" if gateway else "")
         self._do(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, label)

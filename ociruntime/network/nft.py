@@ -143,10 +143,11 @@ class Nftables:
         if not self._elements("bridges"):
             self._try(f"delete table {TABLE}\n")
 
-    def has(self, mappings: list[Mapping]) -> bool:
-        for mapping in mappings:
+    def has(self, bridge: str, mappings: list[Mapping]) -> bool:
+        wanted = [f'bridges {{ "{bridge}" }}', *map(_element, mappings)]
+        for element in wanted:
             try:
-                self._run(f"get element {TABLE} {_element(mapping)}\n")
+                self._run(f"get element {TABLE} {element}\n")
             except ProgramError:
                 return False
         return True

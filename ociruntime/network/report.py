@@ -7,7 +7,8 @@ import os
 from ociruntime.errors import NotFound, OciError, one_line
 from ociruntime.network import firewall
 from ociruntime.network.attachments import namespaces_in_use
-from ociruntime.network.client import check
+from ociruntime.network.client import check, status
+from ociruntime.network.conflist import Network, load_network
 from ociruntime.network.files import STATE_DIRECTORY
 from ociruntime.network.ipam import leases_of
 
@@ -90,9 +91,21 @@ def inspect(attachments: Attachments, wanted: str) -> Json:
     return {"networks": networks, "rules": rules}
 
 
-def check_all(attachments: Attachments) -> list[str]:
-    """CHECK of every living container's networks; what is wrong."""
+def check_ready(names: list[str], path: str) -> list[str]:
+    """STATUS of the networks ``names``; why they would refuse a container."""
     problems = []
+    for name in names:
+        try:
+            status(load_network(name), path)
+        except OciError as error:
+            problems.append(f"network {name}: {error}")
+    return problems
+
+
+def check_all(attachments: Attachments) -> list[str]:
+    """CHECK of every living container's networks, STATUS of these networks; what is wrong."""
+    problems = []
+    asked = set()
     for attachment in attachments.all():
         if not attachment.holder_lives():
             problems.append(f"container {attachment.data['id']} is dead; use `ociruntime net gc`")
@@ -101,6 +114,14 @@ def check_all(attachments: Attachments) -> list[str]:
             check(attachment)
         except OciError as error:
             problems.append(f"container {attachment.data['id']}: {error}")
+        network = Network(attachment.data["network"], "stored network configuration")
+        if network.name in asked:
+            continue
+        asked.add(network.name)
+        try:
+            status(network, attachment.data["path"])
+        except OciError as error:
+            problems.append(f"network {network.name}: {error}")
     return problems
 
 

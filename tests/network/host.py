@@ -209,6 +209,12 @@ class Host(Space):
             if link["ifname"] not in ("lo", "eth0")
         ]
         lines += self.run("nft", "list", "table", "inet", "ociruntime", check=False).stdout.split()
+        lines += [
+            f"{program}: {line}"
+            for program in ("iptables-save", "ip6tables-save")
+            for line in self.run(program).stdout.splitlines()
+            if "ociruntime" in line.lower()
+        ]
         for path in self.state.rglob("*.json"):
             if path.parent.name != "leases" or json.loads(path.read_text())["leases"]:
                 lines.append(f"file {path}: {path.read_text()}")
