@@ -23,7 +23,7 @@ SOURCES := $(shell find ociruntime native schemas -type f \
 	meson.build meson_options.txt pyproject.toml README.md
 LIBRARY := $(DESTDIR)$(PREFIX)/lib/ociruntime
 BINARY := $(DESTDIR)$(PREFIX)/bin/ociruntime
-SHIM := $(DESTDIR)$(PREFIX)/bin/containerd-shim-ociruntime-v1
+PROGRAMS := ociruntime containerd-shim-ociruntime-v1 ociruntime-net ociruntime-bridge ociruntime-ipam
 
 # $(call install_packages,NAMES): by apt, and only those that are missing.
 install_packages = @missing=$$(for name in $(1); do \
@@ -113,7 +113,7 @@ install: $(VENV)/.stamp-venv $(SOURCES)
 	$(if $(DESTDIR),,$(call make_image,"$(BINARY)"))
 
 uninstall:
-	rm -rf "$(LIBRARY)" "$(BINARY)" "$(SHIM)"
+	rm -rf "$(LIBRARY)" $(PROGRAMS:%="$(DESTDIR)$(PREFIX)/bin/%")
 
 dev:
 	@test -f build/build.ninja || meson setup build
