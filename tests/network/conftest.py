@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,15 @@ def hosted(host: Host, runtime_binary: Path, sandbox: Sandbox) -> Iterator[Runti
     under_test = HostRuntime(runtime_binary, sandbox, host)
     yield under_test
     assert not under_test.remove_all()
+
+
+@pytest.fixture(params=["nftables", "iptables"])
+def firewall(request: pytest.FixtureRequest) -> str:
+    """Each way to set the packet filter."""
+    program = {"nftables": "nft", "iptables": "iptables"}[request.param]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    return str(request.param)
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from tests.network.host import HOST, HOST6, OUTSIDE, OUTSIDE6, Host
 
@@ -27,15 +24,6 @@ def bridge(*subnets: str, **more: Any) -> dict[str, Any]:
     """The plugin's configuration with these subnets."""
     ipam = {"type": "ociruntime-ipam", "ranges": [[{"subnet": subnet}] for subnet in subnets]}
     return BRIDGE | {"ipam": ipam} | more
-
-
-@pytest.fixture(params=["nftables", "iptables"])
-def firewall(request: pytest.FixtureRequest) -> str:
-    """Each way to set the packet filter."""
-    program = {"nftables": "nft", "iptables": "iptables"}[request.param]
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
-    return str(request.param)
 
 
 def test_traffic(host: Host, conflist: MakeConflist, firewall: str) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
 
+from ociruntime.network.netlink import (
+    IFLA_INFO_KIND,
+    IFLA_LINKINFO,
+    Netlink,
+    NetlinkError,
+    _nested,
+    _text,
+)
 from tests.network.host import Host
 from tests.network.test_bridge import bridge
 from tests.support.sandbox import Sandbox
@@ -147,26 +153,50 @@ def test_somebody_else_in_the_network_keeps_it(host: Host) -> None:
     assert container.id in host.net("gc").stdout
 
 
-def test_killed_anywhere(host: Host, sandbox: Sandbox) -> None:
-    """The hook is killed at ever later moments; gc then leaves nothing, whatever it had made."""
-    started = time.monotonic()
-    host.container("--publish", "8001:80").stop()
-    whole = time.monotonic() - started
-    for step in range(12):
-        container = host.container(attach=False)
-        document = {"id": container.id, "status": "creating", "pid": container.pid, "bundle": "/b"}
-        process = subprocess.Popen(
-            ["nsenter", f"--net={host.path}", str(host.program), "--state", str(host.state),
-             "--publish", "8001:80"],
-            stdin=subprocess.PIPE, env=sandbox.environment(), stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(document).encode())
-        process.stdin.close()
-        time.sleep(whole * step / 14)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        container.end()
-        container.ended = True
-        host.net("gc")
-        assert host.leftovers() == []
+def test_emptied_packet_filter(host: Host, conflist: MakeConflist, firewall: str) -> None:
+    """Somebody flushes all rules: check says so, and a container can still go."""
+    network = conflist("one", bridge("10.1.0.0/24", firewall=firewall))
+    for published in ((), ("--publish", "8001:80")):
+        container = host.container("--network", network, *published)
+        host.net("check")
+        host.run("nft", "flush", "ruleset")
+        said = host.net("check", check=False).stderr
+        assert f"container {container.id}: network one: rules of br0 or a published port" in said
+        container.stop()
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "words"),
+    [
+        ("nft", "Error: Could not process rule: Operation not supported", "CONFIG_NFT_NAT"),
+        ("iptables", "can't initialize iptables table nat", "the packet filter cannot be set"),
+    ],
+)
+def test_kernel_without_a_packet_filter(
+    host: Host, conflist: MakeConflist, sandbox: Sandbox, program: str, said: str, words: str
+) -> None:
+    """The program is there, and the kernel cannot do what it asks for."""
+    fake = sandbox.directory / program
+    fake.write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
+    fake.chmod(0o755)
+    kind = {"nft": "nftables", "iptables": "iptables"}[program]
+    network = conflist("one", bridge("10.1.0.0/24", firewall=kind))
+    container = host.container(attach=False)
+    document = {"id": container.id, "status": "creating", "pid": container.pid, "bundle": "/b"}
+    covered = f'mount --bind {fake} "$(readlink -f "$(command -v {program})")" && exec "$@"'
+    command = ["unshare", "-m", "sh", "-ec", covered, "sh", str(host.program), "--state"]
+    done = host.run(
+        *command, str(host.state), "--network", network, input=json.dumps(document), check=False
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+    assert words in done.stderr
+    assert [link["ifname"] for link in host.ip("link")] == ["lo", "eth0"]
+
+
+def test_kernel_without_a_kind_of_device(host: Host) -> None:
+    """What rtnetlink answers for a kind that the kernel does not have."""
+    with host.entered(), Netlink() as inside:
+        with pytest.raises(NetlinkError, match="no devices of type x7; try `modprobe x7`"):
+            inside._new_link(_nested(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "x7")), "x7", "device x")
