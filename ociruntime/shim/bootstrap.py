@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import errno
 import time
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
+from _socket import (
+    AF_UNIX,
+    SCM_RIGHTS,
+    SOCK_CLOEXEC,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
+    SOL_SOCKET,
+    socket,
+    socketpair,
+)
+from _struct import pack
 
 from ociruntime import SPEC_VERSION, __version__
 from ociruntime import hostos as os
@@ -115,6 +125,12 @@ class Boot:
             except WireError:
                 self.options = None  # the options come with Create once more
 
+    def for_daemon(self, path: str) -> bytes:
+        """What ``daemon.Orders`` reads; ``path`` is the socket's."""
+        debug = "debug" if self.debug else ""
+        words = (path, self.namespace, self.ttrpc, self.address, self.binary, debug)
+        return "\0".join(words).encode("utf-8", "surrogateescape")
+
 
 def _parameters(data: bytes) -> dict[str, Any] | None:
     try:
@@ -137,38 +153,54 @@ def socket_path(boot: Boot, group: str) -> str:
 
 
 def start(flags: Flags, log: Log) -> int:
-    """Print the address of the container's daemon, which runs from now on."""
-    boot = Boot(flags, _stdin())
-    config = parse_object(read_file("config.json"), "config.json")
-    group = group_of(config.get("annotations") or {}, boot.id)
-    path = socket_path(boot, group)
-    listener = listen(path)
-    address = f"unix://{path}"
-    if listener is None:
-        _write_address(address)
-        _say(address.encode())
-        return 0
+    """Print the address of the container's daemon, which runs from now on.
+
+    The daemon is forked before anything else is done: what its starter needs to find out who it is
+    stays out of its memory for good. It begins when it gets its socket, and ends without one.
+    """
     if os.getenv("SCHED_CORE"):
         from ociruntime.kernel.kernel import Kernel
 
         Kernel().invoke("prctl", PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PIDTYPE_PGID, 0)
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+    pid = os.fork()
+    if pid == 0:
+        from ociruntime.shim.daemon import begin
+
+        ours.close()
+        begin(theirs, log)
+    theirs.close()
     try:
-        shim_cgroup = read_options(boot.options).shim_cgroup
+        address = _hand_over(ours, pid, flags)
+    finally:
+        ours.close()
+    _say(address.encode())
+    return 0
+
+
+def _hand_over(daemon: socket, pid: int, flags: Flags) -> str:
+    """The address of the group's daemon: ours, which gets what it needs, or one that was there."""
+    boot = Boot(flags, _stdin())
+    config = parse_object(read_file("config.json"), "config.json")
+    path = socket_path(boot, group_of(config.get("annotations") or {}, boot.id))
+    listener = listen(path)
+    address = f"unix://{path}"
+    if listener is None:
         _write_address(address)
-        pid = os.fork()
+        return address
+    try:
+        cgroup = read_options(boot.options).shim_cgroup
+        _write_address(address)
+        if cgroup:
+            from ociruntime.shim.owncgroup import move
+
+            move(pid, cgroup)
+        rights = [(SOL_SOCKET, SCM_RIGHTS, pack("=i", listener.fileno()))]
+        daemon.sendmsg([boot.for_daemon(path)], rights)
     except BaseException:
         os.unlink(path)
         raise
-    if pid == 0:
-        from ociruntime.shim.daemon import serve
-
-        serve(listener, path, boot, log)
-    if shim_cgroup:
-        from ociruntime.shim.owncgroup import move
-
-        move(pid, shim_cgroup)
-    _say(address.encode())
-    return 0
+    return address
 
 
 def _write_address(address: str) -> None:

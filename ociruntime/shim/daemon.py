@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, socket
+from _struct import unpack
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
@@ -16,25 +18,35 @@ from ociruntime.shim.worker import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from typing import NoReturn
 
     from ociruntime.log import Log
-    from ociruntime.shim.bootstrap import Boot
 
 LOG_FIFO = "log"
 PROCESS_NAME = b"ociruntime-shim"
 PR_SET_NAME = 15
 FLUSH_SECONDS = 5.0
+# Six strings, the longest of them paths.
+LONGEST_ORDERS = 6 * 4096
 
 
-def serve(listener: socket, path: str, boot: Boot, log: Log) -> NoReturn:
-    """Be the daemon that listens on ``listener``, bound to ``path``; never returns."""
+class Orders:
+    """What `start` has found out (``bootstrap.Boot.for_daemon``)."""
+
+    __slots__ = ("address", "binary", "debug", "namespace", "path", "ttrpc")
+
+    def __init__(self, data: bytes) -> None:
+        words = data.decode("utf-8", "surrogateescape").split("\0")
+        self.path, self.namespace, self.ttrpc, self.address, self.binary, debug = words
+        self.debug = bool(debug)
+
+
+def begin(starter: socket, log: Log) -> NoReturn:
+    """Be the daemon, once ``starter`` has sent the socket to listen on; never returns."""
     status = 1
     try:
-        _detach(listener)
-        log.debugging = boot.debug
-        _run(listener, path, boot, log)
+        _detach(starter)
+        _serve(starter, log)
         status = 0
     except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
         text = f"shim: {type(error).__name__}: {error}"
@@ -43,7 +55,24 @@ def serve(listener: socket, path: str, boot: Boot, log: Log) -> NoReturn:
         os._exit(status)
 
 
-def _detach(listener: socket) -> None:
+def _serve(starter: socket, log: Log) -> None:
+    loop = Loop()
+    exits = Exits()
+    exits.start(loop)
+    # What is loaded now stays, and is shared with every worker.
+    gc.freeze()
+    gc.enable()
+    data, rights, _, _ = starter.recvmsg(LONGEST_ORDERS, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+    starter.close()
+    if not data:
+        return  # there is a daemon for this group, or `start` has failed and said why
+    orders = Orders(data)
+    log.debugging = orders.debug
+    (listener,) = unpack("=i", rights[0][2])
+    _run(loop, exits, socket(fileno=listener), orders, log)
+
+
+def _detach(starter: socket) -> None:
     """Be nobody's child and hold nothing: containerd waits for the end of `start`'s output."""
     os.setsid()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
@@ -57,7 +86,7 @@ def _detach(listener: socket) -> None:
     os.dup2(log, 2)
     os.chdir("/")  # the bundle can be removed
     kernel = Kernel()
-    keep = listener.fileno()
+    keep = starter.fileno()
     if keep > 3:
         kernel.close_from(3, keep - 1)
     kernel.close_from(keep + 1)
@@ -67,20 +96,17 @@ def _detach(listener: socket) -> None:
     kernel.prctl(PR_SET_NAME, PROCESS_NAME)
 
 
-def _run(listener: socket, path: str, boot: Boot, log: Log) -> None:
-    loop = Loop()
-    exits = Exits()
-    exits.start(loop)
-    publish = [boot.binary, "--address", boot.address, "publish"] if boot.binary else []
-    publisher = Publisher(loop, log, boot.namespace, boot.ttrpc, publish)
+def _run(loop: Loop, exits: Exits, listener: socket, orders: Orders, log: Log) -> None:
+    publish = [orders.binary, "--address", orders.address, "publish"] if orders.binary else []
+    publisher = Publisher(loop, log, orders.namespace, orders.ttrpc, publish)
     publisher.exits = exits
-    tasks = Tasks(loop, Workers(exits, log), exits, publisher, boot.namespace)
+    tasks = Tasks(loop, Workers(exits, log), exits, publisher, orders.namespace)
     server = Server(loop, listener, tasks.handle)
 
     async def end() -> None:
         server.close()
         try:
-            os.unlink(path)
+            os.unlink(orders.path)
         except FileNotFoundError:
             pass
         await publisher.flush(FLUSH_SECONDS)
@@ -88,7 +114,4 @@ def _run(listener: socket, path: str, boot: Boot, log: Log) -> None:
         loop.stop()
 
     tasks.shutdown = lambda: loop.spawn(end())
-    # What is loaded now stays, and is shared with every worker.
-    gc.freeze()
-    gc.enable()
     loop.run()

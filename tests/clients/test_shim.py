@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,24 @@ def test_memory_limit_is_an_event(shim: ContainerdWith) -> None:
     shim.host.wait_until(
         lambda: "/tasks/oom" in [topic for topic, _ in events(log, shim.ids[-1])], "oom", log
     )
+
+
+def test_a_start_that_fails_leaves_no_daemon(runtime_binary: Path, tmp_path: Path) -> None:
+    """The daemon is forked ahead of everything that can fail, and waits for its socket."""
+    name = f"fails-{os.getpid()}"
+    (tmp_path / "config.json").write_text("no config")
+    done = subprocess.run(
+        [runtime_binary.with_name("containerd-shim-ociruntime-v1"), "-namespace", "n", "-id", name,
+         "-address", "/nowhere", "start"],
+        cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("ociruntime: config.json:1:1: ")
+    assert not done.stdout
+    deadline = time.monotonic() + 20
+    while subprocess.run(["pgrep", "-f", name], check=False, capture_output=True).stdout:
+        assert time.monotonic() < deadline, "the daemon waits for ever"
+        time.sleep(0.05)
 
 
 def test_many_at_once(shim: ContainerdWith) -> None:
