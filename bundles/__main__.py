@@ -7,8 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from bundles.networks import NETWORKS, PROGRAMS, Place
 from bundles.recipes import RECIPES
-from bundles.rootfs import RootfsError, make_rootfs
+from bundles.rootfs import RootfsError, add_program, make_rootfs
+from ociruntime.errors import OciError
 
 
 def main(words: list[str]) -> int:
@@ -16,22 +18,23 @@ def main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0
-    if len(words) != 2 or words[0] not in RECIPES:
+    if len(words) != 2 or words[0] not in RECIPES | NETWORKS:
         sys.stderr.write(_help())
         return 2
     try:
         build(words[0], Path(words[1]))
-    except (RootfsError, OSError) as error:
+    except (RootfsError, OciError, OSError) as error:
         sys.stderr.write(f"bundles/make: {error}\n")
         return 1
     sys.stdout.write(f"{words[1]}: {words[0]}, ready for `ociruntime run --bundle {words[1]} ID`\n")
     return 0
 
 
-def build(name: str, directory: Path) -> None:
-    """Make ``directory``, new or empty, the bundle ``name``: config.json and rootfs.
+def build(name: str, directory: Path, place: Place | None = None) -> None:
+    """Make ``directory``, new or empty, the bundle ``name``: config.json and rootfs, and for one
+    with a network, which depends on the ``place``, etc.
 
-    After a failure the directory is as before. Raises ``RootfsError`` or ``OSError``.
+    After a failure the directory is as before. Raises ``RootfsError``, ``OciError`` or ``OSError``.
     """
     existed = directory.is_dir()
     if existed and any(directory.iterdir()):
@@ -39,10 +42,16 @@ def build(name: str, directory: Path) -> None:
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
         make_rootfs(directory / "rootfs")
-        text = json.dumps(RECIPES[name](), indent=4)
-        (directory / "config.json").write_text(text + "\n")
+        for program, target in PROGRAMS.get(name, ()):
+            add_program(directory / "rootfs", program, target)
+        if name in RECIPES:
+            config = RECIPES[name]()
+        else:
+            config = NETWORKS[name](str(directory), place or Place())
+        (directory / "config.json").write_text(json.dumps(config, indent=4) + "\n")
     except BaseException:
-        shutil.rmtree(directory / "rootfs", ignore_errors=True)
+        for made in ("rootfs", "etc"):
+            shutil.rmtree(directory / made, ignore_errors=True)
         if not existed:
             directory.rmdir()
         raise
@@ -50,8 +59,9 @@ def build(name: str, directory: Path) -> None:
 
 def _help() -> str:
     lines = ["usage: bundles/make NAME DIR", "", "bundles:"]
-    width = max(map(len, RECIPES))
-    lines += [f"  {name.ljust(width)}  {recipe.__doc__}" for name, recipe in RECIPES.items()]
+    recipes = RECIPES | NETWORKS
+    width = max(map(len, recipes))
+    lines += [f"  {name.ljust(width)}  {recipe.__doc__}" for name, recipe in recipes.items()]
     return "\n".join(lines) + "\n"
 
 

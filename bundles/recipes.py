@@ -20,7 +20,7 @@ MEBIBYTE = 1 << 20
 
 def hello() -> Config:
     """print a greeting, the processes and the mounts, and end"""
-    return _script(
+    return script(
         'echo "Hello from $(hostname)"',
         "ps -ef",
         """awk '{ print "mount " $2 " (" $3 ")" }' /proc/mounts""",
@@ -30,7 +30,7 @@ def hello() -> Config:
 
 def service() -> Config:
     """run until SIGTERM comes"""
-    return _script(
+    return script(
         "trap 'echo goodbye; exit 0' TERM",
         "echo ready",
         "while :; do sleep 60 & wait $!; done",
@@ -48,7 +48,7 @@ def shell() -> Config:
 
 def userns() -> Config:
     """root of the container is uid 100000 of the host"""
-    config = _script("id", "cat /proc/self/uid_map", "touch /tmp/mine", hostname="userns")
+    config = script("id", "cat /proc/self/uid_map", "touch /tmp/mine", hostname="userns")
     linux = config["linux"]
     linux["namespaces"].append({"type": "user"})
     mapping = {"containerID": 0, "hostID": MAPPED_ID, "size": MAPPED_IDS}
@@ -66,7 +66,7 @@ def rootless() -> Config:
 
 def limits() -> Config:
     """at most 32 MiB of memory, 16 processes and half a CPU"""
-    config = _script(
+    config = script(
         "cd /sys/fs/cgroup",
         "for file in */memory.limit_in_bytes */pids.max */cpu.cfs_quota_us *.max; do",
         '    if [ -f "$file" ]; then echo "$file: $(cat "$file")"; fi',
@@ -83,7 +83,7 @@ def limits() -> Config:
 
 def hooks() -> Config:
     """three hooks, which append their state documents to hooks.log in the bundle"""
-    config = _script("echo the program", hostname="hooks")
+    config = script("echo the program", hostname="hooks")
     # $0 is the kind of the hook, standard input the state document.
     command = r"""
         state=$(cat)
@@ -99,14 +99,14 @@ def hooks() -> Config:
 
 def sysctl() -> Config:
     """kernel parameters of the container's own namespaces"""
-    config = _script("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni", hostname="sysctl")
+    config = script("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni", hostname="sysctl")
     config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.shmmni": "2048"}
     return config
 
 
 def user() -> Config:
     """an ordinary user with one additional group, a umask and no capability"""
-    config = _script("id", "umask", "grep Cap /proc/self/status", hostname="user")
+    config = script("id", "umask", "grep Cap /proc/self/status", hostname="user")
     config["process"]["user"] = {"uid": 1000, "gid": 1000, "umask": 0o077, "additionalGids": [5]}
     config["process"]["capabilities"] = {}
     return config
@@ -118,7 +118,8 @@ RECIPES: dict[str, Callable[[], Config]] = {
 }
 
 
-def _script(*lines: str, hostname: str) -> Config:
+def script(*lines: str, hostname: str) -> Config:
+    """The default configuration with shell commands for its program."""
     return _run(default_config(), *lines, hostname=hostname)
 
 

@@ -43,6 +43,24 @@ def make_rootfs(directory: Path) -> None:
             (binaries / command).symlink_to("busybox")
 
 
+def add_program(directory: Path, program: str, target: str) -> None:
+    """Copy the host's ``program`` to ``target`` in the root filesystem ``directory``, and the
+    shared libraries that it needs to where the dynamic loader looks for them.
+
+    Raises ``RootfsError``.
+    """
+    found = shutil.which(program, path=SEARCHED)
+    if found is None:
+        raise RootfsError(f"{program} is not installed; install Debian's package redis-tools")
+    libraries = subprocess.run(["ldd", found], check=True, capture_output=True, text=True).stdout
+    paths = [word for word in libraries.split() if word.startswith("/")]
+    for source, place in ((found, target), *((path, path.lstrip("/")) for path in paths)):
+        copy = directory / place
+        copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+        copy.chmod(0o755)
+
+
 def find_busybox() -> str:
     """The host's busybox, which must be static: a root filesystem of ours has no libraries."""
     found = shutil.which("busybox", path=SEARCHED)
