@@ -43,7 +43,7 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 # $(call make_image,PROGRAM): what it maps to start fast; of this machine, so not part of a package.
 make_image = @$(1) --make-image || echo "$(1) will work, but start more slowly"
 
-.PHONY: build demo test vm-test bench conformance conformance-matrix install uninstall dev clean
+.PHONY: build demo test vm-test engines-test bench conformance conformance-matrix install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -80,6 +80,18 @@ test: build dev $(VENV)/.stamp-tests
 # In a virtual machine with systemd, cgroup v2 and AppArmor; see tests/vm/README.md.
 vm-test: build $(VENV)/.stamp-tests
 	$(SUDO) tests/vm/run --timeout 1800 -- tests/vm/guest-tests
+
+# The tests with real engines once more, with those of a newer Debian (containerd 2, Docker 28).
+ENGINES := $(CURDIR)/build/engines
+$(ENGINES)/.stamp: tests/support/engines/make-root
+	$(call install_packages,debootstrap)
+	$(SUDO) rm -rf "$(ENGINES)"
+	$(SUDO) tests/support/engines/make-root "$(ENGINES)"
+	$(SUDO) touch $@
+
+engines-test: build $(ENGINES)/.stamp $(VENV)/.stamp-tests
+	$(SUDO) env ENGINES="$(ENGINES)" $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
+	  tests/clients/test_containerd.py tests/clients/test_shim.py tests/clients/test_docker_*.py
 
 # Ours, runc and crun, and further RUNTIMES.
 bench: build $(VENV)/.stamp-tests

@@ -65,5 +65,5 @@ def clean_up(namespace: str, container_id: str, bundle: str, log: Log) -> int:
         store.discard(container_id)
     except OciError as error:
         log.warning(str(error))
-    unmount_rootfs(os.path.join(bundle, "rootfs"))
+    unmount_rootfs(bundle)
     return pid

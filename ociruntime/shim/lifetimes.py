@@ -124,7 +124,9 @@ class Lifetimes:
             raise RpcError(ttrpc.INVALID_ARGUMENT, f"signal {number}: {error.strerror}") from None
 
     def pids(self, task: Task) -> list[int]:
-        """The container's processes; never empty while it has one."""
+        """The container's processes; never empty: containerd from 1.7 on takes a container without
+        any for one that was never made when it starts anew, and its exit would be lost.
+        """
         found: list[int] = []
         if task.placement is not None:
             group = open_group(Kernel(), task.placement)
@@ -132,9 +134,7 @@ class Lifetimes:
                 found = group.all_procs()
             finally:
                 group.close()
-        if not found and task.status != STOPPED:
-            found = [task.pid]
-        return found
+        return found or [task.pid]
 
 
 def gone(error: RpcError) -> RpcError:

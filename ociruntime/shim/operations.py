@@ -39,10 +39,9 @@ def create_container(
     """Mount the root filesystem and create the container; its pid."""
 
     def work(console: int) -> tuple[int, list[str]]:
-        rootfs = os.path.join(bundle, "rootfs")
         note_root(bundle, options.root)
         if mounts:
-            mount_rootfs(mounts, rootfs)
+            mount_rootfs(mounts, bundle)
         try:
             real, raw, config, warnings = read_bundle(bundle, CONFIG)
             wanted = CreateOptions(check_id(container_id), store, real)
@@ -55,7 +54,7 @@ def create_container(
             run = create(config, raw, wanted)
         except BaseException:
             if mounts:
-                unmount_rootfs(rootfs)
+                unmount_rootfs(bundle)
             raise
         return run.pid, warnings + run.warnings
 
@@ -97,7 +96,7 @@ def delete_container(store: Store, container_id: str, bundle: str, *, force: boo
             pass
         else:
             warnings = delete(container, force=force)
-        unmount_rootfs(os.path.join(bundle, "rootfs"))
+        unmount_rootfs(bundle)
         return 0, warnings
 
     return work

@@ -9,8 +9,11 @@ from __future__ import annotations
 import errno
 
 from ociruntime import hostos as os
-from ociruntime.errors import StepError, UsageError
+from ociruntime.errors import OciError, StepError, UsageError
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.inroot import InRoot
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.shim.idmapped import Idmap, remove_layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,51 +66,97 @@ PAGE = 4096
 # For containerd, not for the kernel.
 PRIVATE_PREFIX = "X-containerd."
 LAYERS = "lowerdir="
-UNSUPPORTED = ("loop", "uidmap=", "gidmap=")
+UNSUPPORTED = ("loop",)
+IDMAPS = ("uidmap=", "gidmap=")
 # More than anybody stacks; a hostile mount namespace must not keep us here.
 MOST_MOUNTS = 64
 
 
-def mount_rootfs(mounts: list[dict[str, Any]], rootfs: str) -> None:
-    """Mount all of ``mounts``, one after the other, at ``rootfs``, or none and raise
-    ``StepError``.
+def mount_rootfs(mounts: list[dict[str, Any]], bundle: str) -> None:
+    """Mount all of ``mounts``, one after the other, at the bundle's rootfs, or none and raise
+    ``OciError``.
 
     Parameters: ``mounts`` are containerd's Mount messages; ``target`` is a path below the rootfs.
     """
+    rootfs = f"{bundle}/rootfs"
     os.makedirs(rootfs, 0o711)
     kernel = Kernel()
     for index, mount in enumerate(mounts):
         label = f"rootfs mount {index} ({mount['type']} {mount['source']})"
-        target = rootfs
-        if mount["target"]:
-            target = os.path.join(rootfs, mount["target"].lstrip("/"))
-            if ".." in mount["target"].split("/"):
-                raise UsageError(f"{label}: its target contains '..'")
         try:
-            _mount(kernel, mount, target)
+            if mount["target"]:
+                _mount_below(kernel, mount, bundle)
+            else:
+                _mount(kernel, mount, rootfs, bundle)
         except OSError as error:
-            if index:
-                unmount_rootfs(rootfs)
+            unmount_rootfs(bundle)
             raise StepError(label, error.errno or 0, _cure(error)) from None
+        except OciError:
+            unmount_rootfs(bundle)
+            raise
 
 
-def _mount(kernel: Kernel, mount: dict[str, Any], target: str) -> None:
+def _mount_below(kernel: Kernel, mount: dict[str, Any], bundle: str) -> None:
+    """What is mounted there already is an image's: its symlinks lead nowhere outside."""
+    root = kernel.open(f"{bundle}/rootfs", c.O_PATH | c.O_DIRECTORY)
+    try:
+        target = InRoot(kernel, root).find(mount["target"])
+        try:
+            _mount(kernel, mount, f"/proc/self/fd/{target}", bundle)
+        finally:
+            kernel.close(target)
+    finally:
+        kernel.close(root)
+
+
+def _mount(kernel: Kernel, mount: dict[str, Any], target: str, bundle: str) -> None:
     flags, propagation, data = parse(mount["options"])
+    maps, data = _idmap_of(data)
+    if maps is not None and flags & MS_BIND:
+        maps.bind(kernel, mount["source"], target, recursive=bool(flags & MS_REC))
+    elif maps is not None:
+        if mount["type"] != "overlay":
+            raise UsageError(f"rootfs mount of type {mount['type']}: only overlays are idmapped")
+        data = _with_layers(maps.layers(kernel, bundle, layers_of(data)), data)
+        os.chdir(bundle)  # a worker's working directory matters to nobody else
     text = ",".join(data)
-    source = mount["source"].encode()
     if len(text) >= PAGE - 1:
         source_directory, text = compact(data)
-        os.chdir(source_directory)  # a worker's working directory matters to nobody else
+        os.chdir(source_directory)
     if len(text) >= PAGE - 1:
         raise OSError(errno.E2BIG, f"{len(text)} bytes of options, the kernel takes {PAGE - 1}")
     first = flags & ~OF_THE_MOUNT if flags & MS_BIND else flags
-    kernel.invoke(
-        "mount", source, target.encode(), mount["type"].encode(), first, text.encode() or None
-    )
+    if maps is None or not flags & MS_BIND:
+        kernel.invoke(
+            "mount",
+            mount["source"].encode(),
+            target.encode(),
+            mount["type"].encode(),
+            first,
+            text.encode() or None,
+        )
+    if maps is not None:
+        remove_layers(kernel, bundle)
     if flags & MS_BIND and flags & OF_THE_MOUNT:
         kernel.invoke("mount", b"", target.encode(), b"", flags | MS_REMOUNT, None)
     for kind in propagation:
         kernel.invoke("mount", b"", target.encode(), b"", kind, None)
+
+
+def _idmap_of(data: list[str]) -> tuple[Idmap | None, list[str]]:
+    """The mapping among the options, and the others."""
+    texts = dict(option.split("=", 1) for option in data if option.startswith(IDMAPS))
+    rest = [option for option in data if not option.startswith(IDMAPS)]
+    return (Idmap(texts.get("uidmap", ""), texts.get("gidmap", "")) if texts else None), rest
+
+
+def layers_of(data: list[str]) -> list[str]:
+    """The lower layers of an overlay."""
+    return next((o.removeprefix(LAYERS).split(":") for o in data if o.startswith(LAYERS)), [])
+
+
+def _with_layers(layers: list[str], data: list[str]) -> list[str]:
+    return [LAYERS + ":".join(layers) if o.startswith(LAYERS) else o for o in data]
 
 
 def parse(options: list[str]) -> tuple[int, list[int], list[str]]:
@@ -132,11 +181,8 @@ def parse(options: list[str]) -> tuple[int, list[int], list[str]]:
 
 def compact(data: list[str]) -> tuple[str, str]:
     """(directory, data) with an overlay's layers relative to the directory that they share."""
-    where = next((index for index, option in enumerate(data) if option.startswith(LAYERS)), -1)
-    if where < 0:
-        return "/", ",".join(data)
-    layers = data[where].removeprefix(LAYERS).split(":")
-    if not all(layer.startswith("/") for layer in layers):
+    layers = layers_of(data)
+    if not layers or not all(layer.startswith("/") for layer in layers):
         return "/", ",".join(data)
     common = layers[0]
     while True:
@@ -144,8 +190,8 @@ def compact(data: list[str]) -> tuple[str, str]:
         prefix = f"{common.rstrip('/')}/"
         if all(layer.startswith(prefix) for layer in layers):
             break
-    short = ":".join(layer.removeprefix(prefix) for layer in layers)
-    return common, ",".join([*data[:where], LAYERS + short, *data[where + 1 :]])
+    short = [layer.removeprefix(prefix) for layer in layers]
+    return common, ",".join(_with_layers(short, data))
 
 
 def _cure(error: OSError) -> str:
@@ -153,9 +199,13 @@ def _cure(error: OSError) -> str:
     return "" if said == os.strerror(error.errno or 0) else said
 
 
-def unmount_rootfs(rootfs: str) -> None:
-    """Take every mount at ``rootfs`` away, with what is mounted below it; none is no error."""
+def unmount_rootfs(bundle: str) -> None:
+    """Take every mount at the bundle's rootfs away, with what is mounted below it, and what was
+    left of mounting it; none is no error.
+    """
     kernel = Kernel()
+    remove_layers(kernel, bundle)
+    rootfs = f"{bundle}/rootfs"
     for _ in range(MOST_MOUNTS):
         try:
             kernel.invoke("umount2", rootfs.encode(), MNT_DETACH | UMOUNT_NOFOLLOW)

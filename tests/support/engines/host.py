@@ -3,6 +3,9 @@
 The engine's daemons, monitors, containers, mounts, bridges and firewall rules live in there, and
 all of it ends with one process, whatever a test broke. Cgroups are shared with the machine: each
 host has one parent for them, and removes it at the end.
+
+With ENGINES in the environment, the /usr of that root directory (make engines-test) is the host's:
+the engines of another release, with its C library and all of its tools.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ _numbers = itertools.count(1)
 
 # What engines write to, empty in here; "$1" is the host's directory. PID 1 reaps what is orphaned.
 _SETUP = """set -e
+[ -z "$ENGINES" ] || mount --bind "$ENGINES/usr" /usr
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 for place in /run /var/tmp /var/lib/docker /var/lib/containerd /var/lib/containers /var/lib/cni \\
@@ -94,6 +98,7 @@ class PrivateHost:
             "HOME": str(directory),
             "TMPDIR": "/var/tmp",
             "LANG": "C.UTF-8",
+            "ENGINES": os.environ.get("ENGINES", ""),
         }
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
         with (directory / "host.log").open("wb") as log:
