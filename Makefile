@@ -13,9 +13,9 @@ VENV := .venv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 JOBS := $(shell nproc)
 
-BUILD_PACKAGES := python3-dev python3-venv gcc libc6-dev libcap-dev meson ninja-build pkg-config \
+BUILD_PACKAGES := python3-dev python3-venv gcc libc6-dev meson ninja-build pkg-config \
 	busybox-static iproute2 procps
-TEST_PACKAGES := libseccomp-dev crun runc strace uidmap util-linux docker.io containerd tini iptables \
+TEST_PACKAGES := libcap-dev libseccomp-dev crun runc strace uidmap util-linux docker.io containerd tini iptables \
 	nftables containernetworking-plugins redis-tools
 
 SOURCES := $(shell find ociruntime native schemas -type f \
