@@ -11,6 +11,7 @@ from conformance.trial import Trial
 
 DEFAULTS = {"null": "1:3", "zero": "1:5", "full": "1:7", "random": "1:8", "urandom": "1:9",
             "tty": "5:0"}  # fmt: skip
+CAP_MKNOD = 27
 FORMAT = "%F|%t:%T|%a|%u:%g"
 
 
@@ -66,6 +67,18 @@ def devices_that_do_not_fit(t: Trial) -> None:
         bundle = t.bundle()
         bundle.linux["devices"] = [{k: v for k, v in device.items() if k != missing}]
         t.refuses("devices.path-required", bundle, at="create", what=f"no {missing}")
+
+
+@check("devices.others")
+def device_that_is_not_listed(t: Trial) -> None:
+    """Makes a node of a loop device in the container and opens it, with no list of devices."""
+    t.need(t.host.unified or t.host.controller("devices"), "no devices controller is mounted")
+    t.need(t.host.bounding >> CAP_MKNOD & 1, "CAP_MKNOD is not in the bounding set")
+    seen = t.output(
+        "mknod /work/other b 7 3 && dd if=/work/other of=/dev/null count=0 2>&1; echo status $?"
+    )
+    said = " ".join(seen.split())
+    t.expect("devices.others", "not permitted" in said, f"mknod and open of b 7:3: {said}")
 
 
 def default_device(t: Trial, name: str) -> None:
