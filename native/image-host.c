@@ -9,7 +9,7 @@
  * the stack that the kernel would have made (System V ABI, "Process Initialization").
  */
 #define _GNU_SOURCE
-#include "image-load.h"
+#include "image-host.h"
 
 #include <errno.h>
 

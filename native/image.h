@@ -5,7 +5,7 @@
  * Starting Python and loading the modules costs more than most commands do themselves, and ends in
  * the same state each time. So one process does it when the runtime is installed, at addresses
  * where no other process has anything, and writes its memory down (image-dump.c); every later one
- * maps that file, copy on write, and goes on behind the imports (image-load.c). The image belongs
+ * maps that file, copy on write, and goes on behind the imports (front-image.c). The image belongs
  * to one processor type and to one version of each file that it was made of; whoever does not match
  * it starts the long way round. docs/architecture.md says what may not be in an image.
  */
@@ -15,6 +15,10 @@
 #include <stdint.h>
 
 #define IMAGE_NAME "start.image"
+/* The only arguments that make one; not for people: the build calls the first, and that one the
+ * second. */
+#define MAKE_IMAGE "--make-image"
+#define DUMP_IMAGE "--dump-image"
 #define IMAGE_MAGIC 0x31474d49494349ULL /* a version of the layout is a magic of its own */
 #define IMAGE_SEGMENTS 160
 #define IMAGE_SOURCES 6
@@ -54,7 +58,7 @@ struct image_header {
     uint64_t stack;
     uint64_t entry; /* image_entry */
     struct image_processor processor;
-    char directory[IMAGE_PATH]; /* where the launcher is */
+    char directory[IMAGE_PATH]; /* where the front is */
     uint32_t source_count;
     uint32_t segment_count;
     struct image_source sources[IMAGE_SOURCES];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * System calls without a libc, for oci-init on x86-64 and AArch64.
+ * System calls without a libc, for the front and oci-init on x86-64 and AArch64.
  */
 #ifndef OCIRUNTIME_RAW_H
 #define OCIRUNTIME_RAW_H
@@ -41,7 +41,7 @@ static inline long raw(long number, long a, long b, long c, long d, long e, long
 }
 
 #else
-#error "oci-init is written for x86-64 and AArch64"
+#error "this is written for x86-64 and AArch64"
 #endif
 
 #define RAW7(number, a, b, c, d, e, f, ...) \

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * See seal.h.  A copy in a memfd needs no privilege (an overlay mount would), works for rootless
- * users alike, and is cheap because the launcher is small: libpython is a shared library.
+ * users alike, and is cheap because what is copied is small.  No libc: the front has none.
  */
-#define _GNU_SOURCE
 #include "seal.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/memfd.h>
+
+#include "raw.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* Linux 6.3 */
@@ -21,80 +18,80 @@
 #define F_SEAL_EXEC 0x0020 /* Linux 6.3 */
 #endif
 
-extern char **environ;
+enum { FROM_END = 2 };
 
 static const int REQUIRED_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
+static int open_self(void)
+{
+    return (int)sys(__NR_openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
+}
+
 int seal_is_sealed(void)
 {
-    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int fd = open_self();
     if (fd < 0)
         return 0;
-    int seals = fcntl(fd, F_GET_SEALS); /* -1 for anything that is not a memfd */
-    close(fd);
+    long seals = sys(__NR_fcntl, fd, F_GET_SEALS); /* negative for anything that is not a memfd */
+    sys(__NR_close, fd);
     return seals >= 0 && (seals & REQUIRED_SEALS) == REQUIRED_SEALS;
 }
 
 /* Where vm.memfd_noexec asks for it MFD_EXEC is a must; before Linux 6.3 it is EINVAL. */
 static int create_memfd(void)
 {
-    int fd = memfd_create("ociruntime", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-    if (fd < 0 && errno == EINVAL)
-        fd = memfd_create("ociruntime", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return fd;
+    long fd = sys(__NR_memfd_create, "ociruntime", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+    if (fd == -EINVAL)
+        fd = sys(__NR_memfd_create, "ociruntime", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return (int)fd;
 }
 
-static int copy_file(int from, int to)
+static long copy_file(int from, int to)
 {
-    struct stat status;
-    if (fstat(from, &status) < 0)
-        return -1;
-    off_t left = status.st_size;
+    long left = sys(__NR_lseek, from, 0, FROM_END);
+    if (left < 0)
+        return left;
+    long offset = 0;
     while (left > 0) {
-        ssize_t copied = sendfile(to, from, NULL, (size_t)left);
-        if (copied < 0 && errno == EINTR)
+        long copied = sys(__NR_sendfile, to, from, &offset, left);
+        if (copied == -EINTR)
             continue;
-        if (copied == 0) /* the file shrank while we read it */
-            errno = EIO;
-        if (copied <= 0)
-            return -1;
+        if (copied <= 0) /* 0: the file shrank while we read it */
+            return copied < 0 ? copied : -EIO;
         left -= copied;
     }
     return 0;
 }
 
-static int seal_memfd(int fd)
+static long seal_memfd(int fd)
 {
     /* F_SEAL_EXEC fixes the mode as well; a kernel that does not know it says EINVAL. */
-    if (fcntl(fd, F_ADD_SEALS, REQUIRED_SEALS | F_SEAL_EXEC) == 0)
-        return 0;
-    return errno == EINVAL ? fcntl(fd, F_ADD_SEALS, REQUIRED_SEALS) : -1;
+    long result = sys(__NR_fcntl, fd, F_ADD_SEALS, REQUIRED_SEALS | F_SEAL_EXEC);
+    return result == -EINVAL ? sys(__NR_fcntl, fd, F_ADD_SEALS, REQUIRED_SEALS) : result;
 }
 
-int seal_reexec(char *const argv[], const char **failed_step)
+int seal_reexec(char *const argv[], char *const environment[], const char **failed_step)
 {
-    int reason;
-    int memfd = -1;
     *failed_step = "open /proc/self/exe";
-    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int self = open_self();
     if (self < 0)
-        return -errno;
+        return self;
     *failed_step = "memfd_create";
-    memfd = create_memfd();
-    if (memfd < 0)
-        goto fail;
-    *failed_step = "copy of the launcher";
-    if (copy_file(self, memfd) < 0)
-        goto fail;
-    *failed_step = "F_ADD_SEALS";
-    if (seal_memfd(memfd) < 0)
-        goto fail;
-    *failed_step = "execveat";
-    syscall(SYS_execveat, memfd, "", argv, environ, AT_EMPTY_PATH);
-fail:
-    reason = errno;
-    close(self);
-    if (memfd >= 0)
-        close(memfd);
-    return -reason;
+    int memfd = create_memfd();
+    long result = memfd;
+    if (memfd >= 0) {
+        *failed_step = "copy of the program";
+        result = copy_file(self, memfd);
+        if (result == 0) {
+            *failed_step = "F_ADD_SEALS";
+            result = seal_memfd(memfd);
+        }
+        if (result == 0) {
+            *failed_step = "execveat";
+            result = sys(__NR_execveat, memfd, "", argv, environment, AT_EMPTY_PATH);
+        }
+        sys(__NR_close, memfd);
+    }
+    sys(__NR_close, self);
+    return (int)result;
 }

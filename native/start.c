@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where the kernel enters oci-init.  It leaves argc, argv and envp at the stack pointer; entry()
+ * Where the kernel enters a program without libc.  It leaves argc, argv and envp at the stack pointer; entry()
  * gets that address, on an aligned stack, and never returns.
  */
 #if defined(__x86_64__)

@@ -209,7 +209,7 @@ static PyObject *sys_reexec_sealed(PyObject *Py_UNUSED(module), PyObject *list)
     if (argv == NULL)
         return NULL;
     const char *failed_step = NULL;
-    int result = seal_reexec(argv, &failed_step);
+    int result = seal_reexec(argv, environ, &failed_step);
     PyMem_Free(argv);
     return PyLong_FromLong(result);
 }

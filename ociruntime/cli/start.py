@@ -36,7 +36,6 @@ def seal_ourselves() -> None:
     """
     if _sys.sealed():
         return
-    launcher = os.readlink("/proc/self/exe")
-    result = _sys.reexec_sealed([os.fsencode(word) for word in (launcher, *sys.argv[1:])])
+    result = _sys.reexec_sealed([os.fsencode(word) for word in sys.argv])
     if result != -errno.ENOSYS:
         raise OciError(f"cannot seal the runtime's executable: {os.strerror(-result).lower()}")

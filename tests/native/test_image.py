@@ -71,6 +71,26 @@ def test_it_is_used(prefix: Path) -> None:
     assert uses_image(prefix)
 
 
+@pytest.mark.security
+@pytest.mark.parametrize("verb", ["create", "run", "exec", "shim", "zygote"])
+def test_who_enters_containers_is_sealed_before(prefix: Path, verb: str) -> None:
+    """The image is entered by the copy in memory, never by the file on the disk (CVE-2019-5736)."""
+    done = subprocess.run(
+        ["strace", "-e", "trace=execve,execveat,openat,fcntl", prefix / "bin" / "ociruntime", verb],
+        capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    calls = done.stderr.splitlines()
+    sealed, executed, image = (
+        next(number for number, call in enumerate(calls) if re.search(pattern, call))
+        for pattern in (
+            "F_ADD_SEALS, .*F_SEAL_WRITE.* = 0",
+            r"execveat\(.* = 0",
+            "start.image.* = ",
+        )
+    )
+    assert sealed < executed < image
+
+
 def test_a_moved_installation_starts_without(prefix: Path) -> None:
     moved = prefix / "moved"
     shutil.copytree(prefix, moved, ignore=shutil.ignore_patterns("moved"))

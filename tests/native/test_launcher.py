@@ -1,9 +1,10 @@
-"""The launcher: sealing, finding its package, isolation, exit status."""
+"""The front and the launcher: sealing, finding the package, isolation, exit status."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,6 +67,7 @@ def make_tree(prefix: Path, package: str = "lib/ociruntime") -> Path:
     (home / "ociruntime/cli/main.py").write_text(MAIN)
     for module in BUILD.glob("_sys.*.so"):
         shutil.copy(module, home / "ociruntime/kernel")
+    shutil.copy(BUILD / "launcher", home / "ociruntime/kernel")
     (prefix / "bin").mkdir()
     return Path(shutil.copy(BUILD / "ociruntime", prefix / "bin/ociruntime"))
 
@@ -105,7 +107,7 @@ def test_sealed_commands(launcher: Path, word: str) -> None:
 def test_other_commands_run_as_they_are(launcher: Path, word: str) -> None:
     seen = facts(launcher, "facts", word)
     assert seen["sealed"] == "False"
-    assert seen["exe"] == str(launcher)
+    assert seen["exe"] == str(launcher.parent.parent / "lib/ociruntime/ociruntime/kernel/launcher")
     assert seen["comm"] == "ociruntime"
 
 
@@ -124,7 +126,8 @@ def test_sealed_copy_leaves_no_descriptor(launcher: Path) -> None:
 @pytest.mark.security
 def test_sealed_program_cannot_be_written(launcher: Path) -> None:
     """CVE-2019-5736: /proc/PID/exe opened for reading, reopened for writing after the end."""
-    before = digest(launcher)
+    installed = launcher.parent.parent / "lib/ociruntime/ociruntime/kernel/launcher"
+    before = digest(installed)
     with subprocess.Popen([launcher, "pause", "create"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:  # fmt: skip
         assert process.stdout is not None
@@ -147,7 +150,7 @@ def test_sealed_program_cannot_be_written(launcher: Path) -> None:
         with pytest.raises(PermissionError):
             attack()
     assert digest(f"/proc/self/fd/{held}") == before
-    assert digest(launcher) == before
+    assert digest(installed) == before
     os.close(held)
     os.close(reopened)
 
@@ -189,7 +192,7 @@ def test_layouts(tmp_path: Path, package: str) -> None:
 def test_checkout_layout(tmp_path: Path) -> None:
     make_tree(tmp_path, ".")
     (tmp_path / "bin").rename(tmp_path / "build")
-    for module in BUILD.glob("_sys.*.so"):
+    for module in [*BUILD.glob("_sys.*.so"), BUILD / "launcher"]:
         shutil.copy(module, tmp_path / "build")
     assert facts(tmp_path / "build/ociruntime", "facts")["install_dir"] == str(tmp_path)
 
@@ -210,6 +213,39 @@ def test_no_extension_module(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("ociruntime: cannot load its extension module: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_no_launcher(tmp_path: Path) -> None:
+    front = make_tree(tmp_path)
+    place = tmp_path / "lib/ociruntime/ociruntime/kernel/launcher"
+    place.unlink()
+    result = run(front, "state", "x")
+    assert result.returncode == 1
+    assert re.fullmatch(
+        rf"ociruntime: cannot execute its launcher \S*/{place.relative_to(tmp_path)}; "
+        r"reinstall it, or run `make dev`\n",
+        result.stderr,
+    )
+
+
+def test_the_launcher_is_not_for_people() -> None:
+    result = run("launcher", "state", "x", executable=BUILD / "launcher")
+    assert result.returncode == 1
+    assert result.stderr.startswith("ociruntime: this program is started by `ociruntime`")
+
+
+@pytest.mark.parametrize("length", [4040, 4070, 4090])
+def test_a_path_without_room_is_no_package(tmp_path: Path, length: int) -> None:
+    """Names that are too long for the front are cut off nowhere."""
+    deep = tmp_path
+    while len(str(deep)) < length - 300:
+        deep /= "d" * 200
+    deep /= "e" * (length - len(str(deep)) - len("/ociruntime") - 1)
+    deep.mkdir(parents=True)
+    front = shutil.copy(BUILD / "ociruntime", deep)
+    result = run(front, "state", "x")
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"ociruntime: cannot find its Python package near {front};")
 
 
 def test_environment_and_directory_do_not_matter(launcher: Path, tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Entering the start image; see image.h.
+ */
+#include "image.h"
+
+#include "front.h"
+
+#ifdef IMAGE_SUPPORTED
+
+#include <asm/prctl.h>
+#include <asm/stat.h>
+#include <linux/auxvec.h>
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+#include <stddef.h>
+
+#include "raw.h"
+
+/* Too large for the stack of a process with a small limit; read once. */
+static struct image_header header;
+static struct image_caller caller;
+
+static int is_unchanged(const struct image_source *source)
+{
+    struct stat status;
+    return sys(__NR_newfstatat, AT_FDCWD, source->path, &status, 0) == 0 &&
+           status.st_ino == source->inode && (uint64_t)status.st_size == source->size &&
+           (int64_t)status.st_mtime == source->seconds &&
+           (int64_t)status.st_mtime_nsec == source->nanoseconds;
+}
+
+static int is_this_processor(void)
+{
+    struct image_processor processor;
+    image_read_processor(&processor);
+    const struct image_processor *wanted = &header.processor;
+    for (int i = 0; i < 3; i++)
+        if (processor.identity[i] != wanted->identity[i] ||
+            processor.features[i] != wanted->features[i])
+            return 0;
+    return processor.states == wanted->states;
+}
+
+static int is_for_us(int fd, const char *directory)
+{
+    long length = sys(__NR_pread64, fd, &header, sizeof header, 0);
+    struct stat status;
+    if (length != sizeof header || header.magic != IMAGE_MAGIC ||
+        sys(__NR_fstat, fd, &status) != 0 || (uint64_t)status.st_size != header.size ||
+        header.segment_count > IMAGE_SEGMENTS || header.source_count > IMAGE_SOURCES ||
+        !is_same(header.directory, directory) || !is_this_processor())
+        return 0;
+    for (uint32_t i = 0; i < header.source_count; i++)
+        if (!is_unchanged(&header.sources[i]))
+            return 0;
+    return 1;
+}
+
+static int map_segments(int fd)
+{
+    for (uint32_t i = 0; i < header.segment_count; i++) {
+        const struct image_segment *segment = &header.segments[i];
+        int in_file = segment->offset != IMAGE_ZEROES;
+        int flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE |
+                    (in_file ? 0 : MAP_ANONYMOUS | MAP_NORESERVE);
+        unsigned long got =
+            (unsigned long)sys(__NR_mmap, segment->address, segment->length, segment->protection,
+                               flags, in_file ? fd : -1, in_file ? segment->offset : 0);
+        if (got == segment->address)
+            continue;
+        if ((long)got > 0)
+            sys(__NR_munmap, got, segment->length);
+        while (i-- > 0)
+            sys(__NR_munmap, header.segments[i].address, header.segments[i].length);
+        return -1;
+    }
+    return 0;
+}
+
+/* From here on the thread pointer is the image's. */
+static _Noreturn void enter(void)
+{
+    sys(__NR_arch_prctl, ARCH_SET_FS, header.thread_pointer);
+    __asm__ volatile("mov %0, %%rsp\n\t"
+                     "xor %%ebp, %%ebp\n\t"
+                     "call *%1\n\t"
+                     "hlt"
+                     :
+                     : "r"(header.stack), "r"(header.entry), "D"(&caller)
+                     : "memory");
+    __builtin_unreachable();
+}
+
+void image_load(const char *name, const struct front *front)
+{
+    long fd = sys(__NR_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    int mapped = is_for_us((int)fd, front->directory) && map_segments((int)fd) == 0;
+    sys(__NR_close, fd);
+    if (!mapped)
+        return;
+    caller.argc = front->argc;
+    caller.argv = front->argv;
+    caller.environment = front->environment;
+    for (const unsigned long *pair = front->vector; pair[0] != AT_NULL; pair += 2)
+        if (pair[0] == AT_RANDOM)
+            caller.random = *(const uint64_t *)pair[1]; /* NOLINT: an address is what it is */
+    enter();
+}
+
+#else
+
+void image_load(const char *name, const struct front *front)
+{
+    (void)name, (void)front;
+}
+
+#endif
