@@ -31,21 +31,22 @@ def main(words: list[str], _globals: Globals) -> int:
         raise UsageError(
             "validate takes one FILE or --bundle DIR; see `ociruntime validate --help`"
         )
-    raw, source = _read(options.arguments, options.text("bundle"))
-    report = explain(raw, source, kind)
+    raw, source, bundle = _read(options.arguments, options.text("bundle"))
+    report = explain(raw, source, kind, bundle)
     os.write(1, (report.text() if form == "text" else report.json()).encode())
     return 0 if report.valid else 1
 
 
-def _read(arguments: list[str], bundle: str | None) -> tuple[bytes, str]:
-    """(text, its name) of the FILE, of standard input for "-", or of the bundle's config.json."""
+def _read(arguments: list[str], bundle: str | None) -> tuple[bytes, str, str | None]:
+    """(text, its name, the bundle) of the FILE, of standard input for "-", or of the bundle's
+    config.json.
+    """
     if arguments == ["-"]:
-        return read_all(0, "standard input"), "standard input"
+        return read_all(0, "standard input"), "standard input", None
     if arguments and not os.path.isdir(arguments[0]):
-        return read_file(arguments[0]), arguments[0]
+        return read_file(arguments[0]), arguments[0], None
     directory = arguments[0] if arguments else bundle or "."
     with open_bundle(directory) as opened:
         where = f"bundle {directory}: config.json"
-        return read_file("config.json", dir_fd=opened.fd, where=where), os.path.join(
-            directory, "config.json"
-        )
+        raw = read_file("config.json", dir_fd=opened.fd, where=where)
+    return raw, os.path.join(directory, "config.json"), directory

@@ -7,6 +7,9 @@ broken parts are taken out, and keys that nobody knows become warnings with the 
 
 from __future__ import annotations
 
+import os
+from stat import S_ISDIR
+
 from ociruntime.bundle import parse
 from ociruntime.errors import SpecError
 from ociruntime.spec import semantic
@@ -14,7 +17,7 @@ from ociruntime.spec.fault import ERROR, Fault
 from ociruntime.spec.locate import find_fault, locate
 from ociruntime.spec.report import Report
 from ociruntime.spec.schema import Part, root_part
-from ociruntime.spec.sentences import schema_fault, unknown_fault
+from ociruntime.spec.sentences import schema_fault, shown, unknown_fault
 from ociruntime.spec.tables import NAMESPACES, OCI_VERSION_MAX
 from ociruntime.spec.walk import broken, unknown, without
 
@@ -37,10 +40,11 @@ _STAND_INS: dict[str, dict[Path, dict[str, Any]]] = {
 }
 
 
-def explain(raw: bytes, source: str, kind: str = "config") -> Report:
+def explain(raw: bytes, source: str, kind: str = "config", bundle: str | None = None) -> Report:
     """Everything that can be said about the text ``raw`` of ``kind`` (schema.KINDS).
 
-    ``source`` names the text.  Raises SpecError only when a schema cannot be read.
+    ``source`` names the text; ``bundle`` is the directory it is the config of, if it is known.
+    Raises SpecError only when a schema cannot be read.
     """
     try:
         document = parse(raw, source)
@@ -51,7 +55,10 @@ def explain(raw: bytes, source: str, kind: str = "config") -> Report:
         return Report(source, kind, [(fault, line, column)])
     places = locate(raw)
     placed = []
-    for fault, is_key in _faults(document, kind):
+    faults = _faults(document, kind)
+    if bundle is not None and kind == "config":
+        faults += [(fault, False) for fault in _bundle_faults(document, bundle)]
+    for fault, is_key in faults:
         line, column = (places.key if is_key else places.value)(fault.pointer)
         placed.append((fault, line, column))
     placed.sort(key=lambda entry: (entry[0].level != ERROR, entry[1], entry[2]))
@@ -121,6 +128,24 @@ def _semantic_faults(part: Part, document: Any, kind: str, bad: set[Path]) -> li
     for fault in faults:
         fault.pointer = _moved_back(fault.pointer, moves)
     return faults
+
+
+def _bundle_faults(document: Any, bundle: str) -> list[Fault]:
+    """What the document says of its bundle and is not so."""
+    root = document.get("root") if type(document) is dict else None
+    path = root.get("path") if type(root) is dict else None
+    if type(path) is not str or not path:
+        return []  # the schema's matter
+    try:
+        if S_ISDIR(os.stat(os.path.join(bundle, path)).st_mode):
+            return []
+        message = f"{shown(path)} is not a directory"
+    except PermissionError:
+        return []
+    except OSError as error:
+        message = f"{shown(path)}: {os.strerror(error.errno or 0)}"
+    rule = "config.md#root: a directory MUST exist at the path, which is relative to the bundle"
+    return [Fault("/root/path", path, message, rule, "put the root filesystem there")]
 
 
 def _assume_namespaces(document: dict[str, Any]) -> None:

@@ -292,6 +292,7 @@ def validate(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 def test_validate_file_and_bundle(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.json"
     config.write_bytes(encoded(MINIMAL))
+    (tmp_path / "rootfs").mkdir()
     assert validate(capfd, str(config)) == (0, f"{config}: valid\n")
     assert validate(capfd, "--bundle", str(tmp_path)) == (0, f"{config}: valid\n")
     assert validate(capfd, str(tmp_path)) == (0, f"{config}: valid\n")
@@ -301,6 +302,21 @@ def test_validate_file_and_bundle(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert text == explain(BAD, str(config)).text()
     config.write_bytes(b"{")
     assert validate(capfd, str(config))[0] == 1
+
+
+@pytest.mark.parametrize("kind", ["absent", "a file"])
+def test_validate_sees_that_the_bundle_has_no_rootfs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_bytes(encoded(MINIMAL))
+    if kind == "a file":
+        (tmp_path / "rootfs").touch()
+    status, text = validate(capfd, "--bundle", str(tmp_path))
+    assert status == 1
+    assert ": error: /root/path: " in text
+    assert "rule: config.md#root" in text
+    assert validate(capfd, str(config))[0] == 0, "a file alone is of no bundle"
 
 
 def test_validate_as_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
