@@ -98,6 +98,7 @@ bench: build $(VENV)/.stamp-tests
 	$(SUDO) env RUNTIMES="$(RUNTIMES)" $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md \
 	  --plot docs/performance.svg
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/shim.py --output docs/shim-performance.md
+	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/network.py --output docs/network-performance.md
 
 # Any runtime against the specification: make conformance RUNTIME=/usr/sbin/runc ARGS="--format tap"
 RUNTIME := $(VENV)/bin/ociruntime
