@@ -5,8 +5,7 @@ And, for the programs ociruntime-net, ociruntime-bridge and ociruntime-ipam: net
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.cli.options import VALUE, parse
 from ociruntime.errors import UsageError
 from ociruntime.jsontext import dumps

@@ -4,8 +4,7 @@ until the last one has let go. So DEL, CHECK and GC never depend on a file that 
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.network import cni
 from ociruntime.network.files import STATE_DIRECTORY, Directory
 from ociruntime.seccomp.digest import digest

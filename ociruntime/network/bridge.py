@@ -13,9 +13,9 @@ DEL finds all of it, whoever was killed when, and without the network namespace.
 from __future__ import annotations
 
 import errno
-import os
 from _socket import AF_INET, AF_INET6
 
+from ociruntime import hostos as os
 from ociruntime.network import cni, firewall
 from ociruntime.network.addresses import (
     Address,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from _socket import AF_INET, AF_INET6
 
+from ociruntime import hostos as os
 from ociruntime.network import cni
 from ociruntime.network.cni import CniError
 from ociruntime.seccomp.digest import digest
@@ -117,13 +118,14 @@ def sysctl(name: str, value: str, *, optional: bool = False) -> None:
     """
     path = f"/proc/sys/net/{name}"
     try:
-        with open(path, "rb", buffering=0) as file:
-            if file.read(64).strip() == value.encode():
-                return
-        # Anew: a write that is not at the file's beginning is ignored (proc_sys_kernel(5),
-        # sysctl_writes_strict).
-        with open(path, "wb", buffering=0) as file:
-            file.write(value.encode())
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if os.pread(fd, 64, 0).strip() != value.encode():
+                # A write that is not at the file's beginning would be ignored (proc_sys_kernel(5),
+                # sysctl_writes_strict).
+                os.pwrite(fd, value.encode(), 0)
+        finally:
+            os.close(fd)
     except OSError as error:
         if optional and error.errno == errno.ENOENT:
             return

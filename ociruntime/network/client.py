@@ -4,8 +4,7 @@ section 3).
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
@@ -114,7 +113,7 @@ def _call(
     data = attachment.data
     config = network.plugin_config(plugin, previous, data["runtime"])
     netns = data["pin"] or data["netns"]
-    if command == "DEL" and not os.path.exists(netns):
+    if command == "DEL" and not os.access(netns, os.F_OK):
         netns = ""
     request = Request(command, attachment.container, netns, data["device"], data["path"], config)
     try:
@@ -144,7 +143,7 @@ def _needs_pin(network: Network) -> bool:
 def _pin(attachments: Attachments, attachment: Attachment) -> None:
     """Mount the network namespace on a file: it lives until that is unmounted."""
     directory = os.path.join(attachments.state, "netns")
-    os.makedirs(directory, 0o700, exist_ok=True)
+    os.makedirs(directory, 0o700)
     path = os.path.join(directory, attachment.name)
     attachment.data["pin"] = path
     attachments.save(attachment)

@@ -8,8 +8,7 @@ container:ID         the network of a container that runs
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import OciError, UsageError
 from ociruntime.network.conflist import load_network
 from ociruntime.network.etcfiles import NAMES, make_files

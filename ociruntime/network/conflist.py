@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, read_file
 from ociruntime.errors import OciError, SpecError
 from ociruntime.network import cni

@@ -7,9 +7,10 @@ exist already.
 
 from __future__ import annotations
 
-import os
-
-from ociruntime.errors import OciError
+from ociruntime import hostos as os
+from ociruntime.bundle import read_file
+from ociruntime.errors import OciError, SpecError
+from ociruntime.network.files import write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def make_files(directory: str) -> None:
     ``OciError``.
     """
     try:
-        os.makedirs(directory, 0o755, exist_ok=True)
+        os.makedirs(directory, 0o755)
         for name in NAMES:
             _write(directory, name, "")
     except OSError as error:
@@ -90,9 +91,8 @@ def resolv_text(results: list[Json], sources: tuple[str, ...]) -> str:
 def _reachable(path: str) -> tuple[list[str], bool]:
     """(the file's lines without servers on the host's own loopback, whether a server is left)."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read(65536).splitlines()
-    except OSError:
+        lines = read_file(path).decode("utf-8", "replace").splitlines()
+    except SpecError:
         return [], False
     kept, usable = [], False
     for line in lines:
@@ -107,6 +107,4 @@ def _reachable(path: str) -> tuple[list[str], bool]:
 
 
 def _write(directory: str, name: str, text: str) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with open(os.open(os.path.join(directory, name), flags, 0o644), "w", encoding="utf-8") as file:
-        file.write(text)
+    write_file(os.path.join(directory, name), text, 0o644)

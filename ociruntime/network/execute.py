@@ -6,10 +6,10 @@ The standard library's subprocess takes 8 ms to import.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from select import POLLIN, POLLOUT, poll
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 
 SIGKILL = 9
@@ -33,7 +33,7 @@ def find_program(name: str, path: str) -> str | None:
     """The first executable file ``name`` in the directories of ``path``, None without one."""
     for directory in path.split(":"):
         found = os.path.join(directory, name)
-        if directory and os.path.isfile(found) and os.access(found, os.X_OK):
+        if directory and os.access(found, os.X_OK) and os.is_regular(os.stat(found).st_mode):
             return found
     return None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from fcntl import LOCK_EX, LOCK_SH, flock
 
-from ociruntime.bundle import parse_object
+from ociruntime import hostos as os
+from ociruntime.bundle import parse_object, read_all
 from ociruntime.errors import OciError
 from ociruntime.jsontext import dumps
+from ociruntime.kernel.kernel import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Directory:
     def make(self) -> None:
         """Make the directory; raises ``OciError``."""
         try:
-            os.makedirs(self.path, 0o700, exist_ok=True)
+            os.makedirs(self.path, 0o700)
         except OSError as error:
             raise OciError(
                 f"{self.path}: {error.strerror}; networks are root's, and need this directory"
@@ -67,11 +68,13 @@ class Directory:
         """The content of a file, None when there is none. Raises ``OciError`` when damaged."""
         path = self._path(name)
         try:
-            with open(path, "rb", buffering=0) as file:
-                raw = file.read()
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             return None
-        return parse_object(raw, path)
+        try:
+            return parse_object(read_all(fd, path), path)
+        finally:
+            os.close(fd)
 
     def write(self, name: str, content: Json) -> None:
         """Replace a file: whoever is killed when, it has the old content or the new one.
@@ -81,11 +84,8 @@ class Directory:
         self.make()
         path = self._path(name)
         temporary = path + UNFINISHED
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(temporary, flags, 0o600)
         try:
-            with open(fd, "wb", buffering=0) as file:
-                file.write(dumps(content).encode())
+            write_file(temporary, dumps(content), 0o600)
             os.rename(temporary, path)
         except OSError:
             os.unlink(temporary)
@@ -106,3 +106,13 @@ class Directory:
 
     def _path(self, name: str) -> str:
         return os.path.join(self.path, f"{name}.json")
+
+
+def write_file(path: str, text: str, mode: int) -> None:
+    """Make ``path`` a file with this text, in place if it is there. Raises ``OSError``."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, mode)
+    try:
+        Kernel().write_all(fd, text.encode())
+    finally:
+        os.close(fd)

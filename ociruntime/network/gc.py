@@ -4,8 +4,7 @@ nobody uses any more.
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.network import firewall
 from ociruntime.network.attachments import Attachments, namespaces_in_use

@@ -14,8 +14,7 @@ runtime that follows the specification (config.md, "POSIX-platform Hooks").
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, read_all
 from ociruntime.cli.options import FLAG, LIST, VALUE, parse
 from ociruntime.errors import OciError, UsageError

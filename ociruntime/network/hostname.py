@@ -4,8 +4,7 @@ know Docker.
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel.constants import CLONE_NEWUTS
 from ociruntime.kernel.kernel import Kernel

@@ -12,9 +12,11 @@ it is in the way.
 
 from __future__ import annotations
 
-import os
 from _socket import AF_INET6
 
+from ociruntime import hostos as os
+from ociruntime.bundle import read_file
+from ociruntime.errors import SpecError
 from ociruntime.kernel.constants import CLONE_NEWNET
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.network import cni
@@ -318,10 +320,10 @@ def _dns(config: Json) -> Json:
     if not path:
         return found
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = [line.split() for line in file]
-    except OSError as error:
-        raise CniError(cni.BAD_CONFIG, f"resolvConf {path}: {error.strerror}") from None
+        text = read_file(path).decode("utf-8", "replace")
+    except SpecError as error:
+        raise CniError(cni.BAD_CONFIG, f"resolvConf {error}") from None
+    lines = [line.split() for line in text.splitlines()]
     for words in lines:
         if len(words) < 2:
             continue

@@ -7,8 +7,6 @@ is asked for before it is added, and what was added is taken back when one is re
 
 from __future__ import annotations
 
-import os
-
 from ociruntime.network import cni
 from ociruntime.network.cni import CniError
 from ociruntime.network.execute import execute, find_program
@@ -153,7 +151,7 @@ class Iptables:
         program = find_program(name, PATH)
         if program is None:
             raise ProgramError(name, "not installed; install Debian's package nftables or iptables")
-        environment = {"PATH": os.defpath, "LC_ALL": "C"}
+        environment = {"PATH": PATH, "LC_ALL": "C"}
         done = execute([program, "-w", WAIT_SECONDS, *words], environment)
         if done.status:
             said = done.errors.partition("\n")[0] or f"status {done.status}"

@@ -8,10 +8,10 @@ container. These are 15 kinds of messages in one flat encoding.
 from __future__ import annotations
 
 import errno
-import os
 from _socket import AF_INET, AF_INET6, AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
 from _struct import Struct
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError, explain_errno
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel

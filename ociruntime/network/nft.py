@@ -7,13 +7,11 @@ takes 2 ms. docs/networking.md shows the way of a packet through it.
 
 from __future__ import annotations
 
-import os
-
 from ociruntime.bundle import parse_object
 from ociruntime.network import cni
 from ociruntime.network.cni import CniError
 from ociruntime.network.execute import execute
-from ociruntime.network.firewall import ProgramError
+from ociruntime.network.firewall import PATH, ProgramError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -208,7 +206,7 @@ class Nftables:
         self._call(["-f", "-"], text)
 
     def _call(self, arguments: list[str], text: str = "") -> str:
-        environment = {"PATH": os.defpath, "LC_ALL": "C"}
+        environment = {"PATH": PATH, "LC_ALL": "C"}
         done = execute([self.program, *arguments], environment, text.encode())
         if done.status:
             raise ProgramError("nft", done.errors.partition("\n")[0] or f"status {done.status}")

@@ -4,8 +4,7 @@ standard output (CNI spec section 2).
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, read_all
 from ociruntime.errors import OciError, SpecError
 from ociruntime.jsontext import dumps
@@ -19,6 +18,14 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
+VARIABLES = (
+    "CNI_COMMAND",
+    "CNI_CONTAINERID",
+    "CNI_NETNS",
+    "CNI_IFNAME",
+    "CNI_ARGS",
+    "CNI_PATH",
+)
 # command -> variables that it needs besides CNI_COMMAND
 NEEDED = {
     "ADD": ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"),
@@ -31,7 +38,7 @@ NEEDED = {
 
 def serve(kind: str) -> int:
     """Be the plugin ``kind`` for one call; the exit status."""
-    environment = {name: value for name, value in os.environ.items() if name.startswith("CNI_")}
+    environment = {name: os.getenv(name) or "" for name in VARIABLES}
     version = cni.VERSION
     try:
         try:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ociruntime import hostos as os
 from ociruntime.errors import NotFound, OciError, one_line
 from ociruntime.network import firewall
 from ociruntime.network.attachments import namespaces_in_use
