@@ -32,7 +32,7 @@ SUMMARIES = {
     "update": ("ID", "change the limits of a container"),
     "events": ("ID", "print what a container uses, again and again, and when memory runs out"),
     "net": (
-        "ls | inspect [NAME|ID] | check | gc",
+        "ls | inspect [NAME|ID] | check [NAME|FILE]... | gc",
         "networks: who is on them, what is published; remove what dead containers left",
     ),
     "spec": ("", "write a config.json to begin with; an existing file is left alone"),
