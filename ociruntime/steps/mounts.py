@@ -151,16 +151,18 @@ class Mount(ContainerStep):
 
     def execute(self, run: Run) -> None:
         kernel, inroot, options = run.kernel, run.inside(), self.options
+        own = options.data
+        if self.filesystem == "tmpfs":
+            own = own + mode_of_covered(inroot, self.destination, own)
         if self.filesystem in KERNEL_FILESYSTEMS:
             target = find_kernel_target(inroot, self.destination, self.filesystem)
         else:
             target = find_target(inroot, self.destination, directory=True)
         try:
-            data = options.sb_flags + options.data
-            if needs_old_mount(self.source, data):
-                self._mount_the_old_way(run, target, data)
+            if needs_old_mount(self.source, options.sb_flags + own):
+                self._mount_the_old_way(run, target, own)
                 return
-            mount = self.make(run, data)
+            mount = self.make(run, options.sb_flags + own)
             if options.tmpcopyup:
                 copy_image(inroot, self.destination, mount)
             set_attributes(kernel, mount, options)
@@ -180,7 +182,7 @@ class Mount(ContainerStep):
         kernel.fchdir(target)
         # MOUNT_ATTR_RDONLY, NOSUID, NODEV and NOEXEC have the values of their MS_* twins.
         flags = self.options.attr_set & SAME_AS_MS
-        plain = ",".join(map(_quoted, self.options.data))
+        plain = ",".join(map(_quoted, data))
         kernel.mount_here(self.source or self.filesystem, self.filesystem, flags, plain)
         mount = find_target(run.inside(), self.destination, directory=True)
         set_attributes(kernel, mount, self.options)
@@ -232,6 +234,22 @@ class Remount(ContainerStep):
         if number == errno.EINVAL:
             return f"nothing is mounted on {self.destination}"
         return ""
+
+
+def mode_of_covered(inroot: InRoot, destination: str, data: list[str]) -> list[str]:
+    """The option ``mode`` for a tmpfs that is not given one: that of the directory it covers, as
+    in runc. The kernel's default of 1777 would let anybody write to a /run.
+    """
+    if any(option.startswith("mode=") for option in data):
+        return []
+    try:
+        covered = inroot.find(destination)
+    except FileNotFoundError:  # it is made next
+        return []
+    try:
+        return [f"mode={inroot.kernel.stat(covered).mode & 0o7777:o}"]
+    finally:
+        inroot.kernel.close(covered)
 
 
 def _quoted(option: str) -> str:

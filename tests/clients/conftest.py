@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.engines.containerd import WAYS, Containerd, ContainerdWith
 from tests.support.engines.docker import Docker, DockerWith
+from tests.support.engines.podman import Podman, PodmanWith
 
 RUNTIMES = ("runc", "ociruntime")
 SHIM = "io.containerd.ociruntime.v1"
@@ -55,6 +56,25 @@ def docker_shim(dockerd: Docker) -> Iterator[DockerWith]:
     view = DockerWith(dockerd, SHIM)
     if f"Unknown runtime specified {SHIM}" in view.run("--rm", "--", "true").stderr:
         pytest.skip("this dockerd knows runc's shim only: others came with Docker 23")
+    yield view
+    view.remove_all()
+
+
+@pytest.fixture(scope="session")
+def podman_host(runtime_binary: Path) -> Iterator[Podman]:
+    """The host that podman runs on."""
+    with engine_directory("podman", "conmon", "tini", "iptables") as directory:
+        host = Podman(directory, runtime_binary)
+        try:
+            yield host
+        finally:
+            host.close()
+
+
+@pytest.fixture(params=RUNTIMES)
+def podman(request: pytest.FixtureRequest, podman_host: Podman) -> Iterator[PodmanWith]:
+    """podman, and the runtime that this test's containers run with."""
+    view = PodmanWith(podman_host, request.param)
     yield view
     view.remove_all()
 

@@ -129,6 +129,18 @@ def test_data(runtime: Runtime, bundle: MakeBundle) -> None:
     assert mount.source == "me"
 
 
+def test_a_tmpfs_has_the_mode_of_what_it_covers(bundle: MakeBundle, runtime: Runtime) -> None:
+    """Unless it is given one, or covers nothing."""
+    made = bundle(["/bin/sh", "-c", "stat -c %a /there /given /made"])
+    made.add_mount("/there", "tmpfs", "tmpfs", ["ro"])
+    made.add_mount("/given", "tmpfs", "tmpfs", ["mode=700"])
+    made.add_mount("/made", "tmpfs", "tmpfs", [])
+    for name in ("there", "given"):
+        (made.rootfs / name).mkdir()
+        (made.rootfs / name).chmod(0o2751)
+    assert runtime.run(made).stdout.split() == ["2751", "700", "1777"]
+
+
 def test_unknown_data(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle().add_mount("/x", "tmpfs", "tmpfs", ["no-such-option=1"])
     assert_clear(runtime, runtime.create(made), "/x", "no-such-option")

@@ -17,6 +17,7 @@ default_sysctls = []
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+runtime_supports_json = ["runc", "crun", "ociruntime"]
 [engine.runtimes]
 ociruntime = ["{runtime}"]
 runc = ["/usr/sbin/runc"]
@@ -31,6 +32,7 @@ class Podman:
 
     def __init__(self, directory: Path, runtime: Path) -> None:
         self.directory = directory
+        self.runtime = runtime
         self.host = PrivateHost(directory)
         try:
             conf = directory / "containers.conf"
@@ -50,6 +52,8 @@ class Podman:
 
     def close(self) -> None:
         """End everything that runs on the host."""
+        # Pods of kube files lie in there, whatever the options are.
+        self.host.run("sh", "-c", "rmdir /sys/fs/cgroup/*/libpod_parent 2>/dev/null")
         self.host.close()
 
 
@@ -99,6 +103,10 @@ class PodmanWith:
 
     def remove_all(self) -> None:
         """Remove the test's containers by force."""
+        # podman's own clean-up, which conmon starts, may be unmounting what `rm` removes.
+        log = self.podman.directory / "host.log"
+        self.host.wait_until(self._removed, "the removal of all containers", log)
+
+    def _removed(self) -> bool:
         listed = self("ps", "-aq", "--filter", f"label={self._mine}").check().output.split()
-        if listed:
-            self("rm", "--force", "--time", "0", *listed).check()
+        return not listed or self("rm", "--force", "--time", "0", *listed).status == 0
