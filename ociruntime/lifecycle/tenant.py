@@ -27,7 +27,7 @@ from ociruntime.plan.attributes import (
 from ociruntime.plan.host import read_host
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.step import ContainerStep
-from ociruntime.process.executor import execute, undo
+from ociruntime.process.executor import execute, progress, undo
 from ociruntime.process.hook import execute_hook
 from ociruntime.process.hookoutput import STDERR, STDOUT
 from ociruntime.process.run import Run
@@ -53,6 +53,7 @@ from ociruntime.steps.terminal import AdoptTerminal, OpenTerminal, OwnStreams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from typing import Any
 
     from ociruntime.plan.step import Step
@@ -65,7 +66,7 @@ class ExecOptions:
     """The options of ``exec`` beside the process itself; paths are absolute.
 
     cgroups are the values of --cgroup (``cgroups.inner``); console_fd is a connected socket for the
-    terminal's master when there is no console_socket.
+    terminal's master when there is no console_socket; streams are as ``Run``'s.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class ExecOptions:
         "pid_file",
         "pidfd_socket",
         "preserve_fds",
+        "streams",
     )
 
     def __init__(self) -> None:
@@ -86,6 +88,7 @@ class ExecOptions:
         self.pid_file: str | None = None
         self.pidfd_socket: str | None = None
         self.preserve_fds = 0
+        self.streams: tuple[int, ...] = ()
 
 
 def exec_process(
@@ -99,18 +102,8 @@ def exec_process(
 
     Raises ``WrongStatus`` or ``OciError``; nothing of it is left then.
     """
-    check_status(container, ignore_paused=options.ignore_paused)
-    kernel = Kernel()
-    run = Run(kernel, [])
+    run = _plan(container, process, options, Kernel())
     run.observer = observer
-    if process.get("terminal") and options.console_socket:
-        # Ahead of the clone: it is the process inside that sends the terminal's master.
-        run.steps.append(ConnectConsole(options.console_socket))
-    run.steps += label_checks(process, {}) + _seccomp_steps(container, process)
-    run.steps += _joining_steps(container, process, options.cgroups)
-    run.steps += _process_steps(container, process, options, run)
-    if options.console_fd >= 0:
-        run.fds["console"] = run.lent = options.console_fd
     agent = connect_agent(container)
     try:
         if agent is not None:
@@ -120,6 +113,47 @@ def exec_process(
     finally:
         if agent is not None:
             agent.close()
+    return run
+
+
+def is_patient(container: Container, process: dict[str, Any]) -> bool:
+    """Whether ``exec_patiently`` can do it: nothing about the caller's own process is changed, and
+    nobody else is talked to.
+    """
+    agent = container.data.get("seccomp_listener")
+    return agent is None and not process.get("execCPUAffinity")
+
+
+def exec_patiently(
+    container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
+) -> Generator[int, None, Run]:
+    """``exec_process`` for a resident process that has other things to do: each descriptor that
+    comes becomes readable when there is a reason to go on.
+    """
+    run = _plan(container, process, options, kernel)
+    yield from progress(run)
+    try:
+        yield run.fds["report"]
+        _read_report(run, process, container, None)
+    finally:
+        run.close()
+    return run
+
+
+def _plan(
+    container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
+) -> Run:
+    check_status(container, ignore_paused=options.ignore_paused)
+    run = Run(kernel, [])
+    if process.get("terminal") and options.console_socket:
+        # Ahead of the clone: it is the process inside that sends the terminal's master.
+        run.steps.append(ConnectConsole(options.console_socket))
+    run.steps += label_checks(process, {}) + _seccomp_steps(container, process)
+    run.steps += _joining_steps(container, process, options.cgroups)
+    run.steps += _process_steps(container, process, options, run)
+    if options.console_fd >= 0:
+        run.fds["console"] = run.lent = options.console_fd
+    run.streams = options.streams
     return run
 
 

@@ -1,9 +1,15 @@
-"""Descriptors that the caller hands to the container."""
+"""Descriptors that the caller hands to the container, and those that it does not."""
 
 from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.process.run import Run
+
+STREAMS = 3
 
 
 def check_preserved(count: int) -> None:
@@ -18,3 +24,20 @@ def check_preserved(count: int) -> None:
                 f"--preserve-fds {count}: descriptor {fd} is not open; pass "
                 f"descriptors 3 to {2 + count}"
             ) from None
+
+
+def take_streams(run: Run, others: list[int]) -> None:
+    """In a child of a resident process: take on ``run.streams``, and close for real what is neither
+    of this run nor among ``others``. Without streams nothing happens.
+    """
+    if not run.streams:
+        return
+    kernel = run.kernel
+    for number, fd in enumerate(run.streams):
+        kernel.dup3(fd, number)
+    first = STREAMS
+    for fd in sorted({*run.fds.values(), *run.host_fds, *others}):
+        if fd > first:
+            kernel.close_from(first, fd - 1)
+        first = max(first, fd + 1)
+    kernel.close_from(first)

@@ -18,6 +18,8 @@ from ociruntime.steps.execinit import ExecInit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ociruntime.plan.step import Step
     from ociruntime.process.channel import Failure
     from ociruntime.process.run import Run
@@ -27,9 +29,17 @@ def execute(run: Run) -> None:
     """Execute the whole plan of ``run`` from the host side, or leave nothing behind, no descriptor
     either, and raise ``OciError``.
     """
+    for _ in progress(run):
+        pass  # what follows waits
+
+
+def progress(run: Run) -> Iterator[int]:
+    """The same for those who have other things to do: each descriptor that comes becomes readable
+    when there is a reason to go on.
+    """
     executed: list[Step] = []
     try:
-        _walk(run, executed)
+        yield from _walk(run, executed)
     except BaseException as error:
         undo(run, executed)
         run.close()
@@ -47,7 +57,7 @@ def undo(run: Run, executed: list[Step]) -> None:
             run.warnings.append(f"cannot undo: {step.label}: {error}")
 
 
-def _walk(run: Run, executed: list[Step]) -> None:
+def _walk(run: Run, executed: list[Step]) -> Iterator[int]:
     steps = run.steps
     index = 0
     while index < len(steps):
@@ -64,19 +74,30 @@ def _walk(run: Run, executed: list[Step]) -> None:
                 end += 1
             if step.host_undoes:
                 executed.append(step)
+            yield _ask(run, index, end)
             delegate(run, index, end)
             index = end
 
 
+def _ask(run: Run, start: int, end: int) -> int:
+    """Have init execute ``steps[start:end]``; the descriptor that it answers on."""
+    channel = run.channel
+    assert channel is not None
+    try:
+        channel.go(start, end)
+    except Closed:
+        pass  # so it has nothing to say, as ``delegate`` will find
+    return channel.fileno()
+
+
 def delegate(run: Run, start: int, end: int) -> None:
-    """Have init execute ``steps[start:end]``; raises what went wrong there."""
+    """Wait until init has executed ``steps[start:end]``; raises what went wrong there."""
     channel = run.channel
     assert channel is not None
     last = run.steps[end - 1]
     becomes_program = isinstance(last, ExecInit)
     failure: Failure | None = None
     try:
-        channel.go(start, end)
         failure = channel.wait_done(run.warnings, run.stubs)
     except Closed:
         if not becomes_program:

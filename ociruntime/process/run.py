@@ -33,6 +33,8 @@ class Run:
     inroot      the inside of the rootfs (container side)
     mounts      detached mounts and private procfs by name (container side)
     stubs       what init has made in the rootfs, oldest first (host side)
+    streams     what becomes descriptors 0 to 2 of init, which then has none but this run's, before
+                a namespace is joined; empty: it has the caller's, and all others
     warnings    what was skipped or ignored, with the reason
     notes       what helps to find a fault, for --debug (host side)
     seccomp     None, or the filter (array of struct sock_filter) and its flags for oci-init
@@ -62,6 +64,7 @@ class Run:
         "pidfd",
         "seccomp",
         "steps",
+        "streams",
         "stubs",
         "warnings",
     )
@@ -79,6 +82,7 @@ class Run:
         self.channel: Channel | None = None
         self.inroot: InRoot | None = None
         self.mounts: dict[str, int] = {}
+        self.streams: tuple[int, ...] = ()
         self.stubs: list[Stub] = []
         self.warnings: list[str] = []
         self.notes: list[str] = []

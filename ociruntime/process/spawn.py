@@ -22,6 +22,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
 from ociruntime.process.channel import Closed, Failure
+from ociruntime.process.descriptors import take_streams
 from ociruntime.process.init import freeze_imports, init_main
 
 TYPE_CHECKING = False
@@ -68,6 +69,7 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
         pid, pidfd = run.kernel.clone(wanted.new, cgroup_fd)
         if pid == 0:
             here.close()
+            take_streams(run, [there.fileno()])
             init_main(run, there)
         run.pid, run.pidfd = pid, pidfd
         if wanted.new_user:
@@ -117,6 +119,7 @@ def _intermediate(
     kernel = run.kernel
     try:
         freeze_imports()
+        take_streams(run, [parent.fileno(), there.fileno(), cgroup_fd])
         kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
         new = wanted.new
         offsets = -1

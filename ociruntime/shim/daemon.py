@@ -13,6 +13,7 @@ from ociruntime.shim.events import Publisher
 from ociruntime.shim.exits import Exits
 from ociruntime.shim.loop import Loop
 from ociruntime.shim.service import Tasks
+from ociruntime.shim.tenants import Tenants
 from ociruntime.shim.ttrpc import Server
 from ociruntime.shim.worker import Workers
 
@@ -100,7 +101,9 @@ def _run(loop: Loop, exits: Exits, listener: socket, orders: Orders, log: Log) -
     publish = [orders.binary, "--address", orders.address, "publish"] if orders.binary else []
     publisher = Publisher(loop, log, orders.namespace, orders.ttrpc, publish)
     publisher.exits = exits
-    tasks = Tasks(loop, Workers(exits, log), exits, publisher, orders.namespace)
+    tenants = Tenants(loop, exits, log)
+    workers = Workers(exits, log)
+    tasks = Tasks(loop, workers, tenants, exits, publisher, orders.namespace)
     server = Server(loop, listener, tasks.handle)
 
     async def end() -> None:

@@ -60,6 +60,10 @@ class Exits:
         if not self._makers:
             self._early.clear()
 
+    def early(self, pid: int) -> int:
+        """The exit status of a child that has ended before it was announced."""
+        return self._early[pid][0]
+
     def expect(self, pid: int, ended: Ended) -> None:
         """Call ``ended`` when our child ``pid`` ends, at once if it has."""
         early = self._early.pop(pid, None)

@@ -70,13 +70,18 @@ def start_container(store: Store, container_id: str) -> Operation:
     return work
 
 
+def parse_process(spec: bytes) -> tuple[dict[str, Any], list[str]]:
+    """(process, warnings) of its JSON text; raises ``OciError``."""
+    process = parse_object(spec, "process")
+    return process, load_process(spec, process, source="process")
+
+
 def run_process(store: Store, container_id: str, spec: bytes) -> Operation:
     """exec: run the process ``spec`` (JSON) in the container; its pid."""
 
     def work(console: int) -> tuple[int, list[str]]:
         container = store.open(container_id)
-        process = parse_object(spec, "process")
-        warnings = load_process(spec, process, source="process")
+        process, warnings = parse_process(spec)
         options = ExecOptions()
         options.console_fd = console
         run = exec_process(container, process, options)

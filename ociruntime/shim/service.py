@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from ociruntime.shim.events import Publisher
     from ociruntime.shim.exits import Exits
     from ociruntime.shim.loop import Loop
-    from ociruntime.shim.worker import Operation, Workers
+    from ociruntime.shim.tenants import Tenants
+    from ociruntime.shim.worker import Workers
 
+    # Gets streams, an extra descriptor or -1, and what to call with the pid.
+    Maker = Callable[[list[int], int, Callable[[int], None]], Awaitable[object]]
     Method = Callable[["Tasks", dict[str, Any]], Awaitable[dict[str, Any]]]
 
 SERVICES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
@@ -45,10 +48,17 @@ class Tasks:
     """All containers of this daemon, by id."""
 
     def __init__(
-        self, loop: Loop, workers: Workers, exits: Exits, publisher: Publisher, namespace: str
+        self,
+        loop: Loop,
+        workers: Workers,
+        tenants: Tenants,
+        exits: Exits,
+        publisher: Publisher,
+        namespace: str,
     ) -> None:
         self.loop = loop
         self.workers = workers
+        self.tenants = tenants
         self.exits = exits
         self.publisher = publisher
         self.namespace = namespace
@@ -98,7 +108,7 @@ class Tasks:
             operation = operations.create_container(
                 store, container_id, bundle, request["rootfs"], options
             )
-            await self._make(task, operation)
+            await self._make(task, lambda *how: self.workers.run(operation, *how))
         except BaseException:
             del self.tasks[container_id]
             raise
@@ -114,7 +124,7 @@ class Tasks:
         self.publisher.publish("/tasks/create", "TaskCreate", m.TASK_CREATE, values)
         return {"pid": task.pid}
 
-    async def _make(self, process: Process, operation: Operation) -> None:
+    async def _make(self, process: Process, run: Maker) -> None:
         """Make the process with its streams; nothing is left of them on failure."""
         streams = Streams(self.loop)
         ends = None
@@ -130,7 +140,7 @@ class Tasks:
                 process.pid = pid
                 self.lifetimes.follow(process, self.tasks[process.id])
 
-            await self.workers.run(operation, streams.inside, extra, made)
+            await run(streams.inside, extra, made)
             streams.close_inside()
             if ends is not None:
                 ends[1].close()
@@ -171,7 +181,13 @@ class Tasks:
         if task.status == STOPPED or task.record is not None:
             text = f"cannot exec in a stopped container: {task.id}"
             raise RpcError(ttrpc.FAILED_PRECONDITION, text)
-        await self._make(process, operations.run_process(task.store, task.id, process.spec))
+
+        async def run(streams: list[int], extra: int, made: Callable[[int], None]) -> None:
+            what = task.store, task.id, process.spec
+            if not await self.tenants.run(*what, streams, extra, made):
+                await self.workers.run(operations.run_process(*what), streams, extra, made)
+
+        await self._make(process, run)
         process.spec = b""
         process.status = RUNNING
         values = {"container_id": task.id, "exec_id": process.exec_id, "pid": process.pid}

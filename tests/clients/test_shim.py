@@ -105,6 +105,45 @@ def test_update(shim: ContainerdWith) -> None:
     assert limit() == 1 << 26
 
 
+def test_exec_leaves_no_descriptor_in_the_shim_and_takes_none_along(shim: ContainerdWith) -> None:
+    """The daemon makes the process itself, of its own copy."""
+    container = shim.up("--", "sleep", "1000")
+    (pid,) = shim.shims()
+    count = f"ls /proc/{pid}/fd | wc -l"
+    words = ("tasks", "exec", "--exec-id", "e")
+    shim(*words, container, "true").check()
+    before = shim.host.shell(count)
+    seen = shim(*words, container, "ls", "/proc/self/fd").check().stdout.split()
+    assert seen == ["0", "1", "2", "3"]  # the last is ls's own
+    tty = shim.daemon.terminal(*words, "--tty", container, "ls", "/proc/self/fd", keys="")
+    assert tty.stdout.split() == seen
+    for _ in range(3):
+        done = shim(*words, container, "no-such-program")
+        assert "executable file not found in $PATH" in done.stderr
+    shim.host.wait_until(lambda: shim.host.shell(count) == before, count, shim.daemon.log)
+
+
+def test_exec_with_what_would_change_the_shim_itself(shim: ContainerdWith) -> None:
+    """Such an exec is a worker's."""
+    container = shim.up("--", "sleep", "1000")
+    (pid,) = shim.shims()
+    allowed = f"grep Cpus_allowed_list: /proc/{pid}/status"
+    before = shim.host.shell(allowed)
+    process = {"args": ["sh", "-c", "grep -q '_list:.0$' /proc/self/status"], "cwd": "/",
+               "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0},
+               "execCPUAffinity": {"initial": "0", "final": "0"}}  # fmt: skip
+    spec = {"type_url": "types.containerd.io/opencontainers/runtime-spec/1/Process",
+            "value": json.dumps(process).encode()}  # fmt: skip
+    key = {"id": container, "exec_id": "pinned"}
+    with client(shim) as connection:
+        connection.call("Exec", m.EXEC, m.EMPTY, **key, spec=spec)
+        connection.call("Start", m.PROCESS_KEY, m.PID, **key)
+        ended = connection.call("Wait", m.PROCESS_KEY, m.WAIT_RESPONSE, **key)
+        connection.call("Delete", m.PROCESS_KEY, m.DELETE_RESPONSE, **key)
+    assert ended["exit_status"] == 0
+    assert shim.host.shell(allowed) == before
+
+
 def test_a_pod_has_one_shim(shim: ContainerdWith) -> None:
     group = ("--annotation", "io.kubernetes.cri.sandbox-id=the-pod")
     containers = [shim.up(*group, "--", "sleep", "1000") for _ in range(5)]

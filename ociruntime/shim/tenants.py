@@ -1,0 +1,118 @@
+"""exec in the daemon itself.
+
+A worker is a copy of the daemon, and so is the process inside the container that becomes the
+program: copying pages for both was most of what an exec took. Nothing that exec does on the host
+side can hold the daemon up, or changes anything but the new process; while that one is at work in
+the container, whose file systems may answer late or never, the loop goes on.
+"""
+
+from __future__ import annotations
+
+from select import EPOLLIN
+
+from ociruntime import hostos as os
+from ociruntime.errors import OciError
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.lifecycle.tenant import ExecOptions, exec_patiently, is_patient
+from ociruntime.shim import ttrpc
+from ociruntime.shim.operations import parse_process
+from ociruntime.shim.ttrpc import RpcError
+from ociruntime.shim.worker import code_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ociruntime.log import Log
+    from ociruntime.process.run import Run
+    from ociruntime.shim.exits import Exits
+    from ociruntime.shim.loop import Loop
+    from ociruntime.state.store import Container, Store
+
+CLD_EXITED, CLD_KILLED = 1, 2
+
+
+class SharedKernel(Kernel):
+    """The kernel of somebody whose children are reaped by ``exits``."""
+
+    def __init__(self, exits: Exits) -> None:
+        self._exits = exits
+        self._pids: dict[int, int] = {}
+
+    def pidfd_open(self, pid: int) -> int:
+        pidfd = super().pidfd_open(pid)
+        self._pids[pidfd] = pid
+        return pidfd
+
+    def clone(self, flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
+        pid, pidfd = super().clone(flags, cgroup_fd)
+        self._pids[pidfd] = pid
+        return pid, pidfd
+
+    def wait_pidfd(self, pidfd: int) -> tuple[int, int]:
+        try:
+            return super().wait_pidfd(pidfd)
+        except ChildProcessError:
+            status = self._exits.early(self._pids[pidfd])
+            return (CLD_KILLED, status - 128) if status > 128 else (CLD_EXITED, status)
+
+
+class Tenants:
+    """Runs processes in containers; ``log`` gets warnings."""
+
+    def __init__(self, loop: Loop, exits: Exits, log: Log) -> None:
+        self._loop = loop
+        self._exits = exits
+        self._log = log
+
+    async def run(
+        self,
+        store: Store,
+        container_id: str,
+        spec: bytes,
+        streams: Sequence[int],
+        console: int,
+        made: Callable[[int], None],
+    ) -> bool:
+        """Run the process ``spec`` (JSON) in the container, as ``Workers.run`` does; False when a
+        worker must do it. Raises ``RpcError``.
+        """
+        null = -1 if streams else os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        options = ExecOptions()
+        options.streams = tuple(streams) or (null, null, null)
+        options.console_fd = console
+        self._exits.hold()
+        try:
+            container = store.open(container_id)
+            try:
+                return await self._run(container, spec, options, made)
+            finally:
+                container.close()
+        except OciError as error:
+            raise RpcError(code_of(error), str(error)) from None
+        except Exception as error:  # noqa: BLE001 - a fault of ours is an answer, too
+            text = f"internal error: {type(error).__name__}: {error}"
+            raise RpcError(ttrpc.INTERNAL, text) from None
+        finally:
+            self._exits.release()
+            if null >= 0:
+                os.close(null)
+
+    async def _run(
+        self, container: Container, spec: bytes, options: ExecOptions, made: Callable[[int], None]
+    ) -> bool:
+        process, warnings = parse_process(spec)
+        if not is_patient(container, process):
+            return False
+        making = exec_patiently(container, process, options, SharedKernel(self._exits))
+        while True:
+            try:
+                fd = next(making)
+            except StopIteration as end:
+                run: Run = end.value
+                break
+            await self._loop.ready(fd, EPOLLIN)
+        for warning in warnings + run.warnings:
+            self._log.warning(warning)
+        made(run.pid)
+        return True
