@@ -145,3 +145,15 @@ def explain_errno(number: int, detail: str = "") -> str:
     if detail and number in MATCHED and words not in detail.lower():
         detail = f"{detail} ({words})"
     return f"{errno_name(number)}: {detail or words}"
+
+
+def unexpected(error: BaseException) -> str:
+    """A fault of ours: no traceback, but enough to find the place."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = ""
+    if trace is not None:
+        code = trace.tb_frame.f_code
+        where = f" in {os.path.basename(code.co_filename)}:{trace.tb_lineno}"
+    return f"internal error{where}: {type(error).__name__}: {error}; please report it"

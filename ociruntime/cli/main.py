@@ -5,9 +5,9 @@ from __future__ import annotations
 from ociruntime import SPEC_VERSION, __version__
 from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, parse
-from ociruntime.errors import OciError, UsageError
+from ociruntime.errors import OciError, UsageError, unexpected
 from ociruntime.log import Log
-from ociruntime.state.store import Store
+from ociruntime.state.store import Store, default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
             return _run(verb, options.arguments[1:], globals_)
         from ociruntime.trace.session import traced
 
-        return traced(trace, verb, globals_, lambda: _run(verb, options.arguments[1:], globals_))
+        return traced(trace, verb, log, lambda: _run(verb, options.arguments[1:], globals_))
     except OciError as error:
         log.error(str(error))
         return EXEC_FAILED if verb == "exec" else error.exit_status
@@ -168,17 +168,6 @@ def _log_file(text: str | None) -> str | None:
     return os.path.abspath(text.removeprefix("file:"))
 
 
-def default_root() -> str:
-    """/run/ociruntime for root, below $XDG_RUNTIME_DIR for others (an empty one counts as
-    unset), root of a user namespace whose /run is somebody else's included.
-    """
-    runtime_directory = os.getenv("XDG_RUNTIME_DIR")
-    rootless = os.geteuid() != 0 or os.getenv("_CONTAINERS_USERNS_CONFIGURED") is not None
-    if runtime_directory and (rootless or not os.access("/run", os.W_OK)):
-        return os.path.join(runtime_directory, "ociruntime")
-    return "/run/ociruntime"
-
-
 def version_text() -> str:
     """What --version prints: engines look for the words ``version`` and ``commit:``."""
     return f"ociruntime version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n"
@@ -186,15 +175,3 @@ def version_text() -> str:
 
 def _print(text: str) -> None:
     os.write(1, text.encode())
-
-
-def unexpected(error: BaseException) -> str:
-    """A fault of ours: no traceback, but enough to find the place."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = ""
-    if trace is not None:
-        code = trace.tb_frame.f_code
-        where = f" in {os.path.basename(code.co_filename)}:{trace.tb_lineno}"
-    return f"internal error{where}: {type(error).__name__}: {error}; please report it"

@@ -5,20 +5,63 @@ from __future__ import annotations
 import contextlib
 import os
 import signal as signals
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypedDict, Unpack
 
-from ociruntime.errors import NotFound, StateError
+from ociruntime.errors import NotFound, StateError, UsageError
 from ociruntime.library.streams import Stream, Streams
-from ociruntime.process.foreground import receive_master
 
 if TYPE_CHECKING:
     from ociruntime.library.bundle import PathLike
+    from ociruntime.library.connection import Connection
     from ociruntime.library.process import ExitStatus, Process
-    from ociruntime.library.runtime import Runtime
-    from ociruntime.zygote.client import Reply
+
+
+class ProcessOptions(TypedDict, total=False):
+    """How a process is connected; of ``create``, ``run`` and ``exec``.
+
+    stdin, stdout, stderr  descriptors, files, PIPE, DEVNULL (the default) or (stderr only) STDOUT
+    terminal        our end of its terminal is ``Process.terminal``
+    preserve_fds    become its descriptors from 3 on
+    console_socket  path of a listening socket that gets the terminal's master instead
+    pid_file        path of a file that gets its pid
+    pidfd_socket    path of a listening socket that gets its pidfd
+    """
+
+    stdin: Stream
+    stdout: Stream
+    stderr: Stream
+    terminal: bool
+    preserve_fds: Sequence[int]
+    console_socket: PathLike
+    pid_file: PathLike
+    pidfd_socket: PathLike
+
+
+class CreateOptions(ProcessOptions, total=False):
+    """Of ``create`` and ``run``.
+
+    config       path of the configuration, relative to the bundle (config.json)
+    pivot        False: no pivot_root(2), for a rootfs on an initramfs
+    new_keyring  False: no session keyring of its own
+    """
+
+    config: PathLike
+    pivot: bool
+    new_keyring: bool
+
+
+class ExecOptions(ProcessOptions, total=False):
+    """Of ``exec``.
+
+    ignore_paused  True: in a paused container, wait for its resume
+    """
+
+    ignore_paused: bool
+
+
+PATHS = ("console_socket", "pid_file", "pidfd_socket")
 
 
 @dataclass(frozen=True)
@@ -47,7 +90,9 @@ class Container:
     only the id is known.
     """
 
-    def __init__(self, runtime: Runtime, container_id: str, process: Process | None = None) -> None:
+    def __init__(
+        self, runtime: Connection, container_id: str, process: Process | None = None
+    ) -> None:
         self.runtime = runtime
         self.id = container_id
         self.process = process
@@ -55,43 +100,34 @@ class Container:
     @classmethod
     def create(
         cls,
-        runtime: Runtime,
+        runtime: Connection,
         bundle: PathLike,
         container_id: str,
         *,
-        stdin: Stream = None,
-        stdout: Stream = None,
-        stderr: Stream = None,
-        terminal: bool = False,
-        preserve_fds: Sequence[int] = (),
         start: bool = False,
-        **options: Any,
+        **options: Unpack[CreateOptions],
     ) -> Self:
         """Create a container from a bundle; its program waits for ``start``.
 
-        Parameters: the streams are descriptors, files, PIPE, DEVNULL (the default) or (stderr only)
-        STDOUT; with ``terminal``, for a config whose process.terminal is true, ``process.terminal``
-        is the master; ``preserve_fds`` become the process's descriptors from 3 on; ``start`` starts
-        it at once, and removes it when that fails; ``options``: config, console_socket, pid_file,
-        pidfd_socket, pivot, new_keyring (see ``ociruntime create --help``). Raises ``OciError``;
-        nothing is left then.
+        Parameters: ``start`` starts it at once, and removes it when that fails; ``options`` are
+        those of ``CreateOptions``; ``terminal`` is for a config whose process.terminal is true.
+        Raises ``OciError``; nothing is left then.
         """
-        parameters = {"id": container_id, "bundle": os.path.abspath(bundle), **_plain(options)}
-        process = runtime.make(
-            "run" if start else "create",
-            parameters,
-            Streams(stdin, stdout, stderr),
-            preserve_fds,
-            terminal=terminal,
-        )
+        operation = "run" if start else "create"
+        parameters = {"id": container_id, "bundle": os.path.abspath(bundle)}
+        process = _make(runtime, operation, parameters, options, CreateOptions)
         return cls(runtime, container_id, process)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with contextlib.suppress(NotFound):
-            self.delete(force=True)
+        try:
+            with contextlib.suppress(NotFound):
+                self.delete(force=True)
+        finally:
+            if self.process is not None:
+                self.process.close()
 
     def __repr__(self) -> str:
         return f"<Container {self.id}>"
@@ -182,23 +218,19 @@ class Container:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         user: tuple[int, int] | None = None,
-        stdin: Stream = None,
-        stdout: Stream = None,
-        stderr: Stream = None,
-        terminal: bool = False,
-        preserve_fds: Sequence[int] = (),
         process: Mapping[str, Any] | None = None,
-        **options: Any,
+        **options: Unpack[ExecOptions],
     ) -> Process:
         """Run one more process in it.
 
         It is the container's own process with other ``args``, ``env`` added, and another ``cwd``
-        and ``user`` (uid, gid); or exactly ``process`` (as config.json's), where only ``args`` is
-        replaced, unless empty. Streams as in ``create``; ``options``: console_socket, pid_file,
-        pidfd_socket, ignore_paused. Raises ``OciError`` or ``WrongStatus``.
+        and ``user`` (uid, gid); or it is ``process`` (as config.json's) with those changes.
+        ``options`` are those of ``ExecOptions``. Raises ``OciError`` or ``WrongStatus``; nothing is
+        left then.
         """
         changes: dict[str, Any] = {"args": list(args)} if args else {}
-        changes["terminal"] = terminal
+        if options.get("terminal") or options.get("console_socket"):
+            changes["terminal"] = True
         if cwd is not None:
             changes["cwd"] = cwd
         if user is not None:
@@ -207,12 +239,10 @@ class Container:
             "id": self.id,
             "changes": changes,
             "env": [f"{name}={value}" for name, value in (env or {}).items()],
-            **_plain(options),
         }
         if process is not None:
             parameters["process"] = dict(process)
-        streams = Streams(stdin, stdout, stderr)
-        return self.runtime.make("exec", parameters, streams, preserve_fds, terminal=terminal)
+        return _make(self.runtime, "exec", parameters, options, ExecOptions)
 
     def _first(self) -> Process:
         if self.process is None:
@@ -223,34 +253,33 @@ class Container:
         return self.process
 
     def _call(self, operation: str, **parameters: Any) -> list[str]:
-        reply: Reply = self.runtime.call(operation, {"id": self.id, **parameters})
+        reply = self.runtime.call(operation, {"id": self.id, **parameters})
         warnings: list[str] = reply.take()["warnings"]
         return warnings
 
 
-class Console:
-    """The socket pair over which the master of a terminal comes."""
-
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.ours = ours.detach()
-        self.theirs = theirs.detach()
-
-    def receive(self) -> int:
-        """The master; -1 when none came."""
-        os.close(self.theirs)
-        return receive_master(self.ours)
-
-    def close(self) -> None:
-        """Without receiving anything."""
-        os.close(self.theirs)
-        os.close(self.ours)
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Paths as absolute text, the rest as it is."""
-    return {
-        name: os.path.abspath(value) if isinstance(value, (str, os.PathLike)) else value
-        for name, value in options.items()
-        if value is not None
-    }
+def _make(
+    runtime: Connection,
+    operation: str,
+    parameters: dict[str, Any],
+    options: CreateOptions | ExecOptions,
+    known: type[CreateOptions | ExecOptions],
+) -> Process:
+    """Have ``operation`` make a process."""
+    rest: dict[str, Any] = dict(options)
+    unknown = sorted(rest.keys() - known.__annotations__.keys())
+    if unknown:
+        names = ", ".join(known.__annotations__)
+        raise UsageError(f"{operation}: unknown option {unknown[0]}; there are {names}")
+    for name in PATHS:
+        if rest.get(name) is not None:
+            rest[name] = os.path.abspath(rest[name])
+    if rest.get("config") is not None:
+        rest["config"] = os.fspath(rest["config"])
+    streams = Streams(rest.pop("stdin", None), rest.pop("stdout", None), rest.pop("stderr", None))
+    preserve_fds = rest.pop("preserve_fds", ())
+    terminal = rest.pop("terminal", False)
+    given = {name: value for name, value in rest.items() if value is not None}
+    return runtime.make(
+        operation, {**parameters, **given}, streams, preserve_fds, terminal=terminal
+    )

@@ -1,14 +1,15 @@
 """One zygote, used by any number of threads.
 
-There is no thread of ours unless asyncio needs one: a thread that waits for something reads for all
-who wait (it leads, the others follow) and hands the lead on when its own message has come.
+One thread of ours reads everything that the zygote says; whoever waits for something waits for a
+future. So a Ctrl-C, whose handler runs in the main thread wherever that is, cannot lose a message
+that another thread waits for.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -27,15 +28,25 @@ class Conversation:
     """
 
     def __init__(self, launcher: str | None = None) -> None:
-        self._changed = threading.Condition()
-        self._client = Client.spawn(launcher)
+        try:
+            self._client = Client.spawn(launcher)
+        except OSError as error:
+            raise OciError(f"no socket for the zygote: {error.strerror}") from None
         self._owner = os.getpid()
-        self._reading = False
+        # Of everything below, and of sending.
+        self._lock = threading.Lock()
         self._closed = False
-        self._gone: ZygoteGone | None = None
+        self._gone: OciError | None = None
         self._replies: dict[int, Future[Reply]] = {}
         self._exits: dict[int, Future[Exit]] = {}
-        self._background: threading.Thread | None = None
+        self._reader = threading.Thread(target=self._read, name="ociruntime-zygote", daemon=True)
+        self._reader.start()
+        _all.add(self)
+
+    @property
+    def zygote_pid(self) -> int:
+        """The process at the other end."""
+        return self._client.pid
 
     def submit(
         self, operation: str, parameters: Mapping[str, Any], fds: Mapping[str, int]
@@ -46,8 +57,14 @@ class Conversation:
         """
         reply: Future[Reply] = Future()
         end: Future[Exit] = Future()
-        with self._changed:
-            self._check()
+        # A forked child has a copy of the lock as it was.
+        if os.getpid() != self._owner:
+            raise OciError("a Runtime cannot be used in a forked child; make another one there")
+        with self._lock:
+            if self._closed:
+                raise OciError("the Runtime is closed; make another one")
+            if self._gone is not None:
+                raise _again(self._gone)
             number = self._client.send(operation, dict(parameters), dict(fds))
             self._replies[number] = reply
             if operation in MAKING:
@@ -58,102 +75,80 @@ class Conversation:
         """The answer, once it has come; raises ``TimeoutError`` after ``seconds`` (None: never), or
         what the future raises.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        with self._changed:
-            while not future.done():
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError(f"nothing was told within {seconds:g} s")
-                if self._reading:
-                    self._changed.wait(left)
-                else:
-                    self._check()
-                    self._lead(left)
-        return future.result()
-
-    def read_in_background(self) -> None:
-        """Have a thread read from now on, for callers that cannot wait (asyncio)."""
-        with self._changed:
-            self._check()
-            if self._background is None:
-                self._background = threading.Thread(
-                    target=self._read_for_ever, name="ociruntime-zygote", daemon=True
-                )
-                self._background.start()
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            raise TimeoutError(f"nothing was told within {seconds:g} s") from None
 
     def close(self) -> None:
         """Let the zygote end when it has done what it was asked for; who still waits gets
         ``ZygoteGone``. A second call does nothing.
         """
-        with self._changed:
-            if self._closed or os.getpid() != self._owner:
+        if os.getpid() != self._owner:
+            return
+        with self._lock:
+            if self._closed:
                 return
             self._closed = True
-            self._client.hang_up()
-            while self._reading:
-                self._changed.wait()
-            self._fail(ZygoteGone("the runtime was closed"))
-        if self._background is not None:
-            self._background.join()
+        self._client.hang_up()
+        self._reader.join()
         self._client.close()
 
-    def _check(self) -> None:
-        if os.getpid() != self._owner:
-            raise OciError("a Runtime cannot be used in a forked child; make another one there")
-        if self._closed:
-            raise OciError("the Runtime is closed; make another one")
-        if self._gone is not None:
-            raise self._gone
+    def abandon(self) -> None:
+        """In a forked child: close our copies, so that the program's end is seen without ours."""
+        self._client.abandon()
 
-    def _read_for_ever(self) -> None:
-        with self._changed:
-            while self._gone is None and not self._closed:
-                if self._reading:
-                    self._changed.wait()
-                else:
-                    self._lead(None)
-
-    def _lead(self, seconds: float | None) -> None:
-        """Read what comes within ``seconds`` for everybody; the lock is free meanwhile."""
-        self._reading = True
-        self._changed.release()
-        messages: list[Reply | Exit] = []
-        gone: ZygoteGone | None = None
-        try:
-            if self._client.wait_readable(seconds):
+    def _read(self) -> None:
+        while True:
+            try:
+                self._client.wait_readable(None)
                 messages = self._client.receive()
-        except ZygoteGone as error:
-            gone = error
-        finally:
-            self._changed.acquire()
-            self._reading = False
+            except OciError as error:
+                self._fail(error)
+                return
             for message in messages:
                 self._deliver(message)
-            if gone is not None:
-                self._gone = gone
-                self._fail(gone)
-            self._changed.notify_all()
 
     def _deliver(self, message: Reply | Exit) -> None:
         if isinstance(message, Exit):
-            end = self._exits.pop(message.number, None)
+            with self._lock:
+                end = self._exits.pop(message.number, None)
             if end is not None:
                 end.set_result(message)
             return
-        if message.error is not None:
-            self._exits.pop(message.number, None)
-        reply = self._replies.pop(message.number, None)
+        with self._lock:
+            reply = self._replies.pop(message.number, None)
+            if message.error is not None:
+                self._exits.pop(message.number, None)
         if reply is None:
-            return
-        if message.error is not None:
+            message.close()
+        elif message.error is not None:
             reply.set_exception(message.error)
         else:
             reply.set_result(message)
 
-    def _fail(self, error: ZygoteGone) -> None:
-        for reply in self._replies.values():
-            reply.set_exception(error)
-        for end in self._exits.values():
-            end.set_exception(error)
-        self._replies.clear()
-        self._exits.clear()
+    def _fail(self, error: OciError) -> None:
+        with self._lock:
+            self._gone = ZygoteGone("the runtime was closed") if self._closed else error
+            waiting: list[Future[Any]] = [*self._replies.values(), *self._exits.values()]
+            self._replies.clear()
+            self._exits.clear()
+        for future in waiting:
+            future.set_exception(_again(self._gone))
+
+
+def _again(error: OciError) -> OciError:
+    """The same error for somebody else: each has a traceback of its own."""
+    return type(error)(str(error))
+
+
+# fork(2) in the program copies the socket. Its child must not keep the zygote alive by it.
+_all: weakref.WeakSet[Conversation] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for conversation in list(_all):
+        conversation.abandon()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import selectors
 import signal
-import time
+import weakref
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from ociruntime.errors import PROCESS_FINISHED, WrongStatus
 from ociruntime.library.streams import Streams, close_files
+from ociruntime.library.talk import Talk
 
 if TYPE_CHECKING:
     from ociruntime.library.conversation import Conversation
     from ociruntime.zygote.client import Exit, Reply
-
-PIECE = 65536
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,15 @@ class Process:
         self.terminal = terminal
         self._conversation = conversation
         self._end = end
+        self._talk = Talk(streams)
+        self._waiting: set[asyncio.Future[ExitStatus]] = set()
+        # Weak: a process that the program has forgotten is closed although it still runs.
+        told = weakref.WeakMethod(self._tell)
+        end.add_done_callback(lambda end: _call(told(), end))
+
+    def __del__(self) -> None:
+        if hasattr(self, "terminal"):
+            self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -87,16 +95,22 @@ class Process:
 
     async def ended(self) -> ExitStatus:
         """``wait`` for asyncio: any number of tasks, of any number of event loops, may wait."""
-        self._conversation.read_in_background()
-        loop = asyncio.get_running_loop()
-        here: asyncio.Future[ExitStatus] = loop.create_future()
+        here: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+        self._waiting.add(here)
+        try:
+            if self._end.done():
+                _settle(here, self._end)
+            return await here
+        finally:
+            self._waiting.discard(here)
 
-        def tell(end: Future[Exit]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, here, end)
-
-        self._end.add_done_callback(tell)
-        return await here
+    def _tell(self, end: Future[Exit]) -> None:
+        """Wake the tasks that wait; in the thread that reads."""
+        for here in self._waiting.copy():
+            try:
+                here.get_loop().call_soon_threadsafe(_settle, here, end)
+            except RuntimeError:
+                continue  # its loop was closed meanwhile, and with it whoever waited
 
     def send_signal(self, number: int) -> None:
         """Send a signal to this process and no other. Raises ``WrongStatus`` when it has ended."""
@@ -110,9 +124,10 @@ class Process:
     ) -> tuple[bytes, bytes]:
         """Write ``data`` to its stdin, read its stdout and stderr to their ends, close all three.
 
-        Raises ``TimeoutError`` after ``timeout`` seconds; what was read is lost then.
+        Raises ``TimeoutError`` after ``timeout`` seconds; the next call goes on then, and returns
+        what came before as well.
         """
-        return converse(self.stdin, self.stdout, self.stderr, data or b"", timeout)
+        return self._talk.go_on(data or b"", timeout)
 
     def close(self) -> None:
         """Close our ends of its streams and the pidfd; the process goes on."""
@@ -122,6 +137,11 @@ class Process:
             if fd >= 0:
                 os.close(fd)
         self.terminal = self.pidfd = -1
+
+
+def _call(tell: Callable[[Future[Exit]], None] | None, end: Future[Exit]) -> None:
+    if tell is not None:
+        tell(end)
 
 
 def _status(end: Exit) -> ExitStatus:
@@ -136,53 +156,3 @@ def _settle(here: asyncio.Future[ExitStatus], end: Future[Exit]) -> None:
         here.set_exception(error)
     else:
         here.set_result(_status(end.result()))
-
-
-def converse(
-    stdin: BinaryIO | None,
-    stdout: BinaryIO | None,
-    stderr: BinaryIO | None,
-    data: bytes,
-    timeout: float | None,
-) -> tuple[bytes, bytes]:
-    """What comes out of two pipes while ``data`` goes into a third, each None where there is
-    none.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    outputs: dict[BinaryIO, list[bytes]] = {file: [] for file in (stdout, stderr) if file}
-    with selectors.DefaultSelector() as selector:
-        for file in outputs:
-            selector.register(file, selectors.EVENT_READ)
-        if stdin is not None:
-            os.set_blocking(stdin.fileno(), False)
-            selector.register(stdin, selectors.EVENT_WRITE)
-        while selector.get_map():
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError(f"the process's streams stayed open for {timeout:g} s")
-            for key, _ in selector.select(left):
-                file = cast("BinaryIO", key.fileobj)
-                if file is stdin:
-                    data = _write(stdin, data)
-                    finished = not data
-                else:
-                    part = os.read(file.fileno(), PIECE)
-                    outputs[file].append(part)
-                    finished = not part
-                if finished:
-                    selector.unregister(file)
-                    close_files(file)
-    said = [b"".join(outputs[file]) if file else b"" for file in (stdout, stderr)]
-    return said[0], said[1]
-
-
-def _write(stdin: BinaryIO, data: bytes) -> bytes:
-    """What is left to write; nothing when nobody reads any more."""
-    if not data:
-        return b""
-    try:
-        return data[os.write(stdin.fileno(), data[:PIECE]) :]
-    except BlockingIOError:
-        return data
-    except BrokenPipeError:
-        return b""

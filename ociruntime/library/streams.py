@@ -6,7 +6,7 @@ import os
 from subprocess import DEVNULL, PIPE, STDOUT
 from typing import IO, BinaryIO, Protocol
 
-from ociruntime.errors import UsageError
+from ociruntime.errors import OciError, UsageError
 
 
 class HasFileno(Protocol):
@@ -33,6 +33,16 @@ class Streams:
         self.stdout: BinaryIO | None = None
         self.stderr: BinaryIO | None = None
         self._theirs: list[int] = []
+        try:
+            self._open(stdin, stdout, stderr)
+        except OSError as error:
+            self.close()
+            raise OciError(f"no pipe for the process's streams: {error.strerror}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, stdin: Stream, stdout: Stream, stderr: Stream) -> None:
         if stdin == PIPE:
             read, write = os.pipe2(os.O_CLOEXEC)
             self._give("stdin", read)
@@ -73,9 +83,11 @@ class Streams:
     def _pass(self, name: str, stream: Stream) -> None:
         if stream is None or stream == DEVNULL:
             return
-        fd = stream if isinstance(stream, int) else stream.fileno()
+        try:
+            fd = stream if isinstance(stream, int) else stream.fileno()
+        except (OSError, AttributeError):
+            fd = -1  # io.StringIO and the like have none
         if fd < 0:
-            self.close()
             raise UsageError(f"{name}={stream!r}: give a descriptor, a file, PIPE or DEVNULL")
         self.fds[name] = fd
 

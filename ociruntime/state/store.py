@@ -36,6 +36,17 @@ NEEDED_MAKER: dict[str, type] = {"pid": int, "start_time": int}
 DIRECTORY_MODE = 0o711
 
 
+def default_root() -> str:
+    """/run/ociruntime for root, below $XDG_RUNTIME_DIR for others (an empty one counts as
+    unset), root of a user namespace whose /run is somebody else's included.
+    """
+    runtime_directory = os.getenv("XDG_RUNTIME_DIR")
+    rootless = os.geteuid() != 0 or os.getenv("_CONTAINERS_USERNS_CONFIGURED") is not None
+    if runtime_directory and (rootless or not os.access("/run", os.W_OK)):
+        return os.path.join(runtime_directory, "ociruntime")
+    return "/run/ociruntime"
+
+
 class DamagedStateError(StateError):
     """state.json cannot be used: a full disk or somebody's editor."""
 

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ociruntime.cli.main import Globals
+    from ociruntime.log import Log
     from ociruntime.plan.step import Step
 
 PARENT, INIT, OCI_INIT = 0, 1, 2
@@ -112,7 +112,7 @@ class Session:
         return sorted(found, key=lambda record: (record.begin, -record.end))
 
 
-def traced(path: str, verb: str, globals_: Globals, command: Callable[[], int]) -> int:
+def traced(path: str, verb: str, log: Log, command: Callable[[], int]) -> int:
     """Carry out ``command`` and write its trace to the file ``path``, also when it fails.
 
     Returns its status. Raises ``OciError`` before anything was done when the file cannot be
@@ -145,7 +145,7 @@ def traced(path: str, verb: str, globals_: Globals, command: Callable[[], int]) 
             try:
                 _write(path, document(session, verb))
             except OSError as error:
-                globals_.log.warning(f"--trace {path}: {error.strerror}")  # noqa: G004
+                log.warning(f"--trace {path}: {error.strerror}")  # noqa: G004
 
 
 def _open() -> int:

@@ -59,6 +59,11 @@ class Reply:
         assert self.result is not None
         return self.result
 
+    def close(self) -> None:
+        """Close the descriptors that nobody has taken."""
+        while self.fds:
+            os.close(self.fds.pop())
+
 
 class Exit:
     """The end of the process that request ``number`` made.
@@ -81,11 +86,12 @@ class Exit:
 class Client:
     """One zygote. To be used by one thread at a time; close it, or use it as a context manager."""
 
-    __slots__ = ("_kept", "_last_words", "_numbers", "_socket", "pid")
+    __slots__ = ("_kept", "_last_words", "_numbers", "_said", "_socket", "pid")
 
     def __init__(self, end: socket, pid: int, last_words: int = -1) -> None:
         self._socket = end
         self._last_words = last_words
+        self._said = b""
         self._numbers = 0
         self._kept: list[Reply | Exit] = []
         self.pid = pid
@@ -101,7 +107,12 @@ class Client:
 
         path = launcher or find_launcher()
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
-        words, words_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            words, words_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
@@ -151,7 +162,9 @@ class Client:
     def send(
         self, operation: str, parameters: dict[str, Any], fds: dict[str, int] | None = None
     ) -> int:
-        """Send a request; its number. ``fds`` stay the caller's. Raises ``ZygoteGone``."""
+        """Send a request; its number. ``fds`` stay the caller's. Raises ``ZygoteGone``, or
+        ``OciError`` for descriptors that cannot be sent.
+        """
         self._numbers += 1
         number = self._numbers
         given = fds or {}
@@ -161,6 +174,12 @@ class Client:
             wire.send(self._socket, kind, number, body, list(given.values()))
         except (BrokenPipeError, ConnectionResetError):
             raise self._gone() from None
+        except OSError as error:
+            # EBADF, EMFILE, or more of them than one message carries.
+            raise OciError(
+                f"{operation}: {len(given)} descriptors cannot be handed to the zygote: "
+                f"{error.strerror}; are all of them open?"
+            ) from None
         return number
 
     def receive(self) -> list[Reply | Exit]:
@@ -208,15 +227,22 @@ class Client:
         except OSError:
             pass  # the zygote was faster
 
+    def abandon(self) -> None:
+        """Close this process's copies of the descriptors and wait for nothing; a forked child of
+        the program does it.
+        """
+        self._socket.close()
+        if self._last_words >= 0:
+            os.close(self._last_words)
+            self._last_words = -1
+
     def close(self) -> None:
         """Let the zygote end when it has done what it was asked for; containers stay. A second call
         does nothing.
         """
-        if self._socket.fileno() < 0:
+        if self.closed:
             return
-        self._socket.close()
-        if self._last_words >= 0:
-            os.close(self._last_words)
+        self.abandon()
         try:
             os.waitpid(self.pid, 0)
         except ChildProcessError:
@@ -242,13 +268,12 @@ class Client:
         return reply
 
     def _gone(self) -> ZygoteGone:
-        words = b""
         if self._last_words >= 0:
             try:
-                words = os.read(self._last_words, LAST_WORDS)
+                self._said += os.read(self._last_words, LAST_WORDS)
             except BlockingIOError:
                 pass
-        said = " | ".join(words.decode("utf-8", "replace").strip().splitlines())
+        said = " | ".join(self._said.decode("utf-8", "replace").strip().splitlines())
         return ZygoteGone(f"the zygote has ended: {said or 'it was killed'}; start another one")
 
 

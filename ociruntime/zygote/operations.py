@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ociruntime.errors import OciError, StateError, UsageError
+from ociruntime.errors import OciError, StateError, UsageError, unexpected
 from ociruntime.jsontext import dumps
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete, destroy
@@ -97,7 +97,7 @@ def work(channel: socket, packet: wire.Packet) -> NoReturn:
         except OciError as error:
             body = wire.error_document(error)
         except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-            body = wire.error_document(OciError(_unexpected(error)))
+            body = wire.error_document(OciError(unexpected(error)))
         # What the operation left open, its lock first of all, is closed before anybody knows.
         _close_between(channel.fileno(), fds)
         wire.send(channel, kind, number, body, fds, pid)
@@ -151,12 +151,6 @@ def _above(fd: int, first: int) -> int:
     return fd if fd >= first else fcntl(fd, F_DUPFD_CLOEXEC, first)
 
 
-def _unexpected(error: BaseException) -> str:
-    from ociruntime.cli.main import unexpected
-
-    return unexpected(error)
-
-
 def _create(request: Request) -> Outcome:
     run, warnings = _created(request)
     assert run.container is not None
@@ -200,9 +194,10 @@ def _created(request: Request) -> tuple[Run, list[str]]:
     options.new_keyring = request.parameters.get("new_keyring", True)
     options.preserve_fds = request.preserved()
     manager = request.parameters.get("cgroup_manager", "cgroupfs")
-    if manager not in ("cgroupfs", "disabled"):
-        raise UsageError(f"create: cgroup_manager {manager}: use cgroupfs or disabled")
+    if manager not in ("cgroupfs", "systemd", "disabled"):
+        raise UsageError(f"create: cgroup_manager {manager}: use cgroupfs, systemd or disabled")
     options.cgroups = manager != "disabled"
+    options.systemd = "system" if manager == "systemd" else ""
     run = create(config, raw, options)
     return run, warnings
 

@@ -23,6 +23,7 @@ import time
 from _socket import (
     AF_UNIX,
     MSG_CMSG_CLOEXEC,
+    MSG_CTRUNC,
     MSG_DONTWAIT,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
@@ -130,20 +131,24 @@ class Server:
 
     def _serve_request(self) -> None:
         try:
-            size, ancillary, _, _ = self._control.recvmsg_into(
+            size, ancillary, flags, _ = self._control.recvmsg_into(
                 [self._buffer], wire.FDS_SPACE, MSG_CMSG_CLOEXEC
             )
         except BlockingIOError:
             return
         except ConnectionResetError:
-            size, ancillary = 0, []
+            size, ancillary, flags = 0, [], 0
         fds = wire.descriptors(ancillary)
         if size < wire.HEADER.size:
             self._open = False
             self._poller.unregister(self._control)
             return
         try:
-            self._hand_on(size, fds)
+            if flags & MSG_CTRUNC:
+                # What does not fit below the limit of open files, the kernel has thrown away.
+                self._refuse("the zygote has too many open descriptors", "of open files")
+            else:
+                self._hand_on(size, fds)
         finally:
             # Every later child has a copy of this memory.
             self._buffer[:size] = bytes(size)
@@ -163,14 +168,17 @@ class Server:
                 continue  # it was killed; reaping will forget it
             child.number = number
             return
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        try:
+            ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        except OSError as error:
+            self._refuse(f"the zygote cannot open a socket: {error.strerror}", "of open files")
+            return
         try:
             pid = os.fork()
         except OSError as error:
             ours.close()
             theirs.close()
-            why = f"the zygote cannot fork: {error.strerror}; raise the limit of processes"
-            self._fail(number, OciError(why))
+            self._refuse(f"the zygote cannot fork: {error.strerror}", "of processes")
             return
         if pid == 0:
             _become_child(theirs, bytes(self._buffer[:size]), fds)
@@ -249,6 +257,11 @@ class Server:
             number = self._made.pop(pid, 0)
             if number:
                 self._tell(wire.HEADER.pack(wire.EXIT, 0, number, pid, status, moment), [])
+
+    def _refuse(self, why: str, limit: str) -> None:
+        """The request in the buffer cannot be served: there is too much at once."""
+        number = wire.HEADER.unpack_from(self._buffer)[2]
+        self._fail(number, OciError(f"{why}; ask for less at once, or raise the limit {limit}"))
 
     def _fail(self, number: int, error: OciError) -> None:
         body = dumps(wire.error_document(error)).encode()

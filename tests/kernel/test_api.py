@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import select
 import signal
 import subprocess
-import sys
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,12 +22,6 @@ from tests.support.sandbox import Sandbox
 
 SECONDS = 10.0
 Made = Callable[..., Bundle]
-
-
-@pytest.fixture
-def library(runtime_binary: Path, sandbox: Sandbox) -> Iterator[api.Runtime]:
-    with api.Runtime(sandbox.root, launcher=runtime_binary) as made:
-        yield made
 
 
 def path_of(bundle: Bundle) -> Path:
@@ -274,93 +265,3 @@ def test_command(library: api.Runtime, sandbox: Sandbox, bundle: Made, tmp_path:
             assert library.command(["list", "--format", "json"], stdout=file) == 0
         assert [entry["id"] for entry in json.loads(output.read_text())] == [container.id]
         assert library.command(["state", "missing"]) == 1
-
-
-def zygote_of(pid: int) -> int:
-    """The process between us and a container's; what created the container may not be gone yet."""
-    while (parent := int(re.findall(r"PPid:\t(\d+)", read_status(pid))[0])) != os.getpid():
-        pid = parent
-    return pid
-
-
-def read_status(pid: int) -> str:
-    return Path(f"/proc/{pid}/status").read_text()
-
-
-def test_death_of_the_zygote_reaches_everybody(
-    library: api.Runtime, sandbox: Sandbox, bundle: Made
-) -> None:
-    container = library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id())
-    os.kill(zygote_of(container.state().pid), signal.SIGKILL)
-    with pytest.raises(api.ZygoteGone):
-        container.wait(SECONDS)
-    with pytest.raises(api.ZygoteGone):
-        container.state()
-    with api.Runtime(library.root, launcher=library.launcher) as another:
-        another.container(container.id).delete(force=True)
-
-
-def test_closed_runtime(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
-    container = library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id())
-    caught: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            container.wait(SECONDS)
-        except api.OciError as error:
-            caught.append(error)
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    time.sleep(0.05)
-    library.close()
-    library.close()
-    waiting.join(SECONDS)
-    assert len(caught) == 1
-    with pytest.raises(api.OciError, match="closed"):
-        container.state()
-    with api.Runtime(library.root, launcher=library.launcher) as another:
-        assert another.container(container.id).state().status == "running"
-        another.container(container.id).delete(force=True)
-
-
-def test_end_of_the_program_leaves_the_container(
-    sandbox: Sandbox, bundle: Made, runtime_binary: Path, library: api.Runtime
-) -> None:
-    path, name = path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()
-    program = textwrap.dedent(f"""
-        import os
-        from ociruntime.api import Runtime
-        runtime = Runtime({str(sandbox.root)!r}, launcher={str(runtime_binary)!r})
-        runtime.run({str(path)!r}, {name!r})
-        print("made", flush=True)
-        os.abort()
-    """)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        timeout=30,
-        check=False,
-        cwd=Path(api.__file__).parent.parent,
-        env={**sandbox.environment(), "OCIRT": "1"},
-    )
-    assert done.stdout == b"made\n"
-    container = library.container(name)
-    assert container.state().status == "running"
-    container.delete(force=True)
-
-
-def test_forked_child_is_refused(library: api.Runtime) -> None:
-    assert library.containers() == []
-    with pytest.raises(api.NotFound):
-        library.container("nobody")
-    pid = os.fork()
-    if pid == 0:
-        try:
-            library.container("nobody")
-        except api.NotFound:
-            os._exit(1)
-        except api.OciError as error:
-            os._exit(0 if "forked child" in str(error) else 2)
-        os._exit(3)
-    assert os.waitpid(pid, 0)[1] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import time
@@ -389,6 +390,35 @@ def test_death_of_the_zygote_is_told(runtime_binary: Path) -> None:
         os.kill(client.pid, signal.SIGKILL)
         with pytest.raises(ZygoteGone):
             client.call("state", {"root": "/nonexistent", "id": "x"})
+
+
+def test_more_requests_than_descriptors(
+    runtime_binary: Path, sandbox: Sandbox, bundle: Callable[..., Bundle]
+) -> None:
+    """Those that do not fit are refused; the zygote and the others live on."""
+    paths = {sandbox.new_id(): str(bundle(["/bin/true"]).write().path) for _ in range(30)}
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (24, hard))
+    try:
+        client = Client.spawn(str(runtime_binary))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with client:
+        user = User(client, sandbox)
+        root = str(sandbox.root)
+        numbers = [
+            client.send("create", {"root": root, "id": name, "bundle": path}, {"stdout": 2})
+            for name, path in paths.items()
+        ]
+        user.receive_until(lambda: len(user.replies) == len(numbers))
+        refused = [reply.error for reply in user.replies.values() if reply.error]
+        for reply in user.replies.values():
+            reply.close()
+        assert 0 < len(refused) < len(numbers)
+        assert all("raise the limit of open files" in str(error) for error in refused)
+        for number, name in zip(numbers, paths, strict=True):
+            if user.replies[number].error is None:
+                client.call("delete", {"root": root, "id": name, "force": True})
 
 
 def test_last_words_of_a_command_that_is_no_zygote() -> None:
