@@ -119,7 +119,7 @@ install: $(VENV)/.stamp-venv $(SOURCES)
 	$(VENV)/bin/meson setup build/install --prefix="$(PREFIX)" --bindir=bin \
 	  -Dbuildtype=release -Dfrozen=true \
 	  -Dpython.purelibdir="$(PREFIX)/lib/ociruntime" -Dpython.platlibdir="$(PREFIX)/lib/ociruntime"
-	$(VENV)/bin/meson install -C build/install $(if $(DESTDIR),--destdir "$(abspath $(DESTDIR))")
+	$(VENV)/bin/meson install --quiet -C build/install $(if $(DESTDIR),--destdir "$(abspath $(DESTDIR))")
 	$(VENV)/bin/pip install -q --disable-pip-version-check --upgrade --target "$(LIBRARY)" \
 	  $(call requirements,p["project"]["dependencies"])
 	$(PYTHON) -m compileall -q "$(LIBRARY)"

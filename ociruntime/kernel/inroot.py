@@ -40,16 +40,18 @@ class Stub:
 class InRoot:
     """The inside of one rootfs.
 
-    ``made`` collects what was created, in order. Methods take paths as the config gives them
-    (leading ``/`` or not) and raise ``OSError``.
+    ``made`` collects what was created, in order; ``pinned`` are the procfs and sysfs that we
+    attached, by normal path. Methods take paths as the config gives them (leading ``/`` or not) and
+    raise ``OSError``.
     """
 
-    __slots__ = ("kernel", "made", "root")
+    __slots__ = ("kernel", "made", "pinned", "root")
 
     def __init__(self, kernel: Kernel, root: int) -> None:
         self.kernel = kernel
         self.root = root
         self.made: list[Stub] = []
+        self.pinned: dict[str, InRoot] = {}
 
     def open(self, path: str, flags: int, extra_resolve: int = 0) -> int:
         """Open an existing object; with O_PATH nothing is touched but the path itself."""
@@ -58,6 +60,31 @@ class InRoot:
     def find(self, path: str) -> int:
         """An O_PATH fd of what ``path`` leads to, symlinks followed inside the root."""
         return self._open(self.root, path, c.O_PATH)
+
+    def pin(self, destination: str, mount: int) -> None:
+        """Note that ``mount`` was attached at ``destination``; takes the descriptor.
+
+        A procfs or sysfs is kept: whoever shares the rootfs can rename the directory below it, and
+        the mount goes along. Anything else hides what was pinned there.
+        """
+        place = "/" + "/".join(components(destination))
+        self.pinned = {
+            path: fd for path, fd in self.pinned.items() if not f"{path}/".startswith(f"{place}/")
+        }
+        if self.kernel.filesystem(mount) in (c.PROC_SUPER_MAGIC, c.SYSFS_MAGIC):
+            self.pinned[place] = InRoot(self.kernel, mount)
+        else:
+            self.kernel.close(mount)
+
+    def find_pinned(self, path: str) -> int:
+        """As ``find``, but what lies below a pinned mount is looked up from there."""
+        parts = components(path)
+        if ".." not in parts:
+            for end in range(len(parts), 0, -1):
+                mount = self.pinned.get("/" + "/".join(parts[:end]))
+                if mount is not None:
+                    return mount.find("/".join(parts[end:]))
+        return self.find(path)
 
     def find_nofollow(self, path: str) -> int:
         """An O_PATH fd of ``path`` itself, a symlink included."""

@@ -243,7 +243,7 @@ class AttachFilesystem(ContainerStep):
             if self.options.tmpcopyup:
                 copy_image(inroot, self.destination, mount)
             set_attributes(kernel, mount, self.options)
-            attach(inroot, mount, target, self.options)
+            attach(inroot, mount, target, self.destination, self.options)
         finally:
             kernel.close(target)
 

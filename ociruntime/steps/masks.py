@@ -2,7 +2,8 @@
 
 A path that the container does not have is skipped, and so is nothing else: the device that covers a
 file is proven to be /dev/null (CVE-2025-31133), and the step works on fds, so what is covered is
-what was looked at.
+what was looked at. What is below /proc and /sys is looked up in the mounts that we attached there,
+wherever somebody who shares the rootfs may have moved them since.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class MaskPath(ContainerStep):
     def execute(self, run: Run) -> None:
         kernel = run.kernel
         try:
-            target = run.inside().find(self.path)
+            target = run.inside().find_pinned(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return
         try:
@@ -92,7 +93,7 @@ class ReadonlyPath(ContainerStep):
     def execute(self, run: Run) -> None:
         kernel = run.kernel
         try:
-            target = run.inside().find(self.path)
+            target = run.inside().find_pinned(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return
         try:

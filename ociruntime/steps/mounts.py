@@ -116,7 +116,7 @@ class BindMount(ContainerStep):
                     f"{self.source} is not a directory, but {self.destination} in the rootfs is "
                     "one; mount a directory there, or choose the path of a file",
                 )
-            attach(inroot, mount, target, self.options)
+            attach(inroot, mount, target, self.destination, self.options)
         finally:
             kernel.close(target)
 
@@ -166,7 +166,7 @@ class Mount(ContainerStep):
             if options.tmpcopyup:
                 copy_image(inroot, self.destination, mount)
             set_attributes(kernel, mount, options)
-            attach(inroot, mount, target, options)
+            attach(inroot, mount, target, self.destination, options)
         finally:
             kernel.close(target)
 
@@ -280,15 +280,19 @@ def copy_image(inroot: InRoot, destination: str, mount: int) -> None:
         inroot.kernel.close(image)
 
 
-def attach(inroot: InRoot, mount: int, target: int, options: MountOptions) -> None:
-    """Attach the complete, detached ``mount`` onto the O_PATH fd ``target``; closes ``mount``."""
+def attach(
+    inroot: InRoot, mount: int, target: int, destination: str, options: MountOptions
+) -> None:
+    """Attach the complete, detached ``mount`` onto the O_PATH fd ``target``; takes ``mount``."""
     kernel = inroot.kernel
     try:
         refuse_fake_proc(kernel, inroot, target, mount)
         kernel.move_mount(mount, target)
         set_propagation(kernel, mount, options)
-    finally:
+    except BaseException:
         kernel.close(mount)
+        raise
+    inroot.pin(destination, mount)
 
 
 def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:

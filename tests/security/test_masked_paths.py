@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.race import rounds, swapping
 from tests.support.verdict import attempt
 
 if TYPE_CHECKING:
@@ -116,3 +117,57 @@ def test_readonly_path(runtime: Runtime, bundle: MakeBundle, path: str) -> None:
     output = attempt(runtime, bundle(), script)
     assert output is not None
     assert output.split()[5].startswith("ro"), output
+
+
+def test_renamed_proc(runtime: Runtime, bundle: MakeBundle, canary: Canary) -> None:
+    """Whoever shares the rootfs renames its /proc behind the procfs that was mounted there.
+
+    A hook plays him: it runs between the mounts and the masks.
+    """
+    made = bundle(linux={"maskedPaths": [*MASKED], "readonlyPaths": ["/proc/sys"]})
+    proc = made.rootfs / "proc"
+    script = f"mv {proc} {proc}.moved && mkdir {proc}"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", script]}
+    made.config["hooks"] = {"createRuntime": [hook]}
+    output = attempt(runtime, made, _everywhere())
+    canary.check()
+    _assert_masked(output)
+
+
+@pytest.mark.race
+def test_exchanged_proc(
+    runtime: Runtime, bundle: MakeBundle, canary: Canary, probe: Path, race_seconds: float
+) -> None:
+    """As above, without a hook: /proc is exchanged with another directory all the time."""
+    made = bundle(linux={"maskedPaths": [*MASKED], "readonlyPaths": ["/proc/sys"]})
+    proc, other = made.rootfs / "proc", made.rootfs / "other"
+    other.mkdir()
+    ran = 0
+    with swapping(probe, proc, other, race_seconds):
+        for _ in rounds(race_seconds):
+            output = attempt(runtime, made, _everywhere())
+            ran += output is not None
+            _assert_masked(output)
+    canary.check()
+    assert ran, "no round got through: the race was never run to its end"
+
+
+def _everywhere() -> str:
+    """Tell of each procfs in sight whether what is masked shows, wherever it is now."""
+    files = " ".join(path.removeprefix("/proc/") for path in MASKED)
+    return f"""
+for place in /proc /proc.moved /other; do
+    [ -e $place/self/mountinfo ] || continue
+    echo "procfs"
+    for file in {files}; do
+        [ -e $place/$file ] && stat -c "%n %F %t:%T" $place/$file
+    done
+    (: >> $place/sys/kernel/domainname) 2>/dev/null && echo "$place/sys is writable"
+done; true"""
+
+
+def _assert_masked(output: str | None) -> None:
+    for line in (output or "").splitlines():
+        assert not line.endswith("writable"), line
+        if " character special file " in line or " regular " in line:
+            assert line.endswith(" 1:3"), f"not masked: {line}"

@@ -6,6 +6,7 @@ import pytest
 
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components, remove_stubs
+from ociruntime.kernel.mountfd import new_filesystem
 from ociruntime.kernel.recorder import Recorder
 
 DIRECTORY = c.O_PATH | c.O_DIRECTORY
@@ -112,3 +113,34 @@ def test_no_last_component(inside: InRoot, path: str) -> None:
 
 def test_components() -> None:
     assert components("//a/./b/../c/") == ["a", "b", "..", "c"]
+
+
+def attached(inside: InRoot, filesystem: str, destination: str) -> None:
+    """Mount a new filesystem on `destination` and pin it there."""
+    kernel = inside.kernel
+    mount = new_filesystem(kernel, filesystem, filesystem, [])
+    kernel.move_mount(mount, inside.directory(destination))
+    inside.pin(destination, mount)
+
+
+def test_pinned_mount_is_found_where_it_is(inside: InRoot) -> None:
+    """The directory below it is another one by now, and what the path says is not the procfs."""
+    attached(inside, "proc", "//proc/.")
+    inside.kernel.renameat(inside.root, "proc", "moved")
+    inside.directory("/proc")
+    assert inside.kernel.filesystem(inside.find("/proc")) != c.PROC_SUPER_MAGIC
+    assert inside.kernel.filesystem(inside.find_pinned("/proc/")) == c.PROC_SUPER_MAGIC
+
+
+@pytest.mark.parametrize("over", ["/proc", "proc//"])
+def test_what_lies_over_a_pinned_mount_hides_it(inside: InRoot, over: str) -> None:
+    attached(inside, "proc", "/proc")
+    inside.pin(over, new_filesystem(inside.kernel, "tmpfs", "tmpfs", []))
+    assert inside.pinned == {}
+
+
+@pytest.mark.parametrize("beside", ["/pro", "/proc/fs", "/processes"])
+def test_what_lies_beside_a_pinned_mount_does_not_hide_it(inside: InRoot, beside: str) -> None:
+    attached(inside, "proc", "/proc")
+    inside.pin(beside, new_filesystem(inside.kernel, "tmpfs", "tmpfs", []))
+    assert list(inside.pinned) == ["/proc"]
