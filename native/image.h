@@ -72,7 +72,7 @@ struct image_caller {
     char **environment;
     uint64_t random; /* for the stack protector: the image's own is in a file that many can read */
 };
-typedef void image_entry(const struct image_caller *caller) __attribute__((noreturn));
+typedef void image_entry(const struct image_caller *caller);
 
 #ifdef __x86_64__
 #define IMAGE_SUPPORTED 1
