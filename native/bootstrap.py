@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 SYSCALLS = "ociruntime.kernel._sys"
+WARMUP = "ociruntime.warmup"
 # Extension modules of the standard library that every command needs: looking for them in each
 # directory of sys.path would read three directories to the end.
 EXTENSIONS = ("_json",)
@@ -163,8 +164,10 @@ def install(
 
 
 def preload() -> None:
-    """Load every module of ours that the core can run, for the start image."""
+    """Load every module of ours that the core can run, for the start image, and use them."""
     from _ociruntime_closures import PRELOAD
 
     for name in PRELOAD:
         __import__(name)
+    if WARMUP in PRELOAD:
+        sys.modules[WARMUP].warm_up()

@@ -15,10 +15,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "frozen.h"
 #include "image-dump.h"
+#include "image.h"
 #include "interpreter.h"
 #include "stamps.h"
 #include "syscall.h"
@@ -291,6 +293,17 @@ static int write_image(const char *name, const char *launcher)
     return 1;
 }
 
+/* Objects begin where a huge page may: what comes first is what most commands change, and those map
+ * it as one (front-image.c). Mappings follow one another here (image-host.c). */
+static void align_objects(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *here = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t rest = (size_t)-((uintptr_t)here + page) & (IMAGE_HUGE_PAGE - 1);
+    if (here != MAP_FAILED && rest > 0)
+        (void)!mmap(NULL, rest, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
 int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths)
 {
     embed_install_dir = paths->install_dir;
@@ -300,6 +313,8 @@ int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths
     /* A built-in, found before any file: this very library must not be loaded a second time. */
     if (PyImport_AppendInittab("ociruntime.kernel._sys", PyInit__sys) < 0)
         return 1;
+    if (paths->image != NULL)
+        align_objects();
     PyStatus status = initialize(argc, argv, paths);
     if (PyStatus_Exception(status)) {
         fprintf(stderr, "ociruntime: cannot start Python: %s\n",

@@ -166,7 +166,8 @@ static _Noreturn void start(struct front *front, char **longer)
     front_stamp(front, sealed ? "sealed" : "launcher", 1);
     add_words(front, longer);
     front->argv[0] = front->path;
-    int lacks_seal = !sealed && needs_seal(front);
+    front->is_long = needs_seal(front);
+    int lacks_seal = !sealed && front->is_long;
     if (lacks_seal) {
         const char *failed_step;
         seal_reexec(front->argv, front->environment, &failed_step);

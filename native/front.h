@@ -11,6 +11,7 @@ struct front {
     int argc;
     char **argv;
     char **environment;
+    int is_long;                 /* the command does a lot, and then ends */
     const unsigned long *vector; /* auxiliary vector: pairs, the last one begins with 0 */
     char path[PATH_MAX];         /* the front's own, where it is installed */
     char directory[PATH_MAX];    /* of that */

@@ -27,6 +27,7 @@
  * libraries, stacks and mappings since Linux 2.6.9 (the bottom-up layout starts here). */
 #define IMAGE_LOW 0x2a0000000000ULL
 #define IMAGE_HIGH 0x400000000000ULL
+#define IMAGE_HUGE_PAGE (2UL << 20)
 
 struct image_segment {
     uint64_t address;
