@@ -208,8 +208,9 @@ def judge(
 
 
 def shorten(text: str, prefix: str) -> str:
-    """Return one line of bounded length without the names of one run."""
+    """Return one printable line of bounded length without the names of one run."""
     words = " ".join(text.replace("\0", " ").split())
+    words = "".join(char if char.isprintable() else "?" for char in words)
     words = re.sub(rf"{re.escape(tempfile.gettempdir())}/{re.escape(prefix)}-\w+", "DIR", words)
     words = re.sub(rf"{re.escape(prefix)}(-\d+)?", "ID", words)
     return words[:600]

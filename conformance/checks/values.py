@@ -22,14 +22,19 @@ def versions(t: Trial) -> None:
         bundle = t.bundle()
         bundle.config["ociVersion"] = words
         t.refuses("config.oci-version-semver", bundle, at="create", what=repr(words))
-    for words in OCI_VERSIONS:
+    taken = False
+    for words in OCI_VERSIONS:  # the newest first
         bundle = t.bundle()
         bundle.config["ociVersion"] = words
         result = t.attempt_create(bundle, bundle.path.name)
-        saw = f"{words}: {'accepted' if result.ok else result.text}"
-        t.expect("config.oci-version-compatible", result.ok, saw)
         if result.ok:
             t.adopt(bundle.path.name, bundle)
+        # A runtime need not know what is newer than the newest it takes.
+        if taken or result.ok:
+            saw = f"{words}: {'accepted' if result.ok else result.text}"
+            t.expect("config.oci-version-compatible", result.ok, saw)
+        taken = taken or result.ok
+    t.expect("config.oci-version-compatible", taken, "one of them was accepted")
 
 
 @check("annotations.map", "annotations.empty", "annotations.keys-empty", "annotations.unknown",

@@ -89,7 +89,7 @@ def _faults(run: Run, table: list[Row], column: int) -> str:
                 sentence = row.sentence
                 lines.append(
                     f"- **{sentence.id}** {sentence.level}{words}: {_plain(sentence.text)} "
-                    f"*Saw:* {_plain(cell.reason[:420])}"
+                    f"*Saw:* {_plain(cell.saw[:420])}"
                 )
     if len(lines) == 1:
         lines.append("Everything that was judged holds.")

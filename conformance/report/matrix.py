@@ -12,14 +12,16 @@ from conformance.sentences import Sentence, catalogue
 UNTESTED = "untested"
 # The worst that a test found about a sentence is what the matrix shows.
 _WEIGHT = {BROKEN: 5, FAIL: 4, DEVIATES: 3, PASS: 2, SKIP: 1}
+_LONGEST = 900
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one run found about one sentence; `reason` says it in words."""
+    """What one run found about one sentence: what was seen, and done, for this outcome."""
 
     outcome: str
-    reason: str
+    saw: str
+    did: str
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,11 @@ def _by_sentence(run: Run) -> dict[str, list[Finding]]:
 
 def _cell(sentence: Sentence, findings: list[Finding]) -> Cell:
     if not findings:
-        return Cell(UNTESTED, sentence.untested or "not selected")
+        return Cell(UNTESTED, sentence.untested or "not selected", "")
     outcome = max((finding.outcome for finding in findings), key=_WEIGHT.__getitem__)
-    words = dict.fromkeys(
-        f"{finding.did} {finding.saw}" if outcome == PASS else f"{finding.saw} [{finding.did}]"
-        for finding in findings
-        if finding.outcome == outcome
-    )
-    reason = " / ".join(words)
+    told = [finding for finding in findings if finding.outcome == outcome]
+    saw = " / ".join(dict.fromkeys(finding.saw for finding in told))
     if outcome == DEVIATES:
-        reason += f" Why: {sentence.contested}."
-    return Cell(outcome, reason[:1500])
+        saw += f" Why: {sentence.contested}."
+    did = " ".join(dict.fromkeys(finding.did for finding in told))
+    return Cell(outcome, saw[:_LONGEST], did)

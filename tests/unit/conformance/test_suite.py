@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -107,6 +110,76 @@ def test_reports_of_one_run() -> None:
     page = report.FORMATS["html"](run)
     assert "saw &quot;that&quot; | so" in page
     assert "http" not in page.replace("https://github.com/opencontainers", "")
+
+
+class Page(HTMLParser):
+    """Proves that elements nest, and collects names, ids and the cells of the matrix."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: set[str] = set()
+        self.ids: set[str] = set()
+        self.cells: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.names.add(tag)
+        self.ids.add(found.get("id") or "")
+        if tag not in {"meta", "br", "input"}:
+            self.open.append(tag)
+        if tag == "td" and (found.get("class") or "").startswith("o "):
+            self.cells.append((str(found["class"]).split()[1], str(found["title"])))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole() -> None:
+    text = report.matrix([sample(), sample()])
+    page = Page(text)
+    assert page.open == []
+    assert not page.names & {"link", "img", "iframe"}
+    assert "url(" not in text.lower()
+    assert "@import" not in text
+    assert len(page.cells) == 2 * len(catalogue())
+    assert (FAIL, 'does not hold: saw "that" | so') in page.cells
+    # Everything that the script looks for is there.
+    script = (FOLDER / "report" / "page.js").read_text()
+    assert set(re.findall(r"\$\('(\w+)'\)", script)) <= page.ids
+
+
+def test_tap_is_valid() -> None:
+    lines = report.FORMATS["tap"](sample()).splitlines()
+    assert lines[0] == "TAP version 13"
+    points = [line for line in lines if line.startswith(("ok ", "not ok "))]
+    assert [int(line.removeprefix("not ").split()[1]) for line in points] == [1, 2, 3, 4, 5]
+    assert points[4].endswith("# SKIP no rdma")
+    assert "# TODO " in points[3]
+    blocks = "\n".join(lines[2:]).split("  ---\n")[1:]
+    for block in blocks:
+        body, end, _ = block.partition("\n  ...")
+        assert end
+        fields = dict(line.strip().split(": ", 1) for line in body.splitlines())
+        assert {key: type(json.loads(value)) for key, value in fields.items()} == {
+            "level": str, "section": str, "sentence": str, "did": str, "saw": str,
+            "seconds": float,
+        }  # fmt: skip
+
+
+def test_control_characters_do_not_break_reports() -> None:
+    run = sample()
+    saw = shorten("a\x00\x1b[31m\u2028\ud800 ]]> --> </script> b", "none")
+    run.findings[1] = replace(run.findings[1], saw=saw)
+    for name, write in report.FORMATS.items():
+        text = write(run)
+        text.encode()
+        if name == "junit":
+            ET.fromstring(text)
+        elif name == "html":
+            assert Page(text).open == []
 
 
 def test_matrix() -> None:
