@@ -104,7 +104,9 @@ class Connection:
     ) -> None:
         """Undo a request whose result nobody wants any more; what failed has left nothing."""
         try:
-            reply = future.result(PATIENCE)
+            if future.exception(PATIENCE) is not None:
+                return
+            reply = future.result()
             if operation != "exec":
                 self.call("delete", {"id": parameters["id"], "force": True})
             elif reply.fds:

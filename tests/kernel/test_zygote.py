@@ -396,9 +396,9 @@ def test_more_requests_than_descriptors(
     runtime_binary: Path, sandbox: Sandbox, bundle: Callable[..., Bundle]
 ) -> None:
     """Those that do not fit are refused; the zygote and the others live on."""
-    paths = {sandbox.new_id(): str(bundle(["/bin/true"]).write().path) for _ in range(30)}
+    paths = {sandbox.new_id(): str(bundle(["/bin/true"]).write().path) for _ in range(60)}
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (24, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
     try:
         client = Client.spawn(str(runtime_binary))
     finally:
