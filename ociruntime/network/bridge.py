@@ -17,81 +17,28 @@ from _socket import AF_INET, AF_INET6
 
 from ociruntime import hostos as os
 from ociruntime.network import cni, firewall
-from ociruntime.network.addresses import (
-    Address,
-    AddressError,
-    Interface,
-    format_mac,
-    parse_mac,
-)
+from ociruntime.network.addresses import Address, Interface, format_mac
 from ociruntime.network.bridgedevice import ensure_bridge, sysctl
+from ociruntime.network.bridgesettings import Settings
 from ociruntime.network.cni import CniError
-from ociruntime.network.files import STATE_DIRECTORY, Directory
 from ociruntime.network.firewall import Link, Mapping, mappings_of
 from ociruntime.network.invoke import call_plugin
 from ociruntime.network.netlink import Inside, Netlink, NetlinkError
-from ociruntime.seccomp.digest import digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.network.cni import Request
+    from ociruntime.network.files import Directory
 
     Json = dict[str, Any]
 
-DEFAULT_BRIDGE = "ociruntime0"
 # Locally administered, and the four bytes of the IPv4 address: a new holder of an address has the
 # device address that the neighbours know already.
 MAC_PREFIX = b"\x02\x42"
 ROUTE_OPTIONS = ("priority", "table", "scope", "mtu", "advmss")
 DEFAULT = {AF_INET: "0.0.0.0/0", AF_INET6: "::/0"}
-
-
-class Settings:
-    """The configuration of one call, checked. Raises ``CniError``."""
-
-    def __init__(self, request: Request) -> None:
-        config = request.config
-        self.bridge: str = config.get("bridge") or DEFAULT_BRIDGE
-        # Stricter than the kernel: to packet filters * and + at the end mean every name that
-        # begins so, and a quotation mark ends it.
-        if not (cni.is_device_name(self.bridge) and cni.is_cni_id(self.bridge)):
-            raise CniError(
-                cni.BAD_CONFIG,
-                f"bridge {self.bridge!a} is no name of a bridge",
-                f"use at most {cni.DEVICE_LONGEST} letters, digits and _ . -",
-            )
-        for name in ("vlan", "vlanTrunk", "promiscMode", "macspoofchk"):
-            if config.get(name):
-                raise CniError(cni.UNSUPPORTED_FIELD, f"ociruntime-bridge has no {name}")
-        self.mtu = int(config.get("mtu") or 0)
-        self.hairpin = bool(config.get("hairpinMode"))
-        self.default_gateway = bool(config.get("isDefaultGateway"))
-        self.gateway = self.default_gateway or bool(config.get("isGateway"))
-        self.force_address = bool(config.get("forceAddress"))
-        self.masquerade = bool(config.get("ipMasq"))
-        self.isolated = config.get("isolated", True) is True
-        self.has_ipam = bool(config.get("ipam"))
-        self.firewall = str(config.get("firewall") or "")
-        self.directory: str = config.get("dataDir") or os.path.join(STATE_DIRECTORY, "bridge")
-        self.veth = veth_name(request)
-        mac = request.runtime("mac") or config.get("args", {}).get("cni", {}).get("mac")
-        try:
-            self.mac = parse_mac(mac) if mac else b""
-        except AddressError as error:
-            raise CniError(cni.BAD_CONFIG, f"mac: {error}") from None
-
-    @property
-    def book(self) -> Directory:
-        """The directory with a file for each attached container, and its lock."""
-        return Directory(self.directory)
-
-
-def veth_name(request: Request) -> str:
-    """The name of the pair's end on the host: it follows from what identifies the attachment."""
-    identity = f"{request.network}\0{request.container}\0{request.device}"
-    return "veth" + digest(identity.encode()).hex()[:10]
 
 
 def add(request: Request) -> Json:

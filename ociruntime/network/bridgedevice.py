@@ -13,7 +13,7 @@ from ociruntime.seccomp.digest import digest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.network.addresses import Interface
-    from ociruntime.network.bridge import Settings
+    from ociruntime.network.bridgesettings import Settings
     from ociruntime.network.netlink import Link, Netlink
 
 FORWARDING = {AF_INET: "ipv4/ip_forward", AF_INET6: "ipv6/conf/all/forwarding"}

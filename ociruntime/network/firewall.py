@@ -147,6 +147,13 @@ def mappings_of(entries: object, targets: list[Address]) -> list[Mapping]:
             )
         if host and host.number == 0:
             host = None
+        if host and str(host) == "::1":
+            raise CniError(
+                cni.BAD_CONFIG,
+                f"portMappings: [::1]:{host_port} cannot be published: the kernel routes nothing "
+                "from ::1 to a container",
+                "publish at 127.0.0.1",
+            )
         found += [Mapping(host, host_port, protocol, target, port) for target in fitting]
     return found
 

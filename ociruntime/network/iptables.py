@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
 PUBLISH, LEAVING, PASSING = "OCIRUNTIME-PUBLISH", "OCIRUNTIME-LEAVING", "OCIRUNTIME-PASSING"
 CHAINS = (("nat", PUBLISH), ("nat", LEAVING), ("filter", PASSING))
-LOCAL: list[str] = ["-m", "addrtype", "--dst-type", "LOCAL"]
-# table, built-in chain, what is asked for, our chain
-JUMPS: tuple[tuple[str, str, list[str], str], ...] = (
-    ("nat", "PREROUTING", LOCAL, PUBLISH),
-    ("nat", "OUTPUT", LOCAL, PUBLISH),
-    ("nat", "POSTROUTING", [], LEAVING),
-    ("filter", "FORWARD", [], PASSING),
-)
+LOCAL = ["-m", "addrtype", "--dst-type", "LOCAL"]
 STATE = ["-m", "conntrack", "--ctstate"]
 PROGRAMS = {True: "iptables", False: "ip6tables"}
 WAIT_SECONDS = "10"
@@ -86,7 +79,7 @@ class Iptables:
         for table, chain in CHAINS:
             if self._try(is_v4, "-t", table, "-n", "-L", chain):
                 self._run(is_v4, "-t", table, "-N", chain)
-        for table, builtin, match, chain in JUMPS:
+        for table, builtin, match, chain in _jumps(is_v4=is_v4):
             self._ensure(is_v4, table, "-I", builtin, [*match, "-j", chain])
         bridge, comment = link.bridge, _comment(link.bridge)
         # Later ones stand above earlier ones: -I puts a rule in front.
@@ -116,7 +109,7 @@ class Iptables:
                 self._ensure(is_v4, "nat", "-A", LEAVING, outside)
 
     def _drop_chains(self, *, is_v4: bool) -> None:
-        for table, builtin, match, chain in JUMPS:
+        for table, builtin, match, chain in _jumps(is_v4=is_v4):
             self._try(is_v4, "-t", table, "-D", builtin, *match, "-j", chain)
         for table, chain in CHAINS:
             self._try(is_v4, "-t", table, "-X", chain)
@@ -157,6 +150,16 @@ class Iptables:
             said = done.errors.partition("\n")[0] or f"status {done.status}"
             raise ProgramError(f"{name} {' '.join(words)}", said)
         return done.output.decode("utf-8", "replace")
+
+
+def _jumps(*, is_v4: bool) -> tuple[tuple[str, str, list[str], str], ...]:
+    """(table, built-in chain, what is asked for, our chain). As for ::1, see ``network.nft``."""
+    return (
+        ("nat", "PREROUTING", LOCAL, PUBLISH),
+        ("nat", "OUTPUT", LOCAL if is_v4 else [*LOCAL, "!", "-d", "::1"], PUBLISH),
+        ("nat", "POSTROUTING", [], LEAVING),
+        ("filter", "FORWARD", [], PASSING),
+    )
 
 
 def _comment(bridge: str) -> list[str]:

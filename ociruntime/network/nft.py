@@ -23,6 +23,9 @@ TABLE = "inet ociruntime"
 # Rules of ours in tables of others carry this comment and the bridge's name.
 COMMENT = "ociruntime"
 
+# What goes to ::1 is left alone, since nothing that comes from there can be routed elsewhere: a
+# client finds nobody at once, and tries 127.0.0.1.
+#
 # `add` of what is there already changes nothing, and a chain is emptied before it is filled: so the
 # text can be loaded at any time, and by several at once.
 RULESET = """
@@ -53,6 +56,7 @@ flush chain inet ociruntime arriving
 add rule inet ociruntime arriving fib daddr type local jump publish
 add chain inet ociruntime originating { type nat hook output priority -100; }
 flush chain inet ociruntime originating
+add rule inet ociruntime originating ip6 daddr ::1 return
 add rule inet ociruntime originating fib daddr type local jump publish
 add chain inet ociruntime passing { type filter hook forward priority filter; }
 flush chain inet ociruntime passing

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-FORM = "write [IP:]HOST:CONTAINER[/udp], as 8080:80 or 127.0.0.1:5353:53/udp or [::1]:8080:80"
+FORM = (
+    "write [IP:]HOST:CONTAINER[/udp], as 8080:80 or 127.0.0.1:5353:53/udp or [2001:db8::1]:8080:80"
+)
 
 
 def parse_publish(text: str) -> Json:

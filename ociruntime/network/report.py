@@ -95,10 +95,20 @@ def check_ready(names: list[str], path: str) -> list[str]:
     problems = []
     for name in names:
         try:
-            status(load_network(name), path)
+            network = load_network(name)
         except OciError as error:
-            problems.append(f"network {name}: {error}")
+            problems.append(str(error))
+            continue
+        problems += _status(network, path)
     return problems
+
+
+def _status(network: Network, path: str) -> list[str]:
+    try:
+        status(network, path)
+    except OciError as error:
+        return [f"network {network.name}: {error}"]
+    return []
 
 
 def check_all(attachments: Attachments) -> list[str]:
@@ -117,10 +127,7 @@ def check_all(attachments: Attachments) -> list[str]:
         if network.name in asked:
             continue
         asked.add(network.name)
-        try:
-            status(network, attachment.data["path"])
-        except OciError as error:
-            problems.append(f"network {network.name}: {error}")
+        problems += _status(network, attachment.data["path"])
     return problems
 
 

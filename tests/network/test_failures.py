@@ -54,6 +54,31 @@ def test_port_of_the_host(host: Host) -> None:
     assert "99.9.9.9:8002/tcp" in refused(host, "--publish", "99.9.9.9:8002:80")
 
 
+def test_loopback_of_ipv6(host: Host, conflist: MakeConflist, firewall: str) -> None:
+    """The kernel routes nothing from ::1: nobody is there, which a client learns at once."""
+    network = conflist("both", bridge("10.1.0.0/24", "fd00:1::/64", firewall=firewall))
+    said = refused(host, "--network", network, "--publish", "[::1]:8001:80")
+    assert "publish at 127.0.0.1" in said
+    container = host.container("--network", network, "--publish", "8001:80")
+    container.serve(80, "here")
+    with pytest.raises(ConnectionRefusedError):
+        host.ask("::1", 8001)
+    assert host.ask("127.0.0.1", 8001)[0] == "here"
+
+
+def test_foreign_chain_that_drops(host: Host) -> None:
+    """It is somebody's own: left as it is, and named."""
+    host.run("nft", "add table inet theirs")
+    chain = "add chain inet theirs fence { type filter hook forward priority 0; policy drop; }"
+    host.run("nft", chain)
+    before = host.run("nft", "list", "table", "inet", "theirs").stdout
+    container = host.container(attach=False)
+    said = container.hook().stderr
+    assert said.startswith("ociruntime-bridge: warning: the chain fence of table inet theirs drops")
+    assert len(said.splitlines()) == 1
+    assert host.run("nft", "list", "table", "inet", "theirs").stdout == before
+
+
 def test_exhausted_range(host: Host, conflist: MakeConflist) -> None:
     network = conflist("one", bridge("10.1.0.0/30"))
     first = host.container("--network", network)
