@@ -26,6 +26,7 @@ from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, read_file
 from ociruntime.errors import OciError, UsageError
 from ociruntime.shim import messages as m
+from ociruntime.shim.cleanup import ADDRESS_FILE, answers, clean_up
 from ociruntime.shim.flags import Flags
 from ociruntime.shim.options import read_options
 from ociruntime.shim.wire import WireError
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 NAME = "io.containerd.ociruntime.v1"
 SOCKET_DIRECTORY = "/run/containerd/s"
-ADDRESS_FILE = "address"
 OPTIONS_FILE = "options.pb"
 GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 STDIN_LIMIT = 4 << 20
@@ -233,7 +233,7 @@ def listen(path: str) -> socket | None:
             else:
                 end.listen(128)
                 return end
-            if _answers(path):
+            if answers(path):
                 end.close()
                 return None
             os.unlink(path)
@@ -242,21 +242,8 @@ def listen(path: str) -> socket | None:
     raise OciError(f"shim socket {path}: another shim takes it at the same time; try again")
 
 
-def _answers(path: str) -> bool:
-    probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
-    try:
-        probe.connect(path)
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return True
-
-
 def delete(flags: Flags, log: Log) -> bytes:
     """Remove what is left of a container whose daemon has gone; the DeleteResponse."""
-    from ociruntime.shim.cleanup import clean_up
-
     bundle = flags.text("bundle") or os.path.join(os.path.dirname(os.getcwd()), flags.text("id"))
     pid = clean_up(flags.text("namespace"), flags.text("id"), bundle, log)
     response = {

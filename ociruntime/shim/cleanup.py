@@ -6,6 +6,8 @@ default one, Create notes it in the bundle.
 
 from __future__ import annotations
 
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
+
 from ociruntime import hostos as os
 from ociruntime.errors import NotFound, OciError
 from ociruntime.kernel.kernel import Kernel
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ociruntime.log import Log
 
 ROOT_FILE = "runtime-root"
+ADDRESS_FILE = "address"
+S_IFSOCK = 0o140000
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 
 
@@ -66,4 +70,36 @@ def clean_up(namespace: str, container_id: str, bundle: str, log: Log) -> int:
     except OciError as error:
         log.warning(str(error))
     unmount_rootfs(bundle)
+    remove_socket(bundle)
     return pid
+
+
+def remove_socket(bundle: str) -> None:
+    """Remove the socket that the bundle's daemon listened on, unless one does: the pod's others may
+    have it still.
+    """
+    try:
+        fd = os.open(os.path.join(bundle, ADDRESS_FILE), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        path = os.fsdecode(os.read(fd, 4096)).removeprefix("unix://")
+    finally:
+        os.close(fd)
+    try:
+        if os.stat(path).st_mode & os.S_IFMT == S_IFSOCK and not answers(path):
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def answers(path: str) -> bool:
+    """Whether a daemon listens on the socket."""
+    probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    try:
+        probe.connect(path)
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True

@@ -169,6 +169,7 @@ def test_death_of_the_shim(shim: ContainerdWith) -> None:
     mounts = shim.host.shell("cat /proc/self/mountinfo")
     assert container not in mounts
     assert not shim.host.shell("ls /run/containerd/ociruntime/default 2>/dev/null || true").strip()
+    assert not shim.host.shell("ls /run/containerd/s").strip()
     ours = f"*{shim.host.cgroup_parent}/*"
     assert container not in shim.host.shell(f"find /sys/fs/cgroup -type d -path '{ours}'")
     shim("containers", "delete", container).check()
