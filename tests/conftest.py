@@ -74,11 +74,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove the cgroup that all tests' cgroups lie in, from the controlling process."""
     if hasattr(session.config, "workerinput"):
         return
-    for path in Path("/sys/fs/cgroup").glob(f"**/{CGROUP_PARENT}"):
-        try:
-            path.rmdir()
-        except OSError:
-            continue  # another session is using it
+    # os.walk passes over cgroups that somebody else removes meanwhile; glob raises.
+    for where, names, _ in os.walk("/sys/fs/cgroup"):
+        if CGROUP_PARENT in names:
+            try:
+                Path(where, CGROUP_PARENT).rmdir()
+            except OSError:
+                continue  # another session is using it
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engines.containerd import WAYS, Containerd, ContainerdWith
+from tests.support.engines.cri import Cri
 from tests.support.engines.docker import Docker, DockerWith
 from tests.support.engines.podman import Podman, PodmanWith
 
@@ -105,3 +106,14 @@ def shim(containerd: Containerd) -> Iterator[ContainerdWith]:
     yield view
     view.remove_all()
     view.host.wait_until(lambda: not view.shims(), "the end of all shims", containerd.log)
+
+
+@pytest.fixture(scope="session")
+def cri(runtime_binary: Path) -> Iterator[Cri]:
+    """A containerd with its CRI service."""
+    with engine_directory("containerd", "ctr", "tini", "iptables") as directory:
+        service = Cri(directory, runtime_binary)
+        try:
+            yield service
+        finally:
+            service.close()

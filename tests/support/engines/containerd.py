@@ -35,18 +35,20 @@ _numbers = itertools.count(1)
 class Containerd:
     """A running daemon, whose shims are those in `runtime`'s directory and in PATH."""
 
-    def __init__(self, directory: Path, runtime: Path) -> None:
+    def __init__(
+        self, directory: Path, runtime: Path, config: str = CONFIG, namespace: str = "default"
+    ) -> None:
         self.directory = directory
         self.runtime = runtime
         self.log = directory / "containerd.log"
         self.host = PrivateHost(directory)
         path = self.host.environment["PATH"]
         self.host.environment["PATH"] = f"{runtime.parent}:{path}"
-        (directory / "config.toml").write_text(CONFIG.format(directory=directory))
+        (directory / "config.toml").write_text(config.replace("{directory}", str(directory)))
         try:
             self.start()
             archive = write_archive(directory)
-            self("image", "import", str(archive)).check()
+            self("--namespace", namespace, "image", "import", str(archive)).check()
             archive.unlink()
         except BaseException:
             self.host.close()
@@ -161,7 +163,7 @@ def write_archive(directory: Path) -> Path:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Cmd": ["sh"], "Env": ["PATH=/bin:/usr/bin:/sbin"]},
+        "config": {"Cmd": ["sleep", "1000000000"], "Env": ["PATH=/bin:/usr/bin:/sbin"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
     manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
