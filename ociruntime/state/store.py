@@ -251,7 +251,10 @@ class Store:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StateError(f"--root {self.root}: {error.strerror}") from None
+            raise StateError(
+                f"--root {self.root}: {error.strerror}; name a directory that you may "
+                "read with --root"
+            ) from None
 
     def _mkdir(self, path: str) -> None:
         try:

@@ -110,9 +110,9 @@ class BindMount(ContainerStep):
         target = find_target(inroot, self.destination, directory=is_directory)
         try:
             if not is_directory and kernel.stat(target).kind == c.S_IFDIR:
-                # The kernel would only say EINVAL; engines know the word of mount(2) for this.
+                # The kernel would only say EINVAL; engines look for the words "not a directory".
                 raise OSError(
-                    errno.ENOTDIR,
+                    errno.EISDIR,
                     f"{self.source} is not a directory, but {self.destination} in the rootfs is "
                     "one; mount a directory there, or choose the path of a file",
                 )

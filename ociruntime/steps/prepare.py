@@ -168,6 +168,12 @@ class OpenNamespace(Step):
     def describe(self) -> str:
         return f"open the {self.type} namespace {self.path}"
 
+    def explain(self, number: int) -> str:
+        return {
+            errno.ENOENT: "no such file; has the process or container it belongs to ended?",
+            errno.EACCES: "the caller may not open it; run as its owner, or as root",
+        }.get(number, "")
+
     def execute(self, run: Run) -> None:
         fd = run.kernel.open(self.path, c.O_RDONLY | c.O_NONBLOCK)
         run.fds[self.name] = fd
@@ -178,7 +184,8 @@ class OpenNamespace(Step):
         found = run.kernel.namespace_type(fd)
         if found != self.clone_flag:
             raise OciError(
-                f"{self.label}: the file is a namespace of another type than {self.type}"
+                f"{self.label}: the file is a namespace of another type than {self.type}; "
+                "correct type or path in linux.namespaces"
             )
         if self.foreign and self._is_ours(run, fd):
             changed = {
