@@ -21,8 +21,6 @@ from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ociruntime.cgroups.freezer import Freezer
     from ociruntime.cgroups.path import Place, Placement
     from ociruntime.cgroups.setting import Setting
@@ -223,17 +221,6 @@ class Group:
         """The place whose list of processes is asked."""
         return self.placement.places[0] if self.placement.places else None
 
-    def signal_all(self, number: int) -> int:
-        """Send signal ``number`` to every process of the cgroup and below; returns how many there
-        were.
-
-        No fork escapes. One that was frozen before stays frozen and gets the signal when it is
-        thawed; only SIGKILL thaws it.
-        """
-        from ociruntime.cgroups.signals import signal_all
-
-        return signal_all(self, number)
-
     # limits
 
     def apply(self, settings: list[Setting]) -> None:
@@ -303,22 +290,6 @@ class Group:
             from ociruntime.cgroups.devices import rules_of
 
             attach(self.kernel, self.directory(place), program(rules_of(rules)))
-
-    def update(self, resources: dict[str, Any], warnings: list[str]) -> None:
-        """Change the limits of a living container to what ``resources`` (as linux.resources) names.
-
-        ``warnings`` collects what is ignored on purpose. Raises ``PlanError`` without effect, and
-        ``StepError`` for what the kernel refuses: then everything is as before.
-        """
-        from ociruntime.cgroups.update import update
-
-        update(self, resources, warnings)
-
-    def stats(self) -> dict[str, Any]:
-        """What the container uses, in the shape of runc's ``events --stats``."""
-        from ociruntime.cgroups.stats import stats
-
-        return stats(self)
 
     # freezer
 

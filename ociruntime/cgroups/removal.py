@@ -8,6 +8,7 @@ from time import monotonic
 from ociruntime.cgroups import tree
 from ociruntime.cgroups.explain import explain_remove
 from ociruntime.cgroups.path import UNKNOWN
+from ociruntime.cgroups.signals import signal_all
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 
@@ -58,7 +59,7 @@ def kill_ours(group: Group) -> StepError | None:
     if place is None or not UNKNOWN < place.existing < len(place.parts):
         return None
     try:
-        group.signal_all(c.SIGKILL)
+        signal_all(group, c.SIGKILL)
     except StepError as error:
         return error
     except OSError as error:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def signal_all(group: Group, number: int) -> int:
-    """Send signal ``number`` to every process; returns how many there were.
+    """Send signal ``number`` to every process of the cgroup and below; returns how many there were.
 
-    SIGKILL is one write to cgroup.kill where there is a unified hierarchy, and thaws what is
-    frozen. For other signals the cgroup is frozen meanwhile, where that is possible; one that was
-    frozen before stays so, and gets the signal when it is thawed.
+    No fork escapes. SIGKILL is one write to cgroup.kill where there is a unified hierarchy, and
+    thaws what is frozen. For other signals the cgroup is frozen meanwhile, where that is possible;
+    one that was frozen before stays so, and gets the signal when it is thawed.
     """
     found = group.all_procs()
     if not found:

@@ -7,7 +7,7 @@ Documentation/admin-guide/cgroup-v1/ of the kernel.
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.cgroups.stats import Reader, numbers, some
+from ociruntime.cgroups.reader import Reader, numbers, some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ Documentation/accounting/psi.rst.
 
 from __future__ import annotations
 
-from ociruntime.cgroups.stats import numbers, some
+from ociruntime.cgroups.reader import numbers, some
 from ociruntime.cgroups.stats_v1 import CPUSET, NO_MEMORY, pids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.cgroups.stats import Reader
+    from ociruntime.cgroups.reader import Reader
 
     Section = dict[str, Any]
 

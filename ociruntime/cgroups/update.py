@@ -45,7 +45,11 @@ KEYED = {
 
 
 def update(group: Group, resources: Section, warnings: list[str]) -> None:
-    """What ``Group.update`` promises."""
+    """Change the limits of a living container to what ``resources`` (as linux.resources) names.
+
+    ``warnings`` collects what is ignored on purpose. Raises ``PlanError`` without effect, and
+    ``StepError`` for what the kernel refuses: then everything is as before.
+    """
     layout = detect(group.kernel)
     resources = completed(group, resources, layout)
     settings = settings_for(resources, layout, warnings) + switched_on(group, resources)

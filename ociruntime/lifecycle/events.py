@@ -10,6 +10,7 @@ from select import POLLIN, poll
 
 from ociruntime import hostos as os
 from ociruntime.cgroups.oom import OomWatch
+from ociruntime.cgroups.stats import stats
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
 from ociruntime.lifecycle.kill import saved_group
 from ociruntime.state import status as st
@@ -32,7 +33,7 @@ def statistics(container: Container) -> Event:
     """One event of type ``stats``. Raises ``WrongStatus``, ``StateError`` without a cgroup."""
     group = _group(container)
     try:
-        return _event(container, "stats", group.stats())
+        return _event(container, "stats", stats(group))
     except OSError as error:
         if error.errno not in GONE:
             raise
@@ -63,7 +64,7 @@ def events(container: Container, interval: float) -> Iterator[Event]:
             if time.monotonic() >= due:
                 due += interval
                 try:
-                    usage = group.stats()
+                    usage = stats(group)
                 except OSError as error:
                     if error.errno in GONE:
                         return

@@ -62,7 +62,7 @@ def kill(container: Container, number: int, *, everything: bool = False) -> None
     paths: dict[str, str] = saved["paths"] if saved else {}
     # Without a cgroup of its own there is only the first process, whose end ends a pid namespace.
     if everything and paths and word in (st.STOPPED, st.RUNNING, st.PAUSED):
-        group_of(container).signal_all(number)
+        _signal_all(container, number)
         return
     if word not in (st.CREATED, st.RUNNING, st.PAUSED):
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
@@ -78,9 +78,15 @@ def kill(container: Container, number: int, *, everything: bool = False) -> None
         kernel.close(pidfd)
     if number == SIGKILL and paths:
         if data.get("shared_pid"):
-            group_of(container).signal_all(SIGKILL)
+            _signal_all(container, SIGKILL)
         else:
             let_die(container)
+
+
+def _signal_all(container: Container, number: int) -> None:
+    from ociruntime.cgroups.signals import signal_all
+
+    signal_all(group_of(container), number)
 
 
 def let_die(container: Container) -> None:

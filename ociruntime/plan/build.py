@@ -193,7 +193,7 @@ class _Builder:
         if not self.options.systemd or layout.mode == NONE:
             return place(layout, path, self.options.id)
         from ociruntime.cgroups.properties import annotated
-        from ociruntime.cgroups.unit import place_unit
+        from ociruntime.cgroups.unit_path import place_unit
 
         user = self.options.systemd == "user"
         placement = place_unit(layout, path, self.options.id, user=user)

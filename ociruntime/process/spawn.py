@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 
 from ociruntime import hostos as os
+from ociruntime.cgroups.join import join_error
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
 from ociruntime.process.channel import Closed, Failure
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.channel import Channel
     from ociruntime.process.run import Run
+
+
+# What clone3(2) answers only for CLONE_INTO_CGROUP.
+OF_CGROUP = (errno.EBUSY, errno.EOPNOTSUPP, errno.EACCES, errno.ENOENT, errno.ENODEV)
 
 
 class Namespaces:
@@ -66,7 +71,7 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
     if wanted.joined or wanted.time is not None:
         _through_intermediate(run, wanted, cgroup_fd, here, there, write_maps)
     else:
-        pid, pidfd = run.kernel.clone(wanted.new, cgroup_fd)
+        pid, pidfd = _clone(run, wanted.new, cgroup_fd)
         if pid == 0:
             here.close()
             take_streams(run, [there.fileno()])
@@ -75,6 +80,17 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
         if wanted.new_user:
             write_maps(pid)
     there.close()
+
+
+def _clone(run: Run, flags: int, cgroup_fd: int) -> tuple[int, int]:
+    """Clone into the cgroup; a refusal that is the cgroup's comes as ``StepError``, naming it."""
+    try:
+        return run.kernel.clone(flags, cgroup_fd)
+    except OSError as error:
+        place = run.cgroup.placement.unified if run.cgroup is not None else None
+        if cgroup_fd < 0 or place is None or error.errno not in OF_CGROUP:
+            raise
+        raise join_error(place, error) from None
 
 
 def _through_intermediate(
@@ -135,7 +151,7 @@ def _intermediate(
             kernel.unshare(c.CLONE_NEWTIME)
             if offsets >= 0:
                 _write_offsets(kernel, offsets, wanted.time)
-        pid, _ = kernel.clone(new | c.CLONE_PARENT, cgroup_fd)
+        pid, _ = _clone(run, new | c.CLONE_PARENT, cgroup_fd)
         if pid == 0:
             parent.close()
             init_main(run, there)

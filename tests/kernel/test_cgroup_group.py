@@ -18,6 +18,7 @@ from ociruntime.cgroups.devices import rules_of
 from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import Placement, place
 from ociruntime.cgroups.resources import settings_for
+from ociruntime.cgroups.signals import signal_all
 from ociruntime.errors import StepError
 from ociruntime.kernel.kernel import Kernel
 
@@ -109,7 +110,7 @@ def test_the_whole_life(
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     leaf = group.placement.places[0].parts[-1]
     assert len([line for line in lines if line.endswith(f"/{leaf}")]) == len(group.placement.places)
-    assert group.signal_all(15) == 1
+    assert signal_all(group, 15) == 1
     group.remove()
     assert not any(Path(item.directory).exists() for item in group.placement.places)
 
@@ -139,7 +140,7 @@ def test_a_clone_enters_without_a_migration_by_others(new_group: NewGroup) -> No
         time.sleep(0.01)
     else:
         pytest.fail(f"not everywhere inside: {lines}")
-    assert group.signal_all(9) == 1
+    assert signal_all(group, 9) == 1
     assert KERNEL.wait_pidfd(pidfd) == (2, 9)
     KERNEL.close(pidfd)
 
@@ -313,7 +314,7 @@ def test_freeze_signal_thaw(
     if not group.freeze():
         pytest.skip("needs a freezer")
     assert group.frozen()
-    assert group.signal_all(15) == 1
+    assert signal_all(group, 15) == 1
     assert group.frozen()
     if LAYOUT.mode != "v2":  # where a signal that kills gets through to the frozen
         time.sleep(0.05)
@@ -332,7 +333,7 @@ def test_kill_reaches_a_frozen_cgroup(
     group.join(process.pid)
     if not group.freeze():
         pytest.skip("needs a freezer")
-    assert group.signal_all(9) == 1
+    assert signal_all(group, 9) == 1
     assert process.wait(5) == -9
 
 
@@ -351,7 +352,7 @@ def test_no_fork_escapes(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     # Some may have ended between the two looks.
-    assert group.signal_all(9) >= 10
+    assert signal_all(group, 9) >= 10
     process.wait(5)
     group.remove(5.0)
 

@@ -6,13 +6,15 @@ which the host cannot enforce is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
+from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
 
 MakeBundle = Callable[..., Bundle]
@@ -54,6 +56,63 @@ def test_apparmor(runtime: Runtime, bundle: MakeBundle, user_namespace: bool) ->
         made.add_namespace("user").set("/linux/uidMappings", USER_NAMESPACE)
         made.set("/linux/gidMappings", USER_NAMESPACE)
     assert runtime.run_output(made, ["cat", "/proc/self/attr/current"]).startswith("unconfined")
+
+
+PROFILE = """
+profile {name} flags=(attach_disconnected) {{
+    file, capability, network, mount, umount, signal, ptrace, pivot_root,
+    deny /tmp/denied w,
+}}
+"""
+ATTEMPT = (
+    "cat /proc/self/attr/current; echo >/tmp/allowed && echo allowed;"
+    " (echo >/tmp/denied) 2>/dev/null || echo denied"
+)
+
+
+@pytest.fixture
+def profile(sandbox: Sandbox) -> Iterator[str]:
+    """The name of a loaded profile, which lets everything pass but writing to /tmp/denied."""
+    text = PROFILE.format(name=sandbox.prefix).encode()
+    subprocess.run(["apparmor_parser", "--replace"], input=text, check=True)
+    yield sandbox.prefix
+    subprocess.run(["apparmor_parser", "--remove"], input=text, check=True)
+
+
+@needs_apparmor
+@pytest.mark.parametrize("no_new_privileges", [False, True])
+@pytest.mark.parametrize("user_namespace", [False, True])
+def test_profile_confines(
+    runtime: Runtime,
+    bundle: MakeBundle,
+    profile: str,
+    user_namespace: bool,
+    no_new_privileges: bool,
+) -> None:
+    made = bundle().set("/process/apparmorProfile", profile)
+    made.set("/process/noNewPrivileges", no_new_privileges)
+    made.add_mount("/tmp", "tmpfs", "tmpfs", ["mode=1777"])
+    if user_namespace:
+        made.add_namespace("user").set("/linux/uidMappings", USER_NAMESPACE)
+        made.set("/linux/gidMappings", USER_NAMESPACE)
+    expected = [f"{profile} (enforce)", "allowed", "denied"]
+    assert runtime.run_output(made, ATTEMPT).splitlines() == expected
+    # exec has the container's profile, or that of its own option.
+    made.args = ["sleep", "100"]
+    container = runtime.up(made)
+    shown = runtime.exec(container, "sh", "-c", ATTEMPT).check().stdout
+    assert shown.splitlines() == expected
+    options = ["--apparmor", "unconfined"]
+    if not no_new_privileges:
+        shown = runtime.exec(container, "sh", "-c", ATTEMPT, options=options).check().stdout
+        assert shown.splitlines() == ["unconfined", "allowed"]
+
+
+@needs_apparmor
+def test_profile_for_exec_alone(runtime: Runtime, bundle: MakeBundle, profile: str) -> None:
+    container = runtime.up(bundle(["sleep", "100"]).add_mount("/tmp", "tmpfs", "tmpfs"))
+    shown = runtime.exec(container, "sh", "-c", ATTEMPT, options=["--apparmor", profile])
+    assert shown.check().stdout.splitlines() == [f"{profile} (enforce)", "allowed", "denied"]
 
 
 @needs_apparmor

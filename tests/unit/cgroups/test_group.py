@@ -10,6 +10,7 @@ import pytest
 from ociruntime.cgroups import open_group
 from ociruntime.cgroups.path import Placement, place
 from ociruntime.cgroups.resources_v1 import settings_v1
+from ociruntime.cgroups.signals import signal_all
 from ociruntime.errors import StepError
 from ociruntime.kernel.kernel import Kernel
 from tests.unit.cgroups.fake import FILES, FakeCgroups
@@ -396,5 +397,5 @@ def test_without_cgroups_everything_is_quiet() -> None:
     assert group.procs() == group.all_procs() == []
     assert not group.freeze()
     assert not group.frozen()
-    assert group.signal_all(9) == 0
+    assert signal_all(group, 9) == 0
     group.remove(kill=True)

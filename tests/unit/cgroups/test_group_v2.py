@@ -9,6 +9,7 @@ import pytest
 from ociruntime.cgroups import open_group
 from ociruntime.cgroups.path import place
 from ociruntime.cgroups.setting import Setting
+from ociruntime.cgroups.signals import signal_all
 from ociruntime.cgroups.update import check_usage
 from ociruntime.cgroups.v2 import GroupV2
 from ociruntime.errors import StepError
@@ -99,5 +100,5 @@ def test_kill_is_one_write(fake: FakeCgroups) -> None:
     group.create()
     (fake.base / "unified/top/leaf/cgroup.kill").write_text("")
     (fake.base / "unified/top/leaf/cgroup.procs").write_text("7\n8\n")
-    assert group.signal_all(9) == 2
+    assert signal_all(group, 9) == 2
     assert fake.writes[-1] == ("unified", "cgroup.kill", "1")

@@ -9,7 +9,8 @@ import pytest
 from ociruntime.cgroups import open_group, stats_v1, stats_v2
 from ociruntime.cgroups.detect import Hierarchy, Layout
 from ociruntime.cgroups.path import Placement, place
-from ociruntime.cgroups.stats import Reader, numbers, stats
+from ociruntime.cgroups.reader import Reader, numbers
+from ociruntime.cgroups.stats import stats
 from ociruntime.kernel.kernel import Kernel
 from tests.unit.cgroups.fake import FakeCgroups
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ociruntime.cgroups import open_group, update
+from ociruntime.cgroups import open_group
 from ociruntime.cgroups.detect import Hierarchy, Layout
 from ociruntime.cgroups.path import place
+from ociruntime.cgroups.update import old_value, update
 from ociruntime.errors import PlanError, StepError
 from tests.unit.cgroups.fake import FakeCgroups
 from tests.unit.cgroups.layouts import hybrid_layout
@@ -34,7 +35,7 @@ def on_v1(fake: FakeCgroups, monkeypatch: pytest.MonkeyPatch) -> Group:
 
 
 def made(fake: FakeCgroups, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Group:
-    monkeypatch.setattr(update, "detect", lambda _kernel: layout)
+    monkeypatch.setattr("ociruntime.cgroups.update.detect", lambda _kernel: layout)
     group = open_group(fake, place(layout, "/leaf", "c1"))
     group.create()
     fake.writes.clear()
@@ -70,7 +71,7 @@ def test_quota_or_period_alone(
 ) -> None:
     group = on_v2(fake, monkeypatch)
     put(fake, cpu__max=now + "\n")
-    group.update({"cpu": wanted}, [])
+    update(group, {"cpu": wanted}, [])
     assert written(fake) == [("cpu.max", value)]
 
 
@@ -79,15 +80,15 @@ def test_swap_alone_counts_the_present_memory(
 ) -> None:
     group = on_v2(fake, monkeypatch)
     put(fake, memory__max="4096\n", memory__swap__max="max\n")
-    group.update({"memory": {"swap": 12288, "limit": 0}}, [])
+    update(group, {"memory": {"swap": 12288, "limit": 0}}, [])
     assert ("memory.swap.max", "8192") in written(fake)
     fake.writes.clear()
-    group.update({"memory": {"swap": -1}}, [])
+    update(group, {"memory": {"swap": -1}}, [])
     assert written(fake) == [("memory.swap.max", "max")]
     put(fake, memory__max="max\n")
     fake.writes.clear()
     with pytest.raises(PlanError, match=r"memory, which is not limited; set memory\.limit too"):
-        group.update({"memory": {"swap": 12288}}, [])
+        update(group, {"memory": {"swap": 12288}}, [])
     assert fake.writes == []
 
 
@@ -107,7 +108,7 @@ def test_a_refusal_takes_everything_back(
     }
     fake.refuse["pids.max", "8"] = errno.EINVAL
     with pytest.raises(StepError, match=r"linux\.resources\.unified\.pids\.max|pids\.max = 8"):
-        group.update(resources, [])
+        update(group, resources, [])
     assert sorted(written(fake)[4:]) == sorted(
         [
             ("cpu.max", "5000 20000"),
@@ -127,7 +128,7 @@ def test_what_cannot_be_taken_back_is_a_warning(
     fake.refuse["cpu.shares", "1024"] = errno.EPERM
     warnings: list[str] = []
     with pytest.raises(StepError, match=r"pids\.max = 9"):
-        group.update({"cpu": {"shares": 5}, "pids": {"limit": 9}}, warnings)
+        update(group, {"cpu": {"shares": 5}, "pids": {"limit": 9}}, warnings)
     assert any("not as before" in text and "cpu.shares = 1024" in text for text in warnings)
 
 
@@ -146,7 +147,7 @@ def test_what_cannot_be_taken_back_is_a_warning(
     ],
 )
 def test_what_takes_a_write_back(file: str, value: str, text: str, old: str | None) -> None:
-    assert update.old_value(file, value, text) == old
+    assert old_value(file, value, text) == old
 
 
 def test_an_oom_killer_can_be_switched_on_again(
@@ -157,7 +158,7 @@ def test_an_oom_killer_can_be_switched_on_again(
     for now, wanted in ((1, [("memory.oom_control", "0")]), (0, [])):
         control.write_text(f"oom_kill_disable {now}\nunder_oom 0\noom_kill 0\n")
         fake.writes.clear()
-        group.update({"memory": {"disableOOMKiller": False}}, [])
+        update(group, {"memory": {"disableOOMKiller": False}}, [])
         assert written(fake) == wanted
 
 
@@ -170,12 +171,13 @@ def test_hybrid_with_controllers_in_the_unified_hierarchy(
         Hierarchy("", ("cpu", "memory"), f"{fake.base}/unified", "/", "/"),
     ]
     layout = Layout("hybrid", found)
-    monkeypatch.setattr(update, "detect", lambda _kernel: layout)
+    monkeypatch.setattr("ociruntime.cgroups.update.detect", lambda _kernel: layout)
     group = open_group(fake, place(layout, "/top/leaf", "c1"))
     group.create()
     assert fake.writes == [], "what cgroup v2 has in use, nobody can mount as v1"
     (fake.base / "unified/top/leaf/cpu.max").write_text("max 100000\n")
-    group.update(
+    update(
+        group,
         {
             "memory": {"limit": 8192},
             "cpu": {"quota": 5000},
@@ -197,7 +199,7 @@ def test_hybrid_with_controllers_in_the_unified_hierarchy(
         ("unified", "memory.max", "4096"),
     ]
     with pytest.raises(PlanError, match="pids is not in the unified hierarchy"):
-        group.update({"unified": {"pids.max": "4"}}, [])
+        update(group, {"unified": {"pids.max": "4"}}, [])
     (fake.base / "unified/top/leaf/cgroup.events").write_text("populated 0\nfrozen 1\n")
     assert group.freeze()
     assert ("unified", "cgroup.freeze", "1") in fake.writes

@@ -40,7 +40,9 @@ def test_loaded_profile(run: Run, host: Path, profile: str) -> None:
     CheckAppArmor(profile).execute(run)
 
 
-def test_missing_profile(run: Run, host: Path) -> None:
+@pytest.mark.parametrize("loaded", ["docker-default (enforce)\n", ""])
+def test_missing_profile(run: Run, host: Path, loaded: str) -> None:
+    (host / "APPARMOR_PROFILES").write_text(loaded)
     with pytest.raises(
         OciError, match=r"apparmorProfile docker: no such profile .*apparmor_parser"
     ):
