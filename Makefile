@@ -77,9 +77,12 @@ test: build dev $(VENV)/.stamp-tests
 	$(VENV)/bin/mypy
 	$(SUDO) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests
 
-# In a virtual machine with systemd, cgroup v2 and AppArmor; see tests/vm/README.md.
+# In a virtual machine with systemd and AppArmor, once with cgroup v2 and once with hybrid cgroups; see
+# tests/vm/README.md. Words for pytest: make vm-test ARGS="-k nested".
 vm-test: build $(VENV)/.stamp-tests
-	$(SUDO) tests/vm/run --timeout 1800 -- tests/vm/guest-tests
+	$(SUDO) tests/vm/run --timeout 5400 -- tests/vm/guest-tests $(ARGS)
+	$(SUDO) tests/vm/run --timeout 3600 --append systemd.unified_cgroup_hierarchy=0 \
+	  -- tests/vm/guest-tests $(ARGS)
 
 # The tests with real engines once more, with those of a newer Debian (containerd 2, Docker 28).
 ENGINES := $(CURDIR)/build/engines
