@@ -12,6 +12,7 @@ from ociruntime.network import cni
 from ociruntime.network.cni import CniError, Request
 from ociruntime.network.conflist import Network
 from ociruntime.network.invoke import OWN, call_plugin
+from ociruntime.network.netlink import is_namespace
 from ociruntime.network.plugin import as_version
 
 TYPE_CHECKING = False
@@ -113,7 +114,8 @@ def _call(
     data = attachment.data
     config = network.plugin_config(plugin, previous, data["runtime"])
     netns = data["pin"] or data["netns"]
-    if command == "DEL" and not os.access(netns, os.F_OK):
+    if command == "DEL" and not is_namespace(netns):
+        # Gone with its last process, or the hook was killed before it was mounted.
         netns = ""
     request = Request(command, attachment.container, netns, data["device"], data["path"], config)
     try:

@@ -17,12 +17,11 @@ from _socket import AF_INET6
 from ociruntime import hostos as os
 from ociruntime.bundle import read_file
 from ociruntime.errors import SpecError
-from ociruntime.kernel.constants import CLONE_NEWNET
-from ociruntime.kernel.kernel import Kernel
 from ociruntime.network import cni
 from ociruntime.network.addresses import Address, AddressError, Interface
 from ociruntime.network.cni import CniError
 from ociruntime.network.files import STATE_DIRECTORY, Directory
+from ociruntime.network.netlink import is_namespace
 from ociruntime.state.processes import is_alive, start_time
 
 TYPE_CHECKING = False
@@ -251,22 +250,6 @@ def _is_stale(lease: Json) -> bool:
     if pid:
         return not is_alive(pid, lease["started"])
     return bool(path) and not is_namespace(path)
-
-
-def is_namespace(path: str) -> bool:
-    """Whether a network namespace is at ``path``: what is left when it has been unmounted is an
-    ordinary file.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return Kernel().namespace_type(fd) == CLONE_NEWNET
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
 
 
 def _pid(path: str) -> int:

@@ -286,6 +286,22 @@ class Inside:
         os.close(self.ours)
 
 
+def is_namespace(path: str) -> bool:
+    """Whether a network namespace is at ``path``: what is left when it has been unmounted is an
+    ordinary file.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    try:
+        return Kernel().namespace_type(fd) == c.CLONE_NEWNET
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
 def _connect() -> socket:
     return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
 
