@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 
+# What an attachment's file has.
+KEYS = (
+    "id", "bundle", "created", "pid", "started", "inode", "device", "network", "runtime", "path",
+    "netns", "pin", "result",
+)  # fmt: skip
+
+
 class Attachment:
     """One interface of one container. ``data`` is what is stored under ``name``."""
 
@@ -102,7 +109,7 @@ class Attachments:
     def _load(self, prefix: str) -> list[Attachment]:
         found = []
         for name in self.directory.names(prefix):
-            data = self.directory.read(name)
+            data = self.directory.read(name, KEYS)
             if data is not None:
                 found.append(Attachment(name, data))
         return found

@@ -6,7 +6,7 @@ from fcntl import LOCK_EX, LOCK_SH, flock
 
 from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, read_all
-from ociruntime.errors import OciError
+from ociruntime.errors import OciError, SpecError
 from ociruntime.jsontext import dumps
 from ociruntime.kernel.kernel import Kernel
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STATE_DIRECTORY = "/run/ociruntime-net"
 LOCK = "lock"
 UNFINISHED = ".new"
+DAMAGED = "the file is damaged: remove it, then `ociruntime net gc`"
 
 
 class Directory:
@@ -38,7 +39,10 @@ class Directory:
         self.make()
         path = os.path.join(self.path, LOCK)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._lock = os.open(path, flags, 0o600)
+        try:
+            self._lock = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise _refused(path, error) from None
         flock(self._lock, self._how)
         return self
 
@@ -50,9 +54,7 @@ class Directory:
         try:
             os.makedirs(self.path, 0o700)
         except OSError as error:
-            raise OciError(
-                f"{self.path}: {error.strerror}; networks are root's, and need this directory"
-            ) from None
+            raise _refused(self.path, error) from None
 
     def names(self, prefix: str = "") -> list[str]:
         """The files whose names start with ``prefix``, without their ending, sorted."""
@@ -60,21 +62,31 @@ class Directory:
             entries = os.listdir(self.path)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise _refused(self.path, error) from None
         return sorted(
             name[:-5] for name in entries if name.startswith(prefix) and name.endswith(".json")
         )
 
-    def read(self, name: str) -> Json | None:
-        """The content of a file, None when there is none. Raises ``OciError`` when damaged."""
+    def read(self, name: str, keys: tuple[str, ...] = ()) -> Json | None:
+        """The content of a file, None when there is none. Raises ``OciError`` when it is damaged,
+        or lacks one of the ``keys``.
+        """
         path = self._path(name)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             return None
         try:
-            return parse_object(read_all(fd, path), path)
+            content = parse_object(read_all(fd, path), path)
+        except SpecError as error:
+            raise OciError(f"{error}; {DAMAGED}") from None
         finally:
             os.close(fd)
+        missing = [key for key in keys if key not in content]
+        if missing:
+            raise OciError(f"{path}: no {', '.join(missing)}; {DAMAGED}")
+        return content
 
     def write(self, name: str, content: Json) -> None:
         """Replace a file: whoever is killed when, it has the old content or the new one.
@@ -87,9 +99,10 @@ class Directory:
         try:
             write_file(temporary, dumps(content), 0o600)
             os.rename(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
+        except OSError as error:
+            if os.access(temporary, os.F_OK):
+                os.unlink(temporary)
+            raise _refused(path, error) from None
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -106,6 +119,10 @@ class Directory:
 
     def _path(self, name: str) -> str:
         return os.path.join(self.path, f"{name}.json")
+
+
+def _refused(path: str, error: OSError) -> OciError:
+    return OciError(f"{path}: {error.strerror}; networks are root's, and need this directory")
 
 
 def write_file(path: str, text: str, mode: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ociruntime.errors import OciError, UsageError
 from ociruntime.network import firewall
 from ociruntime.network.addresses import Address, AddressError, Interface, parse_mac
+from ociruntime.network.attachments import Attachments
 from ociruntime.network.cni import CniError
 from ociruntime.network.conflist import load_network
 from ociruntime.network.etcfiles import hosts_text, resolv_text
@@ -169,3 +170,25 @@ def test_host_without_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         choose("")
     assert caught.value.code == 50
     assert choose("none") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("{", "1:2: "), ("{}", "no id, "), ("[]", "object"), ("", "empty")]
+)
+def test_damaged_file(tmp_path: Path, text: str, words: str) -> None:
+    """It is named, with what helps."""
+    attachments = Attachments(str(tmp_path))
+    attachments.directory.make()
+    (tmp_path / "attachments" / "x.json").write_text(text)
+    with pytest.raises(OciError, match=r"x\.json.*damaged: remove it") as caught:
+        attachments.all()
+    assert words in str(caught.value)
+
+
+def test_directory_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    attachments = Attachments(str(tmp_path / "file"))
+    with pytest.raises(OciError, match="need this directory"):
+        attachments.all()
+    with pytest.raises(OciError, match="need this directory"):
+        attachments.directory.write("x", {})
