@@ -181,7 +181,7 @@ def main() -> int:
             f"Linux {platform.release()}, {os.cpu_count()} CPUs, {arguments.rounds} rounds, load "
             f"average at the end {os.getloadavg()[0]:.1f}; medians."
         )
-        arguments.output.write_text(f"{TITLE}\n{head} {EXPLAINED}\n{text}")
+        arguments.output.write_text(f"{TITLE}\n{head}\n{EXPLAINED}\n{text}")
     return 0
 
 
