@@ -137,11 +137,15 @@ def traced(path: str, verb: str, log: Log, command: Callable[[], int]) -> int:
     begun = clock()
     began = _stamps(session, entered)
     session.record(entered, begun, "prepare the trace")
+    said = ""
     try:
         return command()
+    except BaseException as error:
+        said = f"\0{error}"
+        raise
     finally:
         if os.getpid() == session.pid:
-            session.record(began, clock(), f"ociruntime {verb}")
+            session.record(began, clock(), f"ociruntime {verb}{said}")
             try:
                 _write(path, document(session, verb))
             except OSError as error:

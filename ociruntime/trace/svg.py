@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 WIDTH, MARGIN = 1200, 12
 ROW, BAND_HEAD, TOP = 20, 22, 46
-LETTER = 6.2
+LETTER = 7.0
 LEAST_BAR = 0.7
 TICKS = 8
 COLOURS = {"step": "#3c78b4", "phase": "#8a8f98", "stage": "#b4783c"}
 FAILED = "#b43c3c"
+LEGEND = (
+    ("step of the plan", COLOURS["step"]),
+    ("around the steps", COLOURS["phase"]),
+    ("oci-init", COLOURS["stage"]),
+    ("failed", FAILED),
+)
+LEGEND_WIDTH = 118
 STYLE = """
 text { font: 11px system-ui, sans-serif; fill: #222 }
 .in { fill: #fff; pointer-events: none }
@@ -39,7 +46,8 @@ def draw_svg(chart: Chart) -> str:
         f"<title>{_text(chart.title)}</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="paper" width="{WIDTH}" height="{height}"/>',
-        _words(MARGIN, 18, f"{chart.title}: {in_words(chart.duration)}", "head"),
+        _words(MARGIN, 18, _headline(chart), "head"),
+        *_legend(),
         *_axis(chart, height),
     ]
     top = TOP
@@ -51,13 +59,32 @@ def draw_svg(chart: Chart) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
+def _headline(chart: Chart) -> str:
+    """The command, cut where the legend begins, and how long it took."""
+    duration = f": {in_words(chart.duration)}"
+    room = int((WIDTH - 3 * MARGIN - len(LEGEND) * LEGEND_WIDTH) / LETTER) - len(duration)
+    title = chart.title if len(chart.title) <= room else chart.title[: room - 1] + "…"
+    return title + duration
+
+
+def _legend() -> list[str]:
+    parts = []
+    for number, (name, colour) in enumerate(reversed(LEGEND), 1):
+        x = WIDTH - MARGIN - number * LEGEND_WIDTH
+        parts.append(f'<rect x="{x}" y="8" width="12" height="12" rx="2" fill="{colour}"/>')
+        parts.append(_words(x + 16, 18, name))
+    return parts
+
+
 def _axis(chart: Chart, height: int) -> list[str]:
     step = tick_length(chart.duration)
     parts = []
     for number in range(int(chart.duration / step) + 1):
         x = _x(chart, number * step)
         parts.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="36" y2="{height}"/>')
-        parts.append(_words(x + 2, 34, in_words(number * step) if number else "0"))
+        label = in_words(number * step) if number else "0"
+        if x + 2 + len(label) * LETTER < WIDTH:
+            parts.append(_words(x + 2, 34, label))
     return parts
 
 

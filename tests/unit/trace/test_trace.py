@@ -186,7 +186,8 @@ def test_a_failing_command_leaves_its_trace(tmp_path: Path) -> None:
     assert done.stderr == "ociruntime: container does not exist: none\n"
     written = json.loads(path.read_text())
     jsonschema.validate(written, SCHEMA)
-    assert "ociruntime state" in [event["name"] for event in written["traceEvents"]]
+    whole = next(e for e in written["traceEvents"] if e["name"] == "ociruntime state")
+    assert "container does not exist" in whole["args"]["error"]
 
 
 def test_a_file_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
