@@ -1,0 +1,62 @@
+"""The examples of docs/api.md, as they are written there."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ociruntime.api import Container, Runtime
+from tests.support.sandbox import Sandbox
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+INDENT = "    "
+
+
+def examples() -> list[str]:
+    """The indented blocks, which have blank lines inside."""
+    blocks: list[list[str]] = [[]]
+    for line in DOCUMENT.read_text().splitlines():
+        if line.startswith(INDENT) or (not line and blocks[-1]):
+            blocks[-1].append(line)
+        elif blocks[-1]:
+            blocks.append([])
+    return [textwrap.dedent("\n".join(block)) for block in blocks if block]
+
+
+PROGRAMS = [text for text in examples() if "def test_" not in text]
+TESTS = [text for text in examples() if "def test_" in text]
+
+
+def test_there_are_examples() -> None:
+    assert len(PROGRAMS) > 4
+    assert len(TESTS) == 1
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(
+    program: str,
+    sandbox: Sandbox,
+    runtime_binary: Path,
+    oci_rootfs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "rootfs").symlink_to(oci_rootfs)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ociruntime.library.connection.default_root", lambda: str(sandbox.root))
+    monkeypatch.setattr("ociruntime.zygote.launcher.find_launcher", lambda: str(runtime_binary))
+    exec(compile(program, str(DOCUMENT), "exec"), {})
+    with Runtime() as runtime:
+        assert runtime.containers() == []
+
+
+@pytest.mark.parametrize("text", TESTS)
+def test_with_the_fixture(text: str, container: Callable[..., Container]) -> None:
+    names: dict[str, Callable[[Callable[..., Container]], None]] = {}
+    exec(compile(text, str(DOCUMENT), "exec"), names)
+    for name, function in names.items():
+        if name.startswith("test_"):
+            function(container)
