@@ -46,6 +46,7 @@ SERVICE = "containerd.task.v2.Task"
 TIMEOUT = 20.0
 PODS = 5
 CGROUP = "ocirt-bench-shim"
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Client:
@@ -295,10 +296,13 @@ def main() -> int:
             )
     finally:
         shutil.rmtree(place, ignore_errors=True)
-        for directory in Path("/sys/fs/cgroup").rglob(CGROUP):
-            for path in (*directory.iterdir(), directory):
-                if path.is_dir():
-                    path.rmdir()
+        # Not a search: other people's cgroups come and go meanwhile.
+        for hierarchy in (CGROUPS, *CGROUPS.iterdir()):
+            directory = hierarchy / CGROUP
+            if directory.is_dir():
+                for path in (*directory.iterdir(), directory):
+                    if path.is_dir():
+                        path.rmdir()
     return 0
 
 
