@@ -49,6 +49,9 @@ if [ "$(stat -fc %T /sys/fs/cgroup)" = tmpfs ]; then
     mount -t "$kind" -o "rw,$option" "$kind" "/sys/fs/cgroup/$place"
   done </proc/self/cgroup
 fi
+# Ids for user namespaces: dockerd's --userns-remap, podman's --userns=auto.
+for name in nobody nogroup containers; do echo "$name:200000:65536"; done >"$1/subids"
+for file in subuid subgid; do mount --bind "$1/subids" "/etc/$file"; done
 mkdir /run/lock
 chmod 1777 /var/tmp /run/lock
 : >"$1/ready"

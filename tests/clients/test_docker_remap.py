@@ -1,0 +1,53 @@
+"""dockerd with userns-remap, and ociruntime as the default runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import RUNTIMES, engine_directory
+from tests.support.engines.docker import Docker, DockerWith
+from tests.support.engines.image import NAME
+
+OPTIONS = ("--userns-remap", "nobody:nogroup", "--default-runtime", "ociruntime")
+MAP = ["0", "200000", "65536"]
+
+
+@pytest.fixture(scope="module")
+def remapping(runtime_binary: Path) -> Iterator[Docker]:
+    """The daemon."""
+    with engine_directory("dockerd", "tini", "iptables") as directory:
+        daemon = Docker(directory, runtime_binary, *OPTIONS)
+        try:
+            yield daemon
+        finally:
+            daemon.close()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_user_namespace(remapping: Docker, runtime: str) -> None:
+    view = DockerWith(remapping, runtime)
+    try:
+        container = view.up("-v", "named:/named", "--network", "bridge", "--", "sleep", "1000")
+        script = """cat /proc/self/uid_map; touch /x /named/x; stat -c %u /x /named/x
+            hostname; ip -o -4 addr show eth0 | wc -l"""
+        seen = view.shell(container, script).split()
+        assert seen == [*MAP, "0", "0", container[:12], "1"]
+        pid = view.inspect(container)["State"]["Pid"]
+        assert view.host.shell(f"stat -c %u /proc/{pid}") == "200000\n"
+    finally:
+        view.remove_all()
+        view("volume", "rm", "named").check()
+
+
+def test_default_runtime(remapping: Docker) -> None:
+    """Nothing on the command line names it; --userns host takes one out of the namespace."""
+    words = ("--network", "none", "--userns", "host", NAME)
+    done = remapping("run", "--rm", *words, "cat", "/proc/self/uid_map").check()
+    assert done.stdout.split() == ["0", "0", "4294967295"]
+    container = remapping("create", *words, "true").check().output
+    runtime = remapping("inspect", "--format", "{{.HostConfig.Runtime}}", container)
+    remapping("rm", container).check()
+    assert runtime.output == "ociruntime"
