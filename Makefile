@@ -43,7 +43,8 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 # $(call make_image,PROGRAM): what it maps to start fast; of this machine, so not part of a package.
 make_image = @$(1) --make-image || echo "$(1) will work, but start more slowly"
 
-.PHONY: build demo test vm-test engines-test bench conformance conformance-matrix install uninstall dev clean
+.PHONY: build demo test vm-test engines-test bench conformance conformance-matrix \
+	conformance-newer conformance-vm install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -109,13 +110,26 @@ RUNTIME := $(VENV)/bin/ociruntime
 conformance: build
 	@$(SUDO) $(PYTHON) -m conformance --runtime "$(RUNTIME)" $(ARGS)
 
-# Ours, runc and crun, further RUNTIMES, and REPORTS (--format json) of other machines.
+# runc and crun of newer Debians, to build/newer; the matrix has them from then on.
+NEWER := trixie sid
+conformance-newer:
+	$(call install_packages,patchelf)
+	@for suite in $(NEWER); do conformance/newer-runtimes $$suite build/newer/$$suite || exit; done
+	@echo "$(CURDIR)/build/newer" >build/newer/location
+
+# All of them in the virtual machine with cgroup v2 (hours); the matrix has these reports, too.
+conformance-vm: build $(VENV)/.stamp-tests
+	@mkdir -p build/conformance
+	$(SUDO) tests/vm/run --timeout 36000 --out build/conformance -- tests/vm/guest-conformance $(ARGS)
+
+# Ours, runc and crun, newer ones and further RUNTIMES, and REPORTS (--format json) of other machines.
 RUNTIMES :=
-REPORTS :=
+REPORTS := $(wildcard build/conformance/*.json)
 conformance-matrix: build $(VENV)/.stamp-tests
 	$(SUDO) $(PYTHON) -m conformance matrix --runtime $(VENV)/bin/ociruntime \
-	  --runtime /usr/sbin/runc --runtime /usr/bin/crun $(RUNTIMES:%=--runtime %) \
-	  $(REPORTS:%=--add %) --markdown docs/conformance.md --html docs/conformance.html
+	  $(addprefix --runtime ,/usr/sbin/runc $(wildcard build/newer/*/bin/runc-*) /usr/bin/crun \
+	  $(wildcard build/newer/*/bin/crun-*) $(RUNTIMES)) $(REPORTS:%=--add %) $(ARGS) \
+	  --markdown docs/conformance.md --html docs/conformance.html
 
 # Self-contained: the package and what it depends on lie together in lib/ociruntime.
 install: $(VENV)/.stamp-venv $(SOURCES)

@@ -4,7 +4,8 @@
   python -m conformance matrix --runtime PATH... [--add FILE]... --markdown FILE --html FILE
   python -m conformance list
 
-Exit status: 0 all that was judged holds, 1 something does not, 2 it could not be tried.
+Exit status: 0 all that was judged holds, 1 something does not, 2 it could not be tried, 130 it
+was interrupted, by SIGINT or SIGTERM (nothing is left then, either).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from conformance.sentences import catalogue
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say and return the exit status."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.command == "list":
             return _list()
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = error.args[0] if isinstance(error, LookupError) else error
         print(f"conformance: {message}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("conformance: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -89,9 +89,7 @@ class Runner:
     def run(self, checks: Sequence[Check], tell: Callable[[Finding], None]) -> Run:
         """Run the tests; `tell` is called with each finding as soon as it is made."""
         begin = time.monotonic()
-        self.oci_version = self._newest_version()
-        facts = {**describe(self.host), "ociVersion": self.oci_version}
-        found = Run(str(self.binary), version(self.binary), facts)
+        found = Run(str(self.binary), version(self.binary), describe(self.host))
 
         def one(entry: Check) -> None:
             findings = self._one(entry)
@@ -100,13 +98,19 @@ class Runner:
                     found.findings.append(finding)
                     tell(finding)
 
-        with ThreadPoolExecutor(self.jobs) as pool:
+        # No container is made in this thread, the one that signals interrupt.
+        pool = ThreadPoolExecutor(self.jobs)
+        try:
+            self.oci_version = pool.submit(self._newest_version).result()
+            found.host["ociVersion"] = self.oci_version
             for future in [pool.submit(one, entry) for entry in checks]:
                 future.result()
+        finally:  # when it is interrupted, tests that run end and clean up, others never begin
+            pool.shutdown(cancel_futures=True)
+            remove_cgroup_parents()
         order = {entry.name: number for number, entry in enumerate(checks)}
         found.findings.sort(key=lambda finding: order[finding.test])
         found.seconds = round(time.monotonic() - begin, 2)
-        remove_cgroup_parents()
         return found
 
     def _newest_version(self) -> str:

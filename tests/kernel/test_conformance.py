@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.runtime import TIMEOUT
 from tests.support.sandbox import Sandbox
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,30 @@ case " $* " in *" create "*) "$REAL" --root "$2" start "$last";; esac""",
         "delete.resources",
     ),
 }
+# What a broken runtime does not look at, the test that must see it, the sentence.
+IGNORED = {
+    "/linux/seccomp": ("seccomp.action*ERRNO*", "seccomp.act-ERRNO"),
+    "/linux/resources": ("cgroups.value*pids.limit*", "pids.limit"),
+    "/linux/maskedPaths": ("linux.masked_paths", "masked.file"),
+    "/linux/devices": ("devices.device_files", "devices.char"),
+    "/process/rlimits": ("process.resource_limits", "rlimits.soft"),
+    "/process/noNewPrivileges": ("process.no_new_privileges", "process.no-new-privileges"),
+    "/hooks/poststop": ("hooks.life*poststop*", "lifecycle.poststop-invoked"),
+    "/root/readonly": ("mounts.writing_to_the_root", "root.readonly"),
+}
+EDITOR = """\
+import json, os, sys
+pointer, real, *words = sys.argv[1:]
+*above, last = pointer.strip("/").split("/")
+if "create" in words:
+    path = words[words.index("--bundle") + 1] + "/config.json"
+    config = place = json.load(open(path))
+    for name in above:
+        place = place.get(name, {})
+    place.pop(last, None)
+    json.dump(config, open(path, "w"))
+os.execv(real, [real, *words])
+"""
 
 
 def judge(binary: Path, sandbox: Sandbox, *options: str) -> dict[str, Any]:
@@ -67,6 +93,25 @@ def test_ours_passes(runtime_binary: Path, sandbox: Sandbox) -> None:
     assert len(found["findings"]) > 400
 
 
+def test_interrupted(runtime_binary: Path, sandbox: Sandbox) -> None:
+    # Each test's directory carries the suite's pid.
+    command = [sys.executable, "-m", "conformance", "--runtime", str(runtime_binary)]
+    options = ["--jobs", "2", "--scale", "4", "--select", "operations.*"]
+    env = {**os.environ, "TMPDIR": str(sandbox.directory)}
+    with subprocess.Popen(
+        [*command, *options], cwd=CHECKOUT, env=env, stderr=subprocess.PIPE, text=True
+    ) as suite:
+        while suite.poll() is None and not list(sandbox.directory.glob("oci-conf-*/state/*")):
+            time.sleep(0.01)
+        suite.terminate()
+        _, said = suite.communicate(timeout=9 * TIMEOUT)
+    assert (suite.returncode, said) == (130, "conformance: interrupted\n")
+    assert not list(sandbox.directory.glob("oci-conf-*"))
+    prefix = f"oci-conf-{suite.pid}-"
+    cgroups = [name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names]
+    assert not [name for name in cgroups if name.startswith(prefix)]
+
+
 @pytest.mark.parametrize("what", BROKEN)
 def test_broken_runtime_is_caught(runtime_binary: Path, sandbox: Sandbox, what: str) -> None:
     script, test, sentence = BROKEN[what]
@@ -77,3 +122,17 @@ def test_broken_runtime_is_caught(runtime_binary: Path, sandbox: Sandbox, what: 
     failed = {entry["sentence"] for entry in found["findings"] if entry["outcome"] == "fail"}
     assert sentence in failed, found["findings"]
     assert os.path.exists(runtime_binary)
+
+
+@pytest.mark.parametrize("pointer", IGNORED)
+def test_ignored_property_is_caught(runtime_binary: Path, sandbox: Sandbox, pointer: str) -> None:
+    test, sentence = IGNORED[pointer]
+    editor, wrapper = sandbox.directory / "editor.py", sandbox.directory / "wrapper"
+    editor.write_text(EDITOR)
+    wrapper.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -S {editor} {pointer} {runtime_binary} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    found = judge(wrapper, sandbox, "--select", test, "--scale", "2")
+    failed = {entry["sentence"] for entry in found["findings"] if entry["outcome"] == "fail"}
+    assert sentence in failed, found["findings"]
