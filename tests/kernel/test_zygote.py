@@ -397,13 +397,9 @@ def test_more_requests_than_descriptors(
 ) -> None:
     """Those that do not fit are refused; the zygote and the others live on."""
     paths = {sandbox.new_id(): str(bundle(["/bin/true"]).write().path) for _ in range(60)}
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
-    try:
-        client = Client.spawn(str(runtime_binary))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    with client:
+    with Client.spawn(str(runtime_binary)) as client:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (40, hard))
         user = User(client, sandbox)
         root = str(sandbox.root)
         numbers = [
