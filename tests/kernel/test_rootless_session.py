@@ -157,8 +157,10 @@ def test_from_a_login_session(session: Session) -> None:
     session.bundle.set("/linux/resources", LIMITS)
     unit = f"ociruntime-{session.bundle.name}.scope"
     session.run("true").check()  # starts the user's systemd
+    # The tests' mount namespace is older than /run/user/UID.
     session.prefix = (
-        "systemd-run", "--quiet", "--scope", f"--uid={UID}", f"--gid={UID}",
+        "nsenter", "--mount=/proc/1/ns/mnt", "--", "systemd-run", "--quiet", "--scope",
+        f"--uid={UID}", f"--gid={UID}",
         "env", f"XDG_RUNTIME_DIR=/run/user/{UID}",
     )  # fmt: skip
     found = told(session.run(SYSTEMD + LIFE + LEFT, UNIT=unit))
