@@ -135,6 +135,14 @@ static int needs_seal(const struct front *front)
 #endif
 }
 
+/* These stay, one a pod or program, and fork children for the work: what they map counts for long,
+ * and a child's first write splits a huge page anyway. */
+static int is_resident(const struct front *front)
+{
+    return front->argc > 1 &&
+           (is_same(front->argv[1], "shim") || is_same(front->argv[1], "zygote"));
+}
+
 /* These make an image instead of entering one. */
 static int is_for_builder(const struct front *front)
 {
@@ -166,8 +174,9 @@ static _Noreturn void start(struct front *front, char **longer)
     front_stamp(front, sealed ? "sealed" : "launcher", 1);
     add_words(front, longer);
     front->argv[0] = front->path;
-    front->is_long = needs_seal(front);
-    int lacks_seal = !sealed && front->is_long;
+    int seals = needs_seal(front);
+    int lacks_seal = !sealed && seals;
+    front->is_long = seals && !is_resident(front);
     if (lacks_seal) {
         const char *failed_step;
         seal_reexec(front->argv, front->environment, &failed_step);

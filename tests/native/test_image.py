@@ -92,8 +92,10 @@ def test_who_enters_containers_is_sealed_before(prefix: Path, verb: str) -> None
 
 
 def test_long_commands_take_a_huge_page(prefix: Path) -> None:
-    """What they change anyway is copied in one go; short commands copy what they need."""
-    for verb, copies in (("run", True), ("state", False)):
+    """What they change anyway is copied in one go; short commands and resident ones copy what they
+    need.
+    """
+    for verb, copies in (("run", True), ("state", False), ("zygote", False), ("shim", False)):
         done = subprocess.run(
             ["strace", "-e", "trace=madvise,pread64", prefix / "bin" / "ociruntime", verb],
             capture_output=True, text=True, timeout=30, check=False,
