@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from ociruntime.cli.options import FLAG, VALUE, one_argument, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.jsontext import dumps
 from ociruntime.lifecycle.events import events, statistics
@@ -29,7 +28,7 @@ def main(words: list[str], globals_: Globals) -> int:
     container = globals_.store.open(container_id)
     found = [statistics(container)] if options.flag("stats") else events(container, interval)
     for event in found:
-        os.write(1, (dumps(event) + "\n").encode())
+        say((dumps(event) + "\n").encode())
     return 0
 
 

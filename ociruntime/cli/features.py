@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from ociruntime.cli.options import parse
+from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.features import features
 from ociruntime.jsontext import dumps
@@ -21,5 +20,5 @@ def main(words: list[str], _globals: Globals) -> int:
     options = parse(words, OPTIONS, {}, stop_at_argument=False, command="features")
     if options.arguments:
         raise UsageError("features: takes no arguments")
-    os.write(1, (dumps(features(), 4) + "\n").encode())
+    say((dumps(features(), 4) + "\n").encode())
     return 0

@@ -7,6 +7,7 @@ from fcntl import LOCK_NB, LOCK_SH, flock
 
 from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import NotFound, OciError, UsageError, one_line
 from ociruntime.jsontext import dumps
 from ociruntime.state.document import state_document
@@ -51,7 +52,7 @@ def main(words: list[str], globals_: Globals) -> int:
         text = dumps(documents) + "\n"
     else:
         text = table(documents)
-    os.write(1, text.encode("utf-8", "backslashreplace"))
+    say(text.encode("utf-8", "backslashreplace"))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ociruntime import SPEC_VERSION, __version__
 from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError, unexpected
 from ociruntime.log import Log
 from ociruntime.state.store import Store, default_root
@@ -174,4 +175,4 @@ def version_text() -> str:
 
 
 def _print(text: str) -> None:
-    os.write(1, text.encode())
+    say(text.encode())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.cli.options import VALUE, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.jsontext import dumps
 
@@ -56,7 +57,7 @@ def main(words: list[str], globals_: Globals) -> int:
             text = table(attachments)
         else:
             text = dumps(inspect(attachments, names[0] if names else ""), 4) + "\n"
-    os.write(1, text.encode("utf-8", "backslashreplace"))
+    say(text.encode("utf-8", "backslashreplace"))
     for problem in problems:
         globals_.log.error(problem)
     return 1 if problems else 0

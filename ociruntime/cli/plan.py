@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from ociruntime.cli.create import ALIASES as CREATE_ALIASES
 from ociruntime.cli.create import OPTIONS as CREATE_OPTIONS
 from ociruntime.cli.create import prepare
 from ociruntime.cli.options import VALUE, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.create import make_plan
@@ -48,5 +47,5 @@ def main(words: list[str], globals_: Globals) -> int:
         host = as_root(host)
     plan = make_plan(config, raw, host, wanted)
     text = as_text(plan, host, wanted) if form == "text" else as_json(plan, host, wanted)
-    os.write(1, text.encode("utf-8", "backslashreplace"))
+    say(text.encode("utf-8", "backslashreplace"))
     return 0

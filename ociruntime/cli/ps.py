@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.cli.options import VALUE, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import NOT_RUNNING, OciError, UsageError, WrongStatus
 from ociruntime.jsontext import dumps
 from ociruntime.lifecycle.kill import saved_group
@@ -43,7 +44,7 @@ def main(words: list[str], globals_: Globals) -> int:
         text = dumps(pids) + "\n"
     else:
         text = select(run_ps(ps_options or DEFAULT_PS_OPTIONS), pids)
-    os.write(1, text.encode("utf-8", "surrogateescape"))
+    say(text.encode("utf-8", "surrogateescape"))
     return 0
 
 

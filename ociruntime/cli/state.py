@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ociruntime import hostos as os
 from ociruntime.cli.options import one_argument, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import StateError
 from ociruntime.jsontext import dumps
 from ociruntime.state.document import state_document
@@ -26,5 +26,5 @@ def main(words: list[str], globals_: Globals) -> int:
         )
     word = status(container)
     document = state_document(container, word, pid_of(container, word))
-    os.write(1, (dumps(document, 2) + "\n").encode())
+    say((dumps(document, 2) + "\n").encode())
     return 0

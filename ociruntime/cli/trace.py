@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError
 from ociruntime.trace.chart import read_chart
 from ociruntime.trace.svg import draw_svg
@@ -30,7 +31,7 @@ def main(words: list[str], globals_: Globals) -> int:
     if out is None:
         width = max(LEAST_WIDTH, options.number("width") or _columns())
         text = draw_text(chart, width, everything=options.flag("all"))
-        os.write(1, text.encode("utf-8", "backslashreplace"))
+        say(text.encode("utf-8", "backslashreplace"))
         return 0
     try:
         with open(out, "w", encoding="utf-8", errors="backslashreplace") as file:

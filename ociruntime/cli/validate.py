@@ -6,6 +6,7 @@ import os
 
 from ociruntime.bundle import open_bundle, read_all, read_file
 from ociruntime.cli.options import VALUE, parse
+from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.spec.explain import explain
 from ociruntime.spec.schema import KINDS
@@ -33,7 +34,7 @@ def main(words: list[str], _globals: Globals) -> int:
         )
     raw, source, bundle = _read(options.arguments, options.text("bundle"))
     report = explain(raw, source, kind, bundle)
-    os.write(1, (report.text() if form == "text" else report.json()).encode())
+    say((report.text() if form == "text" else report.json()).encode())
     return 0 if report.valid else 1
 
 
