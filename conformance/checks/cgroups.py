@@ -129,8 +129,6 @@ def cpu_values() -> dict[str, tuple[Any, ...]]:
         "network.priorities": ({"network": {"priorities": [{"name": "lo", "priority": 3}]}},
                                "net_prio", "net_prio.ifpriomap", "",
                                lambda seen: "lo 3" in seen),
-        "rdma.limit": ({"rdma": {"mlx5_0": {"hcaHandles": 3}}}, "rdma", "rdma.max", "rdma.max",
-                       lambda seen: "hca_handle=3" in seen),
     }  # fmt: skip
 
 
@@ -339,6 +337,16 @@ def huge_pages(t: Trial) -> None:
     bundle = t.bundle()
     bundle.resources["hugepageLimits"] = [{"pageSize": "3MB", "limit": 8 * MIB}]
     t.refuses("huge-pages.page-size", bundle, at="create", what="3MB")
+
+
+@check("rdma.limit")
+def rdma(t: Trial) -> None:
+    """Limits the handles of the first RDMA device of the host."""
+    devices = sorted(Path("/sys/class/infiniband").glob("*"))
+    t.need(devices, "the host has no RDMA device (/sys/class/infiniband)")
+    resources = {"rdma": {devices[0].name: {"hcaHandles": 3}}}
+    judge_file(t, "rdma.limit", resources, "rdma", "rdma.max", "rdma.max",
+               lambda seen: "hca_handle=3" in seen)  # fmt: skip
 
 
 @check("unified.no-controller")
