@@ -144,6 +144,7 @@ def test_init(docker: DockerWith) -> None:
 
 def test_top_and_statistics(docker: DockerWith) -> None:
     container = docker.up("-m", "64m", "--", "sh", "-c", "sleep 1000 & sleep 1001; true")
+    docker.shell(container, "until [ $(pidof sleep | wc -w) = 2 ]; do :; done")
     top = docker("top", container, "-o", "pid,args").check().stdout.splitlines()
     assert sorted(line.split(None, 1)[1] for line in top[1:]) == [
         "sh -c sleep 1000 & sleep 1001; true", "sleep 1000", "sleep 1001",
