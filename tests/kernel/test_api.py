@@ -18,6 +18,7 @@ import pytest
 
 from ociruntime import api
 from tests.support.bundle import Bundle
+from tests.support.descriptors import open_descriptors
 from tests.support.sandbox import Sandbox
 
 SECONDS = 10.0
@@ -125,7 +126,7 @@ def test_terminal(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
 
 
 def test_failures_leave_nothing(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for _ in range(3):
         with pytest.raises(api.StepError):
             library.run(
@@ -137,17 +138,17 @@ def test_failures_leave_nothing(library: api.Runtime, sandbox: Sandbox, bundle: 
                 terminal=False,
             )
     # The zygote's socket and its last words.
-    assert len(os.listdir("/proc/self/fd")) == len(before) + 2
+    assert len(open_descriptors()) == len(before) + 2
     assert library.containers() == []
 
 
 def test_descriptors_come_back(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
-    def once() -> int:
+    def once() -> list[str]:
         with library.run(
             path_of(bundle(["/bin/true"])), sandbox.new_id(), stdout=api.PIPE, stdin=api.PIPE
         ) as container:
             container.wait(SECONDS)
-        return len(os.listdir("/proc/self/fd"))
+        return open_descriptors()
 
     assert once() == once() == once()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import select
@@ -20,6 +19,7 @@ import pytest
 
 from ociruntime import api
 from tests.support.bundle import Bundle
+from tests.support.descriptors import open_descriptors
 from tests.support.sandbox import Sandbox
 
 SECONDS = 10.0
@@ -182,7 +182,7 @@ def test_mistakes_are_told(library: api.Runtime, sandbox: Sandbox, bundle: Made)
     library.containers()
     with library.run(path, sandbox.new_id()) as container:
         container.wait(SECONDS)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     mistakes: list[tuple[dict[str, Any], str]] = [
         ({"pidfile": "x"}, "unknown option pidfile"),
         ({"stdin": api.PIPE, "stdout": io.StringIO()}, "stdout="),
@@ -192,7 +192,7 @@ def test_mistakes_are_told(library: api.Runtime, sandbox: Sandbox, bundle: Made)
     for options, words in mistakes:
         with pytest.raises(api.OciError, match=words):
             library.create(path, sandbox.new_id(), **options)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     with pytest.raises(api.UsageError, match="systemd"):
         api.Runtime(cgroup_manager="magic")
     assert library.containers() == []
@@ -202,11 +202,10 @@ def test_forgotten_processes_are_closed(
     library: api.Runtime, sandbox: Sandbox, bundle: Made
 ) -> None:
     with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as container:
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         assert container.exec(["/bin/true"], stdout=api.PIPE).wait(SECONDS).ok
         container.exec(["/bin/sleep", "100"], stdout=api.PIPE)
-        gc.collect()
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_descriptors() == before
 
 
 def test_forked_child_does_not_keep_the_zygote(sandbox: Sandbox, runtime_binary: Path) -> None:

@@ -9,60 +9,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ociruntime.errors import AlreadyExists, NotFound, OciError, SpecError, StepError, WrongStatus
-from ociruntime.zygote.client import Client, Exit, Reply, ZygoteGone
+from ociruntime.zygote.client import Client, ZygoteGone
 from tests.support.bundle import Bundle
 from tests.support.sandbox import Sandbox
-
-SECONDS = 10.0
-
-
-class User:
-    """A program with a zygote: calls with this test's state directory, and exits by request."""
-
-    def __init__(self, client: Client, sandbox: Sandbox) -> None:
-        self.client = client
-        self.sandbox = sandbox
-        self.made: list[str] = []
-        self.exits: dict[int, Exit] = {}
-        self.replies: dict[int, Reply] = {}
-
-    def call(self, operation: str, container: str, /, **parameters: Any) -> Reply:
-        fds = parameters.pop("fds", None)
-        if operation in ("create", "run"):
-            self.made.append(container)
-        known = {"root": str(self.sandbox.root), "id": container, **parameters}
-        return self.client.call(operation, known, fds)
-
-    def make(self, operation: str, bundle: Bundle, **parameters: Any) -> tuple[str, Reply]:
-        """Create or run a container of `bundle`; its pidfd is closed."""
-        container = self.sandbox.new_id()
-        path = str(bundle.write().path)
-        reply = self.call(operation, container, bundle=path, **parameters)
-        for fd in reply.fds:
-            os.close(fd)
-        return container, reply
-
-    def wait(self, number: int) -> Exit:
-        """The exit of what request `number` made."""
-        self.receive_until(lambda: number in self.exits)
-        return self.exits[number]
-
-    def receive_until(self, done: Callable[[], bool]) -> None:
-        """Take messages until `done` says that it has come."""
-        deadline = time.monotonic() + SECONDS
-        while not done():
-            assert self.client.wait_readable(deadline - time.monotonic()), "it was not told"
-            for message in self.client.receive():
-                if isinstance(message, Exit):
-                    assert message.number not in self.exits
-                    self.exits[message.number] = message
-                else:
-                    self.replies[message.number] = message
+from tests.support.zygote import SECONDS, User
 
 
 @pytest.fixture
@@ -393,10 +347,15 @@ def test_death_of_the_zygote_is_told(runtime_binary: Path) -> None:
 
 
 def test_more_requests_than_descriptors(
-    runtime_binary: Path, sandbox: Sandbox, bundle: Callable[..., Bundle]
+    runtime_binary: Path, sandbox: Sandbox, bundle: Callable[..., Bundle], tmp_path: Path
 ) -> None:
     """Those that do not fit are refused; the zygote and the others live on."""
-    paths = {sandbox.new_id(): str(bundle(["/bin/true"]).write().path) for _ in range(60)}
+    release = tmp_path / "release"
+    os.mkfifo(release)  # all are in the works at once: a hook's open(2) waits for the writer
+    hooks = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"exec < {release}"]}]}
+    paths = {
+        sandbox.new_id(): str(bundle(["/bin/true"], hooks=hooks).write().path) for _ in range(60)
+    }
     with Client.spawn(str(runtime_binary)) as client:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (40, hard))
@@ -406,15 +365,17 @@ def test_more_requests_than_descriptors(
             client.send("create", {"root": root, "id": name, "bundle": path}, {"stdout": 2})
             for name, path in paths.items()
         ]
+        user.receive_until(lambda: any(reply.error for reply in user.replies.values()))
+        writer = os.open(release, os.O_RDWR)
         user.receive_until(lambda: len(user.replies) == len(numbers))
+        os.close(writer)
         refused = [reply.error for reply in user.replies.values() if reply.error]
-        for reply in user.replies.values():
-            reply.close()
-        assert 0 < len(refused) < len(numbers)
-        assert all("raise the limit of open files" in str(error) for error in refused)
         for number, name in zip(numbers, paths, strict=True):
+            user.replies[number].close()
             if user.replies[number].error is None:
                 client.call("delete", {"root": root, "id": name, "force": True})
+        assert 0 < len(refused) < len(numbers)
+        assert all("raise the limit of open files" in str(error) for error in refused)
 
 
 def test_last_words_of_a_command_that_is_no_zygote() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from ociruntime.cli.list import table, user_name
 from ociruntime.state.store import Store
+from tests.support.descriptors import open_descriptors
 
 from .caller import call
 
@@ -149,9 +150,9 @@ def test_strange_names_are_not_containers(tmp_path: Path) -> None:
 def test_no_descriptor_is_kept(tmp_path: Path) -> None:
     for name in ("a", "b"):
         stopped(tmp_path, name)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     call(tmp_path, "list")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_table_keeps_lines_together() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from ociruntime.errors import OciError, StepError
 from ociruntime.plan.step import HOST, Step
 from ociruntime.process.run import Run
+from tests.support.descriptors import open_descriptors
 from tests.unit.process.configs import CONFIGS
 from tests.unit.process.inline import Creation
 
@@ -136,18 +136,18 @@ def test_no_descriptor_is_left(
     """A process that makes many containers (shim, library) must survive many failures."""
     made = creation(next(numbers), config)
     break_step(monkeypatch, made.run.steps[-1], half_way=False)
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     assert_clear(made.failure())
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     assert made.recorder.host.fds == {}
 
 
 def test_success_can_be_closed(tmp_path: Path, config: dict[str, Any]) -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     made = creation(tmp_path, config)
     assert made.failure() is None
     made.close()
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     assert made.recorder.host.fds == {}
 
 
