@@ -98,6 +98,16 @@ class DockerWith:
         found: list[dict[str, Any]] = json.loads(self("inspect", container).check().stdout)
         return found[0]
 
+    def all_capabilities(self) -> tuple[int, int]:
+        """What `--privileged` asks for, and what of it this host has: bits of capabilities.
+
+        Docker asks for those it knows, up to 37; since release 23 for its own.
+        """
+        own = int(self.host.shell("grep ^CapBnd /proc/self/status").split()[1], 16)
+        release = self("version", "--format", "{{.Server.Version}}").check().output
+        asked = 0x3FFFFFFFFF if int(release.partition(".")[0]) < 23 else own
+        return asked, asked & own
+
     def wait_for(self, container: str, condition: Any, what: str, seconds: float = 20) -> None:
         """Wait until `condition(inspect)` is true."""
         log = self.docker.directory / "dockerd.log"
