@@ -67,11 +67,8 @@ class Host:
 
     @cached_property
     def resctrl(self) -> Path | None:
-        """Where resctrl is mounted."""
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            if line.split()[2] == "resctrl":
-                return Path(line.split()[1])
-        return None
+        """Where resctrl is mounted, None if it is not."""
+        return resctrl()
 
     @cached_property
     def bounding(self) -> int:
@@ -98,6 +95,14 @@ class Host:
     def program(self, name: str) -> str | None:
         """Return the path of a program of the host, None if it is not installed."""
         return shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+
+
+def resctrl() -> Path | None:
+    """Return where resctrl is mounted, None if it is not."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if line.split()[2] == "resctrl":
+            return Path(line.split()[1])
+    return None
 
 
 def find_busybox() -> Path:

@@ -9,16 +9,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from conformance.host import CGROUP_ROOT
+from conformance.host import CGROUP_ROOT, resctrl
+from conformance.resctrl import group_paths
 
 _DEPTH = 5
 _SETTLE_SECONDS = 3.0
 
 
 def leftovers(prefix: str, directory: Path, root: Path) -> list[str]:
-    """Return one line for each mount, cgroup, process, state file or device named `prefix`."""
+    """Return one line for each mount, cgroup, process, state file or the like named `prefix`."""
     lines = [f"mount {point}" for point in _mounts(str(directory))]
     lines += [f"cgroup {path}" for path in cgroups(prefix)]
+    lines += [f"resctrl {path}" for path in resctrl_groups(prefix)]
     lines += [f"process {pid} {command}" for pid, command in _processes(prefix)]
     if root.is_dir():
         lines += [f"state {path}" for path in root.rglob("*") if prefix in path.name]
@@ -50,7 +52,7 @@ def clean(prefix: str, directory: Path) -> None:
                 continue
         time.sleep(0.02)
     unmount(directory)
-    for path in cgroups(prefix):
+    for path in (*cgroups(prefix), *resctrl_groups(prefix)):
         try:
             path.rmdir()
         except OSError:
@@ -73,6 +75,12 @@ def cgroups(prefix: str) -> list[Path]:
         if not inside and len(Path(parent).parts) - base >= _DEPTH:
             names.clear()
     return sorted(found, key=lambda path: -len(path.parts))
+
+
+def resctrl_groups(prefix: str) -> list[Path]:
+    """Return the groups of resctrl with `prefix` in their name, those of monitoring first."""
+    root = resctrl()
+    return [path for path in group_paths(root) if _named(path.name, prefix)] if root else []
 
 
 def _mounts(directory: str) -> list[str]:

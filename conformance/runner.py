@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from conformance import SPEC_VERSION, leaks
+from conformance.container import UnfitError
 from conformance.host import CGROUP_ROOT, Host
 from conformance.registry import Check
 from conformance.runtime import OverdueError, version
 from conformance.sentences import catalogue
-from conformance.trial import CGROUP_PARENT, SkipTrial, Trial, UnfitError, Verdict
+from conformance.trial import CGROUP_PARENT, SkipTrial, Trial, Verdict
 
 # A sentence that holds, does not, could not be tried here, fails as callers want it to, and a
 # test that is itself at fault.

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from conformance.container import Container
 from conformance.registry import add, check
-from conformance.trial import CGROUP_PARENT, Container, Trial
+from conformance.trial import CGROUP_PARENT, Trial
 
 MIB = 1 << 20
 UNLIMITED = {"max", "9223372036854771712", "9223372036854775807"}

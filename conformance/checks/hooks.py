@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance.bundle import Bundle
+from conformance.container import UnfitError
 from conformance.registry import add, check
-from conformance.trial import Trial, UnfitError
+from conformance.trial import Trial
 
 KINDS = (
     "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",

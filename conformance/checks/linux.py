@@ -164,27 +164,6 @@ def personality(t: Trial) -> None:
         t.refuses(sentence, bundle, what=str(entry))
 
 
-@check("rdt.no-resctrl")
-def rdt_without_resctrl(t: Trial) -> None:
-    """Asks for a class of service where no resctrl is mounted."""
-    t.need(t.host.resctrl is None, "resctrl is mounted")
-    for entry in ({"closID": "some"}, {"l3CacheSchema": "L3:0=f"}, {"enableMonitoring": True}):
-        bundle = t.bundle()
-        bundle.linux["intelRdt"] = entry
-        t.refuses("rdt.no-resctrl", bundle, at="create", what=str(entry))
-
-
-@check("rdt.untouched")
-def rdt_untouched(t: Trial) -> None:
-    """Runs without intelRdt where resctrl is mounted: no group appears in it."""
-    root = t.host.resctrl
-    t.need(root, "no resctrl is mounted (the machine has no RDT)")
-    before = sorted(path.name for path in Path(f"{root}").iterdir())
-    t.up()
-    after = sorted(path.name for path in Path(f"{root}").iterdir())
-    t.expect("rdt.untouched", before == after, f"groups: {after}")
-
-
 def _register() -> None:
     for kind in ("shared", "slave", "private", "unbindable"):
         did = f"Uses rootfsPropagation {kind} on a shared mount, and mounts inside and outside."

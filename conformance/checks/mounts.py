@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from conformance.bundle import Bundle
+from conformance.container import UnfitError
 from conformance.mounts import Mount, parse
 from conformance.registry import check
-from conformance.trial import Trial, UnfitError
+from conformance.trial import Trial
 
 TABLE = "cat /proc/self/mountinfo"
 

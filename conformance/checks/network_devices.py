@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from conformance.container import Container, UnfitError
 from conformance.registry import check
-from conformance.trial import Container, Trial, UnfitError
+from conformance.trial import Trial
 
 
 class Network:

@@ -7,8 +7,9 @@ import signal
 from functools import partial
 from pathlib import Path
 
+from conformance.container import Container
 from conformance.registry import check
-from conformance.trial import Container, Trial
+from conformance.trial import Trial
 
 
 def _in_file(path: Path, word: str) -> bool:
