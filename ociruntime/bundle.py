@@ -64,7 +64,7 @@ class Bundle:
 
         Returns the file's bytes and the document, which is a JSON object.  Raises SpecError.
         """
-        raw = read_file(name, dir_fd=self.fd, where=f"bundle {self.path}: {name}")
+        raw = read_file(name, dir_fd=self.fd, where=f"bundle {self.path}: {name}", absent=NO_CONFIG)
         return raw, parse_object(raw, os.path.join(self.path, name))
 
 
@@ -88,17 +88,20 @@ _BUNDLE_HINTS = {
     errno.EACCES: "the caller may not enter it",
 }
 
+NO_CONFIG = "make one with `ociruntime spec`, or name its place with --bundle or --config"
 _FILE_HINTS = {
-    errno.ENOENT: "make one with `ociruntime spec`, or name its place with --bundle or --config",
     errno.EACCES: "the caller may not read it",
     errno.ENOTDIR: "a part of its path is a file",
 }
 
 
-def read_file(path: str, *, dir_fd: int | None = None, where: str = "") -> bytes:
+def read_file(
+    path: str, *, dir_fd: int | None = None, where: str = "", absent: str = "correct its path"
+) -> bytes:
     """The bytes of the regular file ``path``, at most SIZE_LIMIT; never hangs on a FIFO or device.
 
-    ``where`` names the file in errors.  Raises SpecError.
+    ``where`` names the file in errors, ``absent`` is the cure when there is none.  Raises
+    SpecError.
     """
     where = where or path
     # O_NONBLOCK: open(2) of a FIFO would wait for a writer.
@@ -107,13 +110,16 @@ def read_file(path: str, *, dir_fd: int | None = None, where: str = "") -> bytes
         fd = os.open(path, flags, dir_fd=dir_fd)
     except OSError as error:
         hint = _FILE_HINTS.get(error.errno or 0, "it must be a readable regular file")
+        if error.errno == errno.ENOENT:
+            hint = absent
         raise SpecError(f"{where}: {error.strerror}; {hint}", hint=hint) from None
     except ValueError:
         raise SpecError(f"{where!r}: the path has a NUL character") from None
     try:
         status = os.fstat(fd)
         if not os.is_regular(status.st_mode):
-            raise SpecError(f"{where}: not a regular file", hint="it must be a regular file")
+            hint = "name a file of JSON text"
+            raise SpecError(f"{where}: not a regular file; {hint}", hint=hint)
         return read_all(fd, where)
     except OSError as error:
         raise SpecError(f"{where}: {error.strerror}") from None

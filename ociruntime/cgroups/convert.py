@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math  # built into the interpreter, as time is: costs nothing
 
+from ociruntime.cgroups.resources_v1 import MAX_SHARES, MIN_SHARES
 from ociruntime.errors import PlanError
 
 UNLIMITED = -1
 DEFAULT_PERIOD = 100000  # us, cgroup-v2.rst, cpu.max
 
-MIN_SHARES, MAX_SHARES = 2, 262144
 MAX_WEIGHT = 10000
 
 

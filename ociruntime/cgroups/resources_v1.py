@@ -39,6 +39,8 @@ CPU = {
     "idle": "cpu.idle",
 }
 CPU_EARLY = ("cpus", "mems", "realtimePeriod", "realtimeRuntime")
+# What the kernel would silently make of another number (sched.h, MIN_SHARES and MAX_SHARES).
+MIN_SHARES, MAX_SHARES = 2, 262144
 # 0 is a value of its own only for these.
 CPU_ZERO = ("burst", "idle", "realtimeRuntime")
 THROTTLE = {
@@ -68,6 +70,7 @@ def settings_v1(resources: Section, warnings: list[str]) -> list[Setting]:
 
 def cpu(section: Section) -> list[Setting]:
     """Settings of cpu and cpuset."""
+    refuse_shares(section.get("shares") or MIN_SHARES)
     found = []
     for key, file in CPU.items():
         value = section.get(key)
@@ -80,6 +83,18 @@ def cpu(section: Section) -> list[Setting]:
         else:
             found.append(Setting(controller, file, str(value), pointer))
     return found
+
+
+def refuse_shares(shares: int) -> None:
+    """Shares that the kernel would take for others, in words that callers of runc look for."""
+    if shares < MIN_SHARES:
+        bound = f"the minimum allowed cpu-shares is {MIN_SHARES}"
+    elif shares > MAX_SHARES:
+        bound = f"the maximum allowed cpu-shares is {MAX_SHARES}"
+    else:
+        return
+    pointer = f"{ROOT}/cpu/shares"
+    raise PlanError(f"linux.resources.cpu.shares: {shares}: {bound}", pointer, "correct it")
 
 
 def memory(section: Section, warnings: list[str]) -> list[Setting]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ociruntime.bundle import parse_object, read_all, read_file, without_null
 from ociruntime.cli.options import VALUE, one_argument, parse
-from ociruntime.errors import UsageError
+from ociruntime.errors import SpecError, UsageError
 from ociruntime.jsontext import dumps
 from ociruntime.lifecycle.update import update
 from ociruntime.spec import load_resources
@@ -43,6 +43,7 @@ ALIASES = {"r": "resources"}
 UNITS = "bkmgtp"
 # Digits of the largest 64-bit number.
 LONGEST_NUMBER = 20
+BITS = 64
 
 
 def main(words: list[str], globals_: Globals) -> int:
@@ -75,10 +76,22 @@ def wanted(options: Options) -> dict[str, Any]:
         if text:
             given.setdefault(section, {})[key] = value_of(name, text, kind)
     if given:
-        load_resources(dumps(given).encode(), given, source="update")
+        try:
+            load_resources(dumps(given).encode(), given, source="update")
+        except SpecError as error:
+            raise refused_option(error, options) from None
     for section, values in given.items():
         resources[section] = {**(resources.get(section) or {}), **values}
     return resources
+
+
+def refused_option(error: SpecError, options: Options) -> UsageError:
+    """The error in terms of the option that it is about: there is no text that could be read."""
+    _, _, what = str(error).split(": ", 2)
+    for name, (section, key, _) in LIMITS.items():
+        if error.pointer == f"/{section}/{key}":
+            return UsageError(f"update: --{name} {options.text(name)}: {what}")
+    return UsageError(f"update: {what}")
 
 
 def value_of(name: str, text: str, kind: str) -> int | str:
@@ -88,8 +101,8 @@ def value_of(name: str, text: str, kind: str) -> int | str:
     if kind == BYTES:
         return byte_count(name, text)
     if not is_number(text.removeprefix("-")):
-        raise UsageError(f"update: --{name} {text}: not a number")
-    return int(text)
+        raise UsageError(f"update: --{name} {text}: not a number; write digits")
+    return checked(name, text, int(text))
 
 
 def byte_count(name: str, text: str) -> int:
@@ -105,7 +118,16 @@ def byte_count(name: str, text: str) -> int:
         raise UsageError(f"update: --{name} {text}: write bytes, or a number with k, m, g, t or p")
     scale: int = 1024 ** UNITS.index(unit)
     count = int(whole) * scale
-    return count + int(fraction) * scale // 10 ** len(fraction) if dot else count
+    return checked(
+        name, text, count + int(fraction) * scale // 10 ** len(fraction) if dot else count
+    )
+
+
+def checked(name: str, text: str, value: int) -> int:
+    """``value``, if JSON text could hold it; what fits in which limit is the schema's to say."""
+    if value.bit_length() > BITS:
+        raise UsageError(f"update: --{name} {text}: does not fit into {BITS} bits; write less")
+    return value
 
 
 def is_number(text: str) -> bool:

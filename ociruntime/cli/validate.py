@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ociruntime.bundle import open_bundle, read_all, read_file
+from ociruntime.bundle import NO_CONFIG, open_bundle, read_all, read_file
 from ociruntime.cli.options import VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
@@ -49,5 +49,5 @@ def _read(arguments: list[str], bundle: str | None) -> tuple[bytes, str, str | N
     directory = arguments[0] if arguments else bundle or "."
     with open_bundle(directory) as opened:
         where = f"bundle {directory}: config.json"
-        raw = read_file("config.json", dir_fd=opened.fd, where=where)
+        raw = read_file("config.json", dir_fd=opened.fd, where=where, absent=NO_CONFIG)
     return raw, os.path.join(directory, "config.json"), directory

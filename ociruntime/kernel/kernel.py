@@ -295,7 +295,17 @@ class Kernel:
         return self.invoke("prctl", option, argument, 0, 0, 0)
 
     def pidfd_open(self, pid: int) -> int:
-        return self.invoke("pidfd_open", pid, 0)
+        """A pidfd; ``ProcessLookupError`` when there is no such process (any more).
+
+        Of one that is reaped while it looks, the kernel says EINVAL (pidfd_prepare() in Linux's
+        kernel/fork.c): the number is known then, but to no process.
+        """
+        try:
+            return self.invoke("pidfd_open", pid, 0)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from None
 
     def pidfd_send_signal(self, pidfd: int, number: int) -> None:
         self.invoke("pidfd_send_signal", pidfd, number, None, 0)

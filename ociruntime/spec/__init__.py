@@ -13,7 +13,7 @@ from __future__ import annotations
 from ociruntime.spec.checks import BAD, UNKNOWN
 from ociruntime.spec.config_check import CONFIG, PROCESS, RESOURCES
 from ociruntime.spec.fault import ERROR, WARNING
-from ociruntime.spec.semantic import check, check_process
+from ociruntime.spec.semantic import check, check_limits, check_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,15 +37,8 @@ def load_process(raw: bytes, document: dict[str, Any], *, source: str) -> list[s
 
 
 def load_resources(raw: bytes, document: dict[str, Any], *, source: str) -> list[str]:
-    """Check the ``linux.resources`` object of `update --resources FILE`.
-
-    Rules that relate several limits are left to the kernel: the other limit may be set already.
-    """
-    return _load(raw, document, source, "resources", RESOURCES, _no_rules)
-
-
-def _no_rules(_document: dict[str, Any]) -> list[Fault]:
-    return []
+    """Check the ``linux.resources`` object of `update --resources FILE`."""
+    return _load(raw, document, source, "resources", RESOURCES, check_limits)
 
 
 def _load(

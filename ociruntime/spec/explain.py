@@ -37,6 +37,12 @@ _STAND_INS: dict[str, dict[Path, dict[str, Any]]] = {
         ("process",): _PROCESS,
     },
     "process": {(): _PROCESS},
+    "resources": {},
+}
+_RULES = {
+    "config": semantic.check,
+    "process": semantic.check_process,
+    "resources": semantic.check_limits,
 }
 
 
@@ -112,7 +118,7 @@ def _schema_faults(part: Part, document: Any) -> list[tuple[Path, str]]:
 
 def _semantic_faults(part: Part, document: Any, kind: str, bad: set[Path]) -> list[Fault]:
     """What the rules say about the document without its broken parts."""
-    if kind not in _STAND_INS or type(document) is not dict:
+    if kind not in _RULES or type(document) is not dict:
         return []
     moves: dict[Path, list[int]] = {}
     rest = without(part, document, bad, moves, _STAND_INS[kind])
@@ -124,7 +130,7 @@ def _semantic_faults(part: Part, document: Any, kind: str, bad: set[Path]) -> li
             # Joined, the mappings are not ours to know: nothing is said about what is mapped.
             if entry["type"] == "user":
                 entry["path"] = "/"
-    faults = semantic.check(rest) if kind == "config" else semantic.check_process(rest)
+    faults = _RULES[kind](rest)
     for fault in faults:
         fault.pointer = _moved_back(fault.pointer, moves)
     return faults

@@ -174,14 +174,15 @@ def test_extras_of_new_runc(runtime: Runtime, bundle: MakeBundle) -> None:
     ("options", "words"),
     [
         (("--cpuset-cpus", "900"), "cpuset.cpus = 900"),
-        (("--cpu-quota", "900"), "cpu.max = 900 50000" if V2 else "cpu.cfs_quota_us = 900"),
+        (
+            ("--cpu-quota", "900000000000000000"),
+            "cpu.max = 900000000000000000 50000" if V2 else "cpu.cfs_quota_us = 900000000000000000",
+        ),
         (
             ("--memory-swap", "1M"),
             "memory.swap: 1048576" if V2 else "memory.memsw.limit_in_bytes = 1048576",
         ),
-        (("--blkio-weight", "5000"), "/blockIO/weight"),
         (("--pids-limit", str(1 << 62)), "pids.max"),
-        (("--memory", str(1 << 63)), "/memory/limit"),
         # v2 has no such refusal: it kills until the rest fits; `checkBeforeUpdate` is for that.
         pytest.param(
             ("--memory", "64k", "--memory-swap", "64k"),
@@ -225,9 +226,20 @@ def test_check_before_update(runtime: Runtime, bundle: MakeBundle, sandbox: Sand
     [
         (("--memory", "1x"), "--memory 1x: write bytes"),
         (("--memory", "-2"), "--memory -2: write bytes"),
-        (("--cpu-share", "many"), "--cpu-share many: not a number"),
+        (("--memory", str(1 << 63)), f"--memory {1 << 63}: {1 << 63} is out of range (-1 to"),
+        (("--memory", "9" * 20), "does not fit into 64 bits; write less"),
+        (("--cpu-share", "many"), "--cpu-share many: not a number; write digits"),
+        (("--cpu-share", "-1"), "--cpu-share -1: -1 is out of range (0 to"),
+        (("--cpu-quota", "900"), "--cpu-quota 900: a quota of 900 us is too small"),
+        (("--cpu-period", "2000000"), "--cpu-period 2000000: a period of 2000000 us is out of"),
+        (("--cpuset-cpus", "0-"), '--cpuset-cpus 0-: "0-" is not a list of numbers'),
+        (("--blkio-weight", "5"), "--blkio-weight 5: a weight of 5 is too small; use a number"),
+        (("--blkio-weight", "5000"), "--blkio-weight 5000: 5000 is out of range (0 to 1000)"),
+        (("--pids-limit", "x"), "--pids-limit x: not a number"),
         (("--l3-cache-schema", "L3:0=f"), "has no resctrl class"),
-        (("-r", "/nowhere"), "/nowhere"),
+        (("-r", "/nowhere"), "--resources /nowhere: No such file or directory; correct its path"),
+        (("-r", "/proc"), "--resources /proc: not a regular file; name a file of JSON text"),
+        (("-r", "-"), "standard input:1:1: the text is empty"),
     ],
 )
 def test_mistakes(
@@ -245,6 +257,8 @@ def test_bad_resources(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -
         ({"memory": {"limit": "a"}}, "/memory/limit"),
         ("[]", "not a JSON object"),
         ("{", "resources.json:1"),
+        ({"blockIO": {"weight": 5}}, "/blockIO/weight: a weight of 5 is too small"),
+        ({"rdma": {"mlx": {}}}, "/rdma/mlx: mlx has neither hcaHandles nor hcaObjects"),
         ({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}, "hugepageLimits[0]"),
     ):
         result = runtime.call("update", "-r", resources(sandbox, document), container)

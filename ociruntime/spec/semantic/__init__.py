@@ -68,6 +68,17 @@ def check_process(process_document: dict[str, Any]) -> list[Fault]:
     return faults
 
 
+def check_limits(limits: dict[str, Any]) -> list[Fault]:
+    """The rules for the values of ``linux.resources`` alone, for `update`; pointers begin there.
+
+    Rules that relate several limits are left to the kernel: the other limit may be set already.
+    """
+    faults = resources.check_values(limits)
+    for fault in faults:
+        fault.pointer = fault.pointer.removeprefix("/linux/resources")
+    return faults
+
+
 def run(rules: tuple[Rule, ...], document: dict[str, Any]) -> list[Fault]:
     """Apply ``rules``."""
     facts = Facts(document)

@@ -44,6 +44,13 @@ def check_resources(limits: dict[str, Any]) -> list[Fault]:
     """The rules for a ``resources`` object; pointers begin with /linux/resources."""
     faults: list[Fault] = []
     _memory(faults, limits.get("memory", {}))
+    _cpu_relations(faults, limits.get("cpu", {}))
+    return faults + check_values(limits)
+
+
+def check_values(limits: dict[str, Any]) -> list[Fault]:
+    """Those of the rules that ask for one value alone, so that they hold for `update` as well."""
+    faults: list[Fault] = []
     _cpu(faults, limits.get("cpu", {}))
     _block_io(faults, limits.get("blockIO", {}))
     faults += [
@@ -100,24 +107,34 @@ def _memory(faults: list[Fault], memory: dict[str, Any]) -> None:
 
 
 def _cpu(faults: list[Fault], cpu: dict[str, Any]) -> None:
-    def fault(name: str, message: str, cure: str) -> None:
-        rule = f"{_CGROUPS}#cpu: the values are those of the kernel's cgroup files"
-        faults.append(Fault(f"{_PLACE}/cpu/{name}", cpu[name], message, rule, cure))
-
     quota, period = cpu.get("quota", 0), cpu.get("period", 0)
     if period and not _PERIOD_MIN <= period <= _PERIOD_MAX:
-        fault("period", f"a period of {period} us is out of range", "use 1000 to 1000000")
+        message, cure = f"a period of {period} us is out of range", "use 1000 to 1000000"
+        faults.append(_cpu_fault(cpu, "period", message, cure))
     if 0 < quota < _PERIOD_MIN:
-        fault("quota", f"a quota of {quota} us is too small", "use at least 1000, or -1 for none")
-    if quota > 0 and cpu.get("burst", 0) > quota:
-        fault("burst", f"the burst is above the quota {quota}", "lower burst")
-    runtime, real_period = cpu.get("realtimeRuntime", 0), cpu.get("realtimePeriod", 0)
-    if real_period and runtime > real_period:
-        fault("realtimeRuntime", f"it is above realtimePeriod {real_period}", "lower it")
+        message, cure = f"a quota of {quota} us is too small", "use at least 1000, or -1 for none"
+        faults.append(_cpu_fault(cpu, "quota", message, cure))
     for name in ("cpus", "mems"):
         text = cpu.get(name, "").strip()
         if text and not is_number_list(text):
-            fault(name, f'"{text}" is not a list of numbers', 'write it as "0-3,7"')
+            message, cure = f'"{text}" is not a list of numbers', 'write it as "0-3,7"'
+            faults.append(_cpu_fault(cpu, name, message, cure))
+
+
+def _cpu_relations(faults: list[Fault], cpu: dict[str, Any]) -> None:
+    quota = cpu.get("quota", 0)
+    if 0 < quota < cpu.get("burst", 0):
+        message = f"the burst is above the quota {quota}"
+        faults.append(_cpu_fault(cpu, "burst", message, "lower burst"))
+    runtime, period = cpu.get("realtimeRuntime", 0), cpu.get("realtimePeriod", 0)
+    if period and runtime > period:
+        message = f"it is above realtimePeriod {period}"
+        faults.append(_cpu_fault(cpu, "realtimeRuntime", message, "lower it"))
+
+
+def _cpu_fault(cpu: dict[str, Any], name: str, message: str, cure: str) -> Fault:
+    rule = f"{_CGROUPS}#cpu: the values are those of the kernel's cgroup files"
+    return Fault(f"{_PLACE}/cpu/{name}", cpu[name], message, rule, cure)
 
 
 def _block_io(faults: list[Fault], block_io: dict[str, Any]) -> None:

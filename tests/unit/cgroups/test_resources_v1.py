@@ -135,6 +135,8 @@ def test_table(resources: dict[str, Any], expected: Writes) -> None:
             "/blockIO/weightDevice/0/leafWeight",
             "CFQ",
         ),
+        ({"cpu": {"shares": 1}}, "/cpu/shares", "the minimum allowed cpu-shares is 2"),
+        ({"cpu": {"shares": 1 << 63}}, "/cpu/shares", "the maximum allowed cpu-shares is 262144"),
     ],
 )
 def test_impossible(resources: dict[str, Any], pointer: str, words: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from ociruntime.cli import update
 from ociruntime.cli.events import seconds
 from ociruntime.cli.options import parse
-from ociruntime.errors import SpecError, UsageError
+from ociruntime.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,17 @@ def test_options_make_resources() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--cpu-share", "-5"), ("--cpuset-cpus", "a"), ("--cpuset-mems", "x")],
+    [
+        ("--cpu-share", "-5"),
+        ("--cpuset-cpus", "a"),
+        ("--cpuset-mems", "x"),
+        ("--cpu-quota", "900"),
+        ("--blkio-weight", "5"),
+        ("--memory", "9999999999999999999p"),
+    ],
 )
-def test_options_obey_the_schema(words: tuple[str, str]) -> None:
-    with pytest.raises(SpecError, match="/cpu/"):
+def test_options_obey_schema_and_rules(words: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match=f"^update: {words[0]} {words[1]}: .*; "):
         options(*words)
 
 
