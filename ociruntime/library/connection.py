@@ -7,19 +7,19 @@ import signal
 import socket
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from ociruntime.errors import OciError, UsageError
+from ociruntime.library.answer import Answer
 from ociruntime.library.conversation import Conversation
 from ociruntime.library.process import Process
 from ociruntime.process.foreground import receive_master
 from ociruntime.state.store import default_root
+from ociruntime.zygote.client import Exit, Reply
 
 if TYPE_CHECKING:
     from ociruntime.library.bundle import PathLike
     from ociruntime.library.streams import Streams
-    from ociruntime.zygote.client import Reply
 
 MANAGERS = ("cgroupfs", "systemd", "disabled")
 # Seconds that an interrupted program waits for what it has just asked for, to take it back.
@@ -57,9 +57,9 @@ class Connection:
         fds: Mapping[str, int] | None = None,
     ) -> Reply:
         """Have the zygote do something (``ociruntime.zygote``); raises the ``OciError``."""
-        conversation = self._started()
-        reply, _ = conversation.submit(operation, self._known(parameters), fds or {})
-        return conversation.wait(reply)
+        reply = Answer[Reply]()
+        self._started().submit(operation, self._known(parameters), fds or {}, reply)
+        return reply.result()
 
     def make(
         self,
@@ -78,11 +78,10 @@ class Connection:
         console = Console() if terminal else None
         if console is not None:
             fds["console"] = console.theirs
-        future: Future[Reply] | None = None
+        answer, end = Answer[Reply](), Answer[Exit]()
         try:
-            conversation = self._started()
-            future, end = conversation.submit(operation, self._known(parameters), fds)
-            reply = conversation.wait(future)
+            self._started().submit(operation, self._known(parameters), fds, answer, end)
+            reply = answer.result()
             if not reply.fds:
                 raise OciError(
                     f"{operation}: the process's pidfd was lost, because this program has too many "
@@ -90,23 +89,23 @@ class Connection:
                 )
             streams.close_theirs()
             master = console.receive() if console is not None else -1
-            return Process(conversation, reply, end, streams, master)
+            return Process(reply, end, streams, master)
         except BaseException:
             streams.close()
             if console is not None:
                 console.close()
-            if future is not None:
-                self._take_back(operation, parameters, future)
+            if answer.expected:
+                self._take_back(operation, parameters, answer)
             raise
 
     def _take_back(
-        self, operation: str, parameters: Mapping[str, Any], future: Future[Reply]
+        self, operation: str, parameters: Mapping[str, Any], answer: Answer[Reply]
     ) -> None:
         """Undo a request whose result nobody wants any more; what failed has left nothing."""
         try:
-            if future.exception(PATIENCE) is not None:
+            if answer.error(PATIENCE) is not None:
                 return
-            reply = future.result()
+            reply = answer.result()
             if operation != "exec":
                 self.call("delete", {"id": parameters["id"], "force": True})
             elif reply.fds:
@@ -135,14 +134,19 @@ class Console:
 
     def receive(self) -> int:
         """The master; -1 when none came."""
-        os.close(self.theirs)
-        self.theirs = -1
+        self._close_theirs()
         ours, self.ours = self.ours, -1
         return receive_master(ours)
 
     def close(self) -> None:
         """Close what is open."""
-        for fd in (self.theirs, self.ours):
-            if fd >= 0:
-                os.close(fd)
-        self.theirs = self.ours = -1
+        self._close_theirs()
+        ours, self.ours = self.ours, -1
+        if ours >= 0:
+            os.close(ours)
+
+    def _close_theirs(self) -> None:
+        """Nothing is called between taking and closing: an interrupt cannot make it twice."""
+        theirs, self.theirs = self.theirs, -1
+        if theirs >= 0:
+            os.close(theirs)

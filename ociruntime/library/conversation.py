@@ -1,8 +1,8 @@
 """One zygote, used by any number of threads.
 
-One thread of ours reads everything that the zygote says; whoever waits for something waits for a
-future. So a Ctrl-C, whose handler runs in the main thread wherever that is, cannot lose a message
-that another thread waits for.
+One thread of ours reads everything that the zygote says; whoever waits for something waits for an
+``Answer``. So a Ctrl-C, whose handler runs in the main thread wherever that is, cannot lose a
+message that another thread waits for.
 """
 
 from __future__ import annotations
@@ -11,19 +11,17 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ociruntime.errors import OciError
 from ociruntime.zygote.client import Client, Exit, Reply, ZygoteGone
 
-Answer = TypeVar("Answer", Reply, Exit)
-# Operations that make a process, of whose end the zygote tells.
-MAKING = ("create", "exec", "run")
+if TYPE_CHECKING:
+    from ociruntime.library.answer import Answer
 
 
 class Conversation:
-    """Requests and their answers as futures. Raises ``OciError`` in a forked child of the
+    """Requests and their answers. Raises ``OciError`` in a forked child of the
     program.
     """
 
@@ -37,8 +35,8 @@ class Conversation:
         self._lock = threading.Lock()
         self._closed = False
         self._gone: OciError | None = None
-        self._replies: dict[int, Future[Reply]] = {}
-        self._exits: dict[int, Future[Exit]] = {}
+        self._replies: dict[int, Answer[Reply]] = {}
+        self._exits: dict[int, Answer[Exit]] = {}
         self._reader = threading.Thread(target=self._read, name="ociruntime-zygote", daemon=True)
         self._reader.start()
         _all.add(self)
@@ -49,14 +47,18 @@ class Conversation:
         return self._client.pid
 
     def submit(
-        self, operation: str, parameters: Mapping[str, Any], fds: Mapping[str, int]
-    ) -> tuple[Future[Reply], Future[Exit]]:
-        """Send a request; the futures of its reply, and of the end of the process it makes.
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        fds: Mapping[str, int],
+        reply: Answer[Reply],
+        end: Answer[Exit] | None = None,
+    ) -> None:
+        """Send a request, whose reply will be told, and the ``end`` of the process that it makes.
+        That is never told if the operation fails.
 
-        The second one is only ever completed for operations in MAKING that succeed.
+        ``reply.expected`` afterwards, interrupted or not: the zygote (most probably) has it.
         """
-        reply: Future[Reply] = Future()
-        end: Future[Exit] = Future()
         # A forked child has a copy of the lock as it was.
         if os.getpid() != self._owner:
             raise OciError("a Runtime cannot be used in a forked child; make another one there")
@@ -65,20 +67,23 @@ class Conversation:
                 raise OciError("the Runtime is closed; make another one")
             if self._gone is not None:
                 raise _again(self._gone)
-            number = self._client.send(operation, dict(parameters), dict(fds))
-            self._replies[number] = reply
-            if operation in MAKING:
-                self._exits[number] = end
-        return reply, end
+            number = 0
 
-    def wait(self, future: Future[Answer], seconds: float | None = None) -> Answer:
-        """The answer, once it has come; raises ``TimeoutError`` after ``seconds`` (None: never), or
-        what the future raises.
-        """
-        try:
-            return future.result(seconds)
-        except TimeoutError:
-            raise TimeoutError(f"nothing was told within {seconds:g} s") from None
+            def expect(sent: int) -> None:
+                nonlocal number
+                number = sent
+                if end is not None:
+                    self._exits[number] = end
+                self._replies[number] = reply
+                reply.expected = True
+
+            try:
+                self._client.send(operation, dict(parameters), dict(fds), expect)
+            except OciError:
+                self._replies.pop(number, None)
+                self._exits.pop(number, None)
+                reply.expected = False
+                raise
 
     def close(self) -> None:
         """Let the zygote end when it has done what it was asked for; who still waits gets
@@ -114,7 +119,7 @@ class Conversation:
             with self._lock:
                 end = self._exits.pop(message.number, None)
             if end is not None:
-                end.set_result(message)
+                end.tell(message)
             return
         with self._lock:
             reply = self._replies.pop(message.number, None)
@@ -123,18 +128,18 @@ class Conversation:
         if reply is None:
             message.close()
         elif message.error is not None:
-            reply.set_exception(message.error)
+            reply.fail(message.error)
         else:
-            reply.set_result(message)
+            reply.tell(message)
 
     def _fail(self, error: OciError) -> None:
         with self._lock:
             self._gone = ZygoteGone("the runtime was closed") if self._closed else error
-            waiting: list[Future[Any]] = [*self._replies.values(), *self._exits.values()]
+            waiting: list[Answer[Any]] = [*self._replies.values(), *self._exits.values()]
             self._replies.clear()
             self._exits.clear()
-        for future in waiting:
-            future.set_exception(_again(self._gone))
+        for answer in waiting:
+            answer.fail(_again(self._gone))
 
 
 def _again(error: OciError) -> OciError:

@@ -7,7 +7,6 @@ import os
 import signal
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -17,7 +16,7 @@ from ociruntime.library.streams import Streams, close_files
 from ociruntime.library.talk import Talk
 
 if TYPE_CHECKING:
-    from ociruntime.library.conversation import Conversation
+    from ociruntime.library.answer import Answer
     from ociruntime.zygote.client import Exit, Reply
 
 
@@ -52,27 +51,27 @@ class Process:
 
     def __init__(
         self,
-        conversation: Conversation,
         reply: Reply,
-        end: Future[Exit],
+        end: Answer[Exit],
         streams: Streams,
         terminal: int,
     ) -> None:
         result = reply.take()
         self.pid: int = result["pid"]
         self.pidfd = reply.fds[0]
+        # It owns the pidfd: an interrupted maker closes it as well, and must not do so twice.
+        self._reply = reply
         self.warnings: list[str] = result["warnings"]
         self.stdin = streams.stdin
         self.stdout = streams.stdout
         self.stderr = streams.stderr
         self.terminal = terminal
-        self._conversation = conversation
         self._end = end
         self._talk = Talk(streams)
         self._waiting: set[asyncio.Future[ExitStatus]] = set()
         # Weak: a process that the program has forgotten is closed although it still runs.
         told = weakref.WeakMethod(self._tell)
-        end.add_done_callback(lambda end: _call(told(), end))
+        end.call(lambda: _call(told()))
 
     def __del__(self) -> None:
         if hasattr(self, "terminal"):
@@ -87,28 +86,28 @@ class Process:
     @property
     def exited(self) -> ExitStatus | None:
         """How it ended, None as long as that was not told."""
-        return _status(self._end.result()) if self._end.done() else None
+        return _status(self._end.result()) if self._end.done else None
 
     def wait(self, timeout: float | None = None) -> ExitStatus:
         """Wait for its end; raises ``TimeoutError`` after ``timeout`` seconds (None: never)."""
-        return _status(self._conversation.wait(self._end, timeout))
+        return _status(self._end.result(timeout))
 
     async def ended(self) -> ExitStatus:
         """``wait`` for asyncio: any number of tasks, of any number of event loops, may wait."""
         here: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         self._waiting.add(here)
         try:
-            if self._end.done():
+            if self._end.done:
                 _settle(here, self._end)
             return await here
         finally:
             self._waiting.discard(here)
 
-    def _tell(self, end: Future[Exit]) -> None:
+    def _tell(self) -> None:
         """Wake the tasks that wait; in the thread that reads."""
         for here in self._waiting.copy():
             try:
-                here.get_loop().call_soon_threadsafe(_settle, here, end)
+                here.get_loop().call_soon_threadsafe(_settle, here, self._end)
             except RuntimeError:
                 continue  # its loop was closed meanwhile, and with it whoever waited
 
@@ -133,25 +132,28 @@ class Process:
         """Close our ends of its streams and the pidfd; the process goes on."""
         close_files(self.stdin, self.stdout, self.stderr)
         self.stdin = self.stdout = self.stderr = None
-        for fd in (self.terminal, self.pidfd):
-            if fd >= 0:
-                os.close(fd)
-        self.terminal = self.pidfd = -1
+        self.pidfd = -1
+        self._reply.close()
+        # Nothing is called in between, so neither a signal's handler nor another thread comes
+        # there and closes it a second time: it may be somebody else's by then.
+        terminal, self.terminal = self.terminal, -1
+        if terminal >= 0:
+            os.close(terminal)
 
 
-def _call(tell: Callable[[Future[Exit]], None] | None, end: Future[Exit]) -> None:
+def _call(tell: Callable[[], None] | None) -> None:
     if tell is not None:
-        tell(end)
+        tell()
 
 
 def _status(end: Exit) -> ExitStatus:
     return ExitStatus(end.code, end.signal, datetime.fromtimestamp(end.time / 1e9, UTC))
 
 
-def _settle(here: asyncio.Future[ExitStatus], end: Future[Exit]) -> None:
+def _settle(here: asyncio.Future[ExitStatus], end: Answer[Exit]) -> None:
     if here.done():
         return  # its task was cancelled meanwhile
-    error = end.exception()
+    error = end.error()
     if error is not None:
         here.set_exception(error)
     else:

@@ -24,6 +24,7 @@ from ociruntime.zygote import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn, Self
 
 # The zygote's socket in its own process.
@@ -160,18 +161,26 @@ class Client:
         return self._socket.fileno()
 
     def send(
-        self, operation: str, parameters: dict[str, Any], fds: dict[str, int] | None = None
+        self,
+        operation: str,
+        parameters: dict[str, Any],
+        fds: dict[str, int] | None = None,
+        sending: Callable[[int], None] | None = None,
     ) -> int:
         """Send a request; its number. ``fds`` stay the caller's. Raises ``ZygoteGone``, or
         ``OciError`` for descriptors that cannot be sent.
+
+        ``sending`` gets the number before: a reply can come, even if this call is interrupted.
         """
         self._numbers += 1
         number = self._numbers
         given = fds or {}
-        body = {"operation": operation, "fds": list(given), **parameters}
+        text = wire.encode({"operation": operation, "fds": list(given), **parameters})
+        if sending is not None:
+            sending(number)
         try:
             kind = wire.LIGHT if operation in LIGHT else wire.REQUEST
-            wire.send(self._socket, kind, number, body, list(given.values()))
+            wire.send(self._socket, kind, number, text, list(given.values()))
         except (BrokenPipeError, ConnectionResetError):
             raise self._gone() from None
         except OSError as error:
@@ -232,9 +241,9 @@ class Client:
         the program does it.
         """
         self._socket.close()
-        if self._last_words >= 0:
-            os.close(self._last_words)
-            self._last_words = -1
+        words, self._last_words = self._last_words, -1
+        if words >= 0:
+            os.close(words)
 
     def close(self) -> None:
         """Let the zygote end when it has done what it was asked for; containers stay. A second call

@@ -100,7 +100,7 @@ def work(channel: socket, packet: wire.Packet) -> NoReturn:
             body = wire.error_document(OciError(unexpected(error)))
         # What the operation left open, its lock first of all, is closed before anybody knows.
         _close_between(channel.fileno(), fds)
-        wire.send(channel, kind, number, body, fds, pid)
+        wire.send(channel, kind, number, wire.encode(body), fds, pid)
         if not lasting or kind == wire.FAILED:
             break
         os.umask(mask)

@@ -58,16 +58,22 @@ class Packet:
             os.close(self.fds.pop())
 
 
+def encode(body: dict[str, Any]) -> bytes:
+    """The text of a body."""
+    return dumps(body).encode("utf-8", "surrogatepass")
+
+
 def send(
     to: socket,
     kind: bytes,
     number: int,
-    body: dict[str, Any],
+    text: bytes,
     fds: list[int],
     pid: int = 0,
 ) -> None:
-    """Send a packet; ``fds`` stay the caller's. Raises ``OSError`` as sendmsg(2) does."""
-    text = dumps(body).encode("utf-8", "surrogatepass")
+    """Send a packet with a body made by ``encode``; ``fds`` stay the caller's. Raises ``OSError``
+    as sendmsg(2) does.
+    """
     if len(text) <= INLINE_LIMIT:
         send_raw(to, HEADER.pack(kind, 0, number, pid, 0, 0) + text, fds)
         return

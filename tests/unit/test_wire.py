@@ -16,7 +16,7 @@ from ociruntime.zygote import wire
 def exchange(body: dict[str, Any], fds: list[int]) -> wire.Packet:
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with left, right:
-        wire.send(left, wire.RESULT, 7, body, fds, pid=42)
+        wire.send(left, wire.RESULT, 7, wire.encode(body), fds, pid=42)
         packet = wire.receive(right)
     assert packet is not None
     return packet
