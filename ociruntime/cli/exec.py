@@ -19,6 +19,7 @@ from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ociruntime.cli.main import Globals
@@ -65,7 +66,7 @@ def main(words: list[str], globals_: Globals) -> int:
     if not options.arguments:
         raise UsageError("exec: wants a container id and a command")
     container = globals_.store.open(check_id(options.arguments[0]))
-    process = _process(container, options)
+    process = _process(container, options, globals_.log.warning)
     wanted = ExecOptions()
     wanted.cgroups = options.texts("cgroup")
     wanted.ignore_paused = options.flag("ignore-paused")
@@ -75,10 +76,18 @@ def main(words: list[str], globals_: Globals) -> int:
     wanted.preserve_fds = options.number("preserve-fds")
     check_preserved(wanted.preserve_fds)
     detach = options.flag("detach")
+    if wanted.console_socket and not process.get("terminal"):
+        raise UsageError(
+            "exec: cannot use console socket if runc will not detach or allocate tty: the process "
+            "has no terminal; add --tty, or leave --console-socket out"
+        )
     ours = -1
     if process.get("terminal") and not wanted.console_socket:
         if detach:
-            raise UsageError("exec: a terminal and --detach need --console-socket")
+            raise UsageError(
+                "exec: cannot allocate tty if runc will detach without setting console socket; "
+                "give --console-socket, or leave --detach out"
+            )
         left, right = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
         ours, wanted.console_fd = left.detach(), right.detach()
     run = exec_process(container, process, wanted)
@@ -94,7 +103,7 @@ def main(words: list[str], globals_: Globals) -> int:
     return stay(run, signals, receive_master(ours) if ours >= 0 else -1)
 
 
-def _process(container: Container, options: Options) -> dict[str, Any]:
+def _process(container: Container, options: Options, warn: Callable[[str], None]) -> dict[str, Any]:
     """The process to run: --process FILE, or the container's own process with what the options
     change.
     """
@@ -124,7 +133,7 @@ def _process(container: Container, options: Options) -> dict[str, Any]:
         if options.text(option) is not None:
             process[name] = options.text(option)
     _apply_user(process, options)
-    _apply_capabilities(process, options.texts("cap"))
+    _apply_capabilities(process, options.texts("cap"), warn)
     return process
 
 
@@ -166,9 +175,13 @@ def parse_id(text: str) -> int:
     raise UsageError(f"exec: {text!a} is not an id; write UID or UID:GID as numbers up to {ID_MAX}")
 
 
-def _apply_capabilities(process: dict[str, Any], names: list[str]) -> None:
+def _apply_capabilities(
+    process: dict[str, Any], names: list[str], warn: Callable[[str], None]
+) -> None:
     """--cap adds to bounding, effective and permitted, and to ambient only what is inheritable
     already (CVE-2022-29162).
+
+    One that is unknown is left out with a warning, as one of config.json (config.md#linux-process).
     """
     if not names:
         return
@@ -178,7 +191,8 @@ def _apply_capabilities(process: dict[str, Any], names: list[str]) -> None:
     for name in names:
         full = name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}"
         if full not in CAPABILITIES:
-            raise UsageError(f"exec: --cap {name}: no such capability")
+            warn(f"exec: --cap {name}: unknown capability, left out")
+            continue
         sets = ["bounding", "effective", "permitted"]
         if full in capabilities.get("inheritable", ()):
             sets.append("ambient")

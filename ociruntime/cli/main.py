@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
     log = Log()
     verb = ""
     try:
-        options = parse(argv, GLOBAL, ALIASES, stop_at_argument=True, command="ociruntime")
+        options = parse(argv, GLOBAL, ALIASES, stop_at_argument=True, command="")
         globals_ = _globals(options, log)
         if options.flag("version"):
             _print(version_text())

@@ -29,9 +29,9 @@ class Options:
         return self.values.get(name) is True
 
     def text(self, name: str) -> str | None:
-        """The value of an option, None when it was not given."""
+        """The value of an option, None when it was not given: an empty one is none (as runc's)."""
         value = self.values.get(name)
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) and value else None
 
     def texts(self, name: str) -> list[str]:
         """All values of an option that may be repeated."""
@@ -40,8 +40,8 @@ class Options:
 
     def number(self, name: str, default: int = 0) -> int:
         """The value as a number >= 0."""
-        text = self.text(name)
-        if text is None:
+        text = self.values.get(name)
+        if not isinstance(text, str):
             return default
         if not (text.isascii() and text.isdecimal()):
             raise UsageError(f"--{name} {text}: not a number")
@@ -59,8 +59,8 @@ def parse(
     """Parse ``words``.
 
     Parameters: ``known`` maps long names to FLAG, VALUE or LIST; ``aliases`` one-letter names to
-    long ones; ``stop_at_argument``: everything from the first argument on is arguments. Raises
-    ``UsageError``.
+    long ones; ``stop_at_argument``: everything from the first argument on is arguments;
+    ``command`` is the verb, empty for the options before it. Raises ``UsageError``.
     """
     result = Options()
     index = 0
@@ -83,7 +83,7 @@ def parse(
             continue
         if value is None:
             if index == len(words):
-                raise UsageError(f"{command}: --{name} needs a value")
+                raise UsageError(f"{_who(command)}--{name} needs a value")
             value = words[index]
             index += 1
         if kind == LIST:
@@ -107,10 +107,14 @@ def _split(
     letter = aliases.get(word[1], "")
     if word[1] != "-" and letter and known[letter] != FLAG:
         return letter, word[2:]
-    raise UsageError(
-        f"{command}: unknown option {word.split('=', maxsplit=1)[0]}; see `ociruntime "
-        f"{command} --help`"
-    )
+    given = word.split("=", maxsplit=1)[0]
+    of = f"{command} " if command else ""
+    raise UsageError(f"{_who(command)}unknown option {given}; see `ociruntime {of}--help`")
+
+
+def _who(command: str) -> str:
+    """How an error about a command's options begins; those of no command are the global ones."""
+    return f"{command}: " if command else ""
 
 
 def _truth(name: str, value: str | None) -> bool:

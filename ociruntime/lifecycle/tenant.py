@@ -269,7 +269,7 @@ def _process_steps(
     if options.pid_file:
         steps.append(WritePidFile(options.pid_file))
     if options.pidfd_socket:
-        steps.append(SendPidfd(options.pidfd_socket))
+        steps.append(SendPidfd(options.pidfd_socket, b"setns"))
     return steps
 
 

@@ -85,6 +85,7 @@ from ociruntime.steps.rootfs import (
     ReadonlyRoot,
     RootPropagation,
     UnshareCgroup,
+    UnshareIpc,
     UseRootfs,
 )
 from ociruntime.steps.settings import SetDomainname, SetHostname, SetSysctls
@@ -266,6 +267,8 @@ class _Builder:
         steps: list[Step] = []
         if self.namespaces.has("user"):
             steps.append(BecomeRoot(setgroups=self._may_setgroups()))
+            if self.namespaces.is_new("ipc"):
+                steps.append(UnshareIpc(self.namespaces.pointers["ipc"]))
         if self.namespaces.joins_cgroup:
             steps.append(JoinCgroupNamespace(self.namespaces.pointers["cgroup"]))
         if self.namespaces.is_new("cgroup"):
@@ -380,7 +383,7 @@ class _Builder:
         receiver = (self.config.get("annotations") or {}).get(PIDFD_RECEIVER)
         for path in dict.fromkeys((self.options.pidfd_socket, receiver)):
             if path:
-                steps.append(SendPidfd(path))
+                steps.append(SendPidfd(path, b"standard"))
         steps.append(SaveCreated())
         return steps
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # Init unshares its cgroup namespace once it is in its cgroup; a time namespace is entered by a
 # child only.
 NOT_CLONED = c.CLONE_NEWCGROUP | c.CLONE_NEWTIME
+# What init unshares as root of its user namespace, where it has one (``UnshareIpc``).
+OF_ROOT = c.CLONE_NEWIPC
 
 
 class NamespacePlan:
@@ -66,6 +68,8 @@ class NamespacePlan:
         flags = 0
         for name in self.new:
             flags |= NAMESPACES[name] & ~NOT_CLONED
+        if self.has("user"):
+            flags &= ~OF_ROOT
         offsets = time_offsets(linux) if self.is_new("time") else None
         self.spawn = Spawn(
             self.new,

@@ -203,4 +203,6 @@ def _refused(label: str, error: OSError) -> StepError:
     detail = ""
     if error.errno == errno.EPERM:
         detail = "the caller has no CAP_SYS_ADMIN over this namespace"
+    elif error.errno == errno.ESRCH:
+        detail = "the container's first process is ending, and the rest with it"
     return StepError(label, error.errno or 0, detail)

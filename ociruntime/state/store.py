@@ -68,19 +68,28 @@ class Container:
         self.data: dict[str, Any] = {}
 
     def save(self) -> None:
-        """Write ``data`` to state.json: all of it or nothing, whoever is killed when."""
+        """Write ``data`` to state.json: all of it or nothing, whoever is killed when.
+
+        Raises ``StateError``, as ``write`` does.
+        """
         self.write(TEMPORARY, dumps(self.data).encode())
         os.rename(TEMPORARY, STATE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of the directory."""
+        """Write a file of the directory; raises ``StateError`` naming --root."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(name, flags, 0o600, dir_fd=self.fd)
         try:
-            while content:
-                content = content[os.write(fd, content) :]
-        finally:
-            os.close(fd)
+            fd = os.open(name, flags, 0o600, dir_fd=self.fd)
+            try:
+                while content:
+                    content = content[os.write(fd, content) :]
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StateError(
+                f"--root {self.store.root}: cannot store {name} of container {self.id}: "
+                f"{error.strerror}; make room there, or use another --root"
+            ) from None
 
     def read(self, name: str) -> bytes:
         """The content of a file of the directory; ``FileNotFoundError`` when there is none."""

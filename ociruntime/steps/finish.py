@@ -172,16 +172,21 @@ class WritePidFile(Step):
 
 
 class SendPidfd(Step):
-    """--pidfd-socket: hand the caller a pidfd of the process (SCM_RIGHTS)."""
+    """--pidfd-socket: hand the caller a pidfd of the process (SCM_RIGHTS).
 
-    __slots__ = ("path",)
+    ``name`` is the message beside it: runc's receivers find ``standard`` for a container's first
+    process, ``setns`` for one of exec.
+    """
+
+    __slots__ = ("name", "path")
 
     kind = "send-pidfd"
     stage = "finish"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, name: bytes) -> None:
         super().__init__("", f"--pidfd-socket {path}")
         self.path = path
+        self.name = name
 
     def describe(self) -> str:
         return f"send a pidfd of the process to {self.path}"
@@ -190,7 +195,7 @@ class SendPidfd(Step):
         from ociruntime.steps.prepare import connect_unix
         from ociruntime.steps.terminal import send_fd
 
-        send_fd(connect_unix(self.path), run.pidfd, b"pidfd")
+        send_fd(connect_unix(self.path), run.pidfd, self.name)
 
     def explain(self, number: int) -> str:
         if number in (errno.ENOENT, errno.ECONNREFUSED):

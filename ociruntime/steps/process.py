@@ -225,22 +225,20 @@ class FindProgram(ContainerStep):
         return {"program": self.program, "cwd": self.cwd}
 
     def execute(self, run: Run) -> None:
-        refused = ""
-        found: list[str] = []
+        problems: dict[str, str] = {}
         for path in candidates(self.program, self.env):
-            problem = self._problem(run, path)
-            if not problem:
-                found.append(path)
-            elif problem != MISSING:
-                refused = refused or problem
-        if found:
-            run.candidates = found
-        elif refused:
-            raise OciError(f'exec: "{self.program}": {refused}')
-        elif "/" in self.program:
-            raise OciError(f'exec: "{self.program}": stat {self.program}: {MISSING}')
-        else:
-            raise OciError(f'exec: "{self.program}": executable file not found in $PATH')
+            problems[path] = self._problem(run, path)
+        run.candidates = [path for path, problem in problems.items() if not problem]
+        if run.candidates:
+            return
+        if "/" in self.program:
+            problem = problems[self.program]
+            place = f"stat {self.program}: " if problem == MISSING else ""
+            raise OciError(f'exec: "{self.program}": {place}{problem}')
+        # What $PATH leads to and cannot be executed counts as not found, as with runc.
+        unfit = [f"{path} cannot be executed" for path in problems if problems[path] != MISSING]
+        hint = f"; {unfit[0]}" if unfit else ""
+        raise OciError(f'exec: "{self.program}": executable file not found in $PATH{hint}')
 
     def _problem(self, run: Run, path: str) -> str:
         full = path if path.startswith("/") else f"{self.cwd}/{path}"
@@ -265,6 +263,8 @@ MISSING = "no such file or directory"
 
 def candidates(program: str, env: list[str]) -> list[str]:
     """Where execvp(3) would look for ``program`` with this environment."""
+    if not program:
+        return []
     if "/" in program:
         return [program]
     for entry in reversed(env):

@@ -58,6 +58,26 @@ class BecomeRoot(ContainerStep):
         return ""
 
 
+class UnshareIpc(ContainerStep):
+    """An IPC namespace of the user namespace's root: its queues' directory, /dev/mqueue, belongs to
+    whoever makes it, and a clone into both namespaces is made by a user who is nobody in there.
+    """
+
+    __slots__ = ()
+
+    kind = "unshare-ipc"
+    stage = "namespaces"
+
+    def __init__(self, pointer: str) -> None:
+        super().__init__(pointer, "ipc namespace")
+
+    def describe(self) -> str:
+        return "make an IPC namespace that belongs to root of the user namespace"
+
+    def execute(self, run: Run) -> None:
+        run.kernel.unshare(c.CLONE_NEWIPC)
+
+
 class UnshareCgroup(ContainerStep):
     """A cgroup namespace rooted at the container's cgroup, which init is in by now
     (cgroup_namespaces(7)).

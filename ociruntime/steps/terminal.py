@@ -11,6 +11,7 @@ import errno
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import pack
 
+from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import ContainerStep
 
@@ -46,7 +47,11 @@ class OpenTerminal(ContainerStep):
         if self.rows and self.columns:
             size = pack("=HHHH", self.rows, self.columns, 0, 0)
             kernel.ioctl(slave, c.TIOCSWINSZ, bytearray(size))
-        send_fd(run.fds.pop("console"), master, b"/dev/pts/ptmx")
+        try:
+            send_fd(run.fds.pop("console"), master, b"/dev/pts/ptmx")
+        except (BrokenPipeError, ConnectionResetError) as error:
+            gone = "whoever listened on the console socket closed it without taking the terminal"
+            raise StepError(self.label, error.errno or 0, gone) from None
         kernel.close(master)
         run.fds["terminal"] = slave
 

@@ -52,6 +52,21 @@ def test_options_change_the_process(runtime: Runtime, container: str) -> None:
     assert int(more.stdout.split()[1], 16) == int(plain, 16) | 1 << 19
 
 
+def test_unknown_capability_is_a_warning(runtime: Runtime, container: str) -> None:
+    """As one of config.json (config.md#linux-process), and as with runc."""
+    options = ["--cap", "CAP_NONSENSE", "--cap", "CAP_SYS_PTRACE"]
+    done = runtime.exec(container, "grep", "CapEff", "/proc/self/status", options=options).check()
+    assert int(done.stdout.split()[1], 16) & 1 << 19
+    assert "CAP_NONSENSE" in done.stderr
+
+
+def test_empty_values_are_none(runtime: Runtime, container: str) -> None:
+    """What a script's unset variables make of options."""
+    names = ("--cwd", "--user", "--process", "--pid-file", "--console-socket", "--apparmor")
+    options = [word for name in names for word in (name, "")]
+    assert runtime.exec(container, "pwd", options=options).check().stdout == "/\n"
+
+
 def test_process_file(runtime: Runtime, container: str, tmp_path: Path) -> None:
     """The form that engines use: nothing is taken over from the container's own process."""
     file = tmp_path / "process.json"
@@ -104,12 +119,13 @@ def test_pidfd_socket(runtime: Runtime, container: str, sandbox: Sandbox, tmp_pa
         runtime.exec(container, "sleep", "99", options=options).check()
         connection, _ = listener.accept()
         with connection:
-            _, fds, _, _ = socket.recv_fds(connection, 4096, 4)
+            text, fds, _, _ = socket.recv_fds(connection, 4096, 4)
     path.unlink()
     assert len(fds) == 1
-    text = Path(f"/proc/self/fdinfo/{fds[0]}").read_text()
+    assert text == b"setns"
+    info = Path(f"/proc/self/fdinfo/{fds[0]}").read_text()
     os.close(fds[0])
-    assert f"\nPid:\t{pid_file.read_text()}\n" in text
+    assert f"\nPid:\t{pid_file.read_text()}\n" in info
 
 
 @contextmanager
@@ -174,11 +190,11 @@ def test_cgroup_that_cannot_be_joined(
         (["--no-such-option", "ID", "true"], ["unknown option"]),
         (["ID"], ["command"]),
         (["--user", "root", "ID", "true"], ["root", "numbers"]),
-        (["--cap", "CAP_NONSENSE", "ID", "true"], ["CAP_NONSENSE"]),
         (["--env", "NOVALUE", "ID", "true"], ["NOVALUE"]),
         (["--cwd", "relative", "ID", "true"], ["absolute"]),
         (["--preserve-fds", "9", "ID", "true"], ["preserve"]),
         (["ID", "no-such-program"], ["executable file not found in $PATH"]),
+        (["ID", ""], ["executable file not found in $PATH"]),
         (["--cwd", "/etc/passwd", "ID", "true"], ["/etc/passwd", "not a directory"]),
         (["--process", "/no/such/file", "ID"], ["no such file or directory"]),
     ],

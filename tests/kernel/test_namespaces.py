@@ -119,6 +119,14 @@ def test_joined_mount(runtime: Runtime, bundle: MakeBundle) -> None:
         runtime.delete(container, "--force").check()
 
 
+def test_message_queues_belong_to_root_of_the_user_namespace(
+    runtime: Runtime, bundle: MakeBundle
+) -> None:
+    """/dev/mqueue is its maker's, who has to be somebody in there."""
+    made = with_user_namespace(bundle()).shell("stat -c %u /dev/mqueue; chmod 1770 /dev/mqueue")
+    assert runtime.run(made).check().stdout == "0\n"
+
+
 def test_joined_user(runtime: Runtime, bundle: MakeBundle) -> None:
     """With the namespaces that belong to it: a pod's second container."""
     first = with_user_namespace(bundle(args=["sleep", "100"]))
