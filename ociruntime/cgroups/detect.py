@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ociruntime.cgroups.files import read_path
+from ociruntime.kernel.mountinfo import unescape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _mount(line: str) -> tuple[str, str, list[str] | None]:
     kind, _, options = rest.split(" ", 2)
     columns = fields.split(" ", 5)
     mounted = None if kind == "cgroup2" else options.split(",")
-    return _unescape(columns[3]), _unescape(columns[4]), mounted
+    return unescape(columns[3]), unescape(columns[4]), mounted
 
 
 def _best(
@@ -186,11 +187,3 @@ def _best(
         if best is None or candidate[:2] < best[:2]:
             best = candidate
     return best and best[2:]
-
-
-def _unescape(text: str) -> str:
-    r"""Undo the ``\040`` escapes of proc_pid_mountinfo(5)."""
-    if "\\" not in text:
-        return text
-    head, *tail = text.split("\\")
-    return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in tail)

@@ -52,7 +52,7 @@ def of_first_process(kernel: Kernel, place: Place, pid: int) -> Place | None:
     Once somebody inside has given controllers to children (systemd, dockerd), the container's own
     cgroup can have no processes any more (cgroups(7), "no internal processes" rule).
     """
-    for line in read_path(kernel, f"/proc/{pid}/cgroup").splitlines():
+    for line in read_path(kernel, f"/proc/{pid}/cgroup").split("\n"):
         if line.startswith("0::"):
             parts = [part for part in line[3:].split("/") if part]
             count = len(place.parts)

@@ -166,7 +166,8 @@ class UnitGroup(Group):
     def _path_of(self, pid: int) -> str:
         """The cgroup of a process in the hierarchy by which systemd tells processes."""
         found = ""
-        for line in read_path(self.kernel, f"/proc/{pid}/cgroup").splitlines():
+        # A cgroup's name may hold whatever str.splitlines takes for a line end, but no "\n".
+        for line in read_path(self.kernel, f"/proc/{pid}/cgroup").split("\n")[:-1]:
             _, key, path = line.split(":", 2)
             if key == "name=systemd" or (not key and not found):
                 found = path

@@ -139,6 +139,8 @@ class Namespace:
                     stack.pop()
                 elif resolve & c.RESOLVE_BENEATH:
                     raise refusal(errno.EXDEV)
+                else:
+                    stack[0] = self.top(stack[0])
                 continue
             node = self.top(child(stack[-1], name, last=not parts, flags=flags))
             if node.kind == c.S_IFLNK and (parts or not flags & c.O_NOFOLLOW):

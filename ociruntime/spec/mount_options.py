@@ -195,14 +195,18 @@ def _atime(bits_set: int, bits_clr: int, name: str) -> tuple[int, int]:
 
 
 def _split(entry: str) -> list[str]:
-    """Split at commas, but not inside double quotes (SELinux) nor after a backslash (overlay)."""
+    """Split at commas, but not inside double quotes (SELinux), after a backslash (overlay), nor
+    before a digit (tmpfs(5), the list of nodes in ``mpol=bind:0,2``): no option begins with one.
+    """
     parts: list[str] = []
     start = 0
     quoted = False
     for index, char in enumerate(entry):
         if char == '"':
             quoted = not quoted
-        elif char == "," and not quoted and entry[index - 1 : index] != "\\":
+        elif char == "," and not (
+            quoted or entry[index - 1 : index] == "\\" or "0" <= entry[index + 1 : index + 2] <= "9"
+        ):
             parts.append(entry[start:index])
             start = index + 1
     parts.append(entry[start:])

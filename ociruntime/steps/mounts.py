@@ -11,14 +11,13 @@ from __future__ import annotations
 import errno
 
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import components
+from ociruntime.kernel.inroot import InRoot, components
 from ociruntime.kernel.mountfd import clone_fd, needs_old_mount, new_filesystem
 from ociruntime.plan.step import ContainerStep, Step
 from ociruntime.steps.copyup import copy_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.kernel.inroot import InRoot
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
     from ociruntime.spec.mount_options import MountOptions
@@ -160,9 +159,9 @@ class Mount(ContainerStep):
             target = find_target(inroot, self.destination, directory=True)
         try:
             if needs_old_mount(self.source, options.sb_flags + own):
-                self._mount_the_old_way(run, target, own)
-                return
-            mount = self.make(run, options.sb_flags + own)
+                mount = self._make_the_old_way(kernel, target, own)
+            else:
+                mount = self.make(run, options.sb_flags + own)
             if options.tmpcopyup:
                 copy_image(inroot, self.destination, mount)
             set_attributes(kernel, mount, options)
@@ -174,20 +173,30 @@ class Mount(ContainerStep):
         """The detached filesystem with its options ``data``."""
         return make_filesystem(run.kernel, self.filesystem, self.source, self.options, data)
 
-    def _mount_the_old_way(self, run: Run, target: int, data: list[str]) -> None:
-        """mount(2) on the target as current directory: still by fd, for values that fsconfig(2)
-        cannot take.
+    def _make_the_old_way(self, kernel: Kernel, target: int, data: list[str]) -> int:
+        """As ``make``, for values that fsconfig(2) cannot take: mount(2) on the target as current
+        directory, and a detached copy of what it made.
+
+        The new mount is found from the descriptor of what it covers, not by its path, which whoever
+        shares the rootfs may have led elsewhere by now.
         """
-        kernel = run.kernel
-        kernel.fchdir(target)
+        options = self.options
         # MOUNT_ATTR_RDONLY, NOSUID, NODEV and NOEXEC have the values of their MS_* twins.
-        flags = self.options.attr_set & SAME_AS_MS
+        flags = 0 if options.tmpcopyup else options.attr_set & SAME_AS_MS
+        if options.tmpcopyup:
+            data = [option for option in data if option != "ro"]
         plain = ",".join(map(_quoted, data))
+        kernel.fchdir(target)
         kernel.mount_here(self.source or self.filesystem, self.filesystem, flags, plain)
-        mount = find_target(run.inside(), self.destination, directory=True)
-        set_attributes(kernel, mount, self.options)
-        set_propagation(kernel, mount, self.options)
-        kernel.close(mount)
+        # ".." of a root directory is itself, or what is mounted on it (path_resolution(7)).
+        visible = InRoot(kernel, target).find("..")
+        try:
+            kernel.fchdir(visible)
+            mount = clone_fd(kernel, visible, recursive=False)
+            kernel.unmount_here()
+        finally:
+            kernel.close(visible)
+        return mount
 
     def explain(self, number: int) -> str:
         if number == errno.ENODEV:

@@ -14,6 +14,7 @@ import errno
 import os
 
 from ociruntime.errors import OciError, StepError
+from ociruntime.kernel.mountinfo import mount_points
 from ociruntime.plan.step import Step
 
 TYPE_CHECKING = False
@@ -170,11 +171,7 @@ def resctrl_root() -> str:
 
 def find_resctrl(mountinfo: str) -> str:
     """The mount point of resctrl in a mountinfo text, empty without one."""
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        if right.split(" ")[0] == "resctrl":
-            return left.split(" ")[4].replace("\\040", " ").replace("\\134", "\\")
-    return ""
+    return "".join(mount_points(mountinfo, ("resctrl",))[:1])
 
 
 def parse_schemata(text: str) -> dict[str, dict[str, str]]:

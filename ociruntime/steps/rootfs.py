@@ -6,6 +6,7 @@ import errno
 
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot
+from ociruntime.kernel.mountinfo import mount_points
 from ociruntime.plan.step import ContainerStep
 
 TYPE_CHECKING = False
@@ -317,19 +318,10 @@ class Chroot(ContainerStep):
 
 
 def host_kernel_filesystems(kernel: Kernel, rootfs: str) -> list[str]:
-    """Where procfs and sysfs are mounted outside of ``rootfs``, innermost first
-    (proc_pid_mountinfo(5)).
-    """
+    """Where procfs and sysfs are mounted outside of ``rootfs``, innermost first."""
     fd = kernel.open("/proc/self/mountinfo", c.O_RDONLY)
     text = kernel.read_whole(fd)
     kernel.close(fd)
-    places = []
-    for line in text.decode("utf-8", "surrogateescape").splitlines():
-        left, _, right = line.partition(" - ")
-        place = (
-            left.split(" ")[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
-        )
-        inside = place == rootfs or place.startswith(rootfs.rstrip("/") + "/")
-        if right.split(" ")[0] in ("proc", "sysfs") and not inside:
-            places.append(place)
-    return places[::-1]
+    places = mount_points(text.decode("utf-8", "surrogateescape"), ("proc", "sysfs"))
+    below = rootfs.rstrip("/") + "/"
+    return [place for place in places[::-1] if not f"{place}/".startswith(below)]
