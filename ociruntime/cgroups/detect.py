@@ -16,6 +16,8 @@ V1 = "v1"
 HYBRID = "hybrid"
 V2 = "v2"
 NONE = "none"
+# Not of the host: the caller's --cgroup-manager.
+DISABLED = "disabled"
 
 # Where systemd, every other init system and every container mount the hierarchies.
 MOUNTPOINT = "/sys/fs/cgroup"
@@ -63,8 +65,8 @@ class Hierarchy:
 
 
 class Layout:
-    """The cgroup side of the host: ``mode`` (``v1``, ``hybrid``, ``v2`` or ``none``) and the usable
-    hierarchies.
+    """The cgroup side of the host: ``mode`` (``v1``, ``hybrid``, ``v2`` or ``none``; ``disabled``
+    for who wants none) and the usable hierarchies.
 
     On a hybrid host the unified hierarchy comes last. On a ``v2`` host it is the only one: a stray
     v1 hierarchy, as some VPN software mounts, is not the runtime's business.

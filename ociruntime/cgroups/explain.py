@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 
+READ_ONLY = "the cgroup file system is read-only; mount it read-write"
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -17,6 +18,8 @@ def explain_create(number: int) -> str:
 
 def explain_remove(number: int) -> str:
     """Why a cgroup could not be removed."""
+    if number == errno.EROFS:
+        return READ_ONLY
     return "not allowed; run as the user who made it" if number in NOT_ALLOWED else ""
 
 
@@ -25,8 +28,12 @@ def explain_write(file: str, value: str, number: int) -> str:
     words = _BY_FILE.get((file, number))
     if words:
         return words
+    if number == errno.EROFS:
+        return READ_ONLY
     if number in (errno.EACCES, errno.EPERM):
         return f"not allowed; run as root, or have the cgroup and its {file} delegated to this user"
+    if number == errno.ENOENT and ".bfq." in file:
+        return f"there is no {file} without that I/O scheduler; modprobe bfq, or remove the weight"
     if number == errno.ENOENT:
         return f"this kernel, or this cgroup, has no {file}; remove the limit from the config"
     if file.startswith("cpuset.") and number in (errno.EINVAL, errno.ENOSPC, errno.ERANGE):
@@ -49,6 +56,7 @@ _BY_CREATE = {
     errno.EAGAIN: "cgroup.max.descendants or cgroup.max.depth of one above is reached; raise it",
     errno.ENOSPC: "there is no room for another cgroup in this hierarchy; remove unused ones",
     errno.EINVAL: "the kernel does not take this name; choose another linux.cgroupsPath",
+    errno.ENOTDIR: "a file has this name; choose another linux.cgroupsPath",
 }
 _NOT_DELEGATED = (
     "not allowed to move a process here; the user must be able to write cgroup.procs of it "

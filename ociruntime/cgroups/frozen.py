@@ -1,5 +1,5 @@
-"""Whether a cgroup is frozen, with one or two reads and next to no code: ``state`` and ``start``
-ask each time.
+"""Whether a cgroup is frozen, with a few reads and next to no code: ``state`` and ``start`` ask
+each time.
 
 The rules are those of ``freezer``, which needs open directories and can do more.
 """
@@ -21,11 +21,14 @@ NO_CHILDREN = 2
 def is_frozen(kernel: Kernel, paths: dict[str, str]) -> bool:
     """True when the container's cgroup or one above it is frozen, or about to be.
 
-    ``paths`` are its directories by hierarchy, as in the state. False when it is gone.
+    ``paths`` are its directories by hierarchy, as in the state. False when it is gone. On a hybrid
+    host either freezer stops it, whichever of them we use.
     """
     for key, directory in paths.items():
         if "freezer" in key.split(","):
-            return _read(kernel, f"{directory}/freezer.state") in ("FREEZING\n", "FROZEN\n")
+            if _read(kernel, f"{directory}/freezer.state") in ("FREEZING\n", "FROZEN\n"):
+                return True
+            break
     unified = paths.get("")
     if unified is None:
         return False

@@ -170,7 +170,9 @@ class Group:
                     raise StepError(f"cgroup {place.directory}", 0, detail)
         if self.frozen():
             place = self.process_place() or self.placement.places[0]
-            detail = "it is frozen; thaw it, or choose another linux.cgroupsPath"
+            detail = (
+                "it, or one above it, is frozen; thaw that, or choose another linux.cgroupsPath"
+            )
             raise StepError(f"cgroup {place.directory}", 0, detail)
 
     # processes
@@ -299,40 +301,40 @@ class Group:
         Raises ``StepError`` when it takes longer than ``freezer.FREEZE_SECONDS``; the cgroup may
         then freeze later.
         """
-        freezer = self._freezer()
-        if freezer is None:
-            return False
-        freezer.freeze()
-        return True
+        freezers = self._freezers()
+        if freezers:
+            freezers[0].freeze()
+        return bool(freezers)
 
     def thaw(self, *, deep: bool = False) -> None:
         """Let a frozen cgroup go on; no effect on one that is not frozen or is gone.
 
         With ``deep`` also those below that were frozen from the inside, as far as SIGKILL needs it.
         """
-        freezer = self._freezer()
-        if freezer is not None:
+        for freezer in self._freezers():
             freezer.thaw(deep=deep)
 
     def frozen(self) -> bool:
         """True when the cgroup or one above it is frozen or about to be; False when it is gone."""
         return is_frozen(self.kernel, self.placement.paths)
 
-    def _freezer(self) -> Freezer | None:
-        """The v1 controller's, else the unified hierarchy's; None without either or when the cgroup
-        is gone.
+    def _freezers(self) -> list[Freezer]:
+        """The v1 controller's, and behind it the unified hierarchy's; none of a cgroup that is
+        gone.
         """
         from ociruntime.cgroups.freezer import FreezerV1, FreezerV2
 
-        first, unified = self.placement.find("freezer"), self.placement.unified
-        place = first or unified
-        if place is None:
-            return None
-        kind = FreezerV2 if first is None else FreezerV1
-        try:
-            return kind(self.kernel, self.directory(place), place.directory)
-        except FileNotFoundError:
-            return None
+        found: list[Freezer] = []
+        for kind, place in (
+            (FreezerV1, self.placement.find("freezer")),
+            (FreezerV2, self.placement.unified),
+        ):
+            if place is not None:
+                try:
+                    found.append(kind(self.kernel, self.directory(place), place.directory))
+                except FileNotFoundError:
+                    continue
+        return found
 
     # removal
 

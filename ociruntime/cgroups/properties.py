@@ -68,6 +68,8 @@ FILES_V2: dict[str, tuple[str, Callable[[str], tuple[str, object]]]] = {
 FILES_V1: dict[str, tuple[str, Callable[[str], tuple[str, object]]]] = {
     "blkio.weight": ("BlockIOWeight", weight),
     "cpu.shares": ("CPUShares", weight),
+    "cpuset.cpus": ("AllowedCPUs", mask),
+    "cpuset.mems": ("AllowedMemoryNodes", mask),
     "memory.limit_in_bytes": ("MemoryLimit", amount),
     "pids.max": ("TasksMax", amount),
 }

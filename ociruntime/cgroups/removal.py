@@ -79,8 +79,8 @@ def _remove(group: Group, place: Place, end: float) -> bool:
         name = place.parts[count - 1]
         try:
             parent = kernel.open(path, tree.DIRECTORY)
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # a file is none of ours: `create` was refused because of it
         except OSError as error:
             raise _refused(path, error) from None
         try:
@@ -89,7 +89,7 @@ def _remove(group: Group, place: Place, end: float) -> bool:
                     return False
             else:
                 kernel.unlinkat(parent, name, c.AT_REMOVEDIR)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             if count < own and error.errno in tree.BUSY:

@@ -6,7 +6,7 @@ Pure. What this host cannot limit is a ``PlanError``, never silence.
 
 from __future__ import annotations
 
-from ociruntime.cgroups.detect import V2
+from ociruntime.cgroups.detect import DISABLED, V2
 from ociruntime.cgroups.resources_v1 import settings_v1
 from ociruntime.cgroups.setting import dotted
 from ociruntime.errors import PlanError
@@ -40,6 +40,12 @@ def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list
         settings = settings_v1(resources, warnings)
     for setting in settings:
         if setting.controller and layout.find(setting.controller) is None and not setting.optional:
+            if layout.mode == DISABLED:
+                raise PlanError(
+                    f"{dotted(setting.pointer)}: cgroups are disabled (--cgroup-manager)",
+                    setting.pointer,
+                    "remove the limit, or use cgroupfs or systemd",
+                )
             raise PlanError(
                 f"{dotted(setting.pointer)}: this host has no cgroup controller "
                 f"{setting.controller} (cgroups: {layout.mode})",

@@ -305,13 +305,18 @@ class UnitV1(UnitGroup, GroupV1):
         return int(text or units.DEFAULT_PERIOD)
 
     def apply_devices(self, rules: list[dict[str, object]]) -> None:
-        """Tell systemd as well: it would allow everything again at its next reload."""
+        """Tell systemd as well: it would allow everything again at its next reload.
+
+        "Everything but" is nothing that it has words for. It is told of the default devices then:
+        after a reload the container may use fewer devices than it should, and never more.
+        """
         access = target(rules_of(rules))
         wanted: list[Property] = [("DevicePolicy", "s", "auto"), ("DeviceAllow", "a(ss)", [])]
-        if not access.allow:
+        if access.exceptions:
             names = _device_names(read_path(self.kernel, "/proc/devices"))
+            known = target(rules_of([])) if access.allow else access
             allowed = []
-            for (kind, major, minor), letters in access.exceptions.items():
+            for (kind, major, minor), letters in known.exceptions.items():
                 specifier = _specifier(kind, major, minor, names)
                 if specifier:
                     allowed.append((specifier, letters))

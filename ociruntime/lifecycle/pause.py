@@ -28,8 +28,11 @@ def pause(container: Container) -> None:
     group = frozen_group(container)
     try:
         froze = group.freeze()
-    except StepError:
-        group.thaw()
+    except StepError as error:
+        try:
+            group.thaw()
+        except StepError:
+            raise error from None  # where nothing can be written, nothing was
         raise
     if not froze:
         raise no_freezer(container)

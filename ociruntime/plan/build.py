@@ -22,7 +22,7 @@ steps between two of the container side on the host.
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.cgroups.detect import NONE, Layout
+from ociruntime.cgroups.detect import DISABLED, Layout
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
@@ -147,7 +147,7 @@ class _Builder:
 
     def build(self) -> Plan:
         self._refuse_what_cannot_work()
-        layout = self.host.cgroups if self.options.cgroups else Layout(NONE, [])
+        layout = self.host.cgroups if self.options.cgroups else Layout(DISABLED, [])
         placement = self._placement(layout)
         cgroup = cgroup_steps(
             self.config,
@@ -191,7 +191,7 @@ class _Builder:
     def _placement(self, layout: Layout) -> Placement:
         """Where the container's cgroup is, and with --systemd-cgroup which unit."""
         path = self.linux.get("cgroupsPath")
-        if not self.options.systemd or layout.mode == NONE:
+        if not self.options.systemd or not layout.hierarchies:
             return place(layout, path, self.options.id)
         from ociruntime.cgroups.properties import annotated
         from ociruntime.cgroups.unit_path import place_unit

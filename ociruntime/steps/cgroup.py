@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 
 from ociruntime.cgroups import open_group
-from ociruntime.cgroups.detect import V2
+from ociruntime.cgroups.detect import DISABLED, V2
 from ociruntime.cgroups.devices import POINTER as DEVICES
 from ociruntime.cgroups.devices import rules_of, target
 from ociruntime.cgroups.explain import NOT_ALLOWED
@@ -263,6 +263,10 @@ def cgroup_steps(
     settings = settings_for(resources, layout, warnings)
     rules = list(resources.get("devices") or [])
     tolerant = rootless and not settings and not linux.get("cgroupsPath") and placement.unit is None
+    if layout.mode == DISABLED:
+        if rules:
+            warnings.append(f"{dotted(DEVICES)}: cgroups are disabled (--cgroup-manager), left out")
+        rules = []
     check_devices(rules, layout)
     early = [setting for setting in settings if setting.phase == EARLY]
     late = [setting for setting in settings if setting.phase != EARLY]

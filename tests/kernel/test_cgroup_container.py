@@ -11,6 +11,7 @@ import pytest
 
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
+from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
@@ -152,6 +153,41 @@ def test_an_occupied_cgroup_is_refused(runtime: Runtime, bundle: MakeBundle) -> 
     assert "not empty" in refused.stderr
     runtime.failed.clear()
     assert runtime.status(container) == "running"
+
+
+@pytest.mark.parametrize("depth", [0, 1], ids=["itself", "above"])
+@pytest.mark.parametrize(
+    ("controller", "file", "values"),
+    [
+        ("freezer", "freezer.state", ("FROZEN", "THAWED")),
+        ("", "cgroup.freeze", ("1", "0")),
+    ],
+    ids=["v1", "unified"],
+)
+def test_a_frozen_cgroup_is_refused(
+    runtime: Runtime,
+    bundle: MakeBundle,
+    depth: int,
+    controller: str,
+    file: str,
+    values: tuple[str, str],
+) -> None:
+    """On a hybrid host a process in a frozen unified cgroup stands as still as in a v1 one."""
+    hierarchy = LAYOUT.find(controller) if controller else LAYOUT.unified
+    if hierarchy is None:
+        pytest.skip("this host has no such freezer")
+    made = bundle(args=["sleep", "100"])
+    path = made.config["linux"]["cgroupsPath"]
+    frozen = Path(hierarchy.mountpoint + path)
+    frozen.mkdir(parents=True)
+    (frozen / file).write_text(values[0])
+    made.set("/linux/cgroupsPath", path + "/below" * depth)
+    try:
+        result = runtime.create(made)
+    finally:
+        (frozen / file).write_text(values[1])
+        frozen.rmdir()
+    assert_clear(runtime, result, path, "frozen", "choose another linux.cgroupsPath")
 
 
 @pytest.mark.parametrize(

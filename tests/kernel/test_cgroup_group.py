@@ -394,9 +394,16 @@ def test_an_occupied_cgroup_is_refused(
     assert first.procs() == [process.pid]
 
 
-def test_a_name_that_the_kernel_refuses(new_group: NewGroup) -> None:
-    with pytest.raises(StepError, match="EINVAL: the kernel does not take this name"):
-        new_group("/a\nb").create()
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/a\nb", "EINVAL: the kernel does not take this name; choose another"),
+        ("/cgroup.procs", "ENOTDIR: a file has this name; choose another"),
+    ],
+)
+def test_a_name_that_the_kernel_refuses(new_group: NewGroup, path: str, words: str) -> None:
+    with pytest.raises(StepError, match=words):
+        new_group(path).create()
 
 
 @v2_only

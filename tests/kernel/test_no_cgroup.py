@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.verdict import assert_clear
+
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
@@ -48,6 +50,16 @@ def test_what_needs_a_cgroup_says_so(disabled: Runtime, nowhere: Bundle) -> None
         assert result.status == 1
         assert "no cgroup of its own" in result.stderr
     assert "container not paused" in disabled.call("resume", container).stderr
+
+
+def test_limits_without_cgroups(disabled: Runtime, bundle: MakeBundle) -> None:
+    """Who switches cgroups off means the list of devices of every config as well; not a limit."""
+    made = bundle(args=["true"])
+    made.set("/linux/resources", {"devices": [{"allow": False, "access": "rwm"}]})
+    result = disabled.run(made).check()
+    assert "linux.resources.devices: cgroups are disabled (--cgroup-manager)" in result.stderr
+    made.set("/linux/resources/pids", {"limit": 5})
+    assert_clear(disabled, disabled.run(made), "resources.pids.limit", "disabled", "cgroupfs")
 
 
 def test_ps_goes_by_the_pid_namespace(disabled: Runtime, nowhere: Bundle) -> None:

@@ -176,7 +176,7 @@ def test_an_occupied_cgroup_is_refused_and_left_alone(fake: FakeCgroups, where: 
 def test_a_frozen_cgroup_is_refused(fake: FakeCgroups) -> None:
     fake.mkdirat(fake.open(str(fake.base / "freezer"), 0), "leaf", 0o755)
     (fake.base / "freezer/leaf/freezer.state").write_text("FROZEN\n")
-    with pytest.raises(StepError, match="freezer/leaf: it is frozen; thaw it"):
+    with pytest.raises(StepError, match="freezer/leaf: it, or one above it, is frozen; thaw"):
         group_at(fake, "/leaf").create()
 
 

@@ -65,7 +65,12 @@ V1: dict[str, tuple[dict[str, Any], dict[str, object]]] = {
     "no memory limit": ({"memory": {"limit": -1}}, {"MemoryLimit": INFINITY}),
     "cpu": (
         {"cpu": {"shares": 512, "quota": 20_000, "cpus": "0"}},
-        {"CPUShares": 512, "CPUQuotaPerSecUSec": 800_000, "CPUQuotaPeriodUSec": 25_000},
+        {
+            "AllowedCPUs": b"\x01",
+            "CPUShares": 512,
+            "CPUQuotaPerSecUSec": 800_000,
+            "CPUQuotaPeriodUSec": 25_000,
+        },
     ),
     "pids": ({"pids": {"limit": 7}}, {"TasksMax": 7}),
     "io": ({"blockIO": {"weight": 500}}, {"BlockIOWeight": 500}),
