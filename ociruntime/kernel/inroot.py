@@ -121,7 +121,7 @@ class InRoot:
             self.kernel.close(fd)
             return self._open(directory, name, c.O_PATH | c.O_NOFOLLOW)
         except FileExistsError:
-            raise OSError(errno.EEXIST, "it is a symlink that leads nowhere") from None
+            raise OSError(errno.EEXIST, "it is a symlink that leads nowhere; remove it") from None
         finally:
             self.kernel.close(directory)
 
@@ -151,7 +151,9 @@ class InRoot:
             for at in range(done, len(parts)):
                 name = parts[at]
                 if name == "..":
-                    raise OSError(errno.ENOENT, "'..' behind a directory that does not exist")
+                    raise OSError(
+                        errno.ENOENT, "'..' behind a directory that does not exist; make it"
+                    )
                 try:
                     kernel.mkdirat(here, name, mode)
                     self.remember(here, name, "/".join(parts[: at + 1]), directory=True)

@@ -38,6 +38,13 @@ class Device:
         self.uid = uid
         self.gid = gid
 
+    def named(self) -> str:
+        """``character device 1:3``."""
+        if self.kind == c.S_IFIFO:
+            return "a FIFO"
+        kind = "block" if self.kind == c.S_IFBLK else "character"
+        return f"{kind} device {self.major}:{self.minor}"
+
 
 class MakeDevice(ContainerStep):
     """Make one device node, or bind the host's where a user namespace forbids mknod(2).
@@ -86,13 +93,21 @@ class MakeDevice(ContainerStep):
             return True
         if found.is_device(device.kind, device.major, device.minor):
             return True
-        raise OSError(errno.EEXIST, f"{device.path} exists in the container and is not this device")
+        raise OSError(
+            errno.EEXIST,
+            f"{device.path} exists in the container and is not {device.named()}; remove it from "
+            "the image, or mount a tmpfs over it",
+        )
 
     def _bind(self, run: Run, directory: int, name: str) -> None:
         kernel, device = run.kernel, self.device
         source = kernel.open(device.path, c.O_PATH | c.O_NOFOLLOW)
         if not kernel.stat(source).is_device(device.kind, device.major, device.minor):
-            raise OSError(errno.ENODEV, f"{device.path} of the host is not this device")
+            raise OSError(
+                errno.ENODEV,
+                f"{device.path} of the host, which is to be bound, is not {device.named()}; "
+                "correct the path, type or numbers",
+            )
         mount = clone_fd(kernel, source, recursive=False)
         kernel.close(source)
         kernel.close(run.inside().create(directory, name, 0o666, device.path))
@@ -108,7 +123,7 @@ class MakeDevice(ContainerStep):
                 "can be bound"
             )
         if number == errno.ENOENT and self.bind:
-            return "the host has no such device to bind"
+            return f"the host has no {self.device.path} to bind; remove it from linux.devices"
         return ""
 
 

@@ -16,6 +16,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel.mountfd import needs_old_mount
 from ociruntime.plan.step import ContainerStep, Step
 from ociruntime.steps.mounts import (
+    NO_FILESYSTEM,
     OpenSource,
     attach,
     copy_image,
@@ -213,7 +214,7 @@ class OpenFilesystem(Step):
 
     def explain(self, number: int) -> str:
         if number == errno.ENODEV:
-            return f"the kernel has no filesystem {self.filesystem!r}"
+            return NO_FILESYSTEM.format(self.filesystem)
         if number == errno.E2BIG:
             return "shorten it, or remove idmap and the mount's mappings"
         return ""

@@ -106,5 +106,5 @@ class ReadonlyPath(ContainerStep):
 
     def explain(self, number: int) -> str:
         if number == errno.EINVAL:
-            return "what is mounted there is unbindable"
+            return "what is mounted there is unbindable; leave that option out"
         return ""

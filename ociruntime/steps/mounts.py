@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Filesystems whose place decides what our own writes to /proc and /sys reach.
 SAME_AS_MS = c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 KERNEL_FILESYSTEMS = ("proc", "sysfs")
+NO_FILESYSTEM = "the kernel has no filesystem {!r}; correct the type, or load its module"
+ROOT_REFUSED = "the container's root itself cannot be a mount point; name it in root.path"
 
 
 class OpenSource(Step):
@@ -78,8 +80,8 @@ class OpenSource(Step):
 
     def explain(self, number: int) -> str:
         return {
-            errno.ENOENT: f"the source {self.source} does not exist on the host",
-            errno.EACCES: f"the caller may not reach {self.source}",
+            errno.ENOENT: f"the source {self.source} does not exist on the host; make it",
+            errno.EACCES: f"the caller may not reach {self.source}; look at the modes above it",
             errno.EPERM: "binding it needs CAP_SYS_ADMIN; run as root or in a user namespace",
         }.get(number, "")
 
@@ -200,7 +202,7 @@ class Mount(ContainerStep):
 
     def explain(self, number: int) -> str:
         if number == errno.ENODEV:
-            return f"the kernel has no filesystem {self.filesystem!r}"
+            return NO_FILESYSTEM.format(self.filesystem)
         if number == errno.EPERM and self.filesystem == "sysfs":
             return (
                 "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
@@ -208,7 +210,10 @@ class Mount(ContainerStep):
         if number == errno.EPERM and self.filesystem == "proc":
             return "a new proc needs a pid namespace of its own and the host's /proc fully visible"
         if number == errno.EPERM:
-            return "this filesystem cannot be mounted in a user namespace"
+            return (
+                "this filesystem cannot be mounted in a user namespace; mount it on the host and "
+                "bind it"
+            )
         if number == errno.EBUSY and self.filesystem == "sysfs":
             return (
                 "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
@@ -241,7 +246,7 @@ class Remount(ContainerStep):
 
     def explain(self, number: int) -> str:
         if number == errno.EINVAL:
-            return f"nothing is mounted on {self.destination}"
+            return f"nothing is mounted on {self.destination}; leave out the option remount"
         return ""
 
 
@@ -326,7 +331,7 @@ def set_propagation(kernel: Kernel, mount: int, options: MountOptions) -> None:
 def find_target(inroot: InRoot, destination: str, *, directory: bool) -> int:
     """An O_PATH fd of the mount point, created when it is missing."""
     if not components(destination):
-        raise OSError(errno.EINVAL, "the container's root itself cannot be a mount point")
+        raise OSError(errno.EINVAL, ROOT_REFUSED)
     return inroot.directory(destination) if directory else inroot.file(destination)
 
 
@@ -336,7 +341,7 @@ def find_kernel_target(inroot: InRoot, destination: str, filesystem: str) -> int
     """
     parts = components(destination)
     if not parts:
-        raise OSError(errno.EINVAL, "the container's root itself cannot be a mount point")
+        raise OSError(errno.EINVAL, ROOT_REFUSED)
     try:
         flags = c.O_PATH | c.O_DIRECTORY
         return inroot.open("/".join(parts), flags, c.RESOLVE_NO_SYMLINKS)
@@ -366,14 +371,19 @@ def refuse_fake_proc(kernel: Kernel, inroot: InRoot, target: int, mount: int) ->
     here, there = kernel.stat(target), kernel.stat(proc)
     kernel.close(proc)
     if (here.ino, here.device) == (there.ino, there.device):
-        raise OSError(errno.EINVAL, "only a proc filesystem may be mounted on /proc")
+        raise OSError(
+            errno.EINVAL,
+            "only a proc filesystem may be mounted on /proc; change the type or the destination",
+        )
 
 
 def explain_target(number: int, destination: str) -> str:
     """What an errno means for the mount point."""
     return {
-        errno.ENOTDIR: f"{destination} in the rootfs, or a part of it, is not a directory",
-        errno.ELOOP: f"{destination} leads through too many symlinks or a magic one",
+        errno.ENOTDIR: f"{destination} in the rootfs, or a part of it, is not a directory; "
+        "remove it from the image, or choose another destination",
+        errno.ELOOP: f"{destination} leads through too many symlinks or a magic one; "
+        "name its real path",
         errno.EROFS: f"{destination} does not exist and the filesystem there is read-only; "
         "create it in the image",
         errno.EACCES: f"root of the container may not reach or create {destination}; look at owner "

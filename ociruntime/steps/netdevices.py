@@ -83,7 +83,10 @@ class MoveNetDevices(Step):
     def _move(self, host: Any, inside: Any, target: int, old: str, new: str) -> None:
         link = _find(host, old)
         if link is None:
-            raise OciError(f"{self.label}: the host has no such network device")
+            raise OciError(
+                f"{self.label}: the host has no such network device; correct the name (`ip link` "
+                "shows all), or make it first"
+            )
         if "%" not in new and _find(inside, new) is not None:
             raise OciError(
                 f"{self.label}: the container's network namespace already has a device {new}; "
@@ -126,7 +129,7 @@ def explain(number: int) -> str:
         errno.EINVAL: "the device is bound to its network namespace (a bridge, lo, ...), or the "
         "name is not allowed",
         errno.EEXIST: "the container's network namespace already has a device of this name",
-        errno.EBUSY: "the device is in use",
+        errno.EBUSY: "the device is in use; set it down first",
     }.get(number, "")
 
 

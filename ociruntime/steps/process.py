@@ -124,7 +124,10 @@ class EnterDirectory(ContainerStep):
         kernel.fchdir(fd)
         kernel.close(fd)
         if not kernel.getcwd().startswith("/"):
-            raise OciError(f"{self.label}: it is outside of the container's root filesystem")
+            raise OciError(
+                f"{self.label}: it is outside of the container's root filesystem; "
+                "choose a directory of the image"
+            )
         run.cwd = self.path
 
     def explain(self, number: int) -> str:

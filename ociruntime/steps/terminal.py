@@ -114,7 +114,7 @@ class BindConsole(ContainerStep):
             flags = c.O_PATH | c.O_NOFOLLOW
             target = kernel.openat(directory, name, flags)
             if kernel.stat(target).kind == c.S_IFLNK:
-                raise OSError(errno.ELOOP, "it is a symlink in the container; it must be a file")
+                raise OSError(errno.ELOOP, "it is a symlink in the container; make it a file")
             flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH
             mount = kernel.open_tree(run.fds["terminal"], "", flags)
             kernel.move_mount(mount, target)

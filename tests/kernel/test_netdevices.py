@@ -79,7 +79,9 @@ def test_taken_name(runtime: Runtime, bundle: MakeBundle, device: str) -> None:
 
 def test_missing_device(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle().set("/linux/netDevices", {"nothing0": {}})
-    assert_clear(runtime, runtime.create(made), "netDevices nothing0", "no such network device")
+    assert_clear(
+        runtime, runtime.create(made), "netDevices nothing0", "no such network device", "correct"
+    )
 
 
 def test_device_that_cannot_move(runtime: Runtime, bundle: MakeBundle) -> None:
