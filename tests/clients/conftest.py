@@ -13,7 +13,7 @@ import pytest
 from tests.support.engines.containerd import WAYS, Containerd, ContainerdWith
 from tests.support.engines.cri import Cri
 from tests.support.engines.docker import Docker, DockerWith
-from tests.support.engines.podman import Podman, PodmanWith
+from tests.support.engines.podman import Podman, PodmanWith, RootlessPodman
 
 RUNTIMES = ("runc", "ociruntime")
 SHIM = "io.containerd.ociruntime.v1"
@@ -76,6 +76,25 @@ def podman_host(runtime_binary: Path) -> Iterator[Podman]:
 def podman(request: pytest.FixtureRequest, podman_host: Podman) -> Iterator[PodmanWith]:
     """podman, and the runtime that this test's containers run with."""
     view = PodmanWith(podman_host, request.param)
+    yield view
+    view.remove_all()
+
+
+@pytest.fixture(scope="session")
+def rootless_host(runtime_binary: Path) -> Iterator[RootlessPodman]:
+    """The host on which a user has podman."""
+    with engine_directory("podman", "conmon", "tini", "newuidmap") as directory:
+        host = RootlessPodman(directory, runtime_binary)
+        try:
+            yield host
+        finally:
+            host.close()
+
+
+@pytest.fixture(params=("crun", "ociruntime"))
+def rootless(request: pytest.FixtureRequest, rootless_host: RootlessPodman) -> Iterator[PodmanWith]:
+    """The user's podman, and the runtime that this test's containers run with."""
+    view = PodmanWith(rootless_host, request.param)
     yield view
     view.remove_all()
 

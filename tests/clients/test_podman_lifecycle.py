@@ -155,7 +155,11 @@ def test_kube_file(podman: PodmanWith) -> None:
         text = podman("exec", f"{name}-main", "/bin/sh", "-c", script).check().stdout
         assert text.split() == ["made", "here", "1000", "refused", "67108864", "50000", "0" * 16]
     finally:
+        pod = podman("pod", "inspect", "--format", "{{.ID}}", name).output
         podman("play", "kube", "--down", str(file)).check()
+        podman.remove_cgroups(pod)
+    left = podman.host.shell(f"find /sys/fs/cgroup -path '*{pod}*' 2>/dev/null || true")
+    assert left == ""
     assert name not in podman("pod", "ps", "--format", "{{.Name}}").stdout
 
 

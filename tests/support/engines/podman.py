@@ -1,4 +1,4 @@
-"""podman with storage and run directories of its own; it has no daemon."""
+"""podman with storage and run directories of its own, of root and of a user; it has no daemon."""
 
 from __future__ import annotations
 
@@ -18,10 +18,25 @@ default_sysctls = []
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime_supports_json = ["runc", "crun", "ociruntime"]
+runtime_supports_nocgroup = ["crun", "ociruntime"]
 [engine.runtimes]
 ociruntime = ["{runtime}"]
 runc = ["/usr/sbin/runc"]
 crun = ["/usr/bin/crun"]
+"""
+UID = 1500
+HOME = "/var/tmp/home"
+_MAKE_USER = f"""
+echo 'ocirt:x:{UID}:{UID}::{HOME}:/bin/sh' >/run/passwd
+echo 'ocirt:x:{UID}:' >/run/group
+for file in subuid subgid; do echo 'ocirt:300000:65536' >/run/$file; done
+for file in passwd group; do cat /etc/$file >>/run/$file; done
+for file in passwd group subuid subgid; do mount --bind /run/$file /etc/$file; done
+for place in {HOME} /run/user/{UID}; do
+  mkdir -p $place
+  chown {UID}:{UID} $place
+  chmod 700 $place
+done
 """
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 _numbers = itertools.count(1)
@@ -35,26 +50,48 @@ class Podman:
         self.runtime = runtime
         self.host = PrivateHost(directory)
         try:
-            conf = directory / "containers.conf"
-            conf.write_text(CONTAINERS_CONF.format(runtime=runtime))
-            self.host.environment["CONTAINERS_CONF"] = str(conf)
+            (directory / "containers.conf").write_text(CONTAINERS_CONF.format(runtime=runtime))
             (directory / "policy.json").write_text(POLICY)
-            self.host.shell(f"cp {directory}/policy.json /etc/containers/policy.json")
-            image = write_image(directory / "image.tar")
-            self("import", "--change", "CMD sh", str(image), IMAGE).check()
-            image.unlink()
+            # Where everybody may read them: the directory is root's alone.
+            write_image(directory / "image.tar")
+            names = "containers.conf policy.json image.tar"
+            self.host.shell(
+                f"cd {directory}; mv {names} /etc/containers; chmod -R a+rX /etc/containers"
+            )
+            self.host.environment["CONTAINERS_CONF"] = "/etc/containers/containers.conf"
+            self._prepare()
+            self("import", "--change", "CMD sh", "/etc/containers/image.tar", IMAGE).check()
+            self.host.shell("rm /etc/containers/image.tar")
         except BaseException:
             self.host.close()
             raise
 
+    def _prepare(self) -> None:
+        """What else podman needs."""
+
+    def words(self, *words: str) -> list[str]:
+        """A command line of podman, for the private host."""
+        return ["podman", *words]
+
     def __call__(self, *words: str, timeout: float = 60, stdin: str | None = None) -> Done:
-        return self.host.run("podman", *words, timeout=timeout, stdin=stdin)
+        return self.host.run(*self.words(*words), timeout=timeout, stdin=stdin)
 
     def close(self) -> None:
         """End everything that runs on the host."""
         # Pods of kube files lie in there, whatever the options are.
         self.host.run("sh", "-c", "rmdir /sys/fs/cgroup/*/libpod_parent 2>/dev/null")
         self.host.close()
+
+
+class RootlessPodman(Podman):
+    """podman of a user with 65536 subordinate ids; on cgroup v1 his containers have no cgroup."""
+
+    def _prepare(self) -> None:
+        self.host.shell(_MAKE_USER)
+
+    def words(self, *words: str) -> list[str]:
+        return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "env",
+                f"HOME={HOME}", f"XDG_RUNTIME_DIR=/run/user/{UID}", "podman", *words]  # fmt: skip
 
 
 class PodmanWith:
@@ -75,9 +112,12 @@ class PodmanWith:
         at = words.index("--")
         options: Sequence[str] = words[:at]
         network = [] if {"--network", "--pod"} & set(options) else ["--network", "none"]
-        return ["podman", "--runtime", self.runtime, verb, "--label", self._mine,
-                "--cgroup-parent", self.host.cgroup_parent, *network, *options, IMAGE,
-                *words[at + 1 :]]  # fmt: skip
+        rootless = isinstance(self.podman, RootlessPodman)
+        parent = [] if rootless else ["--cgroup-parent", self.host.cgroup_parent]
+        return self.podman.words(
+            "--runtime", self.runtime, verb, "--label", self._mine, *parent, *network, *options,
+            IMAGE, *words[at + 1 :],
+        )  # fmt: skip
 
     def run(self, *words: str, stdin: str | None = None) -> Done:
         """`podman run`: options, ``--``, the command."""
@@ -100,6 +140,14 @@ class PodmanWith:
         """Wait until `condition(inspect)` is true."""
         log = self.podman.directory / "host.log"
         self.host.wait_until(lambda: condition(self.inspect(container)), what, log, seconds)
+
+    def remove_cgroups(self, pod: str) -> None:
+        """Remove what runtimes leave of the cgroup of a pod that is gone: they made it, in every
+        hierarchy, as the parent of a container's; podman removes some.
+        """
+        script = f"""find /sys/fs/cgroup -depth -type d -path '*/libpod_parent/{pod}*' \
+            -exec rmdir {{}} + 2>/dev/null || true"""
+        self.host.shell(script)
 
     def remove_all(self) -> None:
         """Remove the test's containers by force."""
