@@ -58,6 +58,15 @@ class Container:
             raise UnfitError(f"state: no JSON object: {result.stdout[:200]!r}")
         return found
 
+    def execute(self) -> Container:
+        """Start it, and wait until its program is executed or over.
+
+        The specification does not say that start waits for that.
+        """
+        self.hold().start()
+        self.trial.wait_for("the program in place of the runtime's", self.executed)
+        return self
+
     @property
     def status(self) -> str:
         """The status that `state` reports."""

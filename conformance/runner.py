@@ -7,12 +7,15 @@ import os
 import platform
 import re
 import shutil
+import signal
+import sys
 import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,8 +110,9 @@ class Runner:
             for future in [pool.submit(one, entry) for entry in checks]:
                 future.result()
         finally:  # when it is interrupted, tests that run end and clean up, others never begin
-            pool.shutdown(cancel_futures=True)
-            remove_cgroup_parents()
+            with uninterrupted():
+                pool.shutdown(cancel_futures=True)
+                remove_cgroup_parents()
         order = {entry.name: number for number, entry in enumerate(checks)}
         found.findings.sort(key=lambda finding: order[finding.test])
         found.seconds = round(time.monotonic() - begin, 2)
@@ -218,6 +222,7 @@ def shorten(text: str, prefix: str) -> str:
     words = "".join(char if char.isprintable() else "?" for char in words)
     words = re.sub(rf"{re.escape(tempfile.gettempdir())}/{re.escape(prefix)}-\w+", "DIR", words)
     words = re.sub(rf"{re.escape(prefix)}(-\d+)?", "ID", words)
+    words = words.replace(CGROUP_PARENT, CGROUP_PARENT.rpartition("-")[0])
     return words[:600]
 
 
@@ -236,9 +241,28 @@ def describe(host: Host) -> dict[str, str]:
     }
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let no further SIGINT or SIGTERM end what removes everything; they are answered in words."""
+
+    def answer(*_: object) -> None:
+        print("conformance: the tests that run clean up first", file=sys.stderr)
+
+    before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def remove_cgroup_parents() -> None:
-    """Remove the cgroup that all containers' cgroups lie in, unless another run uses it."""
-    for path in (*CGROUP_ROOT.glob(CGROUP_PARENT), *CGROUP_ROOT.glob(f"*/{CGROUP_PARENT}")):
+    """Remove the empty cgroup that all containers' lie in: this run's, and those of killed runs."""
+    name = CGROUP_PARENT.rpartition("-")[0]
+    for path in (*CGROUP_ROOT.glob(f"{name}*"), *CGROUP_ROOT.glob(f"*/{name}*")):
+        pid = path.name.rpartition("-")[2]
+        if path.name != CGROUP_PARENT and Path("/proc", pid).exists():
+            continue
         try:
             path.rmdir()
         except OSError:

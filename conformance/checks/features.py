@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from conformance.bundle import Bundle
-from conformance.checks.state import SEMVER
 from conformance.registry import check
+from conformance.schema import SEMVER
 from conformance.trial import Trial
 
 TOP = {"ociVersionMin", "ociVersionMax", "hooks", "mountOptions", "linux", "annotations",

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from conformance.container import Container
+from conformance.control import place, value
 from conformance.registry import check
 from conformance.trial import Trial
 
@@ -139,6 +140,9 @@ def properties_apply_at_create(t: Trial) -> None:
     t.expect("create.properties", read_only, f"the root has options {root}")
     name = in_uts(t, container)
     t.expect("create.properties", name == "before-start", f"hostname {name!r}")
+    if t.host.controller("pids"):
+        seen = value(place(t, container, "pids") / "pids.max")
+        t.expect("create.properties", seen == "77", f"pids.max {seen}")
 
 
 def in_uts(t: Trial, container: Container) -> str:
@@ -247,184 +251,3 @@ def kill_a_stopped_container(t: Trial) -> None:
     t.expect("kill.not-running", result.refused, result.text)
     same = json.dumps(container.state(), sort_keys=True) == before
     t.expect("kill.not-running-unharmed", same, f"the state is the same: {same}")
-
-
-@check("delete.running", "delete.running-unharmed")
-def delete_a_running_container(t: Trial) -> None:
-    """Deletes a running container: refused, and it runs on."""
-    bundle = t.bundle("while :; do echo on > /work/on; sleep 0.01; done")
-    container = t.up(bundle)
-    result = container.delete()
-    t.expect("delete.running", result.refused, result.text)
-    if result.ok:
-        t.expect("delete.running-unharmed", None, "it was deleted")
-        return
-    mark = bundle.rootfs / "work" / "on"
-    t.wait_for("the program's file", mark.exists)
-    mark.unlink()
-    t.wait_for("a sign of the program's life", mark.exists)
-    t.expect("delete.running-unharmed", container.status == "running", "it writes on, running")
-
-
-@check("delete.created")
-def delete_a_created_container(t: Trial) -> None:
-    """Deletes a container that was never started."""
-    container = t.create()
-    result = container.delete()
-    t.expect("delete.created", result.refused, "it was deleted" if result.ok else result.text)
-
-
-@check("delete.resources", "lifecycle.destroyed", "query.unknown", "delete.id-again")
-def delete_removes_everything(t: Trial) -> None:
-    """Deletes a stopped container, looks for what is left, and uses its id again."""
-    bundle = t.bundle("true")
-    bundle.mount("/work", "tmpfs")
-    container = t.ran(bundle)
-    t.wait_for("status stopped", lambda: container.status == "stopped")
-    there = t.left_now(container.id)
-    t.expect("delete.resources", there, f"before: {len(there)} things")
-    result = container.delete()
-    t.expect("delete.resources", result.ok, f"delete: {result.text}")
-    left = t.left_now(container.id)
-    for sentence in ("delete.resources", "lifecycle.destroyed"):
-        t.expect(sentence, not left, f"left: {left}" if left else "nothing is left")
-    result = container.attempt("state")
-    t.expect("query.unknown", result.refused, f"state: {result.text}")
-    result = t.attempt_create(bundle, container.id)
-    t.expect("delete.id-again", result.ok, "created again" if result.ok else result.text)
-    if result.ok:
-        t.adopt(container.id, bundle)
-
-
-@check("delete.others")
-def delete_keeps_what_it_has_not_made(t: Trial) -> None:
-    """Deletes a container with a bind mount, a joined namespace and a cgroup that were there."""
-    bundle = t.bundle("true")
-    source = t.directory / "source"
-    source.mkdir()
-    (source / "file").write_text("kept")
-    bundle.bind(source, "/work")
-    place = t.host_namespace("ipc")
-    bundle.namespace("ipc", place)
-    container = t.ran(bundle)
-    t.wait_for("status stopped", lambda: container.status == "stopped")
-    result = container.delete()
-    t.expect("delete.others", result.ok, f"delete: {result.text}")
-    kept = (source / "file").exists()
-    t.expect("delete.others", kept, f"the source of the bind mount is there: {kept}")
-    kept = t.is_namespace(place)
-    t.expect("delete.others", kept, f"the namespace at its path is there: {kept}")
-    kept = (bundle.rootfs / "bin").is_dir()
-    t.expect("delete.others", kept, f"the root filesystem is there: {kept}")
-
-
-@check("delete.others")
-def delete_keeps_a_cgroup_that_was_there(t: Trial) -> None:
-    """Deletes a container whose cgroup others had made before: it is still there."""
-    controller = t.host.controller("pids")
-    t.need(controller, "no pids controller is mounted")
-    bundle = t.bundle("true")
-    place = Path(f"{controller}{bundle.linux['cgroupsPath']}")
-    t.make_cgroup(place)
-    container = t.ran(bundle)
-    t.wait_for("status stopped", lambda: container.status == "stopped")
-    container.delete()
-    kept = place.is_dir()
-    t.expect("delete.others", kept, "the cgroup is still there" if kept else
-             "delete removed a cgroup that was there before create")  # fmt: skip
-
-
-@check("errors.unchanged", "create.cannot-apply", "create.cannot-apply-not-created",
-       "lifecycle.environment-error")  # fmt: skip
-def create_that_cannot_be_done(t: Trial) -> None:
-    """Creates with a mount whose source is not there, after mounts and cgroups that can be made."""
-    bundle = t.bundle()
-    bundle.mount("/work", "tmpfs")
-    bundle.bind(t.directory / "absent", "/tmp")
-    name = bundle.path.name
-    result = t.attempt_create(bundle, name)
-    for sentence in ("create.cannot-apply", "lifecycle.environment-error"):
-        t.expect(sentence, result.refused, result.text)
-    state = t.runtime.call("state", name)
-    t.expect("create.cannot-apply-not-created", state.refused, f"state: {state.text}")
-    left = t.left(name)
-    t.expect("errors.unchanged", not left, f"left: {left}" if left else "nothing is left")
-
-
-@check("errors.unchanged")
-def create_that_fails_late(t: Trial) -> None:
-    """Creates with a cgroup limit and a root that cannot be made: nothing of either is left."""
-    bundle = t.bundle()
-    bundle.resources["pids"] = {"limit": 10}
-    bundle.linux["sysctl"] = {"kernel.no_such_parameter": "1"}
-    name = bundle.path.name
-    result = t.attempt_create(bundle, name)
-    t.expect("errors.unchanged", result.refused, result.text)
-    if result.ok:
-        t.adopt(name, bundle)
-        return
-    left = t.left(name)
-    t.expect("errors.unchanged", not left, f"left: {left}" if left else "nothing is left")
-
-
-@check("errors.unchanged", "start.runs")
-def start_of_a_program_that_is_not_there(t: Trial) -> None:
-    """Starts a container whose program does not exist: an error, by create or by start."""
-    bundle = t.bundle()
-    bundle.process["args"] = ["/bin/absent"]
-    name = bundle.path.name
-    result = t.attempt_create(bundle, name)
-    if result.ok:
-        result = t.adopt(name, bundle).attempt("start")
-    t.expect("start.runs", result.refused, f"{t.verb(result)}: {result.text}")
-    t.runtime.call("delete", "--force", name)
-    left = t.left(name)
-    t.expect("errors.unchanged", not left, f"left: {left}" if left else "nothing is left")
-
-
-@check("warnings.continue", "capabilities.warning", "capabilities.unknown")
-def warning_about_a_capability(t: Trial) -> None:
-    """Runs with a capability that no kernel knows: a warning names it, and the program runs."""
-    bundle = t.bundle("echo ran")
-    for names in bundle.process["capabilities"].values():
-        names.append("CAP_NO_SUCH_THING")
-    name = bundle.path.name
-    how = ("--debug", "--log", str(t.directory / "log"), "create", "--bundle", str(bundle.write()))
-    result = t.runtime.call(*how, name, stdin=str(t.null), stdout=bundle.output)
-    if not result.ok:
-        for sentence in ("capabilities.unknown", "capabilities.warning"):
-            t.expect(sentence, None, f"create: {result.text}")
-        t.skip("the runtime gave an error where a warning is asked for")
-    container = t.adopt(name, bundle).hold()
-    start = container.attempt("start")
-    log = t.directory / "log"
-    words = result.stderr + start.stderr + (log.read_text() if log.exists() else "")
-    said = "NO_SUCH_THING" in words.upper()
-    t.expect("capabilities.unknown", start.ok, "start: " + ("done" if start.ok else start.text))
-    t.expect("capabilities.warning", said, "a log names it" if said else "no log names it")
-    container.wait()
-    ran = container.output().strip() == "ran"
-    t.expect("warnings.continue", ran, f"after the warning the program ran: {ran}")
-
-
-@check("bundle.config", "json.utf8")
-def config_that_cannot_be_read(t: Trial) -> None:
-    """Creates from a bundle without config.json, with it elsewhere, and with one of no JSON."""
-    bundle = t.bundle()
-    bundle.write()
-    config = bundle.path / "config.json"
-    text = config.read_bytes()
-    for what, content in (
-        ("no config.json", None), ("an empty one", b""), ("half of one", text[:200]),
-        ("an array", b"[]"), ("not in UTF-8", text.replace(b'"conformance"', b'"\xff\xfe"')),
-    ):  # fmt: skip
-        if content is None:
-            config.rename(bundle.rootfs / "config.json")
-        else:
-            config.write_bytes(content)
-        sentence = "json.utf8" if what == "not in UTF-8" else "bundle.config"
-        name = t.new_id()
-        result = t.runtime.call("create", "--bundle", str(bundle.path), name, stdin=str(t.null))
-        t.expect(sentence, result.refused, f"{what}: {result.text}")
-        if result.ok:
-            t.adopt(name, bundle)

@@ -113,21 +113,23 @@ def invalid_users(t: Trial) -> None:
 def umask_of_the_caller(t: Trial) -> None:
     """Creates with the caller's umask at 027 and none in the configuration."""
     bundle = t.bundle()
-    container = t.create(bundle, umask=0o027).start()
+    container = t.create(bundle, umask=0o027).execute()
     mask = container.proc_status("Umask")
     t.expect("user.umask-unset", int(mask, 8) == 0o027, f"called with 0027, the program has {mask}")
 
 
 @check("rlimits.applied", "rlimits.soft", "rlimits.hard")
 def resource_limits(t: Trial) -> None:
-    """Sets a soft and a hard limit for eleven resources below those of the caller."""
+    """Sets a soft and a hard limit for every resource, within those of the caller."""
     names = {
         "RLIMIT_AS": "Max address space", "RLIMIT_CORE": "Max core file size",
         "RLIMIT_CPU": "Max cpu time", "RLIMIT_DATA": "Max data size",
         "RLIMIT_FSIZE": "Max file size", "RLIMIT_LOCKS": "Max file locks",
-        "RLIMIT_MEMLOCK": "Max locked memory", "RLIMIT_NOFILE": "Max open files",
-        "RLIMIT_RSS": "Max resident set", "RLIMIT_SIGPENDING": "Max pending signals",
-        "RLIMIT_STACK": "Max stack size",
+        "RLIMIT_MEMLOCK": "Max locked memory", "RLIMIT_MSGQUEUE": "Max msgqueue size",
+        "RLIMIT_NICE": "Max nice priority", "RLIMIT_NOFILE": "Max open files",
+        "RLIMIT_NPROC": "Max processes", "RLIMIT_RSS": "Max resident set",
+        "RLIMIT_RTPRIO": "Max realtime priority", "RLIMIT_RTTIME": "Max realtime timeout",
+        "RLIMIT_SIGPENDING": "Max pending signals", "RLIMIT_STACK": "Max stack size",
     }  # fmt: skip
     own = Path("/proc/self/limits").read_text().splitlines()[1:]
     most = {line[:26].strip(): line[26:].split()[1] for line in own}
@@ -256,7 +258,7 @@ def descriptors(t: Trial) -> None:
         finally:
             for number in fds:
                 os.close(number)
-    container.start()
+    container.execute()
     seen = sorted(int(name) for name in os.listdir(f"/proc/{container.pid}/fd"))
     t.expect("linux.descriptors", seen == [0, 1, 2], f"open: {seen}")
 

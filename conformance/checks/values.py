@@ -124,7 +124,7 @@ INVALID = {
     "device type x": put("linux", "devices", to=[
         {"type": "x", "path": "/dev/x", "major": 1, "minor": 3}]),
     "pids.limit is a string": put("linux", "resources", "pids", to={"limit": "5"}),
-    "cpu.cpus is a word": put("linux", "resources", "cpu", to={"cpus": "all"}),
+    "cpu.cpus is a word": put("linux", "resources", "cpu", to={"cpus": "zero"}),
     "memory.limit is a string": put("linux", "resources", "memory", to={"limit": "64M"}),
     "sysctl is an array": put("linux", "sysctl", to=["net.ipv4.ip_forward"]),
     "seccomp is a string": put("linux", "seccomp", to="default"),

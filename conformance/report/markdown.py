@@ -18,8 +18,9 @@ asks, sentence by sentence, as `conformance/` finds by running them. **This page
 reason on hover.** [conformance-suite.md](conformance-suite.md) tells how to run it on any runtime.
 
 *MUST* also stands for MUST NOT and REQUIRED, *SHOULD* for SHOULD NOT and RECOMMENDED, *STATED* for
-what the text says without a key word. A *deviation* is a sentence that callers of runtimes rely on
-the opposite of. What is *skipped* cannot be shown on the machine of the run.
+what the text says without a key word. A *deviation* is from a sentence that callers of runtimes
+rely on the opposite of, or that the specification's own schema does not ask for: it is not held
+against a runtime. What is *skipped* cannot be shown on the machine of the run.
 """
 
 

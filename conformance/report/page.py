@@ -18,7 +18,7 @@ from conformance.sentences import LEVELS
 SIGNS = {PASS: "✓", FAIL: "✗", SKIP: "–", DEVIATES: "≈", BROKEN: "!", UNTESTED: ""}
 WORDS = {
     PASS: "holds", FAIL: "does not hold", SKIP: "skipped: the machine cannot show it",
-    DEVIATES: "deviates: callers rely on the opposite", BROKEN: "the test is at fault",
+    DEVIATES: "deviates: contested, the reason says why", BROKEN: "the test is at fault",
     UNTESTED: "no test",
 }  # fmt: skip
 

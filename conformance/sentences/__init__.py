@@ -2,8 +2,8 @@
 
 A catalogue file has one sentence a line, `id | LEVEL | words`, below a `## PAGE#ANCHOR Title`
 heading. Indented lines add to the sentence before: `untested: why` no test can be made, or
-`contested: why` those who call runtimes rely on the opposite; a runtime that fails such a sentence
-deviates, which is shown but does not fail the run.
+`contested: why` those who call runtimes rely on the opposite, or the specification contradicts
+itself; a runtime that fails such a sentence deviates, which is shown but does not fail the run.
 
 LEVEL is MUST (also MUST NOT, REQUIRED), SHOULD (also SHOULD NOT, RECOMMENDED) or STATED: said
 without a key word.
@@ -39,7 +39,7 @@ class Sentence:
 
     @property
     def contested(self) -> str:
-        """Why callers rely on the opposite, "" if they do not."""
+        """Why it is not held against a runtime that fails it, "" if it is."""
         return self.notes.get("contested", "")
 
     @property

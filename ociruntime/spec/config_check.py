@@ -92,7 +92,7 @@ PROCESS = structure({
             "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE",
         ),
         "priority": integer(0, 7),
-    }, "class"),
+    }, "class", "priority"),
     "execCPUAffinity": structure({
         "initial": matching(is_number_list),
         "final": matching(is_number_list),

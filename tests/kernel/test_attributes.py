@@ -85,7 +85,7 @@ def io_priority(pid: int) -> str:
     ("priority", "shown"),
     [
         ({"class": "IOPRIO_CLASS_BE", "priority": 6}, "best-effort: prio 6"),
-        ({"class": "IOPRIO_CLASS_IDLE"}, "idle"),
+        ({"class": "IOPRIO_CLASS_IDLE", "priority": 0}, "idle"),
     ],
 )
 def test_io_priority(

@@ -41,7 +41,7 @@ case " $* " in *" create "*) "$REAL" --root "$2" start "$last";; esac""",
 # What a broken runtime does not look at, the test that must see it, the sentence.
 IGNORED = {
     "/linux/seccomp": ("seccomp.action*ERRNO*", "seccomp.act-ERRNO"),
-    "/linux/resources": ("cgroups.value*pids.limit*", "pids.limit"),
+    "/linux/resources": ("resources.value*pids.limit*", "pids.limit"),
     "/linux/maskedPaths": ("linux.masked_paths", "masked.file"),
     "/linux/devices": ("devices.device_files", "devices.char"),
     "/process/rlimits": ("process.resource_limits", "rlimits.soft"),
