@@ -83,6 +83,17 @@ def test_spec_and_run(user: User) -> None:
     ]
 
 
+def test_trace(user: User) -> None:
+    """The memfd of the trace is written by init in its user namespace, too."""
+    trace = user.directory / "trace.json"
+    user.runtime.global_options = ("--trace", str(trace))
+    user.run("exit 0").check()
+    events = json.loads(trace.read_text())["traceEvents"]
+    steps = {(event["args"].get("step"), event["tid"]) for event in events if event["ph"] == "X"}
+    assert {("spawn", 0), ("pivot-root", 1), ("exec-init", 1)} <= steps
+    assert trace.stat().st_uid == UID
+
+
 def test_the_state_is_in_the_runtime_directory(user: User) -> None:
     user.bundle.args = ["sleep", "100"]
     user.bundle.write()
