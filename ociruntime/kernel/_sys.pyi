@@ -30,6 +30,21 @@ def clone(flags: int, cgroup_fd: int = -1, exit_signal: int = 17) -> tuple[int, 
     with an `exit_signal` other than 0 (the kernel gives such a child its sibling's).
     """
 
+def clone_joined(
+    flags: int, cgroup_fd: int, joined: Buffer, streams: Buffer, kept: Buffer, /
+) -> tuple[int, int, int]:
+    """`clone`, with CLONE_PARENT, by a process between that joins namespaces before: `(pid, -1, 0)`
+    in the caller, whose child the new process is, and `(0, -1, 0)` in that one. No pidfd.
+
+    The buffers hold C ints: pairs of descriptor and kind for setns(2), in this order; what becomes
+    descriptor 0, 1 and 2; what else stays open, ascending (both only if there are streams: without
+    them no descriptor is touched). The process between runs no Python and copies no memory, and
+    dies with the caller, whose thread sleeps meanwhile.
+
+    A failure is `(-1, index of the pair, errno)`, the index -1 when it is none of them; errno 0
+    means that the process between was killed.
+    """
+
 def sealed() -> bool:
     """Whether /proc/self/exe is a memfd sealed against writing (CVE-2019-5736)."""
 

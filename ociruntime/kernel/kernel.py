@@ -5,7 +5,8 @@ Every method raises ``OSError`` with the kernel's errno. Paths are ``str`` witho
 by the caller's rules: methods that take a host path say so; everything inside a container goes
 through ``kernel.inroot``.
 
-``kernel.recorder.Recorder`` overrides ``invoke``, ``clone`` and ``execveat`` and nothing else.
+``kernel.recorder.Recorder`` overrides ``invoke``, ``clone``, ``clone_joined`` and ``execveat`` and
+nothing else.
 """
 
 from __future__ import annotations
@@ -67,6 +68,21 @@ class Kernel:
         if pid < 0:
             raise OSError(-pid, os.strerror(-pid))
         return pid, pidfd
+
+    def clone_joined(
+        self,
+        flags: int,
+        cgroup_fd: int,
+        joined: list[tuple[int, int]],
+        streams: tuple[int, ...],
+        kept: list[int],
+    ) -> tuple[int, int, int]:
+        """``clone`` by a process between that joins namespaces before; never raises ``OSError``:
+        ``(pid, -1, 0)`` and ``(0, -1, 0)``, or -1, the index in ``joined`` (-1: none), errno.
+        """
+        pairs = b"".join(pack("=ii", fd, kind) for fd, kind in joined)
+        ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
+        return _sys.clone_joined(flags, cgroup_fd, pairs, ends, others)
 
     # files
 

@@ -99,6 +99,27 @@ class Recorder(ModelCalls, Kernel):
         self.processes[made.pid] = made
         return made.pid, self._install(Handle(self._nowhere, c.O_CLOEXEC, made))
 
+    def clone_joined(
+        self,
+        flags: int,
+        cgroup_fd: int,
+        joined: list[tuple[int, int]],
+        streams: tuple[int, ...],
+        kept: list[int],
+    ) -> tuple[int, int, int]:
+        """As ``clone``; each setns(2) of the process between is a call that can fail."""
+        for index, (fd, kind) in enumerate(joined):
+            try:
+                self.setns(fd, kind)
+            except OSError as error:
+                return -1, index, error.errno or 0
+        try:
+            pid, pidfd = self.clone(flags | c.CLONE_PARENT, cgroup_fd)
+        except OSError as error:
+            return -1, -1, error.errno or 0
+        del self.process.fds[pidfd]
+        return pid, -1, 0
+
     def execveat(self, fd: int, argv: list[bytes], envp: list[bytes]) -> None:
         """Raises ``ProgramStarted``; what is close-on-exec is closed by then."""
         self.invoke("execveat", fd, b"\x1f".join(argv))

@@ -36,8 +36,13 @@ def take_streams(run: Run, others: list[int]) -> None:
     for number, fd in enumerate(run.streams):
         kernel.dup3(fd, number)
     first = STREAMS
-    for fd in sorted({*run.fds.values(), *run.host_fds, *others}):
+    for fd in kept(run, others):
         if fd > first:
             kernel.close_from(first, fd - 1)
         first = max(first, fd + 1)
     kernel.close_from(first)
+
+
+def kept(run: Run, others: list[int]) -> list[int]:
+    """What stays open in such a child, ascending."""
+    return sorted({*run.fds.values(), *run.host_fds, *others})
