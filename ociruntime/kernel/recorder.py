@@ -12,8 +12,9 @@ import errno
 
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.modelcalls import Handle, ModelCalls, Process
+from ociruntime.kernel.modelcalls import ModelCalls
 from ociruntime.kernel.modelfs import Node, refusal
+from ociruntime.kernel.modelprocess import Handle, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
