@@ -199,13 +199,13 @@ def judge(
     outcomes = []
     for sentence in sentences:
         verdict = verdicts.get(sentence)
+        bad = DEVIATES if catalogue()[sentence].contested else FAIL
         if verdict and verdict.faults:
-            contested = catalogue()[sentence].contested
-            outcome, saw = DEVIATES if contested else FAIL, "; ".join(verdict.faults)
+            outcome, saw = bad, "; ".join(verdict.faults)
         elif broken:
             outcome, saw = BROKEN, broken
         elif unfit and sentence in blamed:
-            outcome, saw = FAIL, unfit
+            outcome, saw = bad, unfit
         elif verdict:
             outcome, saw = PASS, "; ".join(dict.fromkeys(verdict.seen))
         elif skipped:

@@ -24,7 +24,7 @@ RULE: dict[str, Any] = {
 OBJECTS: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "rlimits.required": (
         "process/rlimits",
-        [{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 64}],
+        [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}],
         ("0/type", "0/soft", "0/hard"),
     ),
     "scheduler.policy-required": ("process/scheduler", {"policy": "SCHED_OTHER"}, ("policy",)),

@@ -77,6 +77,7 @@ def test_judging() -> None:
     assert judge({}, ["state.id"], "no such thing", "", "")[0][1] == SKIP
     assert judge({}, ["state.id"], "", "", "")[0][1] == "broken"
     assert judge({"delete.created": bad}, ["delete.created"], "", "", "")[0][1] == DEVIATES
+    assert judge({}, ["delete.created"], "", "create: refused", "")[0][1] == DEVIATES
     # What was judged before the test ended early stays.
     assert judge({"state.pid": bad}, ["state.pid"], "skipped", "", "")[0][1] == FAIL
     assert judge({"state.id": good}, ["state.id"], "", "later: failed", "")[0][1] == FAIL
