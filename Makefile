@@ -81,9 +81,10 @@ test: build dev $(VENV)/.stamp-tests
 # In a virtual machine with systemd and AppArmor, once with cgroup v2 and once with hybrid cgroups; see
 # tests/vm/README.md. Words for pytest: make vm-test ARGS="-k nested".
 vm-test: build $(VENV)/.stamp-tests
-	$(SUDO) tests/vm/run --timeout 5400 -- tests/vm/guest-tests $(ARGS)
-	$(SUDO) tests/vm/run --timeout 3600 --append systemd.unified_cgroup_hierarchy=0 \
-	  -- tests/vm/guest-tests $(ARGS)
+	@status=0; for mode in 1 0; do \
+	  $(SUDO) tests/vm/run --timeout 5400 --append systemd.unified_cgroup_hierarchy=$$mode \
+	    -- tests/vm/guest-tests $(ARGS) || status=1; \
+	done; exit $$status
 
 # The tests with real engines once more, with those of a newer Debian (containerd 2, Docker 28).
 ENGINES := $(CURDIR)/build/engines

@@ -46,6 +46,15 @@ def test_reason_without_a_log(podman: PodmanWith) -> None:
     assert "executable file not found in $PATH" in done.stderr
 
 
+def test_without_cgroups(podman: PodmanWith) -> None:
+    """podman has a device list in every config, and asks runc for no such thing."""
+    done = podman.run("--rm", "--cgroups=disabled", "--", "cat", "/proc/self/cgroup")
+    if podman.runtime == "runc":
+        assert "not compatible with NoCgroups" in done.stderr
+        return
+    assert done.check().stdout == podman.host.shell("cat /proc/self/cgroup")
+
+
 def test_isolation(podman: PodmanWith) -> None:
     container = podman.up("--", "sleep", "1000")
     inside = podman.shell(container, "hostname; ps -o pid,args").splitlines()

@@ -240,18 +240,32 @@ def test_delete_of_a_half_made_unit(sandbox: Sandbox) -> None:
     assert process.wait(10) != 0
 
 
+# Annotation -> its value, and what systemd shows of it.
+ANNOTATIONS = {
+    "CollectMode": ("'inactive-or-failed'", "inactive-or-failed"),
+    "Documentation": ("['https://example.com/']", "https://example.com/"),
+    "KillMode": ("'mixed'", "mixed"),
+    "KillSignal": ("int32 10", "10"),
+    "ManagedOOMPreference": ("'avoid'", "avoid"),
+    "PartOf": ("['t-nothing.service']", "t-nothing.service"),
+    "RuntimeMaxUSec": ("uint64 5000000000", "1h 23min 20s"),
+    "SendSIGHUP": ("true", "yes"),
+    "SendSIGKILL": ("false", "no"),
+    "TimeoutStopSec": ("123", "2min 3s"),
+}
+
+
 @needs_systemd
 def test_annotations(systemd: Runtime, bundle: MakeBundle) -> None:
     made, unit = make(bundle)
     made.config["annotations"] = {
-        "org.systemd.property.TimeoutStopUSec": "uint64 123000000",
-        "org.systemd.property.CollectMode": "'inactive-or-failed'",
+        f"org.systemd.property.{name}": text for name, (text, _) in ANNOTATIONS.items()
     }
     systemd.up(made)
-    assert shown(unit, "TimeoutStopUSec", "CollectMode") == {
-        "TimeoutStopUSec": "2min 3s",
-        "CollectMode": "inactive-or-failed",
+    wanted = {
+        name.replace("StopSec", "StopUSec"): value for name, (_, value) in ANNOTATIONS.items()
     }
+    assert shown(unit, *wanted) == wanted
 
 
 @needs_systemd

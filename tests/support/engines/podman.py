@@ -113,7 +113,8 @@ class PodmanWith:
         options: Sequence[str] = words[:at]
         network = [] if {"--network", "--pod"} & set(options) else ["--network", "none"]
         rootless = isinstance(self.podman, RootlessPodman)
-        parent = [] if rootless else ["--cgroup-parent", self.host.cgroup_parent]
+        own = rootless or "--cgroups=disabled" in options
+        parent = [] if own else ["--cgroup-parent", self.host.cgroup_parent]
         return self.podman.words(
             "--runtime", self.runtime, verb, "--label", self._mine, *parent, *network, *options,
             IMAGE, *words[at + 1 :],
