@@ -86,7 +86,8 @@ vm-test: build $(VENV)/.stamp-tests
 	    -- tests/vm/guest-tests $(ARGS) || status=1; \
 	done; exit $$status
 
-# The tests with real engines once more, with those of a newer Debian (containerd 2, Docker 28).
+# The tests with real engines once more, with those of a newer Debian (containerd 2, Docker 28,
+# podman 5).
 ENGINES := $(CURDIR)/build/engines
 $(ENGINES)/.stamp: tests/support/engines/make-root
 	$(call install_packages,debootstrap)
@@ -96,7 +97,8 @@ $(ENGINES)/.stamp: tests/support/engines/make-root
 
 engines-test: build $(ENGINES)/.stamp $(VENV)/.stamp-tests
 	$(SUDO) env ENGINES="$(ENGINES)" $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
-	  tests/clients/test_containerd.py tests/clients/test_shim.py tests/clients/test_docker_*.py
+	  tests/clients/test_containerd.py tests/clients/test_shim.py \
+	  tests/clients/test_docker_*.py tests/clients/test_podman_*.py
 
 # Ours, runc and crun, and further RUNTIMES.
 bench: build $(VENV)/.stamp-tests

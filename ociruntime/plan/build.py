@@ -156,7 +156,9 @@ class _Builder:
             rootless=not self.host.privileged,
             warnings=self.warnings,
         )
-        opens, mounts = mount_steps(self.config, self.namespaces, self.host, self.options.bundle)
+        opens, mounts, late = mount_steps(
+            self.config, self.namespaces, self.host, self.options.bundle
+        )
         state = self._state()
         # Without a process there is a container to hold, but nothing to start (config.md#process).
         process = self.process or NO_PROCESS
@@ -180,7 +182,7 @@ class _Builder:
         steps += self._rootfs(opens, mounts)
         hooks = self._hooks()
         steps += cgroup["devices"] + hooks if hooks else []
-        steps += self._enter()
+        steps += self._enter(late)
         steps += self._process(process, identity)
         # Without hooks the first program that could use a device is the container's own.
         steps += [] if hooks else cgroup["devices"]
@@ -328,11 +330,11 @@ class _Builder:
                 steps.append(RunHook(phase, index, hook, "creating", poststop))
         return steps
 
-    def _enter(self) -> list[Step]:
+    def _enter(self, late: list[Step]) -> list[Step]:
         steps: list[Step] = []
         if not self.has_mount_ns:
             return [Chroot()]
-        steps += mask_steps(self.linux, label_option(self.config))
+        steps += late + mask_steps(self.linux, label_option(self.config))
         if (self.config.get("root") or {}).get("readonly"):
             steps.append(ReadonlyRoot())
         steps.append(Pivot() if self.options.pivot else MoveRoot(self.rootfs))

@@ -40,10 +40,13 @@ def mount_steps(
     namespaces: NamespacePlan,
     host: Host,
     bundle: str,
-) -> tuple[list[Step], list[Step]]:
-    """(steps that open sources, steps that mount), in the order of the config."""
+) -> tuple[list[Step], list[Step], list[Step]]:
+    """(steps that open sources, that mount, that follow when nothing more is made in the mounts),
+    in the order of the config.
+    """
     opens: list[Step] = []
     mounts: list[Step] = []
+    late: list[Step] = []
     idmaps = Idmaps(namespaces, host)
     keeps_peers = ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared")
     # Sources belong to the host's mount namespace; only root of the host may copy mounts from
@@ -75,8 +78,27 @@ def mount_steps(
             made = _labelled(_new_mount(pointer, label, entry, options, namespaces), config)
             if idmap:
                 opens.append(_made_on_the_host(made, idmap))
-            mounts.append(_attached(made) if idmap else made)
-    return idmaps.steps + opens, mounts
+                mounts.append(_attached(made))
+            elif _is_readonly_dev(made):
+                writable, finish = _writable(made)
+                mounts.append(writable)
+                late.append(finish)
+            else:
+                mounts.append(made)
+    return idmaps.steps + opens, mounts, late
+
+
+def _is_readonly_dev(mount: Mount) -> bool:
+    read_only = mount.options.attr_set & c.MOUNT_ATTR_RDONLY
+    return bool(read_only) and components(mount.destination) == ["dev"]
+
+
+def _writable(mount: Mount) -> tuple[Step, Step]:
+    # Imported for the configs that need it.
+    from ociruntime.steps.readonly import MakeReadonly, MountWritable
+
+    made = MountWritable(mount)
+    return made, MakeReadonly(made)
 
 
 def _labelled(mount: Mount, config: dict[str, Any]) -> Mount:

@@ -167,9 +167,13 @@ class Mount(ContainerStep):
             if options.tmpcopyup:
                 copy_image(inroot, self.destination, mount)
             set_attributes(kernel, mount, options)
+            self.keep(run, mount)
             attach(inroot, mount, target, self.destination, options)
         finally:
             kernel.close(target)
+
+    def keep(self, run: Run, mount: int) -> None:
+        """Nothing: ``steps.readonly`` has the mount that is changed later."""
 
     def make(self, run: Run, data: list[str]) -> int:
         """The detached filesystem with its options ``data``."""

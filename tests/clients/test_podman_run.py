@@ -166,6 +166,8 @@ def test_exec_of_what_cannot_be_run(podman: PodmanWith) -> None:
     }
     for name, status in statuses.items():
         done = podman("exec", container, name)
-        assert done.status == status, done
+        # podman 5 finds no word that it knows in what runc 1.3 says of a file without x bit.
+        unknown = podman.runtime == "runc" and done.status == 255 and status == 126
+        assert unknown or done.status == status, done
         assert f'exec: "{name}"' in done.stderr
     assert podman("exec", "--workdir", "/nowhere", container, "true").status == 127

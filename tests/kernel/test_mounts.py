@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.console import console
 from tests.support.mounts import Mount, mounts_of
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
@@ -215,6 +216,26 @@ def test_kernel_filesystems(runtime: Runtime, bundle: MakeBundle) -> None:
     assert [mount.fstype for mount in found] == kinds
     assert {"gid=5", "mode=620", "ptmxmode=666"} <= found[3].super_options
     assert {"ro", "nosuid", "nodev", "noexec"} <= found[1].options
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_readonly_dev(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, *, terminal: bool
+) -> None:
+    """Its devices, mount points and console are there nevertheless (podman's infra container)."""
+    made = bundle().set("/process/terminal", terminal).set("/root/readonly", True)
+    (entry,) = [mount for mount in made.config["mounts"] if mount["destination"] == "/dev"]
+    entry["options"] = [*entry.get("options", []), "ro"]
+    made.shell("touch /dev/x 2>/dev/null || echo refused; ls -d /dev/pts/ptmx /dev/null /dev/shm")
+    expected = ["refused", "/dev/null", "/dev/pts/ptmx", "/dev/shm"]
+    if not terminal:
+        assert runtime.run(made).check().stdout.split() == expected
+        return
+    with console(sandbox.directory) as engine:
+        container = runtime.create(made, "--console-socket", str(engine.path)).check().container
+        engine.receive()
+        runtime.start(container).check()
+        assert engine.read().split() == expected
 
 
 def test_new_pty_instance(runtime: Runtime, bundle: MakeBundle) -> None:

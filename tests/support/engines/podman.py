@@ -59,6 +59,7 @@ class Podman:
                 f"cd {directory}; mv {names} /etc/containers; chmod -R a+rX /etc/containers"
             )
             self.host.environment["CONTAINERS_CONF"] = "/etc/containers/containers.conf"
+            self.host.environment["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"
             self._prepare()
             self("import", "--change", "CMD sh", "/etc/containers/image.tar", IMAGE).check()
             self.host.shell("rm /etc/containers/image.tar")
