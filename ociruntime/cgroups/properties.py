@@ -9,12 +9,14 @@ are written by us afterwards, as for a cgroup without systemd.
 from __future__ import annotations
 
 from ociruntime.cgroups.detect import V2
+from ociruntime.cgroups.devices import WILDCARD, rules_of, target
 from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ociruntime.cgroups.devices import Rule
     from ociruntime.cgroups.setting import Setting
 
     # name, D-Bus signature, value
@@ -132,6 +134,51 @@ def start(mode: str, *, scope: bool) -> list[Property]:
     if scope:
         found.append(("Delegate", "b", True))
     return found
+
+
+def devices(rules: list[Rule], drivers: str) -> list[Property]:
+    """What systemd on v1 is told of device rules; ``drivers`` is the text of /proc/devices.
+
+    "Everything but" is nothing that it has words for. It is told of the default devices then: after
+    its next reload the container may use fewer devices than it should, and never more.
+    """
+    access = target(rules)
+    if access.allow and not access.exceptions:
+        return [("DevicePolicy", "s", "auto"), ("DeviceAllow", "a(ss)", [])]
+    known = target(rules_of([])) if access.allow else access
+    names = _device_names(drivers)
+    allowed = []
+    for (kind, major, minor), letters in known.exceptions.items():
+        specifier = _specifier(kind, major, minor, names)
+        if specifier:
+            allowed.append((specifier, letters))
+    # An empty list first: properties of the name add up.
+    nothing: Property = ("DeviceAllow", "a(ss)", [])
+    return [("DevicePolicy", "s", "strict"), nothing, ("DeviceAllow", "a(ss)", allowed)]
+
+
+def _device_names(text: str) -> dict[tuple[str, int], str]:
+    """(kind, major) -> name of the driver, from /proc/devices."""
+    found: dict[tuple[str, int], str] = {}
+    kind = "c"
+    for line in text.splitlines():
+        if line.startswith("Block"):
+            kind = "b"
+        number, _, name = line.strip().partition(" ")
+        if number.isdecimal():
+            found.setdefault((kind, int(number)), name)
+    return found
+
+
+def _specifier(kind: str, major: int, minor: int, names: dict[tuple[str, int], str]) -> str:
+    """A device as systemd.resource-control(5) DeviceAllow= has it; "" when it has no word."""
+    word = "char" if kind == "c" else "block"
+    if major == WILDCARD:
+        return f"{word}-*" if minor == WILDCARD else ""
+    if minor == WILDCARD:
+        name = names.get((kind, major))
+        return f"{word}-{name}" if name else ""
+    return f"/dev/{word}/{major}:{minor}"
 
 
 # Annotations org.systemd.property.NAME -> D-Bus signature. Left out is what would start other

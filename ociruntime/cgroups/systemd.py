@@ -14,7 +14,7 @@ import os
 
 from ociruntime.cgroups import properties as units
 from ociruntime.cgroups.detect import V2
-from ociruntime.cgroups.devices import WILDCARD, rules_of, target
+from ociruntime.cgroups.devices import rules_of
 from ociruntime.cgroups.files import read_path
 from ociruntime.cgroups.group import Group
 from ociruntime.cgroups.path import UNKNOWN
@@ -305,23 +305,9 @@ class UnitV1(UnitGroup, GroupV1):
         return int(text or units.DEFAULT_PERIOD)
 
     def apply_devices(self, rules: list[dict[str, object]]) -> None:
-        """Tell systemd as well: it would allow everything again at its next reload.
-
-        "Everything but" is nothing that it has words for. It is told of the default devices then:
-        after a reload the container may use fewer devices than it should, and never more.
-        """
-        access = target(rules_of(rules))
-        wanted: list[Property] = [("DevicePolicy", "s", "auto"), ("DeviceAllow", "a(ss)", [])]
-        if access.exceptions:
-            names = _device_names(read_path(self.kernel, "/proc/devices"))
-            known = target(rules_of([])) if access.allow else access
-            allowed = []
-            for (kind, major, minor), letters in known.exceptions.items():
-                specifier = _specifier(kind, major, minor, names)
-                if specifier:
-                    allowed.append((specifier, letters))
-            wanted[0] = ("DevicePolicy", "s", "strict")
-            wanted.append(("DeviceAllow", "a(ss)", allowed))
+        """Tell systemd as well: it would allow everything again at its next reload."""
+        drivers = read_path(self.kernel, "/proc/devices")
+        wanted = units.devices(rules_of(rules), drivers)
         self._set_properties(wanted, "linux.resources.devices")
         super().apply_devices(rules)
 
@@ -330,27 +316,3 @@ def _managed(place: Place) -> bool:
     """Whether systemd makes and removes the directories of this place."""
     controllers = place.controllers
     return not controllers or not MANAGED.isdisjoint(controllers)
-
-
-def _device_names(text: str) -> dict[tuple[str, int], str]:
-    """(kind, major) -> name of the driver, from /proc/devices."""
-    found: dict[tuple[str, int], str] = {}
-    kind = "c"
-    for line in text.splitlines():
-        if line.startswith("Block"):
-            kind = "b"
-        number, _, name = line.strip().partition(" ")
-        if number.isdecimal():
-            found.setdefault((kind, int(number)), name)
-    return found
-
-
-def _specifier(kind: str, major: int, minor: int, names: dict[tuple[str, int], str]) -> str:
-    """A device as systemd.resource-control(5) DeviceAllow= has it; "" when it has no word."""
-    word = "char" if kind == "c" else "block"
-    if major == WILDCARD:
-        return f"{word}-*" if minor == WILDCARD else ""
-    if minor == WILDCARD:
-        name = names.get((kind, major))
-        return f"{word}-{name}" if name else ""
-    return f"/dev/{word}/{major}:{minor}"

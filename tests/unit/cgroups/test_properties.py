@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ociruntime.cgroups.properties import INFINITY, annotated, limits, mask, start
+from ociruntime.cgroups.devices import rules_of
+from ociruntime.cgroups.properties import INFINITY, annotated, devices, limits, mask, start
 from ociruntime.cgroups.resources_v1 import settings_v1
 from ociruntime.cgroups.resources_v2 import settings_v2
 from ociruntime.errors import PlanError
@@ -167,3 +168,46 @@ def test_wrong_values(name: str, text: str) -> None:
 def test_properties_that_are_not_for_containers(name: str) -> None:
     with pytest.raises(PlanError, match="not for a container to set"):
         annotated({f"org.systemd.property.{name}": "'x'"})
+
+
+DRIVERS = """Character devices:
+  1 mem
+  5 /dev/tty
+136 pts
+
+Block devices:
+  8 sd
+"""
+DEFAULT_DEVICES = {
+    ("block-*", "m"), ("char-*", "m"), ("/dev/char/1:3", "rwm"), ("/dev/char/1:5", "rwm"),
+    ("/dev/char/1:7", "rwm"), ("/dev/char/1:8", "rwm"), ("/dev/char/1:9", "rwm"),
+    ("/dev/char/5:0", "rwm"), ("/dev/char/5:2", "rwm"), ("/dev/char/10:200", "rwm"),
+    ("char-pts", "rwm"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("entries", "more"),
+    [
+        ([], set()),
+        ([{"allow": True, "type": "b", "major": 8, "access": "r"}], {("block-sd", "r")}),
+        ([{"allow": True, "type": "c", "major": 10, "minor": 229}], {("/dev/char/10:229", "rwm")}),
+        # No driver has the number, and systemd has no word for one minor number of all drivers.
+        ([{"allow": True, "type": "b", "major": 9, "access": "r"}], set()),
+        ([{"allow": True, "type": "c", "minor": 9, "access": "r"}], set()),
+        # "Everything but" is more than can be said.
+        ([{"allow": True}, {"allow": False, "type": "c", "major": 10, "minor": 229}], set()),
+    ],
+)
+def test_devices(entries: list[dict[str, object]], more: set[tuple[str, str]]) -> None:
+    policy, emptied, allowed = devices(rules_of(entries), DRIVERS)
+    assert policy == ("DevicePolicy", "s", "strict")
+    assert emptied == ("DeviceAllow", "a(ss)", [])
+    assert allowed[:2] == ("DeviceAllow", "a(ss)")
+    assert isinstance(allowed[2], list)
+    assert set(allowed[2]) == DEFAULT_DEVICES | more
+
+
+def test_every_device() -> None:
+    everything = [("DevicePolicy", "s", "auto"), ("DeviceAllow", "a(ss)", [])]
+    assert devices(rules_of([{"allow": True}]), DRIVERS) == everything
