@@ -22,6 +22,8 @@ MISSING = (
     "linux.seccomp: libseccomp.so.2 is not on this host; install the package libseccomp2 "
     "(Debian, Ubuntu) or libseccomp (Alpine, Arch, Fedora)"
 )
+# enum scmp_filter_attr SCMP_FLTATR_CTL_OPTIMIZE, and its value (seccomp_attr_set(3)).
+ATTRIBUTE_OPTIMIZE, BINARY_TREE = 8, 2
 UNKNOWN = -1
 """What resolving an unknown name gives (__NR_SCMP_ERROR); other negative numbers are libseccomp's
 own, for calls that only another architecture has."""
@@ -59,6 +61,7 @@ class Library:
         functions.seccomp_rule_add_array.argtypes = [
             c_void_p, c_uint32, c_int, c_uint, POINTER(_Condition),
         ]  # fmt: skip
+        functions.seccomp_attr_set.argtypes = [c_void_p, c_int, c_uint32]
         functions.seccomp_export_bpf.argtypes = [c_void_p, c_int]
         functions.seccomp_version.argtypes = []
         functions.seccomp_version.restype = POINTER(_Version)
@@ -123,6 +126,12 @@ class Filter:
         array = (_Condition * len(conditions))(*[_Condition(*entry) for entry in conditions])
         add = self._functions.seccomp_rule_add_array
         _check(add(self._context, action, number, len(conditions), array))
+
+    def use_tree(self) -> None:
+        """Have ``export`` look numbers up in a binary tree; before libseccomp 2.5, which
+        has none, nothing changes.
+        """
+        self._functions.seccomp_attr_set(self._context, ATTRIBUTE_OPTIMIZE, BINARY_TREE)
 
     def export(self) -> bytes:
         """The program, an array of struct sock_filter."""

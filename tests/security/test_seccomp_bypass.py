@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
-from tests.support.seccomp import build_syscalls, profile, rule
+from tests.support.seccomp import build_syscalls, condition, profile, rule
 
 MakeBundle = Callable[..., Bundle]
 
@@ -50,6 +50,21 @@ def test_no_way_into_the_kernel_is_open(
     assert len(lines) == len(WAYS)
     for way, line in zip(WAYS, lines, strict=True):
         assert line in DENIED, way
+
+
+def test_a_rule_with_conditions_holds(runtime: Runtime, confined: Bundle) -> None:
+    """libseccomp 2.5.4's lists forget to load the number before the only rule of an architecture;
+    what is compared with it then is the architecture, and socketpair(AF_UNIX, SOCK_DGRAM) passes.
+    """
+    rules = [
+        rule("socketpair", "ERRNO", args=[condition(1, "MASKED_EQ", 0xFF, 2)]),
+        rule("chown32", "ERRNO"),
+    ]
+    made = profile("ALLOW", *rules)
+    made["architectures"] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+    confined.config["linux"]["seccomp"] = made
+    confined.args = ["/syscalls", "53,1,2"]
+    assert runtime.run(confined).check().stdout.strip() == "errno 1"
 
 
 @pytest.mark.parametrize("options", [[], ["--user", "1000:1000"], ["--cap", "CAP_SYS_ADMIN"]])
