@@ -15,13 +15,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TextIO
 
 from conformance import SPEC_VERSION, registry, report
 from conformance.host import Host, SetupError, enter_own_mount_namespace, find_busybox
 from conformance.registry import Check
 from conformance.runner import Finding, Run, Runner
+from conformance.runtime import find_runtime
 from conformance.sentences import catalogue
 
 
@@ -30,18 +33,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if options.command == "list":
-            return _list()
-        if options.command == "matrix":
-            return _matrix(options)
-        return _run(options)
-    except (SetupError, LookupError, OSError) as error:
-        message = error.args[0] if isinstance(error, LookupError) else error
-        print(f"conformance: {message}", file=sys.stderr)
+        status = {"list": _list, "matrix": _matrix, "run": _run}[options.command](options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (SetupError, LookupError) as error:
+        print(f"conformance: {error.args[0]}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"conformance: {where}{error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("conformance: interrupted", file=sys.stderr)
         return 130
+    return status
+
+
+def _positive(kind: type[int | float]) -> Callable[[str], float]:
+    """Return what reads a number above 0 from the command line."""
+
+    def read(text: str) -> float:
+        number = kind(text)
+        if not number > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return number
+
+    read.__name__ = kind.__name__  # which argparse names in its message
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,10 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="where the report goes (stdout)")
     parser.add_argument(
-        "-j", "--jobs", type=int, default=os.cpu_count() or 1, help="tests at a time (%(default)s)"
+        "-j",
+        "--jobs",
+        type=_positive(int),
+        default=os.cpu_count() or 1,
+        help="tests at a time (%(default)s)",
     )
     parser.add_argument(
-        "--scale", type=float, default=1.0, help="how much longer tests may take (1)"
+        "--scale", type=_positive(float), default=1.0, help="how much longer tests may take (1)"
     )
     parser.add_argument(
         "--add", action="append", default=[], metavar="FILE", help="matrix: a JSON report to add"
@@ -76,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list() -> int:
+def _list(_: argparse.Namespace) -> int:
     """Print the catalogue, each sentence with its tests."""
     tests: dict[str, list[str]] = {}
     for entry in registry.all_checks():
@@ -98,39 +122,55 @@ def _run(options: argparse.Namespace) -> int:
     """Check one runtime and report."""
     if len(options.runtime) != 1:
         raise SetupError("give one --runtime PATH (or `matrix` for several)")
-    run = _judge(options, options.runtime[0], registry.select(options.select))
-    text = report.FORMATS[options.format](run)
-    if options.output:
-        Path(options.output).write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
+    checks, binary = registry.select(options.select), find_runtime(options.runtime[0])
+    with _writable(options.output) as file:
+        run = _judge(options, binary, checks)
+        file.write(report.FORMATS[options.format](run))
     return 0 if run.passed else 1
 
 
 def _matrix(options: argparse.Namespace) -> int:
     """Check several runtimes and write the pages that compare them."""
-    checks = registry.select(options.select)
-    files = [Path(name) for name in options.add]
-    runs = [_judge(options, name, checks) for name in options.runtime]
-    runs += [Run.from_data(json.loads(path.read_text(encoding="utf-8"))) for path in files]
-    if not runs:
+    if not options.runtime and not options.add:
         raise SetupError("give --runtime PATH or --add FILE, more than once")
-    for name, write in ((options.markdown, report.matrix_markdown), (options.html, report.matrix)):
+    if not options.markdown and not options.html:
+        raise SetupError("say where the matrix goes: --markdown FILE, --html FILE or both")
+    checks = registry.select(options.select)
+    binaries = [find_runtime(name) for name in options.runtime]
+    added = [_read(name) for name in options.add]
+    # What is there stays until all runs are made.
+    pages = [(options.markdown, report.matrix_markdown), (options.html, report.matrix)]
+    for name, _ in pages:
+        if name and not os.access(Path(name).absolute().parent, os.W_OK):
+            raise SetupError(f"{name}: its directory is not there to write to")
+    runs = [_judge(options, binary, checks) for binary in binaries] + added
+    for name, write in pages:
         if name:
             Path(name).write_text(write(runs), encoding="utf-8")
     return 0
 
 
-def _judge(options: argparse.Namespace, name: str, checks: Sequence[Check]) -> Run:
-    binary = Path(name).absolute()
-    if not os.access(binary, os.X_OK):
-        raise SetupError(f"{name}: no runtime there")
+def _read(name: str) -> Run:
+    """Read a report; raises SetupError for anything else."""
+    try:
+        return Run.from_data(json.loads(Path(name).read_text(encoding="utf-8")))
+    except ValueError:
+        words = "no report of this suite; make one with --format json --output FILE"
+        raise SetupError(f"{name}: {words}") from None
+
+
+def _writable(name: str | None) -> AbstractContextManager[TextIO]:
+    """Open where a report goes before anything is run, standard output without a name."""
+    return open(name, "w", encoding="utf-8") if name else nullcontext(sys.stdout)
+
+
+def _judge(options: argparse.Namespace, binary: Path, checks: Sequence[Check]) -> Run:
     if not getattr(options, "prepared", False):
         enter_own_mount_namespace()
         options.prepared = True
     host = Host(find_busybox())
     progress = _Progress(len(checks))
-    runner = Runner(binary, host, jobs=max(options.jobs, 1), scale=options.scale)
+    runner = Runner(binary, host, jobs=options.jobs, scale=options.scale)
     run = runner.run(checks, progress.tell)
     progress.end()
     return run

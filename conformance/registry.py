@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conformance.sentences import catalogue
@@ -73,6 +75,16 @@ def all_checks() -> tuple[Check, ...]:
     for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
         importlib.import_module(f"conformance.checks.{module}")
     return tuple(_checks)
+
+
+@cache
+def fingerprint() -> str:
+    """Return what tells this version of the suite from others: a digest of its tests and words."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in {".py", ".txt", ".sh"} and "report" not in path.parts:
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def faults() -> list[str]:

@@ -23,7 +23,7 @@ from typing import Any
 from conformance import SPEC_VERSION, leaks
 from conformance.container import UnfitError
 from conformance.host import CGROUP_ROOT, Host
-from conformance.registry import Check
+from conformance.registry import Check, fingerprint
 from conformance.runtime import OverdueError, version
 from conformance.sentences import catalogue
 from conformance.trial import CGROUP_PARENT, SkipTrial, Trial, Verdict
@@ -48,9 +48,13 @@ class Finding:
     seconds: float
 
 
+class ReportError(ValueError):
+    """Something is no report of this suite."""
+
+
 @dataclass
 class Run:
-    """All findings about one runtime, and what it was run on."""
+    """All findings about one runtime, what it was run on, and by which version of the suite."""
 
     runtime: str
     version: str
@@ -58,6 +62,7 @@ class Run:
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
     spec: str = SPEC_VERSION
+    suite: str = ""
 
     def count(self, outcome: str) -> int:
         """Return how many findings have this outcome."""
@@ -74,9 +79,18 @@ class Run:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Run:
-        """Return the run that `to_data` was made of."""
-        findings = [Finding(**finding) for finding in data["findings"]]
-        return cls(**{**data, "findings": findings})
+        """Return the run that `to_data` was made of; raises ReportError for anything else."""
+        try:
+            findings = [Finding(**finding) for finding in data["findings"]]
+            run = cls(**{**data, "findings": findings})
+            facts = {"system", "kernel", "architecture", "cgroups", "ociVersion"}
+            known = facts <= run.host.keys()
+            known &= all(finding.outcome in OUTCOMES for finding in findings)
+        except (TypeError, KeyError, AttributeError):
+            raise ReportError from None
+        if not known:
+            raise ReportError
+        return run
 
 
 class Runner:
@@ -94,6 +108,7 @@ class Runner:
         """Run the tests; `tell` is called with each finding as soon as it is made."""
         begin = time.monotonic()
         found = Run(str(self.binary), version(self.binary), describe(self.host))
+        found.suite = fingerprint()
 
         def one(entry: Check) -> None:
             findings = self._one(entry)

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from conformance.host import SetupError
 
 CALL_SECONDS = 30.0
 LONGEST_OUTPUT = 1 << 20
@@ -128,6 +131,24 @@ def read(path: Path) -> str:
     """Return the text of an output file, and no more than its first MiB."""
     with path.open("rb") as file:
         return file.read(LONGEST_OUTPUT).decode(errors="replace")
+
+
+def find_runtime(name: str) -> Path:
+    """Return the path of a runtime, looked for in PATH if it has no slash.
+
+    Raises SetupError where nothing can be executed.
+    """
+    found = shutil.which(name)
+    if not found:
+        raise SetupError(f"{name}: no program there")
+    binary = Path(found).absolute()
+    try:
+        subprocess.run([str(binary), "--version"], capture_output=True, timeout=20, check=False)
+    except OSError as error:
+        raise SetupError(f"{name}: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise SetupError(f"{name}: `--version` was not done after 20 s") from None
+    return binary
 
 
 def version(binary: Path) -> str:

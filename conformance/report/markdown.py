@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from conformance import SPEC_VERSION
-from conformance.report.matrix import UNTESTED, Row, name, rows, totals
+from conformance.report.matrix import MISSING, Row, made_by, name, rows, totals
 from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Run
 from conformance.sentences import LEVELS
 
@@ -34,19 +34,25 @@ def matrix_markdown(runs: list[Run]) -> str:
 
 
 def _runs(runs: list[Run]) -> str:
-    lines = ["## Runs\n", "| runtime | system | kernel | cgroups | ociVersion used | seconds |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
+    lines = [
+        "## Runs\n",
+        "| runtime | system | kernel | cgroups | ociVersion used | suite | seconds |",
+    ]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for run in runs:
         host = run.host
-        cells = (run.version, host["system"], host["kernel"], host["cgroups"], host["ociVersion"])
+        cells = (run.version, host["system"], host["kernel"], host["cgroups"], host["ociVersion"],
+                 made_by(run))  # fmt: skip
         lines.append(f"| {' | '.join(cells)} | {run.seconds:.0f} |")
     return "\n".join(lines) + "\n"
 
 
 def _sums(runs: list[Run], table: list[Row]) -> str:
     lines = ["## Sums\n", "Sentences that hold, of those that were judged.\n"]
-    lines.append(f"| runtime | {' | '.join(LEVELS)} | all | deviations | skipped |")
-    lines.append("| --- |" + " ---: |" * (len(LEVELS) + 3))
+    lines.append(
+        f"| runtime | {' | '.join(LEVELS)} | all | deviations | skipped | not in the report |"
+    )
+    lines.append("| --- |" + " ---: |" * (len(LEVELS) + 4))
     for column, run in enumerate(runs):
         cells = []
         for level in (*LEVELS, None):
@@ -54,7 +60,7 @@ def _sums(runs: list[Run], table: list[Row]) -> str:
             judged = count[PASS] + count[FAIL] + count[BROKEN]
             cells.append(f"{count[PASS]} of {judged}")
         count = totals(table, column)
-        cells += [str(count[DEVIATES]), str(count[SKIP])]
+        cells += [str(count[DEVIATES]), str(count[SKIP]), str(count[MISSING])]
         lines.append(f"| **{_title(run)}** | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -103,7 +109,7 @@ def _untested(table: list[Row]) -> str:
     lines += [
         f"- {row.sentence.id}: {row.sentence.untested}." for row in table if row.sentence.untested
     ]
-    count = sum(cell.outcome != UNTESTED for row in table for cell in row.cells[:1])
+    count = sum(not row.sentence.untested for row in table)
     lines.append(f"\nThe other {count} of {len(table)} have one.")
     return "\n".join(lines) + "\n"
 

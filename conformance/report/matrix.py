@@ -6,10 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.registry import fingerprint
 from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Finding, Run
 from conformance.sentences import Sentence, catalogue
 
-UNTESTED = "untested"
+# A sentence that has no test, and one that a report says nothing of: it was made with --select, or
+# by another version of the suite.
+UNTESTED, MISSING = "untested", "missing"
 # The worst that a test found about a sentence is what the matrix shows.
 _WEIGHT = {BROKEN: 5, FAIL: 4, DEVIATES: 3, PASS: 2, SKIP: 1}
 _LONGEST = 900
@@ -38,6 +41,11 @@ def name(run: Run) -> str:
     return " ".join(words[:2]) if len(words) > 1 else Path(run.runtime).name
 
 
+def made_by(run: Run) -> str:
+    """Return whether this version of the suite has made a report, in words."""
+    return "this" if run.suite == fingerprint() else "another version"
+
+
 def rows(runs: list[Run]) -> list[Row]:
     """Return a row for each sentence of the catalogue, in the specification's order."""
     found = [_by_sentence(run) for run in runs]
@@ -63,7 +71,9 @@ def _by_sentence(run: Run) -> dict[str, list[Finding]]:
 
 def _cell(sentence: Sentence, findings: list[Finding]) -> Cell:
     if not findings:
-        return Cell(UNTESTED, sentence.untested or "not selected", "")
+        if sentence.untested:
+            return Cell(UNTESTED, sentence.untested, "")
+        return Cell(MISSING, "not selected, or not in the version of the suite that made it", "")
     outcome = max((finding.outcome for finding in findings), key=_WEIGHT.__getitem__)
     told = [finding for finding in findings if finding.outcome == outcome]
     saw = " / ".join(dict.fromkeys(finding.saw for finding in told))

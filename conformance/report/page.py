@@ -11,15 +11,15 @@ from itertools import groupby
 from pathlib import Path
 
 from conformance import SPEC_VERSION
-from conformance.report.matrix import UNTESTED, Row, name, rows, totals
+from conformance.report.matrix import MISSING, UNTESTED, Row, made_by, name, rows, totals
 from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Run
 from conformance.sentences import LEVELS
 
-SIGNS = {PASS: "✓", FAIL: "✗", SKIP: "–", DEVIATES: "≈", BROKEN: "!", UNTESTED: ""}
+SIGNS = {PASS: "✓", FAIL: "✗", SKIP: "–", DEVIATES: "≈", BROKEN: "!", UNTESTED: "", MISSING: "?"}
 WORDS = {
     PASS: "holds", FAIL: "does not hold", SKIP: "skipped: the machine cannot show it",
     DEVIATES: "deviates: contested, the reason says why", BROKEN: "the test is at fault",
-    UNTESTED: "no test",
+    UNTESTED: "no test", MISSING: "not in this report",
 }  # fmt: skip
 
 
@@ -72,6 +72,7 @@ def _sums(runs: list[Run], table: list[Row]) -> str:
     """Return the table of runs: versions, machine, sums by level."""
     heads = "".join(f'<th class="n">{level}</th>' for level in (*LEVELS, "all"))
     heads += '<th class="n">deviates</th><th class="n">skipped</th>'
+    heads += '<th class="n">missing</th>'
     lines = []
     for column, run in enumerate(runs):
         cells = []
@@ -80,7 +81,7 @@ def _sums(runs: list[Run], table: list[Row]) -> str:
             judged = count[PASS] + count[FAIL] + count[BROKEN]
             cells.append(f"{count[PASS]} of {judged}")
         count = totals(table, column)
-        cells += [str(count[DEVIATES]), str(count[SKIP])]
+        cells += [str(count[DEVIATES]), str(count[SKIP]), str(count[MISSING])]
         bar = "".join(
             f'<i class="{outcome}" style="flex:{count[outcome]}" '
             f'title="{count[outcome]} {WORDS[outcome]}"></i>'
@@ -90,6 +91,7 @@ def _sums(runs: list[Run], table: list[Row]) -> str:
         host = run.host
         where = f"{host['system']}, Linux {host['kernel']} {host['architecture']}"
         used = f"cgroup {host['cgroups']}, ociVersion {host['ociVersion']} in config.json"
+        used += f", by {made_by(run)} of the suite" if made_by(run) != "this" else ""
         tds = "".join(f'<td class="n">{cell}</td>' for cell in cells)
         lines.append(
             f'<tr><td class="n"><b>{escape(run.version)}</b></td>'
@@ -120,7 +122,7 @@ def _filters(runs: list[Run], sections: list[list[Row]]) -> str:
     levels = "".join(f"<option>{level}</option>" for level in LEVELS)
     verdicts = "".join(
         f'<option value="{outcome}">{WORDS[outcome].partition(":")[0]}</option>'
-        for outcome in (FAIL, DEVIATES, SKIP, PASS, UNTESTED)
+        for outcome in (FAIL, DEVIATES, SKIP, PASS, UNTESTED, MISSING)
     )
     columns = "".join(
         f'<option value="{number}">{escape(_title(run))}</option>'

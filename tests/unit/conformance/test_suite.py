@@ -14,7 +14,7 @@ import pytest
 
 from conformance import registry, report
 from conformance.mounts import parse as parse_mounts
-from conformance.report.matrix import UNTESTED, rows, totals
+from conformance.report.matrix import MISSING, UNTESTED, rows, totals
 from conformance.runner import DEVIATES, FAIL, PASS, SKIP, Finding, Run, judge, shorten
 from conformance.sentences import CatalogueError, catalogue, parse
 from conformance.trial import Verdict
@@ -187,8 +187,25 @@ def test_matrix() -> None:
     table = rows([sample(), sample()])
     by_id = {row.sentence.id: row.cells[0].outcome for row in table}
     assert by_id["state.status"] == FAIL  # the worse of two findings
-    assert by_id["start.runs"] == UNTESTED
+    assert by_id["start.runs"] == MISSING
     assert totals(table, 1)[FAIL] == 1
     page = report.matrix_markdown([sample()])
     assert 'saw "that" \\| so' in page
     assert "| **runtime 1.2 (v1)** | 1 of 2 |" in page
+
+
+def test_report_of_another_version() -> None:
+    """What it does not know is told apart from what has no test, and what it knew is left out."""
+    old, new = sample(), sample()
+    old.findings.append(Finding("no.such", "state.c", FAIL, "Did.", "saw", 0.1))
+    new.suite = registry.fingerprint()
+    table = rows([old, new])
+    cells = {row.sentence.id: [cell.outcome for cell in row.cells] for row in table}
+    assert cells["start.runs"] == [MISSING, MISSING]
+    assert cells["rdt.write-order"] == [UNTESTED, UNTESTED]
+    assert "no.such" not in cells
+    text, html = report.matrix_markdown([old, new]), report.matrix([old, new])
+    lines = [line for line in text.splitlines() if line.startswith("| runtime v")]
+    assert [line.split(" | ")[-2] for line in lines] == ["another version", "this"]
+    assert html.count("by another version of the suite") == 1
+    assert Page(html).open == []
