@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from conformance.host import Host
 from tests.support.runtime import TIMEOUT
 from tests.support.sandbox import Sandbox
 
@@ -110,6 +111,24 @@ def test_interrupted(runtime_binary: Path, sandbox: Sandbox) -> None:
     prefix = f"oci-conf-{suite.pid}-"
     cgroups = [name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names]
     assert not [name for name in cgroups if name.startswith(prefix)]
+
+
+def test_what_a_killed_run_left(runtime_binary: Path, sandbox: Sandbox) -> None:
+    """Its empty cgroup goes with the next run; that of a run which goes on stays."""
+    root = Host(Path()).controller("pids")
+    assert root
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    dead, alive = (root / f"oci-conformance-{pid}" for pid in (gone.pid, os.getpid()))
+    try:
+        dead.mkdir()
+        alive.mkdir()
+        judge(runtime_binary, sandbox, "--select", "query.no-id", "--scale", "2")
+        assert (dead.exists(), alive.exists()) == (False, True)
+    finally:
+        for path in (dead, alive):
+            if path.exists():
+                path.rmdir()
 
 
 @pytest.mark.parametrize("what", BROKEN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import signal
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,7 +16,17 @@ import pytest
 from conformance import registry, report
 from conformance.mounts import parse as parse_mounts
 from conformance.report.matrix import MISSING, UNTESTED, rows, totals
-from conformance.runner import DEVIATES, FAIL, PASS, SKIP, Finding, Run, judge, shorten
+from conformance.runner import (
+    DEVIATES,
+    FAIL,
+    PASS,
+    SKIP,
+    Finding,
+    Run,
+    judge,
+    shorten,
+    uninterrupted,
+)
 from conformance.sentences import CatalogueError, catalogue, parse
 from conformance.trial import Verdict
 
@@ -84,6 +95,15 @@ def test_judging() -> None:
     # Who was not judged takes the blame for what failed.
     found = judge({"state.id": good}, ["state.id", "state.pid"], "", "later: failed", "")
     assert [outcome for _, outcome, _ in found] == [PASS, FAIL]
+
+
+def test_cleaning_up_is_not_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert capsys.readouterr().err == "conformance: the tests that run clean up first\n" * 2
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_names_of_a_run_are_left_out() -> None:
