@@ -11,7 +11,6 @@ from __future__ import annotations
 from ociruntime import __version__
 from ociruntime.errors import OciError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.seccomp.libseccomp import Library
 from ociruntime.seccomp.profile import NEW_LISTENER, WAIT_KILLABLE_RECV
 from ociruntime.spec.mount_options import known_options
 from ociruntime.spec.tables import (
@@ -104,6 +103,8 @@ def versions() -> dict[str, str]:
     """Versions, under the keys of runc where it has one."""
     found = {"org.ociruntime.version": __version__}
     try:
+        from ociruntime.seccomp.libseccomp import Library
+
         found["io.github.seccomp.libseccomp.version"] = Library().version()
     except OciError:
         pass  # without libseccomp nothing is said about it

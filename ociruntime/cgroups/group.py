@@ -57,15 +57,19 @@ class Group:
                 place.existing = self._levels(place)
 
     def create(self) -> None:
-        """Make the missing directories, level by level.
+        """Make a container's cgroup.
 
         Refused, as by runc, when the cgroup or one below it has processes, and when it is frozen;
         it may have children.
         """
+        self.make()
+        self._refuse_occupied()
+
+    def make(self) -> None:
+        """Make the missing directories, level by level."""
         self.survey()
         for place in self.placement.places:
             self._make(place)
-        self._refuse_occupied()
 
     def directory(self, place: Place) -> int:
         """The fd of the cgroup; raises ``OSError`` when it does not exist."""

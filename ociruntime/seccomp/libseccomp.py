@@ -5,12 +5,19 @@ Not on the hot path: imported when a profile is compiled, never once a container
 
 from __future__ import annotations
 
-import ctypes
 import errno
-from ctypes import POINTER, c_int, c_uint, c_uint32, c_uint64, c_void_p
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
+
+try:
+    import ctypes
+    from ctypes import POINTER, c_int, c_uint, c_uint32, c_uint64, c_void_p
+except ImportError as error:
+    raise OciError(
+        f"linux.seccomp: a profile is compiled with ctypes, which cannot be loaded: {error}; "
+        "install the package libffi8 (Debian, Ubuntu) or libffi (Alpine, Arch, Fedora)"
+    ) from None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from ociruntime import hostos as os
+from ociruntime.cgroups import open_group
 from ociruntime.cgroups.detect import detect
-from ociruntime.cgroups.path import split
-from ociruntime.errors import StepError
+from ociruntime.cgroups.path import place
+from ociruntime.errors import OciError
 from ociruntime.kernel.kernel import Kernel
 
 
 def move(pid: int, path: str) -> None:
-    """Move process ``pid`` to the cgroup ``path``, made where it is missing, in every hierarchy.
-    Raises ``StepError``.
+    """Move process ``pid`` to the cgroup ``path`` in every hierarchy; other shims may be in it.
+
+    It is made where it is missing, and stays. Raises ``OciError``, and leaves nothing new then.
     """
-    for hierarchy in detect(Kernel()).hierarchies:
-        directory = "/".join([hierarchy.mountpoint, *split(path, "")])
+    kernel = Kernel()
+    try:
+        group = open_group(kernel, place(detect(kernel), "/" + path.lstrip("/"), ""))
         try:
-            os.makedirs(directory, 0o755)
-            fd = os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, str(pid).encode())
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise StepError(f"ShimCgroup {directory}", error.errno or 0) from None
+            group.make()
+            group.join(pid)
+        except BaseException:
+            group.remove()
+            raise
+        finally:
+            group.close()
+    except OciError as error:
+        raise OciError(f"ShimCgroup {path}: {error}") from None

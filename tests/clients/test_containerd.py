@@ -9,6 +9,16 @@ from tests.support.engines.containerd import ContainerdWith
 from tests.support.engines.host import RESIZED
 
 # Engines give a terminal its size when the program runs already.
+# Whoever ends it does not end what it started, so all is read.
+LOGGER = """#!/bin/sh
+exec >PLACE/said
+echo $CONTAINER_NAMESPACE $CONTAINER_ID
+while [ $# != 0 ]; do echo "$1 $2"; shift 2; done
+{ cat <&3 >PLACE/out; : >PLACE/out.done; } 5>&- &
+{ cat <&4 >PLACE/err; : >PLACE/err.done; } 5>&- &
+exec 5>&-
+wait
+"""
 
 
 def test_streams_and_exit_status(ctr: ContainerdWith) -> None:
@@ -155,6 +165,34 @@ def test_another_network_namespace(ctr: ContainerdWith) -> None:
     done = ctr.run("--with-ns", f"network:/run/netns/{name}", "--", "ls", "/sys/class/net")
     ctr.host.shell(f"ip netns delete {name}")
     assert "seen" in done.check().stdout.split()
+
+
+def test_output_goes_to_a_logging_process(ctr: ContainerdWith) -> None:
+    """`binary://`: it is told whose output it gets, on 3 and 4, and says on 5 that it is there."""
+    place = f"/run/logged-{ctr.way}"
+    ctr.host.shell(f"mkdir {place}")
+    ctr.host.run("tee", f"{place}/logger", stdin=LOGGER.replace("PLACE", place)).check()
+    ctr.host.shell(f"chmod +x {place}/logger")
+    ctr.new_id()
+    uri = f"binary://{place}/logger?label=two%20words&b=c"
+    ctr(*ctr.words("--detach", "--log-uri", uri, "--", "sh", "-c", "seq 20000; echo e >&2")).check()
+    ctr.wait_for(ctr.ids[-1], "STOPPED")
+    # containerd's own shim keeps the pipes open until then.
+    ctr("tasks", "delete", ctr.ids[-1]).check()
+    seen = lambda: ctr.host.shell(f"ls {place}").count(".done") == 2  # noqa: E731
+    ctr.host.wait_until(seen, "both logs", ctr.daemon.log)
+    assert ctr.host.shell(f"sort {place}/said") == f"b c\ndefault {ctr.ids[-1]}\nlabel two words\n"
+    assert ctr.host.shell(f"cat {place}/out") == "".join(f"{i}\n" for i in range(1, 20001))
+    assert ctr.host.shell(f"cat {place}/err") == "e\n"
+
+
+def test_a_logging_process_that_cannot_be_started(ctr: ContainerdWith) -> None:
+    ctr.new_id()
+    done = ctr(*ctr.words("--detach", "--log-uri", "binary:///no/such/logger", "--", "true"))
+    assert done.status == 1
+    assert "/no/such/logger" in done.stderr
+    assert "no such file or directory" in done.stderr.lower()
+    assert ctr.tasks() == {}
 
 
 def test_events(ctr: ContainerdWith) -> None:

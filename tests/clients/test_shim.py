@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,13 @@ import pytest
 from ociruntime.shim import messages as m
 from ociruntime.shim import ttrpc
 from tests.clients.test_containerd import events
+from tests.support.bundle import Bundle
 from tests.support.engines.containerd import IMAGE, ContainerdWith
 from tests.support.engines.docker import CLIENT, DockerWith
 from tests.support.engines.host import RESIZED
 from tests.support.engines.ttrpc import Refused, TaskClient
+from tests.support.sandbox import Sandbox
+from tests.support.seccomp import Agent, profile, rule
 
 # A stranger who gets past the modes of directory and socket is cut off for his uid.
 STRANGER = """import os, socket, sys
@@ -142,6 +147,54 @@ def test_exec_with_what_would_change_the_shim_itself(shim: ContainerdWith) -> No
         connection.call("Delete", m.PROCESS_KEY, m.DELETE_RESPONSE, **key)
     assert ended["exit_status"] == 0
     assert shim.host.shell(allowed) == before
+
+
+def test_exec_with_a_seccomp_agent(
+    shim: ContainerdWith, bundle: Callable[..., Bundle], sandbox: Sandbox
+) -> None:
+    """The agent is the shim's to talk to, but not the daemon's: a worker does it."""
+    path = sandbox.directory / "test-agent.sock"
+    made = bundle(["/bin/sleep", "1000"]).set("/root/path", "rootfs")
+    made.set("/root/path", str(made.rootfs))
+    made.config["linux"]["cgroupsPath"] = f"{shim.host.cgroup_parent}/{shim.new_id()}"
+    made.config["linux"]["seccomp"] = profile(
+        "ALLOW", rule("mkdir mkdirat", "NOTIFY"), listenerPath=str(path)
+    )
+    made.write()
+    with Agent(path, errno.EXDEV) as agent:
+        config = str(made.path / "config.json")
+        runtime = ("--runtime", "io.containerd.ociruntime.v1")
+        shim("run", "--detach", *runtime, "--config", config, shim.ids[-1]).check()
+        for name in ("first", "second"):
+            words = ("tasks", "exec", "--exec-id", name, shim.ids[-1], "/bin/mkdir", "/tmp/x")
+            done = shim(*words)
+            assert done.status == 1, done
+            assert "Invalid cross-device link" in done.stderr
+        assert agent.counts == [1, 1, 1]
+        shim("tasks", "delete", "--force", shim.ids[-1])
+    without = shim.ids[-1]
+    assert without not in shim.tasks()
+
+
+def test_shim_in_a_cgroup_of_its_own(shim: ContainerdWith) -> None:
+    """The options of a configuration file, which containerd gives to runtimes it does not know."""
+    name = f"{shim.host.cgroup_parent}/shim-alone"
+    options = f'ShimCgroup = "{name}"\nRoot = "/run/another-root"\n'
+    shim.host.run("tee", "/run/shim.toml", stdin=options).check()
+    container = shim.up("--runtime-config-path", "/run/shim.toml", "--", "sleep", "1000")
+    (pid,) = shim.shims()
+    lines = shim.host.shell(f"cat /proc/{pid}/cgroup").splitlines()
+    assert lines
+    assert all(line.endswith(f":{name}") for line in lines), lines
+    task = shim.host.shell(f"cat /proc/{shim.tasks()[container][0]}/cgroup")
+    assert name not in task
+    assert container in task
+    assert shim.host.shell("ls /run/another-root/default").split() == [container]
+    # Another pod's shim may share it.
+    shim.up("--runtime-config-path", "/run/shim.toml", "--", "sleep", "1000")
+    assert len(shim.shims()) == 2
+    for other in shim.shims():
+        assert name in shim.host.shell(f"cat /proc/{other}/cgroup")
 
 
 def test_a_pod_has_one_shim(shim: ContainerdWith) -> None:
