@@ -8,7 +8,6 @@ from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, read_all
 from ociruntime.errors import OciError, SpecError
 from ociruntime.jsontext import dumps
-from ociruntime.kernel.kernel import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +128,9 @@ def write_file(path: str, text: str, mode: int) -> None:
     """Make ``path`` a file with this text, in place if it is there. Raises ``OSError``."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path, flags, mode)
+    data = text.encode()
     try:
-        Kernel().write_all(fd, text.encode())
+        while data:
+            data = data[os.write(fd, data) :]
     finally:
         os.close(fd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_build(tmp_path: Path) -> None:
     assert os.stat(busybox).st_nlink == 1
     assert os.readlink(bundle / "rootfs" / "bin" / "sh") == "busybox"
     assert os.stat(bundle / "rootfs" / "tmp").st_mode & 0o7777 == 0o1777
+
+
+@pytest.mark.parametrize("name", ["hello", "net-bridge"])
+def test_what_is_built_once_is_enough(name: str, tmp_path: Path) -> None:
+    """`make build` compiles nothing within the checkout, which bundles/make runs from."""
+    program = (
+        "import sys; sys.modules['ociruntime.kernel._sys'] = None; import bundles.__main__ as b"
+    )
+    command = [sys.executable, "-c", f"{program}; sys.exit(b.main(sys.argv[1:]))", name]
+    subprocess.run([*command, str(tmp_path / name)], cwd=CHECKOUT, check=True)
+    assert (tmp_path / name / "config.json").exists()
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
