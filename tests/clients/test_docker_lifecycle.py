@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.support.engines.docker import CLIENT, PORT, Docker, DockerWith
+from tests.support.engines.docker import CLIENT, Docker, DockerWith
 from tests.support.engines.host import RESIZED
 
 
@@ -164,13 +164,6 @@ def test_copy(docker: DockerWith) -> None:
     assert docker.shell(container, "cat /tmp/there") == "from the host"
     docker("cp", f"{container}:/etc/hostname", "/var/tmp/back").check()
     assert docker.host.shell("cat /var/tmp/back").strip() == container[:12]
-
-
-def test_over_tcp(docker: DockerWith) -> None:
-    address = f"tcp://127.0.0.1:{PORT}"
-    words = docker.words("run", "--rm", "-i", "--", "cat")
-    done = docker.host.run(words[0], "--host", address, *words[1:], stdin="by tcp").check()
-    assert done.stdout == "by tcp"
 
 
 def test_daemon_knows_the_runtime(dockerd: Docker) -> None:
