@@ -43,6 +43,7 @@ def _layout() -> Layout:
 
 def _document() -> dict[str, Any]:
     secure = ["nosuid", "noexec", "nodev"]
+    argument = {"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -72,6 +73,15 @@ def _document() -> dict[str, Any]:
                 "memory": {"limit": 1 << 28},
                 "cpu": {"shares": 512},
                 "pids": {"limit": 100},
+            },
+            "seccomp": {
+                "defaultAction": "SCMP_ACT_ERRNO",
+                "defaultErrnoRet": 1,
+                "architectures": ["SCMP_ARCH_X86_64"],
+                "syscalls": [
+                    {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [argument]},
+                    {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+                ],
             },
             "maskedPaths": ["/proc/kcore"],
             "readonlyPaths": ["/proc/sys"],

@@ -197,6 +197,29 @@ def test_shim_in_a_cgroup_of_its_own(shim: ContainerdWith) -> None:
         assert name in shim.host.shell(f"cat /proc/{other}/cgroup")
 
 
+@pytest.mark.parametrize("attack", ["fds", "exes"])
+def test_a_container_learns_nothing_of_who_execs(
+    shim: ContainerdWith, probe: Path, attack: str
+) -> None:
+    """CVE-2016-9962, CVE-2019-5736: what becomes the program is a copy of the daemon."""
+    log, seconds = f"/run/seen-{attack}", "3"
+    shim.host.shell("echo >/run/secret")
+    words = {"fds": ("fds", "/run/secret", seconds), "exes": ("exes", seconds)}[attack]
+    container = shim.new_id()
+    mount = f"type=bind,src={probe},dst=/probe,options=rbind:ro"
+    shim(*shim.words("--detach", "--log-uri", f"file://{log}", "--mount", mount, "--",
+                     "/probe", *words)).check()  # fmt: skip
+    entered = 0
+    while shim.tasks()[container][1] == "RUNNING":
+        done = shim("tasks", "exec", "--exec-id", f"e{entered}", container, "sleep", "0.1")
+        entered += done.status == 0
+    assert entered, "nobody came: the test proves nothing"
+    shim.host.wait_until(lambda: "seen" in shim.host.shell(f"cat {log}"), log, shim.daemon.log)
+    found = shim.host.shell(f"cat {log}")
+    assert "seen 0 " not in found
+    assert found.rstrip().endswith(("opened 0 traced 0", "written 0")), found[:2000]
+
+
 def test_a_pod_has_one_shim(shim: ContainerdWith) -> None:
     group = ("--annotation", "io.kubernetes.cri.sandbox-id=the-pod")
     containers = [shim.up(*group, "--", "sleep", "1000") for _ in range(5)]
