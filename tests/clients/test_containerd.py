@@ -22,8 +22,10 @@ wait
 
 
 def test_streams_and_exit_status(ctr: ContainerdWith) -> None:
-    script = "id -u; head -c5; echo err >&2; exit 7"
-    done = ctr.run("--", "sh", "-c", script, stdin="typed")
+    script = "id -u; echo err >&2; head -c5; exit 7"
+    ctr.new_id()
+    words = ctr.words("--rm", "--", "sh", "-c", script)
+    done = ctr.daemon.converse(*words, typed="typed", when=("0\n", "err\n"))
     assert (done.stdout, done.stderr, done.status) == ("0\ntyped", "err\n", 7)
 
 
@@ -61,7 +63,7 @@ def test_exec(ctr: ContainerdWith) -> None:
     container = ctr.up("--env", "FROM=run", "--", "sleep", "1000")
     words = ("tasks", "exec", "--exec-id", "first", "--cwd", "/tmp", "--user", "1000:5", container)
     script = "id -u; id -g; pwd; echo $FROM; echo err >&2; head -c5; exit 9"
-    done = ctr(*words, "sh", "-c", script, stdin="typed")
+    done = ctr.daemon.converse(*words, "sh", "-c", script, typed="typed", when=("run\n", "err\n"))
     assert (done.stdout, done.stderr) == ("1000\n5\n/tmp\nrun\ntyped", "err\n")
     assert done.status == 9
     absent = ctr("tasks", "exec", "--exec-id", "second", container, "no-such-program")

@@ -65,10 +65,13 @@ class Containerd:
         pid = self.host.shell("pidof containerd").split()[0]
         self.host.shell(f"kill {pid}; while kill -0 {pid} 2>/dev/null; do sleep 0.05; done")
 
-    def __call__(self, *words: str, timeout: float = 60, stdin: str | None = None) -> Done:
-        return self.host.run(
-            "ctr", "--address", "/run/containerd.sock", *words, timeout=timeout, stdin=stdin
-        )
+    def __call__(self, *words: str, timeout: float = 60) -> Done:
+        return self.host.run("ctr", "--address", "/run/containerd.sock", *words, timeout=timeout)
+
+    def converse(self, *words: str, typed: str, when: tuple[str, str]) -> Done:
+        """Run a command of ctr, and type to it when its streams have said `when`."""
+        words = "ctr", "--address", "/run/containerd.sock", *words
+        return self.host.converse(*words, typed=typed, when=when)
 
     def terminal(self, *words: str, keys: str) -> Done:
         """Run a command of ctr on a terminal, and type `keys`."""
@@ -89,9 +92,9 @@ class ContainerdWith:
         self._options = [word.format(runtime=daemon.runtime) for word in WAYS[way]]
         self.ids: list[str] = []
 
-    def __call__(self, *words: str, timeout: float = 60, stdin: str | None = None) -> Done:
+    def __call__(self, *words: str, timeout: float = 60) -> Done:
         """Run any command of ctr."""
-        return self.daemon(*words, timeout=timeout, stdin=stdin)
+        return self.daemon(*words, timeout=timeout)
 
     def new_id(self) -> str:
         """An id that no container has; `remove_all` will remove it."""
@@ -104,10 +107,10 @@ class ContainerdWith:
         cgroup = ["--cgroup", f"{self.host.cgroup_parent}/{self.ids[-1]}"]
         return ["run", *self._options, *cgroup, *words[:at], IMAGE, self.ids[-1], *words[at + 1 :]]
 
-    def run(self, *words: str, stdin: str | None = None) -> Done:
+    def run(self, *words: str) -> Done:
         """`ctr run --rm` of a new container: options, ``--``, its command."""
         self.new_id()
-        return self(*self.words("--rm", *words), stdin=stdin)
+        return self(*self.words("--rm", *words))
 
     def up(self, *words: str) -> str:
         """`ctr run --detach`; returns the container's id."""

@@ -142,6 +142,37 @@ class PrivateHost:
         out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         return Done(command, done.returncode, out, err)
 
+    def converse(
+        self, *command: str, typed: str, when: tuple[str, str], timeout: float = 60
+    ) -> Done:
+        """Run a command, and type to it once its stdout and stderr have said the texts `when`.
+
+        Clients of containerd open the streams of a process at their leisure, and give up what they
+        have not opened when it ends; so a program must not end before it was heard.
+        """
+        deadline = time.monotonic() + timeout
+        with subprocess.Popen(
+            [*self._inside, *command],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
+            env=self.environment,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            assert process.stderr is not None
+            said = {process.stdout.fileno(): b"", process.stderr.fileno(): b""}
+            wanted = dict(zip(said, (text.encode() for text in when), strict=True))
+            while open_ends := [fd for fd, text in said.items() if wanted[fd] not in text]:
+                left = deadline - time.monotonic()
+                readable = select.select(open_ends, [], [], max(0.0, left))[0]
+                parts = {fd: os.read(fd, 65536) for fd in readable}
+                if not parts or b"" in parts.values():
+                    process.kill()  # late, or over: what it said is told
+                    break
+                for fd, part in parts.items():
+                    said[fd] += part
+            rest = process.communicate(typed.encode(), max(1.0, deadline - time.monotonic()))
+        texts = [(a + b).decode(errors="replace") for a, b in zip(said.values(), rest, strict=True)]
+        return Done(command, process.returncode, *texts)
+
     def shell(self, script: str) -> str:
         """Return what a shell script prints on the private host; asserts exit status 0."""
         return self.run("sh", "-ec", script).check().stdout
