@@ -8,9 +8,11 @@ are written by us afterwards, as for a cgroup without systemd.
 
 from __future__ import annotations
 
+import errno
+
 from ociruntime.cgroups.detect import V2
 from ociruntime.cgroups.devices import WILDCARD, rules_of, target
-from ociruntime.errors import PlanError
+from ociruntime.errors import PlanError, StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,18 +30,33 @@ MICROSECONDS = 1_000_000
 PER_CENT = 10_000
 DEFAULT_PERIOD = 100_000
 ANNOTATION = "org.systemd.property."
+# Suffixes that the kernel takes with bytes, in steps of 1024.
+UNITS = " kmgtpe"
+# More CPUs than any kernel is built for.
+LARGEST_NUMBER = 1 << 16
 # From here on systemd knows the weight of an idle cgroup.
 IDLE_VERSION = 252
 
 
+def whole(text: str) -> int:
+    """A number as D-Bus has it; ``ValueError`` for others, though the kernel may know them."""
+    number = int(text)
+    if not 0 <= number <= INFINITY:
+        raise ValueError(text)
+    return number
+
+
 def amount(text: str) -> tuple[str, object]:
-    """Bytes or processes; none for ``max`` and -1."""
-    return "t", INFINITY if text in ("max", "-1") else int(text)
+    """Bytes, also as 64M, or processes; none for ``max`` and -1."""
+    if text in ("max", "-1"):
+        return "t", INFINITY
+    power = UNITS.find(text[-1:].lower())
+    return "t", whole(text) if power <= 0 else whole(str(int(text[:-1]) << 10 * power))
 
 
 def weight(text: str) -> tuple[str, object]:
     """A weight, of all devices where they have their own."""
-    return "t", int(text.removeprefix("default "))
+    return "t", whole(text.removeprefix("default "))
 
 
 def mask(text: str) -> tuple[str, object]:
@@ -48,9 +65,11 @@ def mask(text: str) -> tuple[str, object]:
     """
     bits = 0
     for part in text.split(",") if text.strip() else ():
-        first, _, last = part.partition("-")
-        for number in range(int(first), int(last or first) + 1):
-            bits |= 1 << number
+        begin, _, end = part.partition("-")
+        first, last = whole(begin), whole(end or begin)
+        if not first <= last <= LARGEST_NUMBER:
+            raise ValueError(part)
+        bits |= (1 << last + 1) - (1 << first)
     return "ay", bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
@@ -81,34 +100,45 @@ def limits(settings: list[Setting], mode: str, period: int = DEFAULT_PERIOD) -> 
     """What systemd can be told of ``settings``; later ones win.
 
     Parameters: ``mode`` is the layout's, ``period`` (us) that of a v1 cgroup whose settings have a
-    quota alone. Raises ``ValueError`` for a text that the kernel would not take either.
+    quota alone. Raises ``StepError`` for a text that there is no property for: what systemd is not
+    told it would set back.
     """
-    table = FILES_V2 if mode == V2 else FILES_V1
     found: dict[str, Property] = {}
     quota = ""
     for setting in settings:
-        file, value = setting.file, setting.value
-        if file not in table and setting.other_file in table:
-            file, value = setting.other_file, setting.other_value
-        if file in table:
-            name, convert = table[file]
-            # Weights of single devices are for our own writing.
-            if name.endswith("Weight") and ":" in value:
-                continue
-            found[name] = (name, *convert(value))
-        elif file == "cpu.idle" and value == "1" and mode == V2:
-            found["CPUWeight"] = ("CPUWeight", "t", 0)
-        elif file == "cpu.max":
-            quota, _, text = value.partition(" ")
-            period = int(text or period)
-        elif file == "cpu.cfs_quota_us":
-            quota = value
-        elif file == "cpu.cfs_period_us":
-            period = int(value)
-    if quota:
-        for item in _quota(quota, period):
-            found[item[0]] = item
+        try:
+            quota, period = _tell(found, setting, mode, quota, period)
+            if quota:
+                found.update((item[0], item) for item in _quota(quota, period))
+        except (ValueError, ArithmeticError):
+            detail = "this cannot be told to systemd; write numbers in decimal, or max"
+            raise StepError(setting.label, errno.EINVAL, detail) from None
     return list(found.values())
+
+
+def _tell(
+    found: dict[str, Property], setting: Setting, mode: str, quota: str, period: int
+) -> tuple[str, int]:
+    """Put what ``setting`` is for systemd to ``found``; the quota and the period as of now."""
+    table = FILES_V2 if mode == V2 else FILES_V1
+    file, value = setting.file, setting.value
+    if file not in table and setting.other_file in table:
+        file, value = setting.other_file, setting.other_value
+    if file in table:
+        name, convert = table[file]
+        # Weights of single devices are for our own writing.
+        if not (name.endswith("Weight") and ":" in value):
+            found[name] = (name, *convert(value))
+    elif file == "cpu.idle" and value == "1" and mode == V2:
+        found["CPUWeight"] = ("CPUWeight", "t", 0)
+    elif file == "cpu.max":
+        quota, _, text = value.partition(" ")
+        period = whole(text) if text else period
+    elif file == "cpu.cfs_quota_us":
+        quota = value
+    elif file == "cpu.cfs_period_us":
+        period = whole(value)
+    return quota, period
 
 
 def _quota(quota: str, period: int) -> list[Property]:
@@ -116,8 +146,8 @@ def _quota(quota: str, period: int) -> list[Property]:
     next higher one: a cgroup below must never ask for more than its parent has.
     """
     per_second = INFINITY
-    if quota not in ("max", "-1"):
-        per_second = -(-int(quota) * MICROSECONDS // period)
+    if quota != "max" and not quota.startswith("-"):
+        per_second = -(-whole(quota) * MICROSECONDS // period)
         per_second = -(-per_second // PER_CENT) * PER_CENT
     return [
         ("CPUQuotaPeriodUSec", "t", period),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from ociruntime.cgroups.devices import rules_of
 from ociruntime.cgroups.properties import INFINITY, annotated, devices, limits, mask, start
 from ociruntime.cgroups.resources_v1 import settings_v1
 from ociruntime.cgroups.resources_v2 import settings_v2
-from ociruntime.errors import PlanError
+from ociruntime.errors import PlanError, StepError
 
 MIB = 1 << 20
 
@@ -111,6 +112,44 @@ def test_signatures_are_systemds() -> None:
 )
 def test_mask(text: str, expected: bytes) -> None:
     assert mask(text) == ("ay", expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("64M", 64 * MIB), ("1k", 1024), ("2G", 2 << 30), ("max", INFINITY), ("7", 7)],
+)
+def test_bytes_as_the_kernel_takes_them(text: str, expected: int) -> None:
+    found = limits(settings_v2({"unified": {"memory.max": text}}, []), "v2")
+    assert found == [("MemoryMax", "t", expected)]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("memory.max", "lots"),
+        ("memory.max", "M"),
+        ("memory.low", "10%"),
+        ("memory.max", "17E"),
+        ("memory.max", str(1 << 64)),
+        ("pids.max", "-5"),
+        ("pids.max", "0x10"),
+        ("cpu.weight", "much"),
+        ("cpu.max", "x y"),
+        ("cpu.max", "50000 0"),
+        ("cpu.max", "50000 -1"),
+        ("cpuset.cpus", "all"),
+        ("cpuset.cpus", "0-1:1/2"),
+        ("cpuset.cpus", "3-1"),
+        ("cpuset.cpus", "0-99999999"),
+    ],
+)
+def test_what_cannot_be_told(file: str, text: str) -> None:
+    with pytest.raises(
+        StepError, match=r"linux\.resources\.unified\..*: .*systemd; write"
+    ) as caught:
+        limits(settings_v2({"unified": {file: text}}, []), "v2")
+    assert caught.value.number == errno.EINVAL
+    assert f"({file} = {text})" in str(caught.value)
 
 
 def test_only_scopes_are_delegated() -> None:
