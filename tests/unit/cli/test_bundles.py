@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,24 @@ def test_what_is_built_once_is_enough(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"{program}; sys.exit(b.main(sys.argv[1:]))", name]
     subprocess.run([*command, str(tmp_path / name)], cwd=CHECKOUT, check=True)
     assert (tmp_path / name / "config.json").exists()
+
+
+def test_the_compiled_package_is_used(tmp_path: Path) -> None:
+    """The checkout's own after `make dev`, else the one that `make build` has installed."""
+    installed = tmp_path / ".venv" / "lib" / "python3.11" / "site-packages" / "ociruntime"
+    for package in ("bundles", "ociruntime/kernel", str(installed)):
+        (tmp_path / package).mkdir(parents=True)
+    for package in (tmp_path / "bundles", tmp_path / "ociruntime", installed):
+        (package / "__init__.py").touch()
+    make = tmp_path / "bundles" / "make"
+    shutil.copy(CHECKOUT / "bundles" / "make", make)
+    (tmp_path / "bundles" / "__main__.py").write_text(
+        "import ociruntime; print(ociruntime.__file__)"
+    )
+    for package in (installed, tmp_path / "ociruntime"):
+        done = subprocess.run([make], capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert done.stdout == f"{package / '__init__.py'}\n"
+        (tmp_path / "ociruntime" / "kernel" / "_sys.cpython-311.so").touch()
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
