@@ -104,6 +104,7 @@ def test_exec_has_a_listener_of_its_own(runtime: Runtime, notified: Bundle, agen
     pid = runtime.pid(container)
     result = runtime.exec(container, "/bin/mkdir", "/tmp/y", options=("--user", "1000:1000"))
     assert "Invalid cross-device link" in result.stderr
+    wait_for(lambda: len(agent.documents) == 2)
     first, second = agent.documents
     assert agent.counts == [1, 1]
     assert first["pid"] == pid
@@ -117,6 +118,7 @@ def test_a_strict_profile(runtime: Runtime, notified: Bundle, agent: Agent, path
     seccomp = strict(rule("mkdir mkdirat", "NOTIFY"), listenerPath=str(path))
     notified.config["linux"]["seccomp"] = seccomp
     assert "Invalid cross-device link" in runtime.run(notified).stderr
+    wait_for(lambda: bool(agent.documents))
     assert "metadata" not in agent.documents[0]
 
 
