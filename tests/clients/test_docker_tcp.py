@@ -35,12 +35,12 @@ def test_streams_and_exit_status(docker: DockerWith, remote: Remote) -> None:
 def test_terminals(docker: DockerWith) -> None:
     """The connection of an attached container, or exec, is taken over from HTTP."""
     words = docker.words("run", "--rm", "-it", "--", "sh")[1:]
-    done = docker.host.terminal(*HOST, *words, keys=f"tty; {RESIZED}; exit 5\n")
+    done = docker.host.terminal(*HOST, *words, keys=f"tty; {RESIZED}", leave=5)
     assert done.status == 5, done
     assert "/dev/pts/0" in done.stdout
     container = docker.up("--", "sleep", "1000")
-    keys = f"{RESIZED}; echo $((20 + 22)); exit 4\n"
-    done = docker.host.terminal(*HOST, "exec", "-it", container, "sh", keys=keys)
+    keys = RESIZED
+    done = docker.host.terminal(*HOST, "exec", "-it", container, "sh", keys=keys, leave=4)
     assert done.status == 4, done
     assert "\n42\n" in done.stdout
 

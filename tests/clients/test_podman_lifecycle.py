@@ -157,8 +157,7 @@ def test_kube_file(podman: PodmanWith) -> None:
         pod = podman("pod", "inspect", "--format", "{{.ID}}", name).output
         podman("play", "kube", "--down", str(file)).check()
         podman.remove_cgroups(pod)
-    left = podman.host.shell(f"find /sys/fs/cgroup -path '*{pod}*' 2>/dev/null || true")
-    assert left == ""
+    assert podman.host.cgroups(f"{pod}*") == []
     assert name not in podman("pod", "ps", "--format", "{{.Name}}").stdout
 
 
@@ -184,8 +183,7 @@ def test_nothing_is_left(podman: PodmanWith) -> None:
     )  # fmt: skip
     state = "/run/runc" if podman.runtime == "runc" else "/run/ociruntime"
     assert container not in podman.host.shell(f"ls -A {state}")
-    found = podman.host.shell(f"find /sys/fs/cgroup -name 'libpod-{container}*'")
-    assert found == ""
+    assert podman.host.cgroups(f"libpod-{container}*") == []
 
 
 def test_runtime_in_info(podman: PodmanWith) -> None:

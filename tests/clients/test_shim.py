@@ -246,8 +246,7 @@ def test_death_of_the_shim(shim: ContainerdWith) -> None:
     assert container not in mounts
     assert not shim.host.shell("ls /run/containerd/ociruntime/default 2>/dev/null || true").strip()
     assert not shim.host.shell("ls /run/containerd/s").strip()
-    ours = f"*{shim.host.cgroup_parent}/*"
-    assert container not in shim.host.shell(f"find /sys/fs/cgroup -type d -path '{ours}'")
+    assert shim.host.cgroups(container) == []
     shim("containers", "delete", container).check()
 
 
@@ -356,8 +355,8 @@ def test_docker_run(docker_shim: DockerWith) -> None:
     assert (done.stdout, done.stderr, done.status) == ("in", "err\n", 7)
     assert docker_shim.run("--rm", "--", "no-such-program").status == 127
     words = docker_shim.words("run", "--rm", "-it", "--", "sh")
-    keys = f"{RESIZED}; exit 5\n"
-    assert docker_shim.host.terminal(*words, keys=keys).status == 5
+    keys = RESIZED
+    assert docker_shim.host.terminal(*words, keys=keys, leave=5).status == 5
 
 
 def test_docker_on_a_running_container(docker_shim: DockerWith) -> None:
@@ -367,8 +366,8 @@ def test_docker_on_a_running_container(docker_shim: DockerWith) -> None:
                        stdin="typed")  # fmt: skip
     assert (done.stdout, done.status) == ("1000\ntyped", 9)
     words = ("exec", "-it", container, "sh")
-    keys = f"{RESIZED}; exit 4\n"
-    assert docker_shim.host.terminal(CLIENT, *words, keys=keys).status == 4
+    keys = RESIZED
+    assert docker_shim.host.terminal(CLIENT, *words, keys=keys, leave=4).status == 4
     assert "tick" in docker_shim("logs", container).stdout
     docker_shim("pause", container).check()
     assert docker_shim.inspect(container)["State"]["Status"] == "paused"

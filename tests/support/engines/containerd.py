@@ -73,9 +73,10 @@ class Containerd:
         words = "ctr", "--address", "/run/containerd.sock", *words
         return self.host.converse(*words, typed=typed, when=when)
 
-    def terminal(self, *words: str, keys: str) -> Done:
-        """Run a command of ctr on a terminal, and type `keys`."""
-        return self.host.terminal("ctr", "--address", "/run/containerd.sock", *words, keys=keys)
+    def terminal(self, *words: str, keys: str, leave: int | None = None) -> Done:
+        """Run a command of ctr on a terminal, as `PrivateHost.terminal` does."""
+        command = ("ctr", "--address", "/run/containerd.sock", *words)
+        return self.host.terminal(*command, keys=keys, leave=leave)
 
     def close(self) -> None:
         """End the daemon, its shims and all containers."""

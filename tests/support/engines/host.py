@@ -187,10 +187,17 @@ class PrivateHost:
             )  # fmt: skip
         return process.pid
 
-    def terminal(self, *command: str, keys: str = "", timeout: float = 30) -> Done:
-        """Run a command on a terminal of 40 rows and 100 columns and type `keys`; its output is
-        all in `stdout`.
+    def terminal(
+        self, *command: str, keys: str = "", leave: int | None = None, timeout: float = 30
+    ) -> Done:
+        """Run a command on a terminal of 40 rows and 100 columns; its output is all in `stdout`.
+
+        `keys` are typed to it. With `leave` it is a shell, which prints 42 then, and is told to
+        exit with that status once this has arrived: engines lose what a terminal says last.
         """
+        lines = [("", keys)]
+        if leave is not None:
+            lines = [("", f"{keys}; echo $((20 + 22))\n"), ("\n42", f"exit {leave}\n")]
         pid, master = pty.fork()
         if pid == 0:
             try:
@@ -203,12 +210,17 @@ class PrivateHost:
             import termios
 
             fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
-            text = _talk(master, keys.encode(), time.monotonic() + timeout)
+            text = _talk(master, lines, time.monotonic() + timeout)
         finally:
             os.close(master)
             _, status = os.waitpid(pid, 0)
         plain = text.decode(errors="replace").replace("\r\n", "\n")
         return Done(command, os.waitstatus_to_exitcode(status), plain, "")
+
+    def cgroups(self, name: str) -> list[str]:
+        """Cgroups of any hierarchy whose name matches a shell pattern; others come and go."""
+        done = self.run("find", "/sys/fs/cgroup", "-type", "d", "-name", name)
+        return done.stdout.split()
 
     def wait_until(self, ready: object, what: str, log: Path, seconds: float = 30) -> None:
         """Wait until the callable `ready` returns something true; raises EngineError with the end
@@ -259,8 +271,10 @@ class PrivateHost:
         return sorted(below, key=lambda path: -len(path.parts))
 
 
-def _talk(master: int, keys: bytes, deadline: float) -> bytes:
-    """Type once the other side has said something, and read until it hangs up."""
+def _talk(master: int, lines: list[tuple[str, str]], deadline: float) -> bytes:
+    """Type each line, (words, keys), once the other side has said something with those words, and
+    read until it hangs up.
+    """
     text = b""
     while (left := deadline - time.monotonic()) > 0:
         if not select.select([master], [], [], left)[0]:
@@ -270,9 +284,8 @@ def _talk(master: int, keys: bytes, deadline: float) -> bytes:
         except OSError:  # EIO: the last slave was closed
             return text
         text += piece
-        if keys and text:
-            os.write(master, keys)
-            keys = b""
+        if lines and text and lines[0][0].encode() in text:
+            os.write(master, lines.pop(0)[1].encode())
     raise EngineError(f"still on the terminal at the deadline: {text[-3000:]!r}")
 
 
