@@ -6,6 +6,7 @@ import errno
 
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot
+from ociruntime.kernel.mountfd import clone_fd, new_filesystem, null_device
 from ociruntime.kernel.mountinfo import mount_points
 from ociruntime.plan.step import ContainerStep
 
@@ -13,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
+
+# Mounts on one place, at most: more than anybody has.
+LAYERS = 64
 
 
 class BecomeRoot(ContainerStep):
@@ -264,8 +268,8 @@ class MoveRoot(ContainerStep):
     """--no-pivot: mount the rootfs over / and chroot into it.
 
     The host's tree stays below the new root, so every procfs and sysfs of the host is unmounted
-    first: through one, a process that breaks out of the chroot would reach the host's kernel
-    settings (security.md 2.6, runc's msMoveRoot).
+    or covered, first: through one, a process that breaks out of the chroot would reach the host's
+    kernel settings (security.md 2.6, runc's msMoveRoot).
     """
 
     __slots__ = ("path",)
@@ -287,10 +291,7 @@ class MoveRoot(ContainerStep):
         kernel = run.kernel
         root = run.inside().root
         for place in host_kernel_filesystems(kernel, self.path):
-            fd = kernel.open(place, c.O_PATH)
-            kernel.fchdir(fd)
-            kernel.unmount_here()
-            kernel.close(fd)
+            take_away(kernel, place)
         top = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
         kernel.fchdir(root)
         kernel.mount_move_here(top)
@@ -318,10 +319,54 @@ class Chroot(ContainerStep):
 
 
 def host_kernel_filesystems(kernel: Kernel, rootfs: str) -> list[str]:
-    """Where procfs and sysfs are mounted outside of ``rootfs``, innermost first."""
+    """Where procfs and sysfs are mounted outside of ``rootfs``. Not named is what goes with
+    another, and what lies hidden below the mount that has the rootfs.
+    """
     fd = kernel.open("/proc/self/mountinfo", c.O_RDONLY)
     text = kernel.read_whole(fd)
     kernel.close(fd)
     places = mount_points(text.decode("utf-8", "surrogateescape"), ("proc", "sysfs"))
-    below = rootfs.rstrip("/") + "/"
-    return [place for place in places[::-1] if not f"{place}/".startswith(below)]
+    root = rootfs.rstrip("/") + "/"
+    found: list[str] = []
+    for place in sorted({f"{place}/" for place in places}):
+        if not (place.startswith((root, *found)) or root.startswith(place)):
+            found.append(place)
+    return [place.rstrip("/") for place in found]
+
+
+def take_away(kernel: Kernel, place: str) -> None:
+    """Unmount all that is mounted at ``place``; cover a procfs or sysfs that cannot be unmounted.
+
+    In a user namespace nothing can that came from outside (EINVAL, mount_namespaces(7)), and a
+    current directory is never a file (ENOTDIR): nested containers have mounts of single files of
+    /proc.
+    """
+    for _ in range(LAYERS):
+        try:
+            fd = kernel.open(place, c.O_PATH | c.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # hidden by another mount
+        try:
+            kernel.fchdir(fd)
+            kernel.unmount_here()
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EPERM, errno.ENOTDIR):
+                raise
+            if kernel.filesystem(fd) in (c.PROC_SUPER_MAGIC, c.SYSFS_MAGIC):
+                _cover(kernel, fd)
+            return
+        finally:
+            kernel.close(fd)
+
+
+def _cover(kernel: Kernel, fd: int) -> None:
+    """Mount over ``fd`` what has nothing in it."""
+    if kernel.stat(fd).kind == c.S_IFDIR:
+        options = ["ro", "nr_blocks=1", "nr_inodes=1"]
+        cover = new_filesystem(kernel, "tmpfs", "tmpfs", options, c.MOUNT_ATTR_RDONLY)
+    else:
+        null = null_device(kernel)
+        cover = clone_fd(kernel, null, recursive=False)
+        kernel.close(null)
+    kernel.move_mount(cover, fd)
+    kernel.close(cover)
