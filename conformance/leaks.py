@@ -14,6 +14,7 @@ from conformance.resctrl import group_paths
 
 _DEPTH = 5
 _SETTLE_SECONDS = 3.0
+_SETTLE_LONGEST = 12.0
 
 
 def leftovers(prefix: str, directory: Path, root: Path) -> list[str]:
@@ -27,11 +28,9 @@ def leftovers(prefix: str, directory: Path, root: Path) -> list[str]:
     return lines
 
 
-def settled(
-    prefix: str, directory: Path, root: Path, seconds: float = _SETTLE_SECONDS
-) -> list[str]:
-    """Return `leftovers`, giving what is just ending up to `seconds`."""
-    deadline = time.monotonic() + seconds
+def settled(prefix: str, directory: Path, root: Path, scale: float = 1.0) -> list[str]:
+    """Return `leftovers`, giving what is just ending time, on a slow machine (`scale`) more."""
+    deadline = time.monotonic() + min(_SETTLE_SECONDS * scale, _SETTLE_LONGEST)
     while (lines := leftovers(prefix, directory, root)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return lines

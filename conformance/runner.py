@@ -163,7 +163,8 @@ class Runner:
             prefix=prefix,
             directory=directory,
             sentences=entry.sentences,
-            seconds=entry.seconds * self.scale,
+            seconds=entry.seconds,
+            scale=self.scale,
             oci_version=self.oci_version,
         )
         skipped = unfit = broken = ""
@@ -173,11 +174,11 @@ class Runner:
             finally:
                 trial.deadline = trial.runtime.deadline = time.monotonic() + 20 * self.scale
                 trial.close()
-            left = leaks.settled(prefix, directory, trial.root)
+            left = leaks.settled(prefix, directory, trial.root, self.scale)
         except SkipTrial as reason:
-            skipped, left = str(reason), leaks.settled(prefix, directory, trial.root)
+            skipped, left = str(reason), leaks.settled(prefix, directory, trial.root, self.scale)
         except (UnfitError, OverdueError) as error:
-            unfit, left = str(error), leaks.settled(prefix, directory, trial.root)
+            unfit, left = str(error), leaks.settled(prefix, directory, trial.root, self.scale)
         except Exception:  # noqa: BLE001 - a fault of the suite is reported as such
             broken, left = traceback.format_exc(limit=-3), []
         leaks.clean(prefix, directory)

@@ -64,14 +64,18 @@ class OverdueError(Exception):
 class Runtime:
     """A runtime binary with a --root of its own, used by one test.
 
-    `deadline` is the time (monotonic, seconds) after which no call may last.
+    `deadline` is the time (monotonic, seconds) after which no call may last; none may take longer
+    than CALL_SECONDS times `scale`.
     """
 
-    def __init__(self, binary: Path, root: Path, logs: Path, deadline: float) -> None:
+    def __init__(
+        self, binary: Path, root: Path, logs: Path, deadline: float, scale: float = 1.0
+    ) -> None:
         self.binary = binary
         self.root = root
         self.logs = logs
         self.deadline = deadline
+        self.call_seconds = CALL_SECONDS * scale
         self.wrapper: tuple[str, ...] = ()
         self.environment: dict[str, str] = {}
         self._numbers = itertools.count(1)
@@ -93,7 +97,7 @@ class Runtime:
         command = (*self.wrapper, str(self.binary), "--root", str(self.root), *args)
         number = next(self._numbers)
         out, err = stdout or self.logs / f"{number}.out", self.logs / f"{number}.err"
-        allowed = min(CALL_SECONDS, self.deadline - time.monotonic())
+        allowed = min(self.call_seconds, self.deadline - time.monotonic())
         begin = time.monotonic()
         with out.open("wb") as out_file, err.open("wb") as err_file, open(stdin, "rb") as source:
             process = subprocess.Popen(

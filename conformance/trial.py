@@ -54,7 +54,8 @@ class Trial:
     """One test: its corner of the machine and its verdicts.
 
     `sentences` are those to be judged, `deadline` the time (monotonic, seconds) it must end by,
-    `oci_version` what configurations say that they comply with.
+    `scale` how much slower than others the machine is, `oci_version` what configurations say that
+    they comply with.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Trial:
         directory: Path,
         sentences: Sequence[str],
         seconds: float,
+        scale: float = 1.0,
         oci_version: str = SPEC_VERSION,
     ) -> None:
         self.host = host
@@ -73,7 +75,8 @@ class Trial:
         self.directory = directory
         self.sentences = tuple(sentences)
         self.oci_version = oci_version
-        self.deadline = time.monotonic() + seconds
+        self.scale = scale
+        self.deadline = time.monotonic() + seconds * scale
         self.verdicts: dict[str, Verdict] = {}
         self.containers: list[Container] = []
         self.refused: list[str] = []
@@ -83,7 +86,7 @@ class Trial:
         logs = directory / "logs"
         logs.mkdir()
         self.root = directory / "state"
-        self.runtime = Runtime(binary, self.root, logs, self.deadline)
+        self.runtime = Runtime(binary, self.root, logs, self.deadline, scale)
         self.runtime.environment[MARKER] = prefix
         self.null = directory / "null"
         os.mknod(self.null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
@@ -139,7 +142,7 @@ class Trial:
 
     def left(self, name: str) -> list[str]:
         """Return what is left on the machine of a container, giving it time to go."""
-        return settled(name, self.directory / "bundles" / name, self.root)
+        return settled(name, self.directory / "bundles" / name, self.root, self.scale)
 
     def left_now(self, name: str) -> list[str]:
         """Return what is on the machine of a container right now."""
@@ -281,7 +284,7 @@ class Trial:
 
     def wait_for(self, what: str, done: Callable[[], object]) -> None:
         """Poll until `done()`; raises OverdueError, which says `what` did not come."""
-        limit = min(self.deadline, time.monotonic() + 10)
+        limit = min(self.deadline, time.monotonic() + 10 * self.scale)
         while not done():
             if time.monotonic() > limit:
                 raise OverdueError(f"not seen in time: {what}")
