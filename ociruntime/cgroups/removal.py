@@ -62,6 +62,8 @@ def kill_ours(group: Group) -> StepError | None:
         signal_all(group, c.SIGKILL)
     except StepError as error:
         return error
+    except NotADirectoryError:
+        return None  # a file is in its place: there never was a cgroup
     except OSError as error:
         number = error.errno or 0
         return StepError(f"cgroup {place.directory}: killing what is in it", number)

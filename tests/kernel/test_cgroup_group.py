@@ -21,6 +21,7 @@ from ociruntime.cgroups.resources import settings_for
 from ociruntime.cgroups.signals import signal_all
 from ociruntime.errors import StepError
 from ociruntime.kernel.kernel import Kernel
+from tests.support.runtime import TIMEOUT
 
 if TYPE_CHECKING:
     from ociruntime.cgroups.group import Group
@@ -132,7 +133,7 @@ def test_a_clone_enters_without_a_migration_by_others(new_group: NewGroup) -> No
     for fd in fds.values():
         KERNEL.close(fd)
     leaf = group.placement.places[0].parts[-1]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
         if len([x for x in lines if x.endswith(f"/{leaf}")]) == len(group.placement.places):
@@ -320,7 +321,7 @@ def test_freeze_signal_thaw(
         time.sleep(0.05)
         assert process.poll() is None
     group.thaw()
-    assert process.wait(5) == -15
+    assert process.wait(TIMEOUT) == -15
     assert not group.frozen()
 
 
@@ -334,7 +335,7 @@ def test_kill_reaches_a_frozen_cgroup(
     if not group.freeze():
         pytest.skip("needs a freezer")
     assert signal_all(group, 9) == 1
-    assert process.wait(5) == -9
+    assert process.wait(TIMEOUT) == -9
 
 
 def test_no_fork_escapes(
@@ -347,14 +348,14 @@ def test_no_fork_escapes(
     assert process.stdin is not None
     process.stdin.write(b"\n")
     process.stdin.flush()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT
     while len(group.all_procs()) < 20:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     # Some may have ended between the two looks.
     assert signal_all(group, 9) >= 10
-    process.wait(5)
-    group.remove(5.0)
+    process.wait(TIMEOUT)
+    group.remove(TIMEOUT)
 
 
 def test_removal_with_nested_cgroups_and_processes(
@@ -373,7 +374,7 @@ def test_removal_with_nested_cgroups_and_processes(
         group.remove(0.05)
     assert process.poll() is None
     group.remove(5.0, kill=True)
-    assert process.wait(5) == -9
+    assert process.wait(TIMEOUT) == -9
     assert not Path(place_.directory).exists()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
-from tests.support.runtime import Runtime
+from tests.support.runtime import TIMEOUT, Runtime
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
@@ -146,7 +146,7 @@ def test_out_of_memory_is_told_and_the_end_ends_it(
     assert json.loads(process.stdout.readline())["type"] == "stats"
     (made.rootfs / "go").touch()
     # Whatever happens, the test does not wait for ever.
-    timer = threading.Timer(20, process.kill)
+    timer = threading.Timer(TIMEOUT, process.kill)
     timer.start()
     try:
         while (event := json.loads(process.stdout.readline()))["type"] == "stats":

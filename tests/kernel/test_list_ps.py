@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.runtime import TIMEOUT
 
 if TYPE_CHECKING:
     from tests.support.runtime import Runtime
@@ -28,7 +29,7 @@ def listed(runtime: Runtime) -> list[dict[str, Any]]:
 
 def children_up(runtime: Runtime, container: str, count: int) -> list[int]:
     """The container's pids, once there are `count`."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + TIMEOUT
     while len(pids := runtime.ps(container, "--format", "json").check().json()) != count:
         assert time.monotonic() < deadline, f"{pids} instead of {count} processes"
         time.sleep(0.01)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.runtime import TIMEOUT
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def test_limits_without_cgroups(disabled: Runtime, bundle: MakeBundle) -> None:
 def test_ps_goes_by_the_pid_namespace(disabled: Runtime, nowhere: Bundle) -> None:
     nowhere.add_capabilities("CAP_SYS_ADMIN")
     container = up(disabled, nowhere, NESTED)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT
     # The shell or what it became, two in its namespace, one in another below.
     while len(pids := disabled.ps(container, "--format", "json").json()) != 4:
         assert time.monotonic() < deadline, pids
@@ -92,7 +93,7 @@ def test_kill_all_kills_the_first_process(disabled: Runtime, nowhere: Bundle) ->
     pids = disabled.ps(container, "--format", "json").json()
     disabled.call("kill", "--all", container, "KILL").check()
     disabled.wait_for(container, "stopped")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT
     while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
         assert time.monotonic() < deadline
     again = disabled.call("kill", "--all", container, "KILL")

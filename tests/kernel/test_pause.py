@@ -12,6 +12,7 @@ import pytest
 
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
+from tests.support.runtime import TIMEOUT
 from tests.support.unified import unified_runtime
 
 if TYPE_CHECKING:
@@ -149,13 +150,13 @@ def test_without_a_pid_namespace_everything_dies(host: Runtime, bundle: MakeBund
     made.drop_namespace("pid")
     container = host.up(made)
     host.wait_for(container, "running")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT
     while len(pids := host.ps(container, "--format", "json").json()) < 3:
         assert time.monotonic() < deadline
     host.call("pause", container).check()
     host.kill(container, "KILL").check()
     host.wait_for(container, "stopped")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT
     while any(os.path.exists(f"/proc/{pid}/exe") for pid in pids):
         assert time.monotonic() < deadline
 
@@ -197,7 +198,7 @@ def test_a_frozen_cgroup_above_is_named(host: Runtime, bundle: MakeBundle) -> No
     above = Path(base, "ocirt-test", made.name, file)
     above.write_text(values[0])
     try:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + TIMEOUT
         while host.status(container) != "paused":
             assert time.monotonic() < deadline
         resumed = host.call("resume", container)

@@ -17,6 +17,7 @@ from ociruntime.cgroups import open_group
 from ociruntime.cgroups.detect import detect
 from ociruntime.cgroups.path import Placement
 from ociruntime.kernel.kernel import Kernel
+from tests.support.runtime import TIMEOUT
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def test_delete_of_a_half_made_unit(sandbox: Sandbox) -> None:
     state["unit"]["description"] = "made by me"
     open_group(Kernel(), Placement.from_state(state)).remove(kill=True)
     assert units(unit) == []
-    assert process.wait(10) != 0
+    assert process.wait(TIMEOUT) != 0
 
 
 # Annotation -> its value, and what systemd shows of it.
