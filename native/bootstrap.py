@@ -30,6 +30,7 @@ EXTENSIONS = ("_json",)
 # The codecs are part of the completion itself.
 CORE = frozenset(
     [
+        "_blake2",
         "_codecs",
         "_posixsubprocess",
         "_sha256",

@@ -14,11 +14,10 @@ from __future__ import annotations
 from _struct import Struct
 
 from ociruntime import hostos as os
-from ociruntime.seccomp.digest import digest
+from ociruntime.seccomp.fingerprint import SIZE, fingerprint
 
 DIRECTORY = ".seccomp"
-MAGIC = b"ociscmp1"
-DIGEST_SIZE = 32
+MAGIC = b"ociscmp2"
 LARGEST = 1 << 18
 # A bound for engines that write a new profile for each container.
 MOST_ENTRIES = 64
@@ -60,11 +59,11 @@ def file_stamp(path: str) -> tuple[int, int, int]:
 def load(root: str, key: str) -> Program | None:
     """The program called ``key`` below the state directory ``root``, None when it must be made."""
     data = _read(f"{root}/{DIRECTORY}/{key}")
-    start = len(MAGIC) + DIGEST_SIZE
+    start = len(MAGIC) + SIZE
     if len(data) < start + HEADER.size or not data.startswith(MAGIC):
         return None
     body = data[start:]
-    if data[len(MAGIC) : start] != digest(key.encode() + body):
+    if data[len(MAGIC) : start] != fingerprint(key.encode() + body):
         return None
     fields = HEADER.unpack_from(body)
     stamp = fields[4:7]
@@ -91,7 +90,7 @@ def _read(path: str) -> bytes:
         private = status.st_uid == os.geteuid() and not status.st_mode & 0o7177
         if not os.is_regular(status.st_mode) or not private or status.st_size > LARGEST:
             return b""
-        return os.read(fd, LARGEST)
+        return os.read(fd, status.st_size)
     except OSError:
         return b""
     finally:
@@ -105,7 +104,7 @@ def store(root: str, key: str, program: Program) -> None:
     own = (program.execve, program.capset, program.prctl, program.sendmsg)
     lengths = (len(texts), len(names), len(program.code))
     body = HEADER.pack(*own, *program.stamp, *lengths) + texts + names + program.code
-    data = MAGIC + digest(key.encode() + body) + body
+    data = MAGIC + fingerprint(key.encode() + body) + body
     directory = f"{root}/{DIRECTORY}"
     try:
         os.mkdir(directory, 0o700)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshal import dumps
 
 from ociruntime import hostos as os
-from ociruntime.seccomp.digest import digest
+from ociruntime.seccomp.fingerprint import fingerprint
 from ociruntime.spec.tables import SECCOMP_FLAGS
 
 TYPE_CHECKING = False
@@ -80,4 +80,4 @@ def program_key(profile: Profile) -> str:
     """
     parts = [profile.get(name) for name in PROGRAM_PARTS]
     # Version 2 writes equal values as equal bytes; later ones depend on who else refers to them.
-    return digest(dumps([GENERATION, os.uname().machine, parts], 2)).hex()
+    return fingerprint(dumps([GENERATION, os.uname().machine, parts], 2)).hex()

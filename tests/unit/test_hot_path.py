@@ -13,6 +13,7 @@ PACKAGE = Path(__import__("ociruntime").__file__).parent
 # What an isolated interpreter itself brings, and what docs/architecture.md allows.
 ALLOWED = {
     "__future__",
+    "_blake2",
     "_json",
     "_struct",
     "_socket",
