@@ -354,6 +354,12 @@ def test_what_it_says_of_itself(shim: ContainerdWith) -> None:
     assert "ociruntime" in done.stdout
     info = shim.host.run("containerd-shim-ociruntime-v1", "-info").check()
     assert "io.containerd.ociruntime.v1" in info.stdout
+    # What containerd 2 makes of that.
+    asked = shim("plugins", "inspect-runtime", "--runtime", "io.containerd.ociruntime.v1")
+    if "No help topic" not in asked.stderr:
+        seen = json.loads(asked.check().stdout)
+        assert seen["Name"] == "io.containerd.ociruntime.v1"
+        assert seen["Features"]["linux"]["seccomp"]["enabled"] is True
 
 
 def test_docker_run(docker_shim: DockerWith) -> None:
