@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 from tests.support.engines.containerd import WAYS, Containerd, ContainerdWith
 from tests.support.engines.cri import Cri
 from tests.support.engines.docker import Docker, DockerWith
-from tests.support.engines.podman import Podman, PodmanWith, RootlessPodman
+from tests.support.engines.podman import AS_USER, Podman, PodmanWith, RootlessPodman
 
 RUNTIMES = ("runc", "ociruntime")
 SHIM = "io.containerd.ociruntime.v1"
@@ -82,8 +83,11 @@ def podman(request: pytest.FixtureRequest, podman_host: Podman) -> Iterator[Podm
 
 @pytest.fixture(scope="session")
 def rootless_host(runtime_binary: Path) -> Iterator[RootlessPodman]:
-    """The host on which a user has podman."""
-    with engine_directory("podman", "conmon", "tini", "newuidmap") as directory:
+    """The host on which a user has podman; skips the test where users have no user namespaces."""
+    probe = [*AS_USER, "unshare", "--user", "true"]
+    with engine_directory("podman", "conmon", "crun", "tini", "newuidmap") as directory:
+        if subprocess.run(probe, capture_output=True, check=False).returncode != 0:
+            pytest.skip("this machine lets no user make a user namespace (sysctl, AppArmor)")
         host = RootlessPodman(directory, runtime_binary)
         try:
             yield host

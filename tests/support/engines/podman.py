@@ -26,6 +26,7 @@ crun = ["/usr/bin/crun"]
 """
 UID = 1500
 HOME = "/var/tmp/home"
+AS_USER = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
 _MAKE_USER = f"""
 echo 'ocirt:x:{UID}:{UID}::{HOME}:/bin/sh' >/run/passwd
 echo 'ocirt:x:{UID}:' >/run/group
@@ -91,8 +92,8 @@ class RootlessPodman(Podman):
         self.host.shell(_MAKE_USER)
 
     def words(self, *words: str) -> list[str]:
-        return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "env",
-                f"HOME={HOME}", f"XDG_RUNTIME_DIR=/run/user/{UID}", "podman", *words]  # fmt: skip
+        own = (f"HOME={HOME}", f"XDG_RUNTIME_DIR=/run/user/{UID}")
+        return [*AS_USER, "env", *own, "podman", *words]
 
 
 class PodmanWith:
