@@ -204,7 +204,7 @@ class SetMemoryPolicy(ContainerStep):
     def explain(self, number: int) -> str:
         return {
             errno.EINVAL: "a node does not exist or is not in the container's cpuset, or this "
-            "kernel lacks the mode",
+            "kernel lacks the mode; see /sys/devices/system/node/online",
             errno.ENOSYS: "this kernel has no NUMA policies",
         }.get(number, "")
 

@@ -59,6 +59,19 @@ def test_user_database(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_user_database_of_exec(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
+    """The container has exchanged it since it was created."""
+    container = runtime.up(bundle(["/bin/sleep", "100"]))
+    root = Path(f"/proc/{runtime.pid(container)}/root")
+    (root / "etc/passwd").unlink(missing_ok=True)
+    place(root / "etc/passwd", kind)
+    shell = ("/bin/sh", "-c", "echo $HOME")
+    result = runtime.exec(container, *shell, options=["--user", "1000"], timeout=LIMIT)
+    if runtime.is_ours:
+        assert result.check().stdout == "/\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mount", ["bind file", "bind directory", "tmpfs"])
 def test_mount_target(
     runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, kind: str, mount: str

@@ -12,6 +12,7 @@
  *   probe fdlist                "N TARGET" for each open descriptor above 2
  *   probe creds                 uid, gid, groups and capability sets
  *   probe signals               ignored, blocked and caught masks
+ *   probe push                  put a character into the input of the terminal on descriptor 0
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -312,6 +314,13 @@ int main(int argc, char **argv)
 		return status_lines("Cap", "Groups") | status_lines("Uid", "Gid");
 	if (!strcmp(verb, "signals"))
 		return status_lines("Sig", "Shd");
+	if (!strcmp(verb, "push")) {
+		if (ioctl(0, TIOCSTI, "x") < 0)
+			printf("errno %d\n", errno);
+		else
+			puts("pushed");
+		return 0;
+	}
 	fprintf(stderr, "probe: unknown verb %s\n", verb);
 	return 2;
 }
