@@ -130,8 +130,8 @@ RUNTIMES :=
 REPORTS := $(wildcard build/conformance/*.json)
 conformance-matrix: build $(VENV)/.stamp-tests
 	$(SUDO) $(PYTHON) -m conformance matrix --runtime $(VENV)/bin/ociruntime \
-	  $(addprefix --runtime ,/usr/sbin/runc $(wildcard build/newer/*/bin/runc-*) /usr/bin/crun \
-	  $(wildcard build/newer/*/bin/crun-*) $(RUNTIMES)) $(REPORTS:%=--add %) $(ARGS) \
+	  $(addprefix --runtime ,/usr/sbin/runc $(foreach suite,$(NEWER),$(wildcard build/newer/$(suite)/bin/runc-*)) /usr/bin/crun \
+	  $(foreach suite,$(NEWER),$(wildcard build/newer/$(suite)/bin/crun-*)) $(RUNTIMES)) $(REPORTS:%=--add %) $(ARGS) \
 	  --markdown docs/conformance.md --html docs/conformance.html
 
 # Self-contained: the package and what it depends on lie together in lib/ociruntime.
