@@ -104,6 +104,7 @@ engines-test: build $(ENGINES)/.stamp $(VENV)/.stamp-tests
 bench: build $(VENV)/.stamp-tests
 	$(SUDO) env RUNTIMES="$(RUNTIMES)" $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md \
 	  --plot docs/performance.svg
+	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/seccomp.py
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/library.py --output docs/library-performance.md
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/shim.py --output docs/shim-performance.md
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/network.py --output docs/network-performance.md
