@@ -27,6 +27,7 @@ from conformance.runner import (
     shorten,
     uninterrupted,
 )
+from conformance.schema import schema_faults
 from conformance.sentences import CatalogueError, catalogue, parse
 from conformance.trial import Verdict
 
@@ -104,6 +105,28 @@ def test_cleaning_up_is_not_interrupted(capsys: pytest.CaptureFixture[str]) -> N
         signal.raise_signal(signal.SIGTERM)
     assert capsys.readouterr().err == "conformance: the tests that run clean up first\n" * 2
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_state_documents() -> None:
+    """What state-schema.json asks, and no more: ociVersion is any string there."""
+    state = {"ociVersion": "1.0", "id": "x", "status": "running", "pid": 5, "bundle": "/b"}
+    assert schema_faults({**state, "annotations": {"a": ""}}) == []
+    for name, value in (
+        ("ociVersion", 1),
+        ("id", None),
+        ("status", "starting"),
+        ("pid", -1),
+        ("pid", "5"),
+        ("pid", True),
+        ("bundle", []),
+        ("annotations", {"a": 1}),
+        ("annotations", []),
+    ):
+        assert len(schema_faults({**state, name: value})) == 1
+    for name in ("ociVersion", "id", "bundle"):
+        assert schema_faults({key: state[key] for key in state if key != name}) == [
+            f"{name} is missing"
+        ]
 
 
 def test_names_of_a_run_are_left_out() -> None:
