@@ -85,7 +85,7 @@ def podman(request: pytest.FixtureRequest, podman_host: Podman) -> Iterator[Podm
 def rootless_host(runtime_binary: Path) -> Iterator[RootlessPodman]:
     """The host on which a user has podman; skips the test where users have no user namespaces."""
     probe = [*AS_USER, "unshare", "--user", "true"]
-    with engine_directory("podman", "conmon", "crun", "tini", "newuidmap") as directory:
+    with engine_directory("podman", "crun", "tini", "newuidmap", "slirp4netns") as directory:
         if subprocess.run(probe, capture_output=True, check=False).returncode != 0:
             pytest.skip("this machine lets no user make a user namespace (sysctl, AppArmor)")
         host = RootlessPodman(directory, runtime_binary)

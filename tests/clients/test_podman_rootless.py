@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
+from tests.clients.test_docker_network import FETCH, SERVE
 from tests.support.engines.podman import HOME, IMAGE, UID, PodmanWith
 
 MAP = f"0 {UID} 1 1 300000 65536"
@@ -54,6 +59,15 @@ def test_network_of_the_host_and_no_cgroup(rootless: PodmanWith) -> None:
     options = ["--network", "host", "--cgroups", "disabled"]
     seen = rootless.run("--rm", *options, "--", "readlink", "/proc/self/ns/net").check().output
     assert seen == rootless.host.shell("readlink /proc/self/ns/net").strip()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="the kernel has no tun devices")
+def test_published_port(rootless: PodmanWith) -> None:
+    port = {"crun": "6381", "ociruntime": "6382"}[rootless.runtime]
+    options = ["--network", "slirp4netns", "-p", f"{port}:6379"]
+    container = rootless.up(*options, "--", "sh", "-c", SERVE, "sh", rootless.runtime)
+    assert "inet 10.0.2." in rootless.shell(container, "ip -o -4 addr show tap0")
+    assert rootless.host.shell(f"{FETCH} fetch 127.0.0.1 {port}").strip() == rootless.runtime
 
 
 def test_volume_and_own_id(rootless: PodmanWith) -> None:
