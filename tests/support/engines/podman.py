@@ -85,8 +85,9 @@ class Podman:
 
     def close(self) -> None:
         """End everything that runs on the host."""
-        # Pods of kube files lie in there, whatever the options are.
-        self.host.run("sh", "-c", "rmdir /sys/fs/cgroup/*/libpod_parent 2>/dev/null")
+        # Pods of kube files and their monitors lie in there, whatever the options are. Those of
+        # another podman that runs are not empty, and stay.
+        self.host.run("sh", "-c", "cd /sys/fs/cgroup; rmdir */libpod_parent/conmon */libpod_parent")
         self.host.close()
 
 
