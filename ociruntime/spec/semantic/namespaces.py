@@ -207,7 +207,8 @@ def _needs(pointer: str, value: Any, what: str, namespace: str, rule: str) -> Fa
     return Fault(
         pointer,
         value,
-        f"{what} needs a {namespace} namespace, else the host would be changed",
+        f"{what} needs {'an' if namespace == 'ipc' else 'a'} {namespace} namespace, else the host "
+        "would be changed",
         f"{rule}: it applies to the container's {namespace} namespace",
         f'add {{"type": "{namespace}"}} to linux.namespaces, or remove it',
     )
