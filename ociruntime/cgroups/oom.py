@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from ociruntime.cgroups.group import Group
 
 
+def killed(group: Group) -> bool:
+    """Whether the kernel has killed a process of the cgroup for lack of memory."""
+    try:
+        directory = group.limits_directory("memory")
+        for file in ("memory.events", "memory.oom_control"):  # v2, v1
+            for line in read_optional(group.kernel, directory, file).split("\n"):
+                name, _, count = line.partition(" ")
+                if name == "oom_kill" and count != "0":
+                    return True
+    except OSError:
+        pass  # nobody watches its memory
+    return False
+
+
 class OomWatch:
     """``fd`` is to be polled for ``mask``; -1 where the cgroup's memory is not watched by
     anybody.

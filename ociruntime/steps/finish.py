@@ -222,5 +222,13 @@ class SaveCreated(Step):
         container = run.container
         container.data["status"] = "created"
         if start_time(run.pid) != container.data["start_time"]:
+            from ociruntime.cgroups.oom import killed
+
+            if run.cgroup is not None and killed(run.cgroup):
+                detail = (
+                    "container init was OOM-killed (memory limit too low?); raise "
+                    "linux.resources.memory.limit, or the limit of a cgroup above"
+                )
+                raise StepError("init", 0, detail)
             raise StepError("init", 0, "it died before the container was complete")
         container.save()

@@ -34,6 +34,13 @@ def test_tiny_memory(runtime: Runtime, bundle: MakeBundle) -> None:
     runtime.run(limits(bundle(args=["/bin/true"]), memory={"limit": TINY})).check()
 
 
+def test_less_memory_than_anything_needs(runtime: Runtime, bundle: MakeBundle) -> None:
+    """v1 refuses such a limit, v2 takes it and kills."""
+    result = runtime.create(limits(bundle(args=["true"]), memory={"limit": 4096, "swap": 4096}))
+    words = ("OOM-killed", "memory limit too low?") if IS_V2 else ("EBUSY", "memory.limit_in_bytes")
+    assert_clear(runtime, result, *words, "raise")
+
+
 def test_one_process(runtime: Runtime, bundle: MakeBundle) -> None:
     runtime.run(limits(bundle(args=["/bin/true"]), pids={"limit": 1})).check()
     made = limits(bundle(), pids={"limit": 1})
