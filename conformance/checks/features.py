@@ -53,24 +53,32 @@ def accepted(
     t.expect(sentence, not refused, words + ("; " + "; ".join(refused[:4]) if refused else ""))
 
 
-def recognized(t: Trial, names: Iterable[str], change: Callable[[Bundle, str], None]) -> None:
-    """Judge that architectures are taken, or refused otherwise than one that does not exist.
+def recognized(
+    t: Trial,
+    sentence: str,
+    nonsense: str,
+    names: Iterable[str],
+    change: Callable[[Bundle, str], None],
+) -> None:
+    """Judge that names are taken, or refused otherwise than one that does not exist.
 
-    libseccomp refuses those whose byte order is not the machine's, and those newer than itself.
+    libseccomp refuses architectures whose byte order is not the machine's, and those newer than
+    itself; the kernel modes of memory policies that it does not have yet.
     """
+    names = list(names)
     texts = {}
-    for name in ("SCMP_ARCH_NOSUCH", *names):
+    for name in (nonsense, *names):
         bundle = t.bundle("true")
         change(bundle, name)
         result = t.attempt_create(bundle, bundle.path.name)
         if result.ok:
             t.adopt(bundle.path.name, bundle).close()
         else:
-            texts[name] = result.text.replace(name, "ARCH")
-    unknown = texts.pop("SCMP_ARCH_NOSUCH", None)
+            texts[name] = result.text.replace(name, "NAME")
+    unknown = texts.pop(nonsense, None)
     same = [name for name, words in texts.items() if words == unknown]
-    saw = f"{len(list(names))} named, {len(texts)} cannot be used here; unknown: {same or 'none'}"
-    t.expect("features.seccomp-archs", not same, saw)
+    saw = f"{len(names)} named, {len(texts)} cannot be used here; unknown: {same or 'none'}"
+    t.expect(sentence, not same, saw)
 
 
 @check("features.oci-version-min", "features.oci-version-max", "features.oci-version-order",
@@ -207,7 +215,8 @@ def seccomp(t: Trial) -> None:
     operators = section(t, "linux", "seccomp", "operators")
     accepted(t, "features.seccomp-operators", operators, use_operator)
     archs = section(t, "linux", "seccomp", "archs")
-    recognized(t, archs, lambda bundle, name: use(bundle, architectures=[name]))
+    sentence, nonsense = "features.seccomp-archs", "SCMP_ARCH_NOSUCH"
+    recognized(t, sentence, nonsense, archs, lambda b, name: use(b, architectures=[name]))
     for sentence, key in (
         ("features.seccomp-known-flags", "knownFlags"),
         ("features.seccomp-supported-flags", "supportedFlags"),
@@ -233,7 +242,7 @@ def memory_policy(t: Trial) -> None:
     def use_flag(bundle: Bundle, name: str) -> None:
         bundle.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0", "flags": [name]}
 
-    accepted(t, "features.memory-modes", modes, use_mode)
+    recognized(t, "features.memory-modes", "MPOL_NOSUCH", modes, use_mode)
     accepted(t, "features.memory-flags", flags, use_flag)
 
 
