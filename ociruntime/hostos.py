@@ -79,8 +79,10 @@ class path:  # noqa: N801 - the name of os.path
 
     @staticmethod
     def abspath(name: str) -> str:
-        """The normal form, from the current directory."""
-        return path.normpath(path.join(posix.getcwd(), name))
+        """The normal form, from the current directory; raises ``OciError`` when that is gone."""
+        if not name.startswith("/"):
+            name = path.join(_current_directory(), name)
+        return path.normpath(name)
 
     @staticmethod
     def isdir(name: str) -> bool:
@@ -98,6 +100,17 @@ class path:  # noqa: N801 - the name of os.path
             return posix.readlink(f"/proc/self/fd/{fd}")
         finally:
             posix.close(fd)
+
+
+def _current_directory() -> str:
+    try:
+        return posix.getcwd()
+    except FileNotFoundError:
+        # errors imports this module.
+        from ociruntime.errors import OciError
+
+        message = "the current directory does not exist any more; change to one that does"
+        raise OciError(message) from None
 
 
 def makedirs(name: str, mode: int) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.verdict import assert_clear
+
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
@@ -57,3 +59,18 @@ def test_no_new_privs_cannot_be_taken_back(runtime: Runtime, bundle: MakeBundle)
     made = bundle()
     assert seen(runtime, made, "pass")["NoNewPrivs"] == "0"
     assert seen(runtime, made, "prctl.set_no_new_privs(1)")["NoNewPrivs"] == "1"
+
+
+NOWHERE = ("sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh")
+
+
+def test_a_current_directory_that_was_removed(runtime: Runtime, bundle: MakeBundle) -> None:
+    """It is asked for only where something is relative to it."""
+    made = bundle(args=["echo", "hello"])
+    assert runtime.run(made, wrapper=NOWHERE).check().stdout == "hello\n"
+    assert runtime.call("list", wrapper=NOWHERE).ok
+
+
+def test_a_bundle_below_a_directory_that_was_removed(runtime: Runtime) -> None:
+    result = runtime.call("create", "--bundle", "b", "nowhere", wrapper=NOWHERE)
+    assert_clear(runtime, result, "directory")
