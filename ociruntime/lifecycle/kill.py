@@ -21,10 +21,12 @@ LAST_SIGNAL = 64
 def parse_signal(text: str) -> int:
     """The number of ``9``, ``KILL``, ``sigkill``, ``RTMIN+3`` or ``SIGRTMAX-1``; raises
     ``UsageError``.
+
+    0 is a signal as in kill(2): it does nothing and fails where the process is gone.
     """
     if text.isascii() and text.isdecimal():
         number = int(text)
-        if 0 < number <= LAST_SIGNAL:
+        if number <= LAST_SIGNAL:
             return number
     else:
         name = text.upper().removeprefix("SIG")
@@ -33,7 +35,7 @@ def parse_signal(text: str) -> int:
                 return _realtime(text, base, name.removeprefix(base))
         if name in BY_NAME:
             return BY_NAME[name]
-    raise UsageError(f"unknown signal {text!a}; use a number from 1 to 64 or a name such as TERM")
+    raise UsageError(f"unknown signal {text!a}; use a number from 0 to 64 or a name such as TERM")
 
 
 def _realtime(text: str, base: str, offset: str) -> int:

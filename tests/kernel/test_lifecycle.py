@@ -112,12 +112,23 @@ def wait_for_file(bundle: Bundle, name: str, seconds: float = 5.0) -> str:
     return path.read_text().strip()
 
 
-@pytest.mark.parametrize("name", ["0", "65", "NONSENSE", "RTMIN+99", "-9", ""])
+@pytest.mark.parametrize("name", ["65", "NONSENSE", "RTMIN+99", "-9", ""])
 def test_unknown_signal(runtime: Runtime, bundle: MakeBundle, name: str) -> None:
     container = in_state(runtime, bundle, "running")
     result = runtime.call("kill", "--", container, name)
     assert not result.ok
     assert runtime.status(container) == "running"
+
+
+def test_signal_zero(runtime: Runtime, bundle: MakeBundle) -> None:
+    """It asks whether there is a process, and does nothing to it (kill(2))."""
+    container = in_state(runtime, bundle, "running")
+    runtime.kill(container, "0").check()
+    runtime.call("kill", "--all", container, "0").check()
+    assert runtime.status(container) == "running"
+    runtime.kill(container, "KILL").check()
+    runtime.wait_for(container, "stopped")
+    assert not runtime.kill(container, "0").ok
 
 
 def test_two_creates_of_one_id(runtime: Runtime, bundle: MakeBundle) -> None:
