@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ociruntime.kernel.signals import Signals
     from ociruntime.process.run import Run
 
-STDIN, STDOUT = 0, 1
+STDIN, STDOUT, STDERR = 0, 1, 2
 PIECE = 65536
 EXITED = 1
 
@@ -110,13 +110,20 @@ class Relay:
         poller.register(STDIN, POLLIN)
 
     def resize(self) -> None:
-        """Give the container's terminal the size of ours."""
+        """Give the container's terminal the size of ours: of the first of our streams that is a
+        terminal and knows its size. script(1) without one of its own says 0 by 0, which must not
+        undo process.consoleSize.
+        """
         size = bytearray(8)
-        try:
-            ioctl(STDIN, c.TIOCGWINSZ, size)
-            ioctl(self.master, c.TIOCSWINSZ, bytes(size))
-        except OSError:
-            pass  # our standard input is no terminal
+        for stream in (STDIN, STDOUT, STDERR):
+            try:
+                ioctl(stream, c.TIOCGWINSZ, size)
+            except OSError:
+                continue  # no terminal
+            rows, columns, _, _ = unpack("=4H", size)
+            if rows and columns:
+                ioctl(self.master, c.TIOCSWINSZ, bytes(size))
+                return
 
     def serve(self, poller: poll, fd: int, event: int) -> None:
         """Move what is ready on ``fd``."""

@@ -122,3 +122,37 @@ def test_long_socket_path(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
         made = bundle(args=["true"]).set("/process/terminal", True)
         runtime.create(made, "--console-socket", str(deep / "socket")).check()
         box.receive()
+
+
+def on_terminal(
+    runtime: Runtime, bundle: Bundle, rows: int, columns: int, stdin: int | None
+) -> str:
+    """What ``run`` prints on a terminal of that size; ``stdin`` is the terminal for -1."""
+    master, slave = os.openpty()
+    try:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("=4H", rows, columns, 0, 0))
+        with os.fdopen(os.dup(slave), "wb", buffering=0) as stdout:
+            runtime.run(bundle, stdin=slave if stdin == -1 else stdin, stdout=stdout).check()
+        return os.read(master, 100).decode().replace("\r", "").strip()
+    finally:
+        os.close(slave)
+        os.close(master)
+
+
+@pytest.mark.parametrize("stdin", [None, -1], ids=["stdin elsewhere", "all three"])
+def test_size_of_the_callers_terminal(
+    runtime: Runtime, bundle: MakeBundle, stdin: int | None
+) -> None:
+    if not runtime.is_ours:
+        pytest.skip("runc wants a controlling terminal")
+    made = bundle(args=["sh", "-c", "sleep 0.2; stty size"]).set("/process/terminal", True)
+    assert on_terminal(runtime, made, 12, 34, stdin) == "12 34"
+
+
+def test_a_terminal_that_knows_no_size(runtime: Runtime, bundle: MakeBundle) -> None:
+    """script(1) without a terminal of its own: the config's size stays."""
+    if not runtime.is_ours:
+        pytest.skip("runc wants a controlling terminal")
+    made = bundle(args=["sh", "-c", "sleep 0.2; stty size"]).set("/process/terminal", True)
+    made.set("/process/consoleSize", {"height": 33, "width": 77})
+    assert on_terminal(runtime, made, 0, 0, -1) == "33 77"
