@@ -60,7 +60,7 @@ def mount_steps(
         is_bind = options.bind or kind in BIND_TYPES
         label = f"mounts[{index}] {destination} ({'bind' if is_bind else kind})"
         idmap = idmaps.name_for(pointer, label, entry, options)
-        if options.remount and not is_bind:
+        if options.remount:
             mounts.append(Remount(pointer, label, destination, options))
         elif is_bind:
             source = os.path.join(bundle, entry.get("source") or "")

@@ -74,6 +74,26 @@ def mounted(runtime: Runtime, bundle: Bundle, *points: str) -> list[Mount]:
     return [table[point] for point in points]
 
 
+@pytest.mark.parametrize("kind", ["bind", "none"])
+def test_remount_of_a_bind_mount(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, kind: str
+) -> None:
+    """What is there becomes read-only and stays what it is; the source is not looked at (mount(2),
+    "Remounting an existing mount").
+    """
+    source = sandbox.directory / "remounted"
+    source.mkdir()
+    (source / "file").touch()
+    made = bundle(args=["sh", "-c", "ls /x; touch /x/y"])
+    made.add_mount("/x", "bind", str(source), ["bind"])
+    made.config["mounts"].append(
+        {"destination": "/x", "type": kind, "options": ["remount", "bind", "ro"]}
+    )
+    result = runtime.run(made)
+    assert result.stdout == "file\n"
+    assert "Read-only file system" in result.stderr
+
+
 def assert_options(found: frozenset[str], present: str, absent: str) -> None:
     assert not present or present in found
     assert not absent or absent not in found

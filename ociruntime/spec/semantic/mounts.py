@@ -103,7 +103,7 @@ def _destination(faults: list[Fault], place: str, destination: str) -> None:
 def _what(faults: list[Fault], place: str, mount: dict[str, Any], options: list[str]) -> None:
     kind = mount.get("type", "")
     is_bind = kind in ("bind", "rbind") or "bind" in options or "rbind" in options
-    if is_bind and not mount.get("source"):
+    if is_bind and not mount.get("source") and not parse(options).remount:
         faults.append(
             Fault(
                 f"{place}/source",
