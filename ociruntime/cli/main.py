@@ -110,6 +110,8 @@ def _run(verb: str, words: list[str], globals_: Globals) -> int:
         return 0
     module = VERBS.get(verb)
     if module is None:
+        if verb in ("checkpoint", "restore"):
+            raise UsageError(f"{verb}: there is no checkpoint and no restore in this runtime")
         from ociruntime.cli.help import suggest
 
         raise UsageError(f"unknown command {verb!a}{suggest(verb)}; see `ociruntime --help`")

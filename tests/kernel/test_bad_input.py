@@ -264,3 +264,11 @@ def test_log_file_gets_the_reason(runtime: Runtime, bundle: MakeBundle, sandbox:
     assert last["level"] == "error"
     assert "/does/not/exist" in last["msg"] or "no such file" in last["msg"].lower()
     assert last["time"]
+
+
+@pytest.mark.parametrize("verb", ["checkpoint", "restore"])
+def test_no_checkpoint(runtime: Runtime, verb: str) -> None:
+    """Engines show this to those who ask for one."""
+    if not runtime.is_ours:
+        pytest.skip("others have it")
+    assert_clear(runtime, runtime.call(verb, "--image-path", "x", "box"), "no checkpoint")
