@@ -132,7 +132,7 @@ def block_value(t: Trial, sentence: str, name: str, v1: str, key: str) -> None:
     good: Callable[[str], bool] = lambda seen: seen.startswith(number) and wanted in seen  # noqa: E731
     if "weight" in sentence:
         v1, v2 = "blkio.bfq.weight", "io.weight"
-        good = lambda seen: seen.split()[-1] != "100" and seen[:1].isalnum()  # noqa: E731
+        good = lambda seen: seen.split()[-1] != "100" and seen[-1].isdecimal()  # noqa: E731
     judge_file(t, sentence, {"blockIO": resources}, "io", v1, v2, good)
 
 
