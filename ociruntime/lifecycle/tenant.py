@@ -24,6 +24,7 @@ from ociruntime.plan.attributes import (
     label_steps,
     scheduling_steps,
 )
+from ociruntime.plan.environment import settled
 from ociruntime.plan.host import read_host
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.step import ContainerStep
@@ -256,7 +257,7 @@ def _process_steps(
         steps.append(AdoptTerminal(identity.uid))
     else:
         steps.append(OwnStreams(identity.uid))
-    env = list(process.get("env") or ())
+    env = settled(process.get("env") or ())
     steps += [
         EnterDirectory(process["cwd"]),
         PrepareEnvironment(env, identity.uid),

@@ -33,6 +33,7 @@ from ociruntime.plan.attributes import (
     label_steps,
     scheduling_steps,
 )
+from ociruntime.plan.environment import settled
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.limits import rlimits
 from ociruntime.plan.mounts import (
@@ -344,7 +345,7 @@ class _Builder:
         return steps
 
     def _process(self, process: Config, identity: Identity) -> list[Step]:
-        env = list(process.get("env") or ())
+        env = settled(process.get("env") or ())
         steps: list[Step] = [NewSession()]
         if self.options.new_keyring:
             steps.append(NewKeyring(self.options.id))

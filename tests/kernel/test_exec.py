@@ -31,6 +31,21 @@ def container(runtime: Runtime, bundle: MakeBundle) -> str:
     return runtime.up(bundle(args=["sleep", "100"]))
 
 
+def test_one_variable_of_a_name(runtime: Runtime, bundle: MakeBundle) -> None:
+    """The last, also of those that the config gives twice; an empty HOME is none."""
+    made = bundle(args=["sleep", "100"])
+    for entry in ("A=1", "A=2", "HOME=/mine"):
+        made.set("/process/env/-", entry)
+    container = runtime.up(made)
+    options = ("--env", "HOME=", "--env", "B=1", "--env", "B=2")
+    lines = runtime.exec(container, "env", options=options).check().stdout.splitlines()
+    assert sorted(line for line in lines if line[:2] in ("A=", "B=", "HO")) == [
+        "A=2",
+        "B=2",
+        "HOME=/root",
+    ]
+
+
 def test_status_and_streams(runtime: Runtime, container: str) -> None:
     done = runtime.exec(container, "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (done.status, done.stdout, done.stderr) == (7, "out\n", "err\n")
