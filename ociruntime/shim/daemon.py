@@ -107,11 +107,11 @@ def _run(loop: Loop, exits: Exits, listener: socket, orders: Orders, log: Log) -
     server = Server(loop, listener, tasks.handle)
 
     async def end() -> None:
-        server.close()
         try:
             os.unlink(orders.path)
         except FileNotFoundError:
             pass
+        server.close()  # now: the next one may listen at the path as soon as nobody does
         await publisher.flush(FLUSH_SECONDS)
         await loop.sleep(0)  # the answer to Shutdown is on its way first
         loop.stop()

@@ -76,9 +76,9 @@ class Lifetimes:
         """Tell of the end of ``process``, if it has come and its turn as well."""
         if process.record is None or process.starting or process.status == STOPPED:
             return
+        if task.watch is not None:
+            task.watch.check()  # the kernel's word may come later than the end that it caused
         if process is task:
-            if task.watch is not None:
-                task.watch.check()  # the kernel's word may come later than the end that it caused
             if task.shared_pid:
                 # Nothing else ends them (containerd's clients rely on it).
                 self._loop.spawn(self._kill_rest(task))

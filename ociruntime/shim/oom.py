@@ -1,8 +1,9 @@
 """Out of memory: the kernel tells of every process that it kills in a container's cgroup.
 
 cgroup v2: memory.events is pollable, and counts them (Documentation/admin-guide/cgroup-v2.rst).
-v1: an eventfd that is registered for memory.oom_control (cgroup-v1/memory.rst); it fires for the
-removal of the cgroup, too, so the count decides here as well.
+v1: an eventfd that is registered for memory.oom_control (cgroup-v1/memory.rst); it fires before the
+kernel has chosen whom it kills, several times for one kill, and for the removal of the cgroup, too,
+so the count decides here as well.
 """
 
 from __future__ import annotations
@@ -19,16 +20,21 @@ if TYPE_CHECKING:
     from ociruntime.shim.loop import Loop
 
 
+# After an eventfd has fired the kernel kills, and counts it (seconds).
+KILL_SECONDS = (0.01, 0.1, 1.0)
+
+
 class Watch:
     """Calls ``oom`` when the kernel has killed, until ``close``."""
 
-    __slots__ = ("_count", "_events", "_loop", "_oom", "_signal")
+    __slots__ = ("_count", "_events", "_gone", "_loop", "_oom", "_signal")
 
     def __init__(self, loop: Loop, events: int, oom: Callable[[], None], signal: int) -> None:
         self._loop = loop
         self._events = events
         self._oom = oom
         self._signal = signal  # the eventfd, -1 where the file itself is polled
+        self._gone = False
         self._count = self._read()
         if signal >= 0:
             loop.watch(signal, EPOLLIN, self._ready)
@@ -56,13 +62,29 @@ class Watch:
     def _ready(self, _ready: int) -> None:
         if self._signal >= 0:
             os.read(self._signal, 8)
+            self._loop.spawn(self._wait_for_kill())
+        else:
+            self.check()
+        if self._gone:
+            # Ready for ever: systemd removes a scope's cgroup with its last process, whose end may
+            # be what the file had to tell.
+            self.close()
+
+    async def _wait_for_kill(self) -> None:
+        before = self._count
         self.check()
+        for seconds in KILL_SECONDS:
+            if self._count != before or self._events < 0:
+                return
+            await self._loop.sleep(seconds)
+            self.check()
 
     def _read(self) -> int:
         try:
             text = os.pread(self._events, 4096, 0)
         except OSError:
-            return 0  # the cgroup is gone
+            self._gone = True
+            return 0
         words = text.split()
         return int(words[words.index(b"oom_kill") + 1]) if b"oom_kill" in words else 0
 

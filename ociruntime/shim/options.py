@@ -67,7 +67,7 @@ def read_options(message: dict[str, Any] | None) -> ShimOptions:
             return ShimOptions(OLD_OPTIONS.decode(message["value"]))
         if url == CRI_OPTIONS_URL:
             return ShimOptions(_toml(CRI_OPTIONS.decode(message["value"])))
-    except (WireError, ValueError, SpecError) as error:
+    except (WireError, ValueError, TypeError, SpecError) as error:
         raise RpcError(ttrpc.INVALID_ARGUMENT, f"runtime options {url}: {error}") from None
     text = f"runtime options of type {url}: use {RUNC_OPTIONS_URL}"
     raise RpcError(ttrpc.INVALID_ARGUMENT, text)

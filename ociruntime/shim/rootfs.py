@@ -79,8 +79,13 @@ def mount_rootfs(mounts: list[dict[str, Any]], bundle: str) -> None:
     Parameters: ``mounts`` are containerd's Mount messages; ``target`` is a path below the rootfs.
     """
     rootfs = f"{bundle}/rootfs"
-    os.makedirs(rootfs, 0o711)
     kernel = Kernel()
+    try:
+        os.mkdir(rootfs, 0o711)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StepError(f"rootfs {rootfs}", error.errno or 0) from None
     for index, mount in enumerate(mounts):
         label = f"rootfs mount {index} ({mount['type']} {mount['source']})"
         try:

@@ -18,7 +18,6 @@ from ociruntime.shim.options import read_options
 from ociruntime.shim.stdio import Streams, Wanted
 from ociruntime.shim.task import CREATED, PAUSED, RUNNING, STOPPED, Execution, Process, Task
 from ociruntime.shim.ttrpc import RpcError
-from ociruntime.shim.wire import Message, WireError
 from ociruntime.state.store import Store
 
 TYPE_CHECKING = False
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from ociruntime.shim.exits import Exits
     from ociruntime.shim.loop import Loop
     from ociruntime.shim.tenants import Tenants
+    from ociruntime.shim.wire import Message
     from ociruntime.shim.worker import Workers
 
     # Gets streams, an extra descriptor or -1, and what to call with the pid.
@@ -74,7 +74,7 @@ class Tasks:
         request, response, function = entry
         try:
             return response.encode(await function(self, request.decode(payload)))
-        except WireError as error:
+        except ValueError as error:  # a WireError, or a path with a NUL
             raise RpcError(ttrpc.INVALID_ARGUMENT, f"{method}: {error}") from None
         except OSError as error:
             # Of the loop's own work: fifos, sockets, processes that could not be forked.
@@ -83,8 +83,9 @@ class Tasks:
             raise RpcError(ttrpc.UNKNOWN, text) from None
 
     def _task(self, container_id: str) -> Task:
+        """The container, once Create has made it; raises ``RpcError``."""
         task = self.tasks.get(container_id)
-        if task is None:
+        if task is None or not task.pid:
             raise RpcError(ttrpc.NOT_FOUND, f"container not created: {container_id}: not found")
         return task
 
@@ -108,7 +109,7 @@ class Tasks:
             operation = operations.create_container(
                 store, container_id, bundle, request["rootfs"], options
             )
-            await self._make(task, lambda *how: self.workers.run(operation, *how))
+            await self._make(task, task, lambda *how: self.workers.run(operation, *how))
         except BaseException:
             del self.tasks[container_id]
             raise
@@ -124,8 +125,8 @@ class Tasks:
         self.publisher.publish("/tasks/create", "TaskCreate", m.TASK_CREATE, values)
         return {"pid": task.pid}
 
-    async def _make(self, process: Process, run: Maker) -> None:
-        """Make the process with its streams; nothing is left of them on failure."""
+    async def _make(self, process: Process, task: Task, run: Maker) -> None:
+        """Make a process of ``task`` with its streams; nothing is left of them on failure."""
         streams = Streams(self.loop)
         ends = None
         try:
@@ -138,7 +139,7 @@ class Tasks:
 
             def made(pid: int) -> None:
                 process.pid = pid
-                self.lifetimes.follow(process, self.tasks[process.id])
+                self.lifetimes.follow(process, task)
 
             await run(streams.inside, extra, made)
             streams.close_inside()
@@ -187,7 +188,7 @@ class Tasks:
             if not await self.tenants.run(*what, streams, extra, made):
                 await self.workers.run(operations.run_process(*what), streams, extra, made)
 
-        await self._make(process, run)
+        await self._make(process, task, run)
         process.spec = b""
         process.status = RUNNING
         values = {"container_id": task.id, "exec_id": process.exec_id, "pid": process.pid}
@@ -218,10 +219,17 @@ class Tasks:
             raise RpcError(ttrpc.FAILED_PRECONDITION, text)
         if process.streams is not None and process.status == STOPPED:
             await first(self.loop, process.streams.drained(), DRAIN_SECONDS)
-        if process is task:
-            await self._delete_container(task)
-        else:
-            task.executions.pop(process.exec_id, None)
+        # A client that lost patience asks again: the second one must not take away what has got the
+        # id since.
+        async with process.removal:
+            now = self._task(task.id)
+            if now is not task or now.process(process.exec_id) is not process:
+                text = f"{process.exec_id or process.id}: it was deleted meanwhile: not found"
+                raise RpcError(ttrpc.NOT_FOUND, text)
+            if process is task:
+                await self._delete_container(task)
+            else:
+                del task.executions[process.exec_id]
         if process.streams is not None:
             process.streams.close()
             process.streams = None
@@ -232,7 +240,7 @@ class Tasks:
         operation = operations.delete_container(task.store, task.id, task.bundle, force=False)
         await self.workers.run(operation)
         await first(self.loop, task.ended, END_SECONDS)  # one that was only created is killed now
-        self.tasks.pop(task.id, None)
+        del self.tasks[task.id]
         values = {"container_id": task.id, **task.result()}
         self.publisher.publish("/tasks/delete", "TaskDelete", m.TASK_DELETE, values)
 

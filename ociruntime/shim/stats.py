@@ -89,10 +89,7 @@ def _v1(placement: Placement) -> Values:
     values: Values = {
         "hugetlb": _hugetlb(directory("hugetlb"), "usage_in_bytes", "max_usage_in_bytes"),
         "cpu": _cpu_v1(directory("cpu"), directory("cpuacct")),
-        "blkio": {
-            field: _blkio(_text(directory("blkio"), f"blkio.{name}"))
-            for field, name in BLKIO.items()
-        },
+        "blkio": _all_blkio(directory("blkio")),
         "rdma": _rdma(directory("rdma")),
     }
     pids = directory("pids")
@@ -143,7 +140,29 @@ def _memory_v1(directory: str) -> Values:
     return values
 
 
-def _blkio(text: str) -> list[Values]:
+def _all_blkio(directory: str | None) -> Values:
+    texts = {field: _text(directory, f"blkio.{name}") for field, name in BLKIO.items()}
+    names = _devices() if any(":" in text for text in texts.values()) else {}
+    return {field: _blkio(text, names) for field, text in texts.items()}
+
+
+def _devices() -> dict[str, str]:
+    """Paths of block devices by ``major:minor`` (proc_diskstats(5)); a file of many reads."""
+    text = b""
+    try:
+        fd = os.open("/proc/diskstats", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return {}
+    try:
+        while (part := os.read(fd, 1 << 16)) and len(text) < LONGEST:
+            text += part
+    finally:
+        os.close(fd)
+    lines = (line.split() for line in text.decode("ascii", "replace").splitlines())
+    return {f"{words[0]}:{words[1]}": f"/dev/{words[2]}" for words in lines if len(words) > 2}
+
+
+def _blkio(text: str, names: dict[str, str]) -> list[Values]:
     entries = []
     for line in text.splitlines():
         words = line.split()
@@ -153,6 +172,7 @@ def _blkio(text: str) -> list[Values]:
         entries.append(
             {
                 "op": words[1] if len(words) == 3 else "",
+                "device": names.get(words[0], ""),
                 "major": _number(major),
                 "minor": _number(minor),
                 "value": _number(words[-1]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.shim import ttrpc
-from ociruntime.shim.loop import Future
+from ociruntime.shim.loop import Future, Lock
 from ociruntime.shim.messages import timestamp
 from ociruntime.shim.ttrpc import RpcError
 
@@ -26,7 +26,7 @@ class Process:
 
     ``status`` is CREATED (an executed one has no pid then), RUNNING or STOPPED. ``starting`` while
     Start works: an end that comes meanwhile waits in ``record``, so that no exit is told before
-    the start. ``ended`` is done when the exit is told.
+    the start. ``ended`` is done when the exit is told. ``removal`` is held by who deletes it.
     """
 
     def __init__(self, task_id: str, exec_id: str, wanted: Wanted) -> None:
@@ -41,6 +41,7 @@ class Process:
         self.exit_status = 0
         self.exited_at = 0
         self.ended = Future()
+        self.removal = Lock()
 
     def end(self, status: int, time: int) -> None:
         """Note the exit status and when (nanoseconds since the epoch)."""

@@ -146,7 +146,9 @@ class Connection:
             body = await self._handler(request["service"], request["method"], request["payload"])
             response = RESPONSE.encode({"payload": body})
         except RpcError as error:
-            response = RESPONSE.encode({"status": {"code": error.code, "message": str(error)}})
+            response = _refusal(error.code, str(error))
+        except Exception as error:  # noqa: BLE001 - one request must not end a pod's containers
+            response = _refusal(INTERNAL, f"internal error: {type(error).__name__}: {error}")
         self._send(frame(stream, IS_RESPONSE, response))
 
     def _send(self, data: bytes) -> None:
@@ -169,6 +171,10 @@ class Connection:
         del self._out[:sent]
         events = EPOLLIN | EPOLLOUT if self._out else EPOLLIN
         self._loop.watch(self._socket.fileno(), events, self._ready)
+
+
+def _refusal(code: int, text: str) -> bytes:
+    return RESPONSE.encode({"status": {"code": code, "message": text}})
 
 
 class Server:

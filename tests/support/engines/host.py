@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _POLL = 0.05
+# Of all limits of time: for emulated machines (tests/vm).
+PATIENCE = float(os.environ.get("OCIRT_TIME_FACTOR", "1"))
 # For a shell on a terminal: clients tell the size after the program has started.
 RESIZED = "until stty size | grep '40 100'; do :; done"
 _numbers = itertools.count(1)
@@ -132,12 +134,14 @@ class PrivateHost:
             done = subprocess.run(
                 [*self._inside, *command],
                 input=(stdin or "").encode(),
-                capture_output=True, timeout=timeout, check=False, cwd="/",
+                capture_output=True, timeout=timeout * PATIENCE, check=False, cwd="/",
                 env={**self.environment, **(env or {})},
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             text = b"".join(part or b"" for part in (error.stdout, error.stderr)).decode()
-            message = f"{' '.join(command)}\nnot finished after {timeout} s\n{text[-3000:]}"
+            message = (
+                f"{' '.join(command)}\nnot finished after {timeout * PATIENCE:g} s\n{text[-3000:]}"
+            )
             raise EngineError(message) from None
         out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         return Done(command, done.returncode, out, err)
@@ -150,7 +154,7 @@ class PrivateHost:
         Clients of containerd open the streams of a process at their leisure, and give up what they
         have not opened when it ends; so a program must not end before it was heard.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         with subprocess.Popen(
             [*self._inside, *command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
@@ -210,7 +214,7 @@ class PrivateHost:
             import termios
 
             fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
-            text = _talk(master, lines, time.monotonic() + timeout)
+            text = _talk(master, lines, time.monotonic() + timeout * PATIENCE)
         finally:
             os.close(master)
             _, status = os.waitpid(pid, 0)
@@ -227,11 +231,13 @@ class PrivateHost:
         of `log`.
         """
         assert callable(ready)
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while not ready():
             if time.monotonic() > deadline:
                 text = log.read_text(errors="replace") if log.exists() else ""
-                raise EngineError(f"{what} is not there after {seconds} s\n{text[-3000:]}")
+                raise EngineError(
+                    f"{what} is not there after {seconds * PATIENCE:g} s\n{text[-3000:]}"
+                )
             time.sleep(_POLL)
 
     def close(self) -> None:

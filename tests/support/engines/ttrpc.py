@@ -10,6 +10,7 @@ from typing import Any, Self
 from ociruntime.shim.messages import REQUEST, RESPONSE
 from ociruntime.shim.ttrpc import HEADER, IS_REQUEST, frame
 from ociruntime.shim.wire import Message
+from tests.support.engines.host import PATIENCE
 
 SERVICE = "containerd.task.v2.Task"
 
@@ -27,9 +28,10 @@ class TaskClient:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(20)
+        self._socket.settimeout(20 * PATIENCE)
         self._socket.connect(str(path))
         self._stream = 1
+        self._answers: dict[int, bytes] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -41,21 +43,33 @@ class TaskClient:
         self, method: str, question: Message, answer: Message, /, **values: object
     ) -> dict[str, Any]:
         """One request and its answer; raises Refused."""
+        return answer.decode(self.receive(self.ask(method, question, **values)))
+
+    def ask(self, method: str, question: Message, /, **values: object) -> int:
+        """Send a request, and do not wait; what `receive` wants to know."""
         payload = {"service": SERVICE, "method": method, "payload": question.encode(values)}
-        return answer.decode(self.send(REQUEST.encode(payload)))
+        return self._post(REQUEST.encode(payload))
 
     def send(self, request: bytes) -> bytes:
         """One frame with any bytes; the payload of its answer."""
+        return self.receive(self._post(request))
+
+    def _post(self, request: bytes) -> int:
         self._socket.sendall(frame(self._stream, IS_REQUEST, request))
-        length, stream, _ = struct.unpack(">IIH", self._receive(HEADER))
-        assert stream == self._stream
         self._stream += 2
-        response = RESPONSE.decode(self._receive(length))
+        return self._stream - 2
+
+    def receive(self, stream: int) -> bytes:
+        """The payload of an answer; raises Refused. Others that come first are kept."""
+        while stream not in self._answers:
+            length, found, _ = struct.unpack(">IIH", self._read(HEADER))
+            self._answers[found] = self._read(length)
+        response = RESPONSE.decode(self._answers.pop(stream))
         if response["status"] and response["status"]["code"]:
             raise Refused(response["status"]["code"], response["status"]["message"])
         return bytes(response["payload"])
 
-    def _receive(self, count: int) -> bytes:
+    def _read(self, count: int) -> bytes:
         data = b""
         while len(data) < count:
             piece = self._socket.recv(count - len(data))
