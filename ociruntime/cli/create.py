@@ -5,6 +5,7 @@ from __future__ import annotations
 from ociruntime.cli.options import FLAG, VALUE, absolute, one_argument, parse
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.plan.options import CreateOptions
+from ociruntime.process.activation import activation
 from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False
@@ -59,7 +60,8 @@ def prepare(
     wanted.pidfd_socket = absolute(options.text("pidfd-socket"))
     wanted.pivot = not options.flag("no-pivot")
     wanted.new_keyring = not options.flag("no-new-keyring")
-    wanted.preserve_fds = preserve
+    sockets, wanted.variables = activation()
+    wanted.preserve_fds = sockets + preserve
     wanted.cgroups = globals_.cgroup_manager != "disabled"
     if globals_.cgroup_manager == "systemd":
         # Whose it is becomes clear when the host is known (``lifecycle.create.make_plan``).

@@ -345,7 +345,7 @@ class _Builder:
         return steps
 
     def _process(self, process: Config, identity: Identity) -> list[Step]:
-        env = settled(process.get("env") or ())
+        env = settled([*(process.get("env") or ()), *self.options.variables])
         steps: list[Step] = [NewSession()]
         if self.options.new_keyring:
             steps.append(NewKeyring(self.options.id))

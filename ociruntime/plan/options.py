@@ -23,6 +23,7 @@ class CreateOptions:
     cgroups           False with --cgroup-manager disabled: the container stays in the caller's
                       cgroup
     preserve_fds      how many descriptors from 3 on stay open in the container
+    variables         NAME=VALUE, added to process.env
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class CreateOptions:
         "preserve_fds",
         "store",
         "systemd",
+        "variables",
     )
 
     def __init__(self, container_id: str, store: Store, bundle: str) -> None:
@@ -53,3 +55,4 @@ class CreateOptions:
         self.systemd = ""
         self.new_keyring = True
         self.preserve_fds = 0
+        self.variables: list[str] = []

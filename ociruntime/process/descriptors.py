@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 STREAMS = 3
 
 
-def check_preserved(count: int) -> None:
-    """--preserve-fds names descriptors that exist; otherwise one of ours could take such a
-    number.
+def check_preserved(count: int, asked: str = "") -> None:
+    """--preserve-fds, or what ``asked`` for them, names descriptors that exist; otherwise one of
+    ours could take such a number.
     """
     for fd in range(3, 3 + count):
         try:
             os.fstat(fd)
         except OSError:
             raise UsageError(
-                f"--preserve-fds {count}: descriptor {fd} is not open; pass "
+                f"{asked or f'--preserve-fds {count}'}: descriptor {fd} is not open; pass "
                 f"descriptors 3 to {2 + count}"
             ) from None
 

@@ -243,6 +243,32 @@ def test_parent_death_signal(runtime: Runtime, bundle: MakeBundle) -> None:
     assert runtime.status(container) == "running"
 
 
+@pytest.mark.parametrize("pid", ["$$", "1", "2"])
+def test_socket_activation(runtime: Runtime, bundle: MakeBundle, pid: str) -> None:
+    """What systemd opened for us, or an engine for the container, is the container's; what was
+    meant for another process is not (sd_listen_fds(3)).
+    """
+    if not runtime.is_ours and pid == "1":
+        pytest.skip("runc takes its own pid only")
+    made = bundle().shell("ls /proc/self/fd; env | grep LISTEN || :")
+    listen = f"LISTEN_FDS=1 LISTEN_PID={pid} LISTEN_FDNAMES=web"
+    shell = ("/bin/bash", "-c", f'{listen} exec "$0" "$@" 3</dev/null 4</dev/null')
+    lines = runtime.run(made, "--preserve-fds", "1", wrapper=shell).check().stdout.splitlines()
+    if pid == "2":
+        assert lines == ["0", "1", "2", "3", "4"]
+        return
+    assert lines[:6] == ["0", "1", "2", "3", "4", "5"]
+    assert {"LISTEN_FDS=1", "LISTEN_PID=1"} <= set(lines)
+    assert not runtime.is_ours or "LISTEN_FDNAMES=web" in lines
+
+
+def test_socket_activation_without_the_socket(runtime: Runtime, bundle: MakeBundle) -> None:
+    if not runtime.is_ours:
+        pytest.skip("runc passes on whatever it has opened itself")
+    shell = ("/bin/bash", "-c", 'LISTEN_FDS=2 LISTEN_PID=$$ exec "$0" "$@" 3</dev/null')
+    assert_clear(runtime, runtime.run(bundle(args=["true"]), wrapper=shell), "LISTEN_FDS=2")
+
+
 def test_preserve_fds(runtime: Runtime, bundle: MakeBundle) -> None:
     """The descriptors that were asked for, and no others."""
     ours, theirs = os.pipe()
