@@ -35,7 +35,7 @@ from ociruntime.plan.attributes import (
 )
 from ociruntime.plan.environment import settled
 from ociruntime.plan.identity import keeps_groups, plan_identity
-from ociruntime.plan.limits import rlimits
+from ociruntime.plan.limits import open_limit, rlimits
 from ociruntime.plan.mounts import (
     cgroup_delegation,
     cgroup_sources,
@@ -168,6 +168,7 @@ class _Builder:
         steps += label_checks(process, self.linux)
         steps += hook_output_steps(self.config.get("annotations"))
         steps += self._seccomp(process)
+        self.raise_limit, self.restore_limit = open_limit(len(opens))
         steps += self._prepare(opens)
         steps += cgroup["prepare"]
         steps += cgroup_delegation(self.config, self.namespaces, self.host, layout)
@@ -240,6 +241,7 @@ class _Builder:
         if self.terminal and self.options.console_socket:
             steps.append(ConnectConsole(self.options.console_socket))
         steps += self.namespaces.opens
+        steps += self.raise_limit
         if self.has_mount_ns and self._host_opens_mounts():
             steps.append(OpenRootfs(self.rootfs, c.MS_SLAVE, HOST))
         steps += [step for step in opens if step.side == HOST]
@@ -374,7 +376,7 @@ class _Builder:
 
     def _finish(self) -> list[Step]:
         process = self.process or {}
-        steps: list[Step] = []
+        steps: list[Step] = [*self.restore_limit]
         limits, _ = rlimits(process, self.options.preserve_fds)
         if limits:
             steps.append(SetRlimits(limits))

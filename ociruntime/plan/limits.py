@@ -8,12 +8,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.plan.step import Step
+
     Outside = list[tuple[str, str, int, int, int]]
     Inside = list[tuple[int, int, int]]
 
 # oci-init accepts `start` on a new descriptor and has some of its own: a smaller limit than this
 # would keep it waiting for ever.
 DESCRIPTORS = 64
+# Up to so many bind mounts the usual soft limit of 1024 descriptors is enough.
+FEW_SOURCES = 256
 
 
 def rlimits(process: dict[str, Any], keep_fds: int) -> tuple[Outside, Inside]:
@@ -35,3 +39,16 @@ def rlimits(process: dict[str, Any], keep_fds: int) -> tuple[Outside, Inside]:
             pointer = f"/process/rlimits/{index}"
             outside.append((pointer, name, RLIMITS[name], early, hard))
     return outside, inside
+
+
+def open_limit(sources: int) -> tuple[list[Step], list[Step]]:
+    """(what makes room for the descriptors of so many ``sources`` of bind mounts, what takes the
+    room away again); nothing for few.
+    """
+    if sources <= FEW_SOURCES:
+        return [], []
+    # Imported for the configs that need it.
+    from ociruntime.steps.openlimit import RaiseOpenLimit, RestoreOpenLimit
+
+    raised = RaiseOpenLimit(sources)
+    return [raised], [RestoreOpenLimit(raised)]

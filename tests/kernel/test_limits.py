@@ -1,4 +1,4 @@
-"""What a waiting container costs."""
+"""What a waiting container costs, and what many mounts do not."""
 
 from __future__ import annotations
 
@@ -53,3 +53,24 @@ def test_waiting_init_is_alone(runtime: Runtime, bundle: MakeBundle) -> None:
     assert pids == [runtime.pid(container)]
     maps = Path(f"/proc/{pids[0]}/maps").read_text()
     assert "python" not in maps or not runtime.is_ours
+
+
+FEW_DESCRIPTORS = ("sh", "-c", 'ulimit -Sn 1024 && ulimit -Hn 4096 && exec "$@"', "sh")
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the caller's limit", "process.rlimits"])
+def test_more_bind_mounts_than_descriptors(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, own: bool
+) -> None:
+    """The usual soft limit of 1024 is no limit for mounts, and is what the program has."""
+    source = sandbox.directory / "source"
+    source.mkdir()
+    made = bundle(args=["sh", "-c", "ls -d /m/* | wc -l; ulimit -Sn; ulimit -Hn"])
+    for number in range(1200):
+        made.add_mount(f"/m/{number}", "bind", source, ["bind"])
+    limits = [{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 99}] if own else []
+    made.set("/process/rlimits", limits)
+    lines = runtime.run(made, wrapper=FEW_DESCRIPTORS).check().stdout.split()
+    assert lines[0] == "1200"
+    # Go's runtime raises the limit of runc itself, and older ones hand it on.
+    assert lines[1:] == (["77", "99"] if own else ["1024", "4096"]) or not runtime.is_ours

@@ -289,3 +289,25 @@ def test_bundle_relative_sources() -> None:
         step.operands()["source"] for step in plan(config).steps if step.kind == "open-source"
     ]
     assert str(Path("/bundle/data")) in sources
+
+
+def test_many_bind_mounts() -> None:
+    """Room for their descriptors is there before the first, and gone before the config's limits."""
+    config = engine_config()
+    bind = {"type": "bind", "source": "/s", "options": ["bind"]}
+    config["mounts"] += [{"destination": f"/m/{index}", **bind} for index in range(300)]
+    config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 100}]
+    order = kinds(plan(config))
+    places = [
+        order.index(kind)
+        for kind in (
+            "raise-open-limit",
+            "open-source",
+            "spawn",
+            "restore-open-limit",
+            "set-rlimits",
+        )
+    ]
+    assert places == sorted(places)
+    for step in plan(config).steps:
+        dumps([step.as_dict()])
