@@ -6,6 +6,7 @@ waits itself, as on any pipe; nothing is buffered here.
 
 from __future__ import annotations
 
+import errno
 from select import EPOLLIN, EPOLLOUT
 
 from ociruntime import hostos as os
@@ -13,11 +14,14 @@ from ociruntime.shim.loop import Future
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ociruntime.shim.loop import Loop
 
 SPLICE_F_MOVE, SPLICE_F_NONBLOCK = 1, 2
 AT_ONCE = 1 << 20
 PIECE = 1 << 16
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Splice:
@@ -66,13 +70,18 @@ class Splice:
 class Pump:
     """Copies between descriptors that cannot be spliced: terminals, and files opened for appending.
 
-    Takes at most one piece from the source before it is written. Owns both descriptors.
+    Takes at most one piece from the source before it is written. Owns both descriptors. What finds
+    no space on the target's disk is dropped, and ``full`` called the first time: a program must not
+    end, or wait for ever, because its log is full.
     """
 
-    __slots__ = ("_left", "_loop", "_source", "_target", "done")
+    __slots__ = ("_full", "_left", "_loop", "_source", "_target", "done")
 
-    def __init__(self, loop: Loop, source: int, target: int) -> None:
+    def __init__(
+        self, loop: Loop, source: int, target: int, full: Callable[[], None] | None = None
+    ) -> None:
         self._loop = loop
+        self._full = full
         self._source = source
         self._target = target
         self._left = b""
@@ -110,8 +119,13 @@ class Pump:
         except BlockingIOError:
             self._loop.watch(self._target, EPOLLOUT, self._write)
             return
-        except OSError:
-            self.close()
-            return
+        except OSError as error:
+            if error.errno not in FULL:
+                self.close()
+                return
+            self._left = b""
+            if self._full is not None:
+                self._full()
+                self._full = None
         self._loop.forget(self._target)
         self._loop.watch(self._source, EPOLLIN, self._read)

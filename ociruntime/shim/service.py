@@ -127,7 +127,7 @@ class Tasks:
 
     async def _make(self, process: Process, task: Task, run: Maker) -> None:
         """Make a process of ``task`` with its streams; nothing is left of them on failure."""
-        streams = Streams(self.loop)
+        streams = Streams(self.loop, self.workers.log.warning)
         ends = None
         try:
             environment = {"CONTAINER_ID": process.id, "CONTAINER_NAMESPACE": self.namespace}

@@ -24,6 +24,8 @@ from ociruntime.shim.ttrpc import RpcError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ociruntime.shim.logger import Logger
     from ociruntime.shim.loop import Loop
 
@@ -54,7 +56,9 @@ class Wanted:
 
 
 class Streams:
-    """The open streams of one process; ``inside`` are the container's ends, for a worker."""
+    """The open streams of one process; ``inside`` are the container's ends, for a worker. ``warn``
+    is told what its user should know.
+    """
 
     __slots__ = (
         "_hold",
@@ -64,12 +68,14 @@ class Streams:
         "_outputs",
         "_stdin",
         "_terminal",
+        "_warn",
         "inside",
         "logger",
     )
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, warn: Callable[[str], None]) -> None:
         self._loop = loop
+        self._warn = warn
         self._outputs: list[Copy] = []
         self._input: Copy | None = None
         self._hold: list[int] = []  # of a terminal: input and output until there is one
@@ -111,7 +117,7 @@ class Streams:
             if target < 0:
                 self.inside.append(_null())
                 continue
-            self.inside.append(self._pipe_out(target))
+            self.inside.append(self._pipe_out(target, path))
 
     async def _open_logger(self, wanted: Wanted, environment: dict[str, str]) -> None:
         from ociruntime.shim.logger import Logger
@@ -129,11 +135,15 @@ class Streams:
         self._input = kind(self._loop, source, writable)
         return readable
 
-    def _pipe_out(self, target: int) -> int:
+    def _pipe_out(self, target: int, name: str) -> int:
         readable, writable = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(readable, False)
-        kind = Splice if _is_fifo(target) else Pump
-        self._outputs.append(kind(self._loop, readable, target))
+        if _is_fifo(target):
+            self._outputs.append(Splice(self._loop, readable, target))
+        else:
+            text = f"{name}: no space left; what finds none is dropped: make room"
+            pump = Pump(self._loop, readable, target, lambda: self._warn(text))
+            self._outputs.append(pump)
         return writable
 
     def _open_input(self, path: str) -> int:

@@ -37,11 +37,11 @@ RESULT_FD, EXTRA_FD, FIRST_FREE = 3, 4, 5
 class Workers:
     """Runs operations; ``log`` gets their warnings."""
 
-    __slots__ = ("_exits", "_log")
+    __slots__ = ("_exits", "log")
 
     def __init__(self, exits: Exits, log: Log) -> None:
         self._exits = exits
-        self._log = log
+        self.log = log
 
     async def run(
         self,
@@ -69,7 +69,7 @@ class Workers:
             ours.settimeout(0)
             result = _receive(ours, status)
             for warning in result[1]:
-                self._log.warning(warning)
+                self.log.warning(warning)
             if made is not None:
                 made(result[0])
         finally:
