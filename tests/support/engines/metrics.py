@@ -6,6 +6,7 @@ The expected values are read here on their own, from the kernel's documentation 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,13 @@ V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "hugetlb", "freez
 def client(view: ContainerdWith, container: str) -> TaskClient:
     """A connection to the shim of a container, whoever's shim that is."""
     root = Path(f"/proc/{view.host.init}/root")
-    address = (root / STATE / container / "address").read_text().removeprefix("unix://")
-    return TaskClient(root / address.lstrip("/"))
+    bundle = root / STATE / container
+    if (bundle / "address").exists():
+        found = {"address": (bundle / "address").read_text(), "version": 2}
+    else:  # containerd's own shim from 2.0 on
+        found = json.loads((bundle / "bootstrap.json").read_text())
+    path = found["address"].removeprefix("unix://").lstrip("/")
+    return TaskClient(root / path, found["version"])
 
 
 def stats(view: ContainerdWith, container: str) -> dict[str, Any]:

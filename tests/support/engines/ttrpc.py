@@ -12,8 +12,6 @@ from ociruntime.shim.ttrpc import HEADER, IS_REQUEST, frame
 from ociruntime.shim.wire import Message
 from tests.support.engines.host import PATIENCE
 
-SERVICE = "containerd.task.v2.Task"
-
 
 class Refused(Exception):
     """The answer was an error: its code and text."""
@@ -24,9 +22,10 @@ class Refused(Exception):
 
 
 class TaskClient:
-    """A connection to the shim that listens at `path`."""
+    """A connection to the shim that listens at `path`, for that version of the task service."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, version: int = 2) -> None:
+        self._service = f"containerd.task.v{version}.Task"
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(20 * PATIENCE)
         self._socket.connect(str(path))
@@ -47,7 +46,7 @@ class TaskClient:
 
     def ask(self, method: str, question: Message, /, **values: object) -> int:
         """Send a request, and do not wait; what `receive` wants to know."""
-        payload = {"service": SERVICE, "method": method, "payload": question.encode(values)}
+        payload = {"service": self._service, "method": method, "payload": question.encode(values)}
         return self._post(REQUEST.encode(payload))
 
     def send(self, request: bytes) -> bytes:
