@@ -69,8 +69,11 @@ def test_interrupted_waiting_does_not_stop_who_tells() -> None:
     class Interrupted(Exception):
         pass
 
+    waiting = False
+
     def interrupt(number: int, frame: object) -> None:
-        raise Interrupted
+        if waiting:  # else it comes late: the wait has ended
+            raise Interrupted
 
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
@@ -81,11 +84,13 @@ def test_interrupted_waiting_does_not_stop_who_tells() -> None:
             answer = Answer[int]()
             asked.put(answer)
             try:
+                waiting = True
                 signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + turn % 60))
                 answer.result()
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                waiting = False
             except Interrupted:
-                continue
+                waiting = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
