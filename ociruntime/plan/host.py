@@ -14,26 +14,30 @@ if TYPE_CHECKING:
 FULL_MAP = ["0", "0", "4294967295"]
 
 
-class Host:
-    """Facts.
+class Powers:
+    """What this caller may grant on this kernel.
+
+    capabilities    mask: permitted and in the bounding set
+    last_cap        the highest capability this kernel knows
+    """
+
+    __slots__ = ("capabilities", "last_cap")
+
+    def __init__(self, capabilities: int, last_cap: int) -> None:
+        self.capabilities = capabilities
+        self.last_cap = last_cap
+
+
+class Host(Powers):
+    """Facts, beside the powers.
 
     euid, egid      the caller's effective ids
     in_userns       the caller is not in the initial user namespace
-    capabilities    mask of what the caller may grant: permitted and in the bounding set
-    last_cap        the highest capability this kernel knows
     cgroups         where the cgroup hierarchies are
     may_setgroups   the caller's user namespace has not given up setgroups(2)
     """
 
-    __slots__ = (
-        "capabilities",
-        "cgroups",
-        "egid",
-        "euid",
-        "in_userns",
-        "last_cap",
-        "may_setgroups",
-    )
+    __slots__ = ("cgroups", "egid", "euid", "in_userns", "may_setgroups")
 
     def __init__(
         self,
@@ -46,10 +50,9 @@ class Host:
         in_userns: bool,
         may_setgroups: bool = True,
     ) -> None:
+        super().__init__(capabilities, last_cap)
         self.euid = euid
         self.egid = egid
-        self.capabilities = capabilities
-        self.last_cap = last_cap
         self.cgroups = cgroups
         self.in_userns = in_userns
         self.may_setgroups = may_setgroups
@@ -71,19 +74,25 @@ class Host:
         }
 
 
-def read_host(kernel: Kernel) -> Host:
-    """The facts of this machine, from four files of /proc, five in a user namespace."""
+def read_powers() -> Powers:
+    """Two files of /proc."""
     sets = {}
     for line in _read("/proc/self/status").splitlines():
         if line.startswith("Cap"):
             name, _, value = line.partition(":")
             sets[name] = int(value, 16)
+    return Powers(sets["CapPrm"] & sets["CapBnd"], int(_read("/proc/sys/kernel/cap_last_cap")))
+
+
+def read_host(kernel: Kernel) -> Host:
+    """The facts of this machine, from four files of /proc, five in a user namespace."""
+    powers = read_powers()
     in_userns = _read("/proc/self/uid_map").split() != FULL_MAP
     return Host(
         os.geteuid(),
         os.getegid(),
-        sets["CapPrm"] & sets["CapBnd"],
-        int(_read("/proc/sys/kernel/cap_last_cap")),
+        powers.capabilities,
+        powers.last_cap,
         detect(kernel),
         in_userns=in_userns,
         may_setgroups=not in_userns or _read("/proc/self/setgroups").strip() != "deny",

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.plan.host import Host
+    from ociruntime.plan.host import Powers
 
 DEFAULT_UMASK = 0o022
 # What podman writes for --group-add keep-groups; an annotation of crun's.
@@ -66,7 +66,7 @@ def keeps_groups(annotations: dict[str, str] | None) -> bool:
 
 def plan_identity(
     process: dict[str, Any],
-    host: Host,
+    host: Powers,
     warnings: list[str],
     *,
     new_user: bool,
