@@ -14,11 +14,16 @@ from ociruntime.seccomp.profile import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ociruntime.process.run import Run
     from ociruntime.seccomp.cache import Program
     from ociruntime.seccomp.profile import Profile
+    from ociruntime.state.store import Container
 
 POINTER = "/linux/seccomp"
+# What a container's state says of its filter: the program's key in the cache, and the flags.
+STATE = "seccomp_program"
 # linux/seccomp.h SECCOMP_RET_*, without data: what lets a call of oci-init happen.
 ALLOW, LOG, USER_NOTIFY = 0x7FFF0000, 0x7FFC0000, 0x7FC00000
 ACTION_MASK = 0xFFFF0000
@@ -67,7 +72,7 @@ class PrepareSeccomp(Step):
         if program.skipped:
             names = ", ".join(program.skipped)
             run.notes.append(f"linux.seccomp.syscalls: libseccomp does not know {names}: left out")
-        self._refuse_what_cannot_start(program, flags)
+        refuse_what_cannot_start(program, flags, no_new_privs=self.no_new_privs)
         if flags & WAIT_KILLABLE_RECV and not run.kernel.knows_seccomp_flags(flags):
             index = self.profile["flags"].index("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
             raise PlanError(
@@ -77,6 +82,8 @@ class PrepareSeccomp(Step):
                 "remove it",
             )
         run.seccomp = (program.code, flags)
+        if run.container is not None:
+            run.container.data[STATE] = {"program": key, "flags": flags}
 
     def _compile(self, run: Run, key: str) -> Program:
         from ociruntime.seccomp.compiler import compile_program
@@ -89,21 +96,56 @@ class PrepareSeccomp(Step):
             run.notes.append(f"{where}: {error.strerror}: the seccomp program is not kept")
         return program
 
-    def _refuse_what_cannot_start(self, program: Program, flags: int) -> None:
-        """The calls that oci-init makes with the filter loaded: without them nothing would start,
-        and not even that could be said.
-        """
-        needed = [("execve", program.execve)]
-        if not self.no_new_privs:
-            needed += [("capset", program.capset), ("prctl", program.prctl)]
-        if flags & NEW_LISTENER:
-            needed.append(("sendmsg", program.sendmsg))
-        for name, returned in needed:
-            action = returned & ACTION_MASK
-            # Whoever answers notifications has the listener by then, which sendmsg brought.
-            answered = action == USER_NOTIFY and name != "sendmsg"
-            if action not in (ALLOW, LOG) and not answered:
-                raise StepError(f"linux.seccomp {name}", 0, _cure(name))
+
+class ReuseSeccomp(Step):
+    """The same for one more process of a container: its program is in the cache, as a rule, and
+    what the container's state says of it is enough to find it there.
+
+    Parameters: ``saved`` is that part of the state, ``no_new_privs`` as for ``PrepareSeccomp``.
+    """
+
+    __slots__ = ("container", "no_new_privs", "saved")
+
+    kind = "reuse-seccomp"
+
+    def __init__(self, container: Container, saved: dict[str, Any], *, no_new_privs: bool) -> None:
+        super().__init__(POINTER, "linux.seccomp")
+        self.container = container
+        self.saved = saved
+        self.no_new_privs = no_new_privs
+
+    def describe(self) -> str:
+        return "take the container's system call filter"
+
+    def operands(self) -> dict[str, object]:
+        return dict(self.saved)
+
+    def execute(self, run: Run) -> None:
+        root, flags = self.container.store.root, self.saved["flags"]
+        program = cache.load(root, self.saved["program"])
+        if program is None:
+            profile = self.container.config()["linux"]["seccomp"]
+            PrepareSeccomp(profile, root, no_new_privs=self.no_new_privs).execute(run)
+            return
+        refuse_what_cannot_start(program, flags, no_new_privs=self.no_new_privs)
+        run.seccomp = (program.code, flags)
+
+
+def refuse_what_cannot_start(program: Program, flags: int, *, no_new_privs: bool) -> None:
+    """The calls that oci-init makes with the filter loaded: without them nothing would start,
+    and not even that could be said.
+    """
+    needed = [("execve", program.execve)]
+    if not no_new_privs:
+        needed += [("capset", program.capset), ("prctl", program.prctl)]
+    if flags & NEW_LISTENER:
+        needed.append(("sendmsg", program.sendmsg))
+    for name, returned in needed:
+        action = returned & ACTION_MASK
+        # Whoever answers notifications has the listener by then, which sendmsg brought.
+        answered = action == USER_NOTIFY and name != "sendmsg"
+        if action not in (ALLOW, LOG) and not answered:
+            raise StepError(f"linux.seccomp {name}", 0, _cure(name))
 
 
 def _cure(name: str) -> str:
