@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The block: all that oci-init is told, in one sealed memfd.  Written by
- * ociruntime/kernel/block.py (the tests compare the two), read by oci-init.c.
+ * The block: all that oci-init or oci-exec is told, in one sealed memfd.  Written by
+ * ociruntime/kernel/block.py (the tests compare the two).
  *
  * Native byte order, no padding, offsets in bytes from the start of the block.  Strings end in a
  * NUL, and the block's last byte is a NUL, so that no string can run past its end.
@@ -21,6 +21,7 @@ enum block_flag {
     BLOCK_SET_GROUPS = 1U << 2,   /* setgroups, with an empty list too */
     BLOCK_SECCOMP = 1U << 3,      /* load the filter, even one without instructions (an error) */
     BLOCK_TIMES = 1U << 4,        /* without BLOCK_WAIT: report the times as well */
+    BLOCK_ENTRY = 1U << 5,        /* for oci-exec: a struct block_entry follows the header */
 };
 
 struct block {
@@ -60,12 +61,36 @@ struct block_rlimit {
     __u64 hard;     /* 16 */
 };                  /* 24 */
 
+enum entry_flag {
+    ENTRY_USER = 1U << 0,        /* a user namespace is joined: become its root */
+    ENTRY_KEEP_GROUPS = 1U << 1, /* ... which may not call setgroups */
+    ENTRY_HOME = 1U << 2,        /* the last variable of envp is HOME, to be looked up */
+    ENTRY_PROC = 1U << 3,        /* make the procfs for lsm_attr */
+};
+
+/* How oci-exec gets into a running container. */
+struct block_entry {
+    __s32 container_fd;     /*   0 pidfd of the process whose namespaces are joined, -1: none */
+    __u32 namespaces;       /*   4 CLONE_NEW* of them, but for the cgroup namespace */
+    __s32 cgroup_fd;        /*   8 cgroup v2 directory to be cloned into, -1: none */
+    __s32 cgroup_ns_fd;     /*  12 cgroup namespace to be joined, -1: none */
+    __s32 root_fd;          /*  16 directory that becomes the root, -1: "/" of the namespace is it */
+    __u32 flags;            /*  20 enum entry_flag */
+    __u32 keyring_offset;   /*  24 string, name of the session keyring */
+    __u32 joins_count;      /*  28 */
+    __u32 joins_offset;     /*  32 __s32[joins_count], files of cgroup v1 to write oneself into */
+    __u32 zero;             /*  36 */
+};                          /*  40 */
+
 #define REPORT_MAGIC 0x5249434fU /* "OCIR" */
 /* Set in `stage`: not a failure but the moment at which the stage begins, by CLOCK_MONOTONIC: seconds
  * in `error`, nanoseconds in `detail`. */
 #define REPORT_TIME 0x100U
+/* Set in `stage`: what the container goes without, for the reason in `error`. */
+#define REPORT_NOTE 0x200U
 
-/* What oci-init was doing when it failed; block.py has the words for people. */
+/* What oci-init or, from STAGE_JOIN on, oci-exec was doing when it failed; block.py and
+ * steps/enter.py have the words for people. */
 enum report_stage {
     STAGE_BLOCK = 1,
     STAGE_WAIT = 2,
@@ -85,6 +110,20 @@ enum report_stage {
     STAGE_LISTENER = 16, /* not a failure: errno is 0 and the descriptor is attached */
     STAGE_CLOSE = 17,
     STAGE_EXEC = 18,     /* detail: index of the candidate whose errno this is */
+    STAGE_JOIN = 19,
+    STAGE_CLONE = 20,
+    STAGE_MADE = 21,     /* not a failure: errno is 0; detail: the pid, as the host sees it */
+    STAGE_CGROUP = 22,   /* detail: index in joins */
+    STAGE_CGROUP_NS = 23,
+    STAGE_USER_NS = 24,
+    STAGE_PROC = 25,
+    STAGE_ROOT = 26,
+    STAGE_SESSION = 27,
+    STAGE_KEYRING = 28,
+    STAGE_STREAMS = 29,
+    STAGE_DIRECTORY = 30,
+    STAGE_OUTSIDE = 31,  /* the directory is outside of the container */
+    STAGE_PROGRAM = 32,  /* none can be executed; detail: the first one that is there, or 0 */
 };
 
 struct report {

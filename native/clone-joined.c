@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "between.h"
 #include "clone-joined.h"
 
 /* What sys_clone_joined() and the process between share; that one runs on a stack of its own while
@@ -27,10 +28,7 @@ struct between {
     struct clone_args request;
     const int *joined; /* pairs of descriptor and kind */
     size_t joins;
-    const int *streams; /* become 0, 1, 2; none: no descriptor is touched */
-    size_t stream_count;
-    const int *kept; /* ascending; every other one from 3 on is closed */
-    size_t keeps;
+    struct descriptors descriptors;
     sigset_t mask;
     void *back[5]; /* __builtin_setjmp */
     int pid;       /* of what was made, 0 until then */
@@ -38,32 +36,11 @@ struct between {
     int reason;    /* errno of the failure */
 };
 
-/* The size is what the few frames below need, many times over. */
-enum { STACK_SIZE = 65536 };
-
-static int take_descriptors(const struct between *self)
-{
-    unsigned int first = 3;
-    if (self->stream_count == 0)
-        return 0;
-    for (size_t i = 0; i < self->stream_count; i++)
-        if (self->streams[i] != (int)i && syscall(SYS_dup3, self->streams[i], (int)i, 0) < 0)
-            return -1;
-    for (size_t i = 0; i < self->keeps; i++) {
-        unsigned int kept = (unsigned int)self->kept[i];
-        if (kept > first && syscall(SYS_close_range, first, kept - 1, 0) < 0)
-            return -1;
-        if (kept >= first)
-            first = kept + 1;
-    }
-    return (int)syscall(SYS_close_range, first, ~0U, 0);
-}
-
 static int between_main(void *argument)
 {
     struct between *self = argument;
     self->failed = -1;
-    if (take_descriptors(self) < 0 || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {
+    if (take_descriptors(&self->descriptors) < 0 || syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {
         self->reason = errno;
         return 1;
     }
@@ -85,24 +62,12 @@ static int between_main(void *argument)
     return 0;
 }
 
-/* The ints of a buffer; -1 with an exception set when it has none. */
-static int ints_of(const Py_buffer *view, const int **ints, size_t *count)
-{
-    if (view->len % (Py_ssize_t)sizeof(int) != 0) {
-        PyErr_SetString(PyExc_ValueError, "a buffer of C ints is wanted");
-        return -1;
-    }
-    *ints = view->buf;
-    *count = (size_t)view->len / sizeof(int);
-    return 0;
-}
-
 /* 1 in the process made, 0 in the caller once the process between has ended. */
 static int __attribute__((noinline)) run_between(struct between *self, char *stack)
 {
     if (__builtin_setjmp(self->back) != 0)
         return 1;
-    int middle = clone(between_main, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, self);
+    int middle = clone(between_main, stack + BETWEEN_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, self);
     if (middle < 0)
         self->reason = errno;
     else
@@ -128,8 +93,7 @@ PyObject *sys_clone_joined(PyObject *Py_UNUSED(module), PyObject *args)
         goto end;
     }
     if (ints_of(&joined, &self.joined, &self.joins) < 0 ||
-        ints_of(&streams, &self.streams, &self.stream_count) < 0 ||
-        ints_of(&kept, &self.kept, &self.keeps) < 0)
+        descriptors_of(&streams, &kept, &self.descriptors) < 0)
         goto end;
     self.joins /= 2;
     self.request.flags = flags | CLONE_PARENT;
@@ -137,7 +101,7 @@ PyObject *sys_clone_joined(PyObject *Py_UNUSED(module), PyObject *args)
         self.request.flags |= CLONE_INTO_CGROUP;
         self.request.cgroup = (uint64_t)(unsigned int)cgroup_fd;
     }
-    stack = PyMem_Malloc(STACK_SIZE);
+    stack = PyMem_Malloc(BETWEEN_STACK);
     if (stack == NULL) {
         PyErr_NoMemory();
         goto end;

@@ -12,89 +12,19 @@
  * Everything in the container is hostile and may run at the same time; the block, argv and the
  * channel come from the runtime.  The order of the steps is explained where they are.
  */
-#include <linux/capability.h>
-#include <linux/close_range.h>
-#include <linux/errno.h>
 #include <linux/fcntl.h>
-#include <linux/filter.h>
-#include <linux/openat2.h>
 #include <linux/poll.h>
 #include <linux/prctl.h>
-#include <linux/seccomp.h>
 #include <linux/signal.h>
 #include <linux/signalfd.h>
-#include <linux/socket.h>
 #include <linux/time_types.h>
 
-#include "block.h"
+#include "become.h"
 #include "map-block.h"
 #include "raw.h"
+#include "report.h"
 
-enum { EXIT_NOT_FOUND = 127, EXIT_NOT_EXECUTABLE = 126, LAST_SIGNAL = 64 };
-enum { SOCK_CLOEXEC_FLAG = 02000000, MSG_QUIET = 0x4000 | 0x40 /* NOSIGNAL, DONTWAIT */ };
-enum { PATH_BYTES = 4096 };
-
-struct vector { void *base; unsigned long length; };
-struct message {
-    void *name; int name_length; struct vector *vectors; unsigned long vector_count;
-    void *control; unsigned long control_length; unsigned int flags;
-};
-struct rights { unsigned long length; int level; int type; int fd; int padding; };
-
-static void send_report(int channel, enum report_stage stage, long error, unsigned int detail,
-                        struct rights *rights)
-{
-    struct report report = {REPORT_MAGIC, stage, (int)error, detail};
-    struct vector vector = {&report, sizeof report};
-    struct message message = {.vectors = &vector, .vector_count = 1, .control = rights,
-                              .control_length = rights ? sizeof *rights : 0};
-    sys(__NR_sendmsg, channel, &message, MSG_QUIET);
-}
-
-static _Noreturn void fail(int channel, enum report_stage stage, long result, unsigned int detail)
-{
-    send_report(channel, stage, -result, detail, 0);
-    if (stage != STAGE_EXEC)
-        leave(1);
-    leave(result == -ENOENT || result == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
-}
-
-static void check(int channel, enum report_stage stage, long result, unsigned int detail)
-{
-    if (result < 0)
-        fail(channel, stage, result, detail);
-}
-
-/* Tells when `stage` begins, for --trace: on the report's channel, because nothing else of the
- * host is left in here.  Not after a filter was loaded, which may forbid it. */
-static __attribute__((noinline)) void mark(int times, enum report_stage stage)
-{
-    struct __kernel_timespec now;
-    if (times < 0)
-        return;
-    sys(__NR_clock_gettime, 1 /* CLOCK_MONOTONIC */, &now);
-    send_report(times, stage | REPORT_TIME, now.tv_sec, (unsigned int)now.tv_nsec, 0);
-}
-
-/* Really closes every descriptor from `first` on, except two (-1 for none): close-on-exec is not
- * enough, because the program's path itself may name a descriptor (CVE-2024-21626). */
-static long close_except(int first, int one, int other)
-{
-    int low = one < other ? one : other;
-    int high = one < other ? other : one;
-    long result = 0;
-    if (low >= first) {
-        if (low > first)
-            result = sys(__NR_close_range, first, low - 1, 0);
-        first = low + 1;
-    }
-    if (result == 0 && high >= first) {
-        if (high > first)
-            result = sys(__NR_close_range, first, high - 1, 0);
-        first = high + 1;
-    }
-    return result == 0 ? sys(__NR_close_range, first, ~0U, 0) : result;
-}
+enum { SOCK_CLOEXEC_FLAG = 02000000 };
 
 /* Waits for one connection that says 'S' and returns it; it carries the report.  'T' wants the times
  * as well: *times becomes the connection.
@@ -149,135 +79,6 @@ static int wait_for_start(int listener, int *times)
     return connection;
 }
 
-/* The program starts with every signal at its default and none blocked (Python ignores SIGPIPE
- * and SIGXFSZ, callers may ignore others, and both survive execve). */
-static void reset_signals(int channel)
-{
-    static const __u64 DEFAULT[4] = {0}; /* of which the first word is the empty mask, too */
-    for (int number = 1; number <= LAST_SIGNAL; number++)
-        if (number != SIGKILL && number != SIGSTOP)
-            check(channel, STAGE_SIGNALS,
-                  sys(__NR_rt_sigaction, number, DEFAULT, 0, sizeof *DEFAULT), (unsigned int)number);
-    check(channel, STAGE_SIGNALS,
-          sys(__NR_rt_sigprocmask, SIG_SETMASK, DEFAULT, 0, sizeof *DEFAULT), 0);
-}
-
-/* Below the runtime's own procfs, so that nothing mounted on /proc gets the label. */
-static void write_label(int channel, const struct block *block)
-{
-    const char *attr = (const char *)block + block->lsm_attr_offset;
-    const char *label = (const char *)block + block->lsm_label_offset;
-    unsigned long length = 0;
-    struct open_how how = {.flags = O_WRONLY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS};
-    int file = (int)sys(__NR_openat2, block->proc_fd, attr, &how, sizeof how);
-    check(channel, STAGE_LSM, file, 0);
-    while (label[length])
-        length++;
-    long written = sys(__NR_write, file, label, length);
-    check(channel, STAGE_LSM, written, 0);
-    if ((unsigned long)written != length)
-        fail(channel, STAGE_LSM, -EIO, 0);
-    sys(__NR_close, file);
-}
-
-static void set_capabilities(int channel, __u64 effective, __u64 permitted, __u64 inheritable)
-{
-    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2] = {
-        {(__u32)effective, (__u32)permitted, (__u32)inheritable},
-        {(__u32)(effective >> 32), (__u32)(permitted >> 32), (__u32)(inheritable >> 32)}};
-    check(channel, STAGE_CAPS, sys(__NR_capset, &header, data), 0);
-}
-
-static __u64 current_permitted(int channel)
-{
-    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
-    check(channel, STAGE_CAPS, sys(__NR_capget, &header, data), 0);
-    return data[0].permitted | (__u64)data[1].permitted << 32;
-}
-
-/* What chdir accepted may still lie outside the root: the kernel then answers "(unreachable)". */
-static __attribute__((noinline)) void enter_cwd(int channel, const char *path)
-{
-    char buffer[PATH_BYTES];
-    check(channel, STAGE_CHDIR, sys(__NR_chdir, path), 0);
-    check(channel, STAGE_CWD, sys(__NR_getcwd, buffer, sizeof buffer), 0);
-    if (buffer[0] != '/')
-        fail(channel, STAGE_CWD, -ENOENT, 0);
-}
-
-static void load_seccomp(int channel, int times, const struct block *block)
-{
-    mark(times, STAGE_SECCOMP);
-    struct sock_fprog program = {
-        .len = (unsigned short)block->seccomp_count,
-        .filter = (struct sock_filter *)((__u64)block + block->seccomp_offset)};
-    long result = sys(__NR_seccomp, SECCOMP_SET_MODE_FILTER, block->seccomp_flags, &program);
-    check(channel, STAGE_SECCOMP, result, 0);
-    if (block->seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) {
-        struct rights rights = {sizeof rights - sizeof(int), 1 /* SOL_SOCKET */,
-                                1 /* SCM_RIGHTS */, (int)result, 0};
-        send_report(channel, STAGE_LISTENER, 0, 0, &rights);
-        sys(__NR_close, result);
-    }
-}
-
-/* Bounding set, ids, working directory, capabilities, in the only order that works: the bounding
- * set needs CAP_SETPCAP, the ids CAP_SETUID and CAP_SETGID, a filter without no_new_privs
- * CAP_SYS_ADMIN; and the working directory counts as the process itself would enter it, with its
- * ids and capabilities (CVE-2024-21626).  Such a filter is loaded as late as privileges allow, so
- * that it sees only capset, prctl and execve of ours. */
-static void take_identity(int channel, int times, const struct block *block)
-{
-    mark(times, STAGE_BOUNDING);
-    for (unsigned int cap = 0; cap <= block->last_cap; cap++)
-        if (!(block->bounding >> cap & 1) && sys(__NR_prctl, PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
-            check(channel, STAGE_BOUNDING, sys(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0), cap);
-    check(channel, STAGE_CAPS, sys(__NR_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0), 0);
-    if (block->flags & BLOCK_SET_GROUPS)
-        check(channel, STAGE_GROUPS, sys(__NR_setgroups, block->groups_count,
-                                         (const char *)block + block->groups_offset), 0);
-    check(channel, STAGE_GID, sys(__NR_setresgid, block->gid, block->gid, block->gid), 0);
-    check(channel, STAGE_UID, sys(__NR_setresuid, block->uid, block->uid, block->uid), 0);
-    check(channel, STAGE_CAPS, sys(__NR_prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0), 0);
-
-    mark(times, STAGE_CAPS);
-    __u64 all = current_permitted(channel);
-    set_capabilities(channel, block->effective, all, block->inheritable);
-    enter_cwd(channel, (const char *)block + block->cwd_offset);
-    if ((block->flags & BLOCK_SECCOMP) && !(block->flags & BLOCK_NO_NEW_PRIVS)) {
-        set_capabilities(channel, all, all, block->inheritable);
-        load_seccomp(channel, times, block);
-    }
-    set_capabilities(channel, block->effective, block->permitted, block->inheritable);
-    check(channel, STAGE_AMBIENT,
-          sys(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), 0);
-    for (unsigned int cap = 0; cap <= block->last_cap; cap++)
-        if (block->ambient >> cap & 1)
-            check(channel, STAGE_AMBIENT,
-                  sys(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0), cap);
-}
-
-/* As execvp does: a path that is absent or forbidden lets the next one try, and EACCES is the
- * answer if any had it.  Returns only on failure. */
-static _Noreturn void execute(int channel, __u32 candidates, char **argv, char **envp)
-{
-    long result = -ENOENT;
-    unsigned int guilty = 0;
-    for (unsigned int i = 0; i < candidates; i++) {
-        long error = sys(__NR_execve, argv[1 + i], argv + 1 + candidates, envp);
-        if (result != -EACCES || (error != -ENOENT && error != -ENOTDIR)) {
-            result = error;
-            guilty = i;
-        }
-        if (error != -ENOENT && error != -ENOTDIR && error != -EACCES)
-            break;
-    }
-    fail(channel, STAGE_EXEC, result, guilty);
-}
-
 __attribute__((used)) _Noreturn void entry(long *stack)
 {
     /* Before anything else: no process of the container may read our memory or descriptors. */
@@ -285,7 +86,7 @@ __attribute__((used)) _Noreturn void entry(long *stack)
     int argc = (int)stack[0];
     char **argv = (char **)(stack + 1);
     char **envp = argv + argc + 1;
-    const struct block *block = map_block(argc, argv);
+    const struct block *block = map_block(argc, argv, 0);
     int channel = block->channel_fd;
     int first = FIRST_FD + (int)block->keep_fds;
     int times = block->flags & BLOCK_TIMES ? channel : -1;
@@ -297,22 +98,8 @@ __attribute__((used)) _Noreturn void entry(long *stack)
         channel = wait_for_start(channel, &times);
     else if (channel >= 0)
         check(channel, STAGE_WAIT, sys(__NR_fcntl, channel, F_SETFD, FD_CLOEXEC), 0);
-    mark(times, STAGE_SIGNALS);
-    reset_signals(channel);
-    sys(__NR_umask, block->umask);
-    if (block->lsm_attr_offset)
-        write_label(channel, block);
-    const struct block_rlimit *limits =
-        (const struct block_rlimit *)((const char *)block + block->rlimits_offset);
-    for (unsigned int i = 0; i < block->rlimits_count; i++)
-        check(channel, STAGE_RLIMIT,
-              sys(__NR_prlimit64, 0, limits[i].resource, &limits[i].soft, 0), i);
-    check(channel, STAGE_CLOSE, close_except(first, channel, -1), 0);
-    take_identity(channel, times, block);
-    if (block->flags & BLOCK_NO_NEW_PRIVS) {
-        check(channel, STAGE_NO_NEW_PRIVS, sys(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        if (block->flags & BLOCK_SECCOMP)
-            load_seccomp(channel, times, block);
-    }
-    execute(channel, block->candidates, argv, envp);
+    struct becoming becoming = {.block = block, .channel = channel, .times = times,
+                                .proc = block->proc_fd, .candidates = block->candidates,
+                                .argv = argv, .envp = envp};
+    become(&becoming);
 }

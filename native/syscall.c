@@ -24,6 +24,8 @@
 #include <unistd.h>
 
 #include "clone-joined.h"
+#include "run-program.h"
+#include "strings.h"
 #include "embed.h"
 #include "seal.h"
 #include "syscall.h"
@@ -152,30 +154,6 @@ static PyObject *sys_sealed(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ign
     return PyBool_FromLong(seal_is_sealed());
 }
 
-/* The C strings of a non-empty list of bytes, NULL-terminated and valid while the list is; the
- * array is the caller's to PyMem_Free. NULL with an exception set when it is anything else. */
-static char **strings_of(PyObject *list)
-{
-    if (!PyList_Check(list)) {
-        PyErr_SetString(PyExc_TypeError, "a list of bytes is wanted");
-        return NULL;
-    }
-    Py_ssize_t count = PyList_GET_SIZE(list);
-    char **strings = PyMem_New(char *, (size_t)count + 1);
-    if (strings == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (PyBytes_AsStringAndSize(PyList_GET_ITEM(list, i), &strings[i], NULL) < 0) {
-            PyMem_Free(strings);
-            return NULL;
-        }
-    }
-    strings[count] = NULL;
-    return strings;
-}
-
 static PyObject *sys_execveat(PyObject *Py_UNUSED(module), PyObject *args)
 {
     int fd;
@@ -218,6 +196,9 @@ static PyMethodDef methods[] = {
     {"clone_joined", sys_clone_joined, METH_VARARGS,
      "clone_joined(flags, cgroup_fd, joined, streams, kept) -> (pid, failed, errno): clone3 in "
      "fork style by a process between that joins namespaces before"},
+    {"run_program", sys_run_program, METH_VARARGS,
+     "run_program(fd, argv, envp, streams, kept) -> int: execute the program of fd without a copy "
+     "of us, and wait for its end; the wait status, or -errno"},
     {"sealed", sys_sealed, METH_NOARGS,
      "sealed() -> bool: whether /proc/self/exe is a memfd that nobody can write any more"},
     {"reexec_sealed", sys_reexec_sealed, METH_O,

@@ -45,6 +45,18 @@ def clone_joined(
     means that the process between was killed.
     """
 
+def run_program(
+    fd: int, argv: list[bytes], envp: list[bytes], streams: Buffer, kept: Buffer, /
+) -> int:
+    """Execute the program behind `fd` in a child that shares our memory until then, and wait for
+    its end, in which our thread sleeps: its wait status, or -errno if it was not executed.
+
+    `streams` and `kept` as `clone_joined`'s; what is kept is no longer close-on-exec there, but for
+    `fd`. The program starts with every signal blocked, and dies with the caller.
+
+    Raises ValueError for an argument with a NUL inside.
+    """
+
 def sealed() -> bool:
     """Whether /proc/self/exe is a memfd sealed against writing (CVE-2019-5736)."""
 

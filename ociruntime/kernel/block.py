@@ -1,4 +1,4 @@
-"""The block: everything oci-init is told, and the report it answers with (native/block.h).
+"""The block: all that oci-init or oci-exec is told, and what it reports (native/block.h).
 
 The layout is fixed in native/block.h; tests/native compares both. Imported on the hot path.
 """
@@ -20,12 +20,20 @@ NO_NEW_PRIVS = 1 << 1
 SET_GROUPS = 1 << 2
 SECCOMP = 1 << 3
 TIMES = 1 << 4
+ENTRY = 1 << 5
+
+ENTRY_USER = 1 << 0
+ENTRY_KEEP_GROUPS = 1 << 1
+ENTRY_HOME = 1 << 2
+ENTRY_PROC = 1 << 3
 
 HEADER = _struct.Struct("=4I2i8I5Q8I")
+ENTRY_HEADER = _struct.Struct("=iI3i5I")
 RLIMIT = _struct.Struct("=2I2Q")
 REPORT = _struct.Struct("=2IiI")
 REPORT_MAGIC = 0x5249434F
 REPORT_TIME = 0x100
+REPORT_NOTE = 0x200
 
 START = b"S"
 """What `start` sends to a waiting oci-init; anything else, or nothing, leaves it waiting."""
@@ -59,6 +67,20 @@ STAGE_SECCOMP = 15
 STAGE_LISTENER = 16
 STAGE_CLOSE = 17
 STAGE_EXEC = 18
+STAGE_JOIN = 19
+STAGE_CLONE = 20
+STAGE_MADE = 21
+STAGE_CGROUP = 22
+STAGE_CGROUP_NS = 23
+STAGE_USER_NS = 24
+STAGE_PROC = 25
+STAGE_ROOT = 26
+STAGE_SESSION = 27
+STAGE_KEYRING = 28
+STAGE_STREAMS = 29
+STAGE_DIRECTORY = 30
+STAGE_OUTSIDE = 31
+STAGE_PROGRAM = 32
 
 STAGES = {
     STAGE_BLOCK: "read the instructions of oci-init",
@@ -79,22 +101,38 @@ STAGES = {
     STAGE_LISTENER: "hand over the seccomp listener",
     STAGE_CLOSE: "close the runtime's descriptors",
     STAGE_EXEC: "execute the program",
+    STAGE_JOIN: "join the container's namespaces",
+    STAGE_CLONE: "make a process in the container",
+    STAGE_MADE: "tell the process's pid",
+    STAGE_CGROUP: "join a cgroup",
+    STAGE_CGROUP_NS: "join the cgroup namespace",
+    STAGE_USER_NS: "become root of the user namespace",
+    STAGE_PROC: "make a procfs for the security label",
+    STAGE_ROOT: "enter the container's root",
+    STAGE_SESSION: "start a session",
+    STAGE_KEYRING: "join a session keyring",
+    STAGE_STREAMS: "give a standard stream to the user",
+    STAGE_DIRECTORY: "enter the working directory",
+    STAGE_OUTSIDE: "find the working directory inside the container",
+    STAGE_PROGRAM: "find the program",
 }
 """What oci-init was doing, for the middle of a sentence ("cannot ...")."""
 
 
 class Report:
-    """One message of oci-init: `stage` failed with `errno`; `detail` as block.h says.
+    """One message of oci-init or oci-exec: `stage` failed with `errno`; `detail` as block.h says.
 
-    STAGE_LISTENER with errno 0 is no failure: the seccomp listener came along as SCM_RIGHTS.
+    STAGE_LISTENER with errno 0 is no failure: the seccomp listener came along as SCM_RIGHTS; nor is
+    STAGE_MADE. `is_note`: the process goes on without.
     """
 
-    __slots__ = ("detail", "errno", "stage")
+    __slots__ = ("detail", "errno", "is_note", "stage")
 
     def __init__(self, stage: int, errno: int, detail: int) -> None:
-        self.stage = stage
+        self.stage = stage & ~REPORT_NOTE
         self.errno = errno
         self.detail = detail
+        self.is_note = bool(stage & REPORT_NOTE)
 
 
 def unpack_report(message: bytes) -> Report:
@@ -105,7 +143,7 @@ def unpack_report(message: bytes) -> Report:
     if len(message) != REPORT.size:
         raise ValueError(f"a report of oci-init has {REPORT.size} bytes, not {len(message)}")
     magic, stage, errno, detail = REPORT.unpack(message)
-    if magic != REPORT_MAGIC or stage not in STAGES:
+    if magic != REPORT_MAGIC or stage & ~REPORT_NOTE not in STAGES:
         raise ValueError("not a report of oci-init")
     return Report(stage, errno, detail)
 
@@ -113,6 +151,58 @@ def unpack_report(message: bytes) -> Report:
 def init_argv(block_fd: int, candidates: Sequence[bytes], args: Sequence[bytes]) -> list[bytes]:
     """The argv of oci-init: its block, the paths to try in turn, the process's own arguments."""
     return [b"oci-init %d" % block_fd, *candidates, *args]
+
+
+class Entry:
+    """How oci-exec gets into a container; the descriptors are -1 where there is nothing to join.
+
+    `container` is a pidfd, whose `namespaces` (CLONE_NEW*) are joined; `cgroup` a directory of
+    cgroup v2 to be cloned into, `joins` files of v1 to write oneself into; `root` becomes the root
+    directory; `keyring` is the name of the session keyring. `flags` are ENTRY_*.
+    """
+
+    __slots__ = (
+        "cgroup",
+        "cgroup_namespace",
+        "container",
+        "flags",
+        "joins",
+        "keyring",
+        "namespaces",
+        "root",
+    )
+
+    def __init__(self, keyring: bytes) -> None:
+        self.keyring = keyring
+        self.container = self.cgroup = self.cgroup_namespace = self.root = -1
+        self.namespaces = 0
+        self.flags = 0
+        self.joins: list[int] = []
+
+    def descriptors(self) -> list[int]:
+        """All that are open."""
+        single = (self.container, self.cgroup, self.cgroup_namespace, self.root)
+        return [fd for fd in (*single, *self.joins) if fd >= 0]
+
+    def pack(self, start: int) -> bytes:
+        """struct block_entry, for the place where it is alone, and what it points to behind it."""
+        joins_offset = start + ENTRY_HEADER.size
+        keyring_offset = joins_offset + 4 * len(self.joins)
+        header = ENTRY_HEADER.pack(
+            self.container,
+            self.namespaces,
+            self.cgroup,
+            self.cgroup_namespace,
+            self.root,
+            self.flags,
+            keyring_offset,
+            len(self.joins),
+            joins_offset,
+            0,
+        )
+        packed = header + _struct.pack(f"={len(self.joins)}i", *self.joins) + _string(self.keyring)
+        # What follows is aligned as if the entry was not there.
+        return packed + bytes(-len(packed) % 8)
 
 
 def pack_block(
@@ -139,6 +229,7 @@ def pack_block(
     seccomp: bytes | None = None,
     seccomp_flags: int = 0,
     times: bool = False,
+    entry: Entry | None = None,
 ) -> bytes:
     """The block's bytes, to be written to a sealed memfd.
 
@@ -151,13 +242,14 @@ def pack_block(
     hard): those that would hinder the runtime itself (a tiny RLIMIT_NOFILE), applied at the end
     without further privilege than CAP_SYS_RESOURCE. `seccomp` is an array of struct sock_filter.
     `times` asks for the times of the stages (``trace.times``); with `wait`, `start` asks instead.
+    `entry` makes it a block for oci-exec: it has a channel, does not wait, and `proc_fd` is -1.
 
     Raises ValueError for a value oci-init would refuse.
     """
     first = FIRST_KEPT_FD + keep_fds
     if not (channel_fd >= first or (channel_fd == -1 and not wait)):
         raise ValueError(f"channel_fd {channel_fd} is not above the kept descriptors")
-    if not (proc_fd >= first or (proc_fd == -1 and lsm is None)):
+    if not (proc_fd >= first or (proc_fd == -1 and (lsm is None or entry is not None))):
         raise ValueError(f"proc_fd {proc_fd} is not above the kept descriptors")
     if not 0 <= last_cap < 64:
         raise ValueError(f"last_cap {last_cap} is not in 0..63")
@@ -172,14 +264,20 @@ def pack_block(
     if not cwd.startswith(b"/"):
         raise ValueError(f"cwd {cwd!r} is not absolute")
 
+    if entry is not None and (wait or channel_fd < 0 or proc_fd >= 0):
+        raise ValueError("oci-exec has a channel, does not wait and makes its own procfs")
+
     flags = WAIT if wait else 0
     if times and not wait:
         flags |= TIMES
     if no_new_privs:
         flags |= NO_NEW_PRIVS
     tail = bytearray()
+    if entry is not None:
+        flags |= ENTRY
+        tail += entry.pack(HEADER.size)
     # Widest members first, so that every array is aligned without padding.
-    rlimits_offset = HEADER.size
+    rlimits_offset = HEADER.size + len(tail)
     for resource, soft, hard in rlimits:
         tail += RLIMIT.pack(resource, 0, soft, hard)
     seccomp_offset = HEADER.size + len(tail)

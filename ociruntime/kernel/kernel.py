@@ -5,8 +5,8 @@ Every method raises ``OSError`` with the kernel's errno. Paths are ``str`` witho
 by the caller's rules: methods that take a host path say so; everything inside a container goes
 through ``kernel.inroot``.
 
-``kernel.recorder.Recorder`` overrides ``invoke``, ``clone``, ``clone_joined`` and ``execveat`` and
-nothing else.
+``kernel.recorder.Recorder`` overrides ``invoke``, ``clone``, ``clone_joined``, ``run_program`` and
+``execveat`` and nothing else.
 """
 
 from __future__ import annotations
@@ -83,6 +83,23 @@ class Kernel:
         pairs = b"".join(pack("=ii", fd, kind) for fd, kind in joined)
         ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
         return _sys.clone_joined(flags, cgroup_fd, pairs, ends, others)
+
+    def run_program(
+        self,
+        fd: int,
+        argv: list[bytes],
+        envp: list[bytes],
+        streams: tuple[int, ...],
+        kept: list[int],
+    ) -> int:
+        """Run the program behind ``fd``, which copies none of our memory, to its end: its wait
+        status.
+        """
+        ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
+        result = _sys.run_program(fd, argv, envp, ends, others)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return result
 
     # files
 

@@ -1,4 +1,4 @@
-"""The program that every container's process starts as, and how it is told what to do."""
+"""The programs that a container's processes start as: oci-init, and oci-exec for later ones."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Installed beside the package's modules; in a checkout the build leaves it in build/.
-PLACES = (PACKAGE + "/oci-init", os.path.dirname(PACKAGE) + "/build/oci-init")
+PLACES = (PACKAGE, os.path.dirname(PACKAGE) + "/build")
 LARGEST = 1 << 20
 
 
-def open_oci_init(kernel: Kernel) -> int:
-    """oci-init in a memfd that nobody can ever write to again."""
-    for path in PLACES:
+def open_program(kernel: Kernel, name: str) -> int:
+    """``oci-init`` or ``oci-exec`` in a memfd that nobody can ever write to again."""
+    for place in PLACES:
         try:
-            source = kernel.open(path, c.O_RDONLY | c.O_NOFOLLOW)
+            source = kernel.open(f"{place}/{name}", c.O_RDONLY | c.O_NOFOLLOW)
             break
         except FileNotFoundError:
             continue
     else:
-        raise OSError(errno.ENOENT, f"{PLACES[0]} is missing; install ociruntime again")
+        raise OSError(errno.ENOENT, f"{PLACES[0]}/{name} is missing; install ociruntime again")
     try:
-        return sealed_memfd(kernel, "oci-init", kernel.read_whole(source, LARGEST))
+        return sealed_memfd(kernel, name, kernel.read_whole(source, LARGEST))
     finally:
         kernel.close(source)
 

@@ -121,6 +121,18 @@ class Recorder(ModelCalls, Kernel):
         del self.process.fds[pidfd]
         return pid, -1, 0
 
+    def run_program(
+        self,
+        fd: int,
+        argv: list[bytes],
+        envp: list[bytes],
+        streams: tuple[int, ...],
+        kept: list[int],
+    ) -> int:
+        """The model has processes, but none that runs a program."""
+        self._record("run_program", (fd, b"\x1f".join(argv)))
+        raise refusal(errno.ENOSYS)
+
     def execveat(self, fd: int, argv: list[bytes], envp: list[bytes]) -> None:
         """Raises ``ProgramStarted``; what is close-on-exec is closed by then."""
         self.invoke("execveat", fd, b"\x1f".join(argv))

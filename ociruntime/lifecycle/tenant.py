@@ -25,10 +25,10 @@ from ociruntime.plan.attributes import (
     scheduling_steps,
 )
 from ociruntime.plan.environment import settled
-from ociruntime.plan.host import read_host
+from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.step import ContainerStep
-from ociruntime.process.executor import execute, progress, undo
+from ociruntime.process.executor import execute, undo
 from ociruntime.process.hook import execute_hook
 from ociruntime.process.hookoutput import STDERR, STDOUT
 from ociruntime.process.run import Run
@@ -54,9 +54,9 @@ from ociruntime.steps.terminal import AdoptTerminal, OpenTerminal, OwnStreams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from typing import Any
 
+    from ociruntime.plan.identity import Identity
     from ociruntime.plan.step import Step
     from ociruntime.process.run import Observer
     from ociruntime.seccomp.listener import Agent
@@ -103,53 +103,34 @@ def exec_process(
 
     Raises ``WrongStatus`` or ``OciError``; nothing of it is left then.
     """
-    run = _plan(container, process, options, Kernel())
+    run = plan(container, process, options, Kernel())
     run.observer = observer
     agent = connect_agent(container)
     try:
         if agent is not None:
             run.host_fds.append(agent.fileno())
         execute(run)
-        _read_report(run, process, container, agent)
+        try:
+            read_result(run, process, container, agent)
+        except BaseException:
+            run.close()
+            raise
     finally:
         if agent is not None:
             agent.close()
     return run
 
 
-def is_patient(container: Container, process: dict[str, Any]) -> bool:
-    """Whether ``exec_patiently`` can do it: nothing about the caller's own process is changed, and
-    nobody else is talked to.
-    """
-    agent = container.data.get("seccomp_listener")
-    return agent is None and not process.get("execCPUAffinity")
-
-
-def exec_patiently(
-    container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
-) -> Generator[int, None, Run]:
-    """``exec_process`` for a resident process that has other things to do: each descriptor that
-    comes becomes readable when there is a reason to go on.
-    """
-    run = _plan(container, process, options, kernel)
-    yield from progress(run)
-    try:
-        yield run.fds["report"]
-        _read_report(run, process, container, None)
-    finally:
-        run.close()
-    return run
-
-
-def _plan(
+def plan(
     container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
 ) -> Run:
+    """All that ``exec_process`` does until oci-init has taken over. Raises ``OciError``."""
     check_status(container, ignore_paused=options.ignore_paused)
     run = Run(kernel, [])
     if process.get("terminal") and options.console_socket:
         # Ahead of the clone: it is the process inside that sends the terminal's master.
         run.steps.append(ConnectConsole(options.console_socket))
-    run.steps += label_checks(process, {}) + _seccomp_steps(container, process)
+    run.steps += label_checks(process, {}) + seccomp_steps(container, process)
     run.steps += _joining_steps(container, process, options.cgroups)
     run.steps += _process_steps(container, process, options, run)
     if options.console_fd >= 0:
@@ -170,52 +151,100 @@ def check_status(container: Container, *, ignore_paused: bool) -> None:
         )
 
 
-def _seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
+def seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     """The container's filter, as it was at create, holds for every process in it."""
     if not container.data.get("has_seccomp"):
         return []
-    from ociruntime.steps.seccomp import PrepareSeccomp
+    from ociruntime.steps.seccomp import STATE, PrepareSeccomp, ReuseSeccomp
 
-    profile = container.config()["linux"]["seccomp"]
     privileges = bool(process.get("noNewPrivileges"))
+    saved = container.data.get(STATE)
+    if saved is not None:
+        return [ReuseSeccomp(container, saved, no_new_privs=privileges)]
+    # The container was made by an older version of the runtime.
+    profile = container.config()["linux"]["seccomp"]
     return [PrepareSeccomp(profile, container.store.root, no_new_privs=privileges)]
 
 
-def _joining_steps(container: Container, process: dict[str, Any], cgroups: list[str]) -> list[Step]:
+def opening_steps(
+    container: Container, cgroups: list[str], program: str = "oci-init"
+) -> tuple[list[Step], int, Placement | None]:
+    """What is opened before the process is made: the steps, the CLONE_NEW* flags of the namespaces
+    to join, and the cgroup.
+    """
     data = container.data
     names = data.get("namespaces", [])
     flags = 0
     for name in names:
         flags |= NAMESPACES[name]
-    own_cgroup = "cgroup" in names
-    flags &= ~c.CLONE_NEWCGROUP
-    joined = [(CONTAINER, flags)] if flags else []
-    spawn = Spawn([], 0, joined, None, [], [], privileged=True)
-    spawn.label = f"joining container {container.id}"
-    own_root = "mount" in names
     placement = Placement.from_state(data["cgroup"]) if data.get("cgroup") else None
     steps: list[Step] = [
-        OpenInit(),
+        OpenInit(program),
         OpenContainer(
             container.id,
             data["pid"],
             data["start_time"],
-            own_root=own_root,
-            cgroup_namespace=own_cgroup,
+            own_root="mount" in names,
+            cgroup_namespace="cgroup" in names,
         ),
         OpenReport(),
     ]
-    entered: list[Step] = [spawn]
     if placement is not None:
         if cgroups:
             from ociruntime.cgroups.inner import choose
 
             placement = choose(placement, cgroups)
         steps.append(OpenCgroup(placement, data["pid"]))
+    return steps, flags, placement
+
+
+def _joining_steps(container: Container, process: dict[str, Any], cgroups: list[str]) -> list[Step]:
+    steps, flags, placement = opening_steps(container, cgroups)
+    # The process itself joins the cgroup namespace, later.
+    joined = flags & ~c.CLONE_NEWCGROUP
+    spawn = Spawn([], 0, [(CONTAINER, joined)] if joined else [], None, [], [], privileged=True)
+    spawn.label = f"joining container {container.id}"
+    entered: list[Step] = [spawn]
+    if placement is not None:
         entered += joining_steps(placement)
-    if own_cgroup:
+    if flags & c.CLONE_NEWCGROUP:
         entered.append(JoinCgroupNamespace(""))
     return steps + affinity_steps(process, entered)
+
+
+def identity_of(container: Container, process: dict[str, Any], run: Run) -> Identity:
+    """What the process shall be; ``run`` gets the warnings."""
+    data = container.data
+    identity = plan_identity(
+        process,
+        read_powers(),
+        run.warnings,
+        new_user="user" in data.get("namespaces", ()),
+        may_setgroups=bool(data.get("setgroups", True)),
+        keep_groups=keeps_groups(data.get("annotations")),
+    )
+    for entry in process.get("rlimits") or ():
+        identity.rlimits.append((RLIMITS[entry["type"]], entry["soft"], entry["hard"]))
+    return identity
+
+
+def outside_steps(container: Container, process: dict[str, Any]) -> list[Step]:
+    """What the host side does to the process that is in its cgroup."""
+    data = container.data
+    steps: list[Step] = []
+    if data.get("rdt"):
+        from ociruntime.steps.rdt import JoinRdtClass
+
+        steps.append(JoinRdtClass(data["rdt"]))
+    limits = [
+        (f"/rlimits/{index}", entry["type"], RLIMITS[entry["type"]], entry["soft"], entry["hard"])
+        for index, entry in enumerate(process.get("rlimits") or ())
+    ]
+    if limits:
+        steps.append(RaiseRlimits(limits))
+    if process.get("oomScoreAdj") is not None:
+        steps.append(SetOomScore(process["oomScoreAdj"]))
+    return steps
 
 
 def _process_steps(
@@ -224,29 +253,8 @@ def _process_steps(
     data = container.data
     has_user = "user" in data.get("namespaces", ())
     setgroups = bool(data.get("setgroups", True))
-    identity = plan_identity(
-        process,
-        read_host(run.kernel),
-        run.warnings,
-        new_user=has_user,
-        may_setgroups=setgroups,
-        keep_groups=keeps_groups(data.get("annotations")),
-    )
-    steps: list[Step] = []
-    if data.get("rdt"):
-        from ociruntime.steps.rdt import JoinRdtClass
-
-        steps.append(JoinRdtClass(data["rdt"]))
-    limits = []
-    for index, entry in enumerate(process.get("rlimits") or ()):
-        number = RLIMITS[entry["type"]]
-        pointer = f"/rlimits/{index}"
-        limits.append((pointer, entry["type"], number, entry["soft"], entry["hard"]))
-        identity.rlimits.append((number, entry["soft"], entry["hard"]))
-    if limits:
-        steps.append(RaiseRlimits(limits))
-    if process.get("oomScoreAdj") is not None:
-        steps.append(SetOomScore(process["oomScoreAdj"]))
+    identity = identity_of(container, process, run)
+    steps = outside_steps(container, process)
     if has_user:
         steps.append(BecomeRoot(setgroups=setgroups))
     steps += label_steps(process, identity)
@@ -274,7 +282,7 @@ def _process_steps(
     return steps
 
 
-def _read_report(
+def read_result(
     run: Run, process: dict[str, Any], container: Container, agent: Agent | None
 ) -> None:
     """Wait until the program is executed, or for the reason why it is not."""

@@ -119,10 +119,10 @@ def _join_and_clone(
     if pid < 0:
         error = OSError(number, os.strerror(number))
         if failed >= 0:
-            raise _refused(wanted.joined[failed][0], error)
+            raise refused(wanted.joined[failed][0], error)
         if number == 0:
             raise OciError("the process that joins namespaces died without a word")
-        raise _clone_error(run, cgroup_fd, error)
+        raise clone_error(run, error)
     run.pid = pid
     run.pidfd = run.kernel.pidfd_open(pid)  # our own unreaped child: the number is still its
 
@@ -132,12 +132,13 @@ def _clone(run: Run, flags: int, cgroup_fd: int) -> tuple[int, int]:
     try:
         return run.kernel.clone(flags, cgroup_fd)
     except OSError as error:
-        raise _clone_error(run, cgroup_fd, error) from None
+        raise clone_error(run, error) from None
 
 
-def _clone_error(run: Run, cgroup_fd: int, error: OSError) -> OSError | StepError:
+def clone_error(run: Run, error: OSError) -> OSError | StepError:
+    """A refusal of clone3(2); one that is the cgroup's names it."""
     place = run.cgroup.placement.unified if run.cgroup is not None else None
-    if cgroup_fd < 0 or place is None or error.errno not in OF_CGROUP:
+    if place is None or error.errno not in OF_CGROUP:
         return error
     return join_error(place, error)
 
@@ -239,16 +240,17 @@ def join(kernel: Kernel, joined: list[tuple[str, int, int]]) -> None:
             kernel.setns(fd, kind)
         except OSError as error:
             if error.errno != errno.EPERM or not has_user:
-                raise _refused(label, error) from None
+                raise refused(label, error) from None
             later.append((label, kind, fd))
     for label, kind, fd in [entry for entry in joined if entry[1] == c.CLONE_NEWUSER] + later:
         try:
             kernel.setns(fd, kind)
         except OSError as error:
-            raise _refused(label, error) from None
+            raise refused(label, error) from None
 
 
-def _refused(label: str, error: OSError) -> StepError:
+def refused(label: str, error: OSError) -> StepError:
+    """Why a namespace cannot be joined."""
     detail = ""
     if error.errno == errno.EPERM:
         detail = "the caller has no CAP_SYS_ADMIN over this namespace"

@@ -13,7 +13,8 @@ from select import EPOLLIN
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle.tenant import ExecOptions, exec_patiently, is_patient
+from ociruntime.lifecycle.entry import exec_patiently, is_patient
+from ociruntime.lifecycle.tenant import ExecOptions
 from ociruntime.shim import ttrpc
 from ociruntime.shim.operations import parse_process
 from ociruntime.shim.ttrpc import RpcError

@@ -8,7 +8,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, SOCK_STREAM, socket
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.ocinit import open_oci_init
+from ociruntime.kernel.ocinit import open_program
 from ociruntime.plan.step import Step
 from ociruntime.spec.tables import NAMESPACE_FILES
 
@@ -59,23 +59,26 @@ class ClaimState(Step):
 
 
 class OpenInit(Step):
-    """Put oci-init into a sealed memfd: what the container can reach as /proc/self/exe
-    (CVE-2019-5736).
+    """Put the program that a process starts as into a sealed memfd: what the container can reach as
+    /proc/self/exe (CVE-2019-5736).
+
+    ``program`` is ``oci-init`` or ``oci-exec``.
     """
 
-    __slots__ = ("name",)
+    __slots__ = ("name", "program")
 
     kind = "open-init"
 
-    def __init__(self) -> None:
-        super().__init__("", "oci-init")
+    def __init__(self, program: str = "oci-init") -> None:
+        super().__init__("", program)
         self.name = "init"
+        self.program = program
 
     def describe(self) -> str:
-        return "copy oci-init into a sealed memfd"
+        return f"copy {self.program} into a sealed memfd"
 
     def execute(self, run: Run) -> None:
-        run.fds[self.name] = open_oci_init(run.kernel)
+        run.fds[self.name] = open_program(run.kernel, self.program)
 
 
 class ListenForStart(Step):

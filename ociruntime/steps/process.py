@@ -124,14 +124,19 @@ class EnterDirectory(ContainerStep):
         kernel.fchdir(fd)
         kernel.close(fd)
         if not kernel.getcwd().startswith("/"):
-            raise OciError(
-                f"{self.label}: it is outside of the container's root filesystem; "
-                "choose a directory of the image"
-            )
+            raise outside(self)
         run.cwd = self.path
 
     def explain(self, number: int) -> str:
         return explain_directory(number)
+
+
+def outside(step: EnterDirectory) -> OciError:
+    """The error for a working directory that is not in the container."""
+    return OciError(
+        f"{step.label}: it is outside of the container's root filesystem; "
+        "choose a directory of the image"
+    )
 
 
 def explain_directory(number: int) -> str:
@@ -234,34 +239,47 @@ class FindProgram(ContainerStep):
         run.candidates = [path for path, problem in problems.items() if not problem]
         if run.candidates:
             return
-        if "/" in self.program:
-            problem = problems[self.program]
-            place = f"stat {self.program}: " if problem == MISSING else ""
-            raise OciError(f'exec: "{self.program}": {place}{problem}')
-        # What $PATH leads to and cannot be executed counts as not found, as with runc.
-        unfit = [f"{path} cannot be executed" for path in problems if problems[path] != MISSING]
-        hint = f"; {unfit[0]}" if unfit else ""
-        raise OciError(f'exec: "{self.program}": executable file not found in $PATH{hint}')
+        unfit = [path for path in problems if problems[path] != MISSING]
+        path = unfit[0] if unfit else self.program
+        raise no_program(self.program, path, problems.get(path, MISSING))
 
     def _problem(self, run: Run, path: str) -> str:
         full = path if path.startswith("/") else f"{self.cwd}/{path}"
         try:
             fd = run.inside().find(full)
         except OSError as error:
-            return {
-                errno.ENOENT: MISSING,
-                errno.ENOTDIR: "not a directory",
-                errno.ELOOP: "too many levels of symbolic links",
-            }.get(error.errno or 0, (error.strerror or "").lower())
+            return problem_words(error.errno or 0)
         stat = run.kernel.stat(fd)
         run.kernel.close(fd)
         if stat.kind == c.S_IFDIR:
-            # Both of the words that docker's clients have looked for to say 126.
-            return "is a directory: permission denied"
-        return "" if stat.mode & 0o111 else "permission denied"
+            return problem_words(errno.EISDIR)
+        return "" if stat.mode & 0o111 else problem_words(errno.EACCES)
 
 
 MISSING = "no such file or directory"
+
+
+def problem_words(number: int) -> str:
+    """Why a path cannot be executed, for the errno of it."""
+    return {
+        errno.ENOENT: MISSING,
+        errno.ENOTDIR: "not a directory",
+        errno.ELOOP: "too many levels of symbolic links",
+        # Both of the words that docker's clients have looked for to say 126.
+        errno.EISDIR: "is a directory: permission denied",
+    }.get(number, os.strerror(number).lower())
+
+
+def no_program(program: str, path: str, problem: str) -> OciError:
+    """The error for a program that cannot be executed: ``path`` is what was tried, and ``problem``
+    what is wrong with it.
+    """
+    if "/" in program:
+        place = f"stat {program}: " if problem == MISSING else ""
+        return OciError(f'exec: "{program}": {place}{problem}')
+    # What $PATH leads to and cannot be executed counts as not found, as with runc.
+    hint = "" if problem == MISSING else f"; {path} cannot be executed"
+    return OciError(f'exec: "{program}": executable file not found in $PATH{hint}')
 
 
 def candidates(program: str, env: list[str]) -> list[str]:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 # Mounts on one place, at most: more than anybody has.
 LAYERS = 64
 
+GROUPS_FORBIDDEN = (
+    "the user namespace forbids setgroups: the caller's groups stay, and "
+    "process.user.additionalGids is not applied"
+)
+
 
 class BecomeRoot(ContainerStep):
     """Be root of the new or joined user namespace, so that what we create belongs to it
@@ -52,10 +57,7 @@ class BecomeRoot(ContainerStep):
             run.kernel.setgroups([])
         except PermissionError:
             run.groups_denied = True
-            run.warnings.append(
-                "the user namespace forbids setgroups: the caller's groups stay, and "
-                "process.user.additionalGids is not applied"
-            )
+            run.warnings.append(GROUPS_FORBIDDEN)
 
     def explain(self, number: int) -> str:
         if number == errno.EINVAL:

@@ -113,13 +113,7 @@ class Spawn(Step):
     def undo(self, run: Run) -> None:
         if run.channel is not None:
             run.channel.close()
-        if run.pidfd >= 0 and run.pid:
-            try:
-                run.kernel.pidfd_send_signal(run.pidfd, c.SIGKILL)
-            except ProcessLookupError:
-                pass
-            run.kernel.wait_pidfd(run.pidfd)
-            run.pid = 0
+        end_process(run)
 
     def explain(self, number: int) -> str:
         if number == errno.EPERM:
@@ -131,3 +125,14 @@ class Spawn(Step):
         if number == errno.EAGAIN:
             return "the limit of processes is reached (pids cgroup or RLIMIT_NPROC)"
         return ""
+
+
+def end_process(run: Run) -> None:
+    """Kill and reap the process that was made, if there is one."""
+    if run.pidfd >= 0 and run.pid:
+        try:
+            run.kernel.pidfd_send_signal(run.pidfd, c.SIGKILL)
+        except ProcessLookupError:
+            pass
+        run.kernel.wait_pidfd(run.pidfd)
+        run.pid = 0

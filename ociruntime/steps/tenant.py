@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 
 from ociruntime.errors import NOT_RUNNING, WrongStatus
@@ -49,6 +50,18 @@ class OpenContainer(Step):
         return f"take hold of process {self.init}, the first of container {self.id}"
 
     def execute(self, run: Run) -> None:
+        try:
+            self._open_paths(run)
+            pidfd = open_process(self.init, self.start_time)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ESRCH):
+                raise
+            pidfd = -1
+        if pidfd < 0:
+            raise WrongStatus(f"{NOT_RUNNING}: {self.id} has just ended")
+        run.fds[f"namespace:{CONTAINER}"] = pidfd
+
+    def _open_paths(self, run: Run) -> None:
         if not self.own_root:
             # Without a mount namespace the container's root is that process's root directory.
             flags = c.O_PATH | c.O_DIRECTORY
@@ -56,10 +69,6 @@ class OpenContainer(Step):
         if self.cgroup_namespace:
             path = f"/proc/{self.init}/ns/cgroup"
             run.fds["namespace:cgroup"] = run.kernel.open(path, c.O_RDONLY)
-        pidfd = open_process(self.init, self.start_time)
-        if pidfd < 0:
-            raise WrongStatus(f"{NOT_RUNNING}: {self.id} has just ended")
-        run.fds[f"namespace:{CONTAINER}"] = pidfd
 
 
 class OpenReport(Step):

@@ -48,7 +48,7 @@ SPANS = {
     },
     "ociruntime.cgroups.signals": {"signal_all": "signal every process of the cgroup"},
     "ociruntime.cgroups.update": {"update": "change the limits"},
-    "ociruntime.kernel.ocinit": {"open_oci_init": "copy oci-init to a sealed memfd"},
+    "ociruntime.kernel.ocinit": {"open_program": "copy oci-init to a sealed memfd"},
     "ociruntime.lifecycle.create": {"create": "create"},
     "ociruntime.lifecycle.delete": {"destroy": "delete"},
     "ociruntime.lifecycle.kill": {"kill": "kill"},

@@ -15,6 +15,7 @@ from ociruntime.kernel import _sys, block
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD = CHECKOUT / "build"
 OCI_INIT = BUILD / "oci-init"
+OCI_EXEC = BUILD / "oci-exec"
 BUSYBOX = b"/bin/busybox"
 
 BLOCK_FD, CHANNEL_FD, PROC_FD = 60, 61, 62

@@ -17,6 +17,8 @@ HEADER = CHECKOUT / "native" / "block.h"
 FIELDS = re.findall(r"^    __([us]\d\d) (\w+);\s+/\*\s+(\d+)", HEADER.read_text(), re.MULTILINE)
 BLOCK_FIELDS = FIELDS[: [name for _, name, _ in FIELDS].index("seccomp_offset") + 1]
 
+ENTRY_FIELDS = FIELDS[[name for _, name, _ in FIELDS].index("container_fd") :][:10]
+
 VALUES: dict[str, Any] = {
     "channel_fd": 101,
     "proc_fd": 102,
@@ -51,7 +53,13 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int
         f" sizeof(((struct block *)0)->{name}));"
         for _, name, _ in BLOCK_FIELDS
     ]
+    lines += [
+        f'printf("entry_{name} %zu %zu\\n", offsetof(struct block_entry, {name}),'
+        f" sizeof(((struct block_entry *)0)->{name}));"
+        for _, name, _ in ENTRY_FIELDS
+    ]
     lines.append('printf("block %zu %zu\\n", (size_t)0, sizeof(struct block));')
+    lines.append('printf("entry %zu %zu\\n", (size_t)0, sizeof(struct block_entry));')
     lines.append('printf("rlimit %zu %zu\\n", (size_t)0, sizeof(struct block_rlimit));')
     lines.append('printf("report %zu %zu\\n", (size_t)0, sizeof(struct report));')
     source = directory / "layout.c"
@@ -70,6 +78,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int
 
 def test_sizes(layout: dict[str, tuple[int, int]]) -> None:
     assert layout["block"][1] == block.HEADER.size
+    assert layout["entry"][1] == block.ENTRY_HEADER.size
     assert layout["rlimit"][1] == block.RLIMIT.size
     assert layout["report"][1] == block.REPORT.size
 
@@ -77,6 +86,9 @@ def test_sizes(layout: dict[str, tuple[int, int]]) -> None:
 def test_documented_offsets(layout: dict[str, tuple[int, int]]) -> None:
     assert {name: int(offset) for _, name, offset in BLOCK_FIELDS} == {
         name: layout[name][0] for _, name, _ in BLOCK_FIELDS
+    }
+    assert {name: int(offset) for _, name, offset in ENTRY_FIELDS} == {
+        name: layout[f"entry_{name}"][0] for _, name, _ in ENTRY_FIELDS
     }
 
 
@@ -112,6 +124,48 @@ def test_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
     assert text(read("lsm_label_offset")) == b"exec profile"
 
 
+def entry() -> block.Entry:
+    """One with another value in each field."""
+    made = block.Entry(b"_ses.x")
+    made.container, made.namespaces, made.cgroup = 21, 0x20000, 22
+    made.cgroup_namespace, made.root, made.flags = 23, 24, block.ENTRY_HOME
+    made.joins = [25, 26, 27]
+    return made
+
+
+def test_entry_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
+    values = {**VALUES, "wait": False, "proc_fd": -1, "entry": entry()}
+    packed = block.pack_block(**values)
+    start = layout["block"][1]
+
+    def read(name: str) -> int:
+        offset, size = layout[f"entry_{name}"]
+        return int.from_bytes(packed[start + offset : start + offset + size], "little")
+
+    got = {name: read(name) for _, name, _ in ENTRY_FIELDS if not name.endswith("_offset")}
+    assert got == {
+        "container_fd": 21,
+        "namespaces": 0x20000,
+        "cgroup_fd": 22,
+        "cgroup_ns_fd": 23,
+        "root_fd": 24,
+        "flags": block.ENTRY_HOME,
+        "joins_count": 3,
+        "zero": 0,
+    }
+    name = read("keyring_offset")
+    assert packed[name : packed.index(b"\0", name)] == b"_ses.x"
+    assert read("joins_offset") % 4 == 0
+    assert struct.unpack_from("=3i", packed, read("joins_offset")) == (25, 26, 27)
+    # What every block has lies behind it.
+    offset = layout["rlimits_offset"][0]
+    (rlimits,) = struct.unpack_from("=I", packed, offset)
+    assert rlimits % 8 == 0
+    assert struct.unpack_from("=IIQQ", packed, rlimits) == (7, 0, 10, 20)
+    assert sorted(entry().descriptors()) == [21, 22, 23, 24, 25, 26, 27]
+    assert block.Entry(b"").descriptors() == []
+
+
 def constants(pattern: str) -> dict[str, int]:
     """The constants of block.h whose definition matches `pattern` (name, value)."""
     found = re.findall(pattern, HEADER.read_text(), re.MULTILINE)
@@ -124,7 +178,10 @@ def test_same_constants() -> None:
     assert set(block.STAGES) == set(stages.values())
     flags = constants(r"^    BLOCK_(\w+) = (1U << \d+),")
     assert flags == {name: getattr(block, name) for name in flags}
-    assert len(flags) == 5
+    assert len(flags) == 6
+    flags = constants(r"^    (ENTRY_\w+) = (1U << \d+),")
+    assert flags == {name: getattr(block, name) for name in flags}
+    assert len(flags) == 4
     defines = constants(r"^#define (\w+) (0x\w+|[\d(][^/\n]*)")
     assert defines == {
         "BLOCK_MAGIC": block.MAGIC,
@@ -132,6 +189,7 @@ def test_same_constants() -> None:
         "BLOCK_SIZE_MAX": block.SIZE_MAX,
         "REPORT_MAGIC": block.REPORT_MAGIC,
         "REPORT_TIME": block.REPORT_TIME,
+        "REPORT_NOTE": block.REPORT_NOTE,
     }
 
 
@@ -158,6 +216,10 @@ def test_no_filter_and_no_groups() -> None:
         ({"lsm": (b"exec", b"a\0b")}, "NUL"),
         ({"seccomp": bytes(9)}, "filter of 9 bytes"),
         ({"seccomp": bytes(8 * 65536)}, "filter"),
+        ({"entry": entry()}, "own procfs"),
+        ({"entry": entry(), "wait": False}, "own procfs"),
+        ({"entry": entry(), "wait": False, "proc_fd": -1, "channel_fd": -1}, "own procfs"),
+        ({"entry": block.Entry(b"a\0b"), "wait": False, "proc_fd": -1}, "NUL"),
         ({"cwd": b"/" + bytes([97]) * (1 << 20)}, "at most"),
     ],
 )

@@ -19,6 +19,7 @@ from ociruntime.kernel import _sys, block
 from tests.native.driver import (
     BLOCK_FD,
     CHANNEL_FD,
+    OCI_EXEC,
     OCI_INIT,
     PROC_FD,
     Init,
@@ -54,8 +55,9 @@ def deny(number: int, error: int) -> bytes:
 # --- the program itself ---------------------------------------------------------------------
 
 
-def test_one_segment_and_nothing_writable() -> None:
-    image = OCI_INIT.read_bytes()
+@pytest.mark.parametrize("program", [OCI_INIT, OCI_EXEC], ids=["oci-init", "oci-exec"])
+def test_one_segment_and_nothing_writable(program: Path) -> None:
+    image = program.read_bytes()
     (offset,) = struct.unpack_from("=Q", image, 32)
     size, count = struct.unpack_from("=2H", image, 54)
     headers = [struct.unpack_from("=2I", image, offset + size * i) for i in range(count)]

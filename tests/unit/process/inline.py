@@ -160,7 +160,7 @@ def _channel(pipe: Pipe) -> Channel:
 def model_host(config: dict[str, Any]) -> Recorder:
     """A host with a hybrid cgroup layout, /proc, /dev and a bundle that fits ``config``."""
     recorder = Recorder()
-    recorder.add(PLACES[0], c.S_IFREG | 0o755, b"\x7fELF")
+    recorder.add(f"{PLACES[0]}/oci-init", c.S_IFREG | 0o755, b"\x7fELF")
     recorder.add_mount("/proc", "proc")
     recorder.add_mount("/sys", "sysfs")
     for path, numbers in DEFAULT_DEVICES.items():

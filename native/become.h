@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From a process of the runtime to the program: what oci-init and oci-exec end with.
+ */
+#ifndef OCIRUNTIME_BECOME_H
+#define OCIRUNTIME_BECOME_H
+
+#include "block.h"
+
+enum { PATH_BYTES = 4096 };
+
+/* Really closes every descriptor from `first` on, except two (-1 for none): close-on-exec is not
+ * enough, because the program's path itself may name a descriptor (CVE-2024-21626). */
+long close_except(int first, int one, int other);
+
+struct becoming {
+    const struct block *block;
+    int channel;
+    int times;        /* as mark() wants it */
+    int proc;         /* a private procfs, needed for a label only */
+    int keep_groups;  /* the user namespace forbids setgroups, whatever the block says */
+    __u32 candidates; /* paths to execute: argv[1] to argv[candidates], the arguments follow */
+    char **argv;
+    char **envp;
+};
+
+/* Takes on the identity that the block describes, and executes the first candidate that works. */
+_Noreturn void become(const struct becoming *self);
+
+#endif

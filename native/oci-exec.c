@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * oci-exec: brings one more process into a running container (exec of a resident runtime).
+ *
+ * The runtime executes it on the host, from a sealed memfd.  It joins the container's namespaces,
+ * clones the process as a child of the runtime, reports its pid and ends.  The process waits until
+ * the runtime lets it go on (a byte 'S'; end of file: the runtime has gone), does inside what
+ * remains to be done, and becomes the program.  So the runtime's memory is neither copied for a
+ * process in the container nor ever shared with one; and ours was made on the host: nobody
+ * with the powers of another user namespace may trace it.
+ *
+ *     argv, envp = as oci-init's        the block has BLOCK_ENTRY
+ *
+ * The steps and their order are those of ociruntime/lifecycle/tenant.py.
+ */
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/keyctl.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <linux/stat.h>
+
+#include "become.h"
+#include "home.h"
+#include "map-block.h"
+#include "raw.h"
+#include "report.h"
+
+enum { EXIT_BLOCK = 70, RETRIES = 128, KEY_TEXT = 512 };
+/* keyctl_setperm(3): the possessor keeps all, the user may view, read and search. */
+enum { USER_VIEW_READ_SEARCH = 0x000b0000 };
+
+static const struct block_entry *entry_of(const struct block *block)
+{
+    const struct block_entry *entry = (const struct block_entry *)(block + 1);
+    __u32 behind = sizeof *block + sizeof *entry;
+    if (block->size < behind || block->flags & BLOCK_WAIT || block->channel_fd < 0 ||
+        block->proc_fd != -1 || !block->lsm_attr_offset != !(entry->flags & ENTRY_PROC) ||
+        entry->keyring_offset < behind || entry->keyring_offset >= block->size ||
+        entry->joins_offset < behind || entry->joins_offset > block->size ||
+        entry->joins_offset % sizeof(__s32) != 0 ||
+        entry->joins_count > (block->size - entry->joins_offset) / sizeof(__s32))
+        leave(EXIT_BLOCK);
+    return entry;
+}
+
+/* Opens what `path` leads to without leaving `root`.  A rename anywhere during a ".." makes the
+ * kernel answer EAGAIN; a hostile one can do so for long. */
+static int open_inside(int root, const char *path, __u64 flags)
+{
+    struct open_how how = {.flags = flags | O_CLOEXEC,
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    long result = -EAGAIN;
+    for (int i = 0; i < RETRIES && result == -EAGAIN; i++)
+        result = sys(__NR_openat2, root, path, &how, sizeof how);
+    return (int)result;
+}
+
+static void look(int fd, struct statx *found)
+{
+    found->stx_mode = 0;
+    sys(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE | STATX_UID, found);
+}
+
+static int is_kind(const struct statx *found, unsigned int kind)
+{
+    return (found->stx_mode & S_IFMT) == kind;
+}
+
+static void wait_for_go(int channel)
+{
+    char word = 0;
+    long result;
+    do
+        result = sys(__NR_recvfrom, channel, &word, 1, 0, 0, 0);
+    while (result == -EINTR);
+    if (result != 1 || word != 'S')
+        leave(1);
+}
+
+/* A thread that moves itself needs no protection against its own end: no grace period. */
+static void join_cgroups(int channel, const struct block *block, const struct block_entry *entry)
+{
+    const __s32 *files = (const __s32 *)((const char *)block + entry->joins_offset);
+    for (unsigned int i = 0; i < entry->joins_count; i++)
+        check(channel, STAGE_CGROUP, sys(__NR_write, files[i], "0", 1), i);
+    if (entry->cgroup_ns_fd >= 0)
+        check(channel, STAGE_CGROUP_NS, sys(__NR_setns, entry->cgroup_ns_fd, CLONE_NEWCGROUP), 0);
+}
+
+/* Whether the namespace turns out to forbid setgroups for good. */
+static int become_root(int channel, unsigned int flags)
+{
+    long result = flags & ENTRY_KEEP_GROUPS ? 0 : sys(__NR_setgroups, 0, 0);
+    if (result == -EPERM)
+        send_report(channel, STAGE_GROUPS | REPORT_NOTE, EPERM, 0, 0);
+    else
+        check(channel, STAGE_USER_NS, result, 0);
+    check(channel, STAGE_USER_NS, sys(__NR_setresgid, 0, 0, 0), 0);
+    check(channel, STAGE_USER_NS, sys(__NR_setresuid, 0, 0, 0), 0);
+    /* New ids made us dumpable again, as /proc/sys/fs/suid_dumpable says. */
+    sys(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    return result == -EPERM;
+}
+
+/* A procfs that nobody can mount over parts of (CVE-2019-16884, CVE-2025-52881). */
+static int make_proc(int channel)
+{
+    int context = (int)sys(__NR_fsopen, "proc", FSOPEN_CLOEXEC);
+    check(channel, STAGE_PROC, context, 0);
+    check(channel, STAGE_PROC, sys(__NR_fsconfig, context, FSCONFIG_SET_STRING, "subset", "pid", 0),
+          0);
+    check(channel, STAGE_PROC,
+          sys(__NR_fsconfig, context, FSCONFIG_SET_STRING, "hidepid", "ptraceable", 0), 0);
+    check(channel, STAGE_PROC, sys(__NR_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0), 0);
+    int proc = (int)sys(__NR_fsmount, context, FSMOUNT_CLOEXEC,
+                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    check(channel, STAGE_PROC, proc, 0);
+    return proc;
+}
+
+static int enter_root(int channel, int root)
+{
+    if (root < 0) {
+        root = (int)sys(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+        check(channel, STAGE_ROOT, root, 0);
+        return root;
+    }
+    check(channel, STAGE_ROOT, sys(__NR_fchdir, root), 0);
+    check(channel, STAGE_ROOT, sys(__NR_chroot, "."), 0);
+    return root;
+}
+
+/* `type;uid;gid;PERMISSIONS;name`, the permissions in hexadecimal (keyctl(2)). */
+static unsigned int permissions_of(const char *text, long length)
+{
+    unsigned int value = 0;
+    int field = 0;
+    for (long i = 0; i < length && field < 4; i++) {
+        char letter = text[i];
+        if (letter == ';')
+            field++;
+        else if (field == 3)
+            value = value << 4 | (unsigned int)(letter <= '9' ? letter - '0' : (letter | 32) - 'a' + 10);
+    }
+    return value;
+}
+
+/* A session keyring of its own, which the owner may search; kernels without keyrings, and profiles
+ * that forbid them, are tolerated. */
+static __attribute__((noinline)) void join_keyring(int channel, const char *name)
+{
+    char text[KEY_TEXT];
+    long key = sys(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+    long result = key;
+    if (result >= 0)
+        result = sys(__NR_keyctl, KEYCTL_DESCRIBE, key, text, sizeof text);
+    if (result >= 0) {
+        long length = result < KEY_TEXT ? result : KEY_TEXT;
+        result = sys(__NR_keyctl, KEYCTL_SETPERM, key,
+                     permissions_of(text, length) | USER_VIEW_READ_SEARCH);
+    }
+    if (result == -ENOSYS || result == -EPERM)
+        send_report(channel, STAGE_KEYRING | REPORT_NOTE, -result, 0, 0);
+    else
+        check(channel, STAGE_KEYRING, result, 0);
+}
+
+/* Only pipes and sockets change their owner: a file, a device or a directory may be the host's
+ * (CVE-2026-88265). */
+static void own_streams(int channel, unsigned int uid)
+{
+    for (int fd = 0; fd < FIRST_FD; fd++) {
+        struct statx found;
+        look(fd, &found);
+        if ((!is_kind(&found, S_IFIFO) && !is_kind(&found, S_IFSOCK)) || found.stx_uid == uid)
+            continue;
+        long result = sys(__NR_fchownat, fd, "", uid, -1, AT_EMPTY_PATH);
+        /* A pipe of another user namespace keeps its owner (EPERM), some have none (EINVAL). */
+        if (result != -EPERM && result != -EINVAL && result != -EROFS)
+            check(channel, STAGE_STREAMS, result, (unsigned int)fd);
+    }
+}
+
+/* By descriptor, and proven to be inside (CVE-2024-21626). */
+static __attribute__((noinline)) void enter_directory(int channel, int root, const char *path)
+{
+    char buffer[PATH_BYTES];
+    int fd = open_inside(root, path, O_PATH | O_DIRECTORY);
+    check(channel, STAGE_DIRECTORY, fd, 0);
+    check(channel, STAGE_DIRECTORY, sys(__NR_fchdir, fd), 0);
+    sys(__NR_close, fd);
+    check(channel, STAGE_DIRECTORY, sys(__NR_getcwd, buffer, sizeof buffer), 0);
+    if (buffer[0] != '/')
+        fail(channel, STAGE_OUTSIDE, -ENOENT, 0);
+}
+
+/* The image's passwd, -1 if it has none that is a file: neither a FIFO nor a device may hold us
+ * up. */
+static int open_passwd(int root)
+{
+    struct statx found;
+    int probe = open_inside(root, "/etc/passwd", O_PATH);
+    if (probe < 0)
+        return -1;
+    look(probe, &found);
+    sys(__NR_close, probe);
+    if (!is_kind(&found, S_IFREG))
+        return -1;
+    int file = open_inside(root, "/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (file < 0)
+        return -1;
+    look(file, &found);
+    if (is_kind(&found, S_IFREG))
+        return file;
+    sys(__NR_close, file);
+    return -1;
+}
+
+/* `HOME=...` in `variable`, and the last of `envp` points to it; as it was where passwd has none. */
+static void find_home(int root, unsigned int uid, char **envp, char *variable)
+{
+    int file = open_passwd(root);
+    if (file < 0)
+        return;
+    if (home_of(file, uid, variable)) {
+        while (envp[1])
+            envp++;
+        envp[0] = variable;
+    }
+    sys(__NR_close, file);
+}
+
+/* Why `path`, relative to `directory` unless it is absolute, cannot be executed; 0 if it can. */
+static __attribute__((noinline)) long problem_of(int root, const char *directory, const char *path)
+{
+    char full[2 * PATH_BYTES];
+    unsigned long length = 0;
+    struct statx found;
+    if (path[0] != '/') {
+        for (; directory[length]; length++) {
+            if (length == PATH_BYTES)
+                return -ENAMETOOLONG;
+            full[length] = directory[length];
+        }
+        full[length++] = '/';
+    }
+    for (unsigned long i = 0; (full[length] = path[i]); i++)
+        if (++length == sizeof full)
+            return -ENAMETOOLONG;
+    int fd = open_inside(root, full, O_PATH);
+    if (fd < 0)
+        return fd;
+    look(fd, &found);
+    sys(__NR_close, fd);
+    if (is_kind(&found, S_IFDIR))
+        return -EISDIR;
+    return found.stx_mode & 0111 ? 0 : -EACCES;
+}
+
+/* Leaves those candidates that can be executed. */
+static void find_program(int root, struct becoming *self)
+{
+    const char *directory = (const char *)self->block + self->block->cwd_offset;
+    unsigned int guilty = 0, fit = 0;
+    long reason = -ENOENT;
+    for (unsigned int i = self->candidates; i > 0; i--) {
+        long problem = problem_of(root, directory, self->argv[i]);
+        if (problem == 0) {
+            self->argv[self->candidates - fit++] = self->argv[i];
+        } else if (problem != -ENOENT) {
+            reason = problem;
+            guilty = i - 1;
+        }
+    }
+    if (fit == 0)
+        fail(self->channel, STAGE_PROGRAM, reason, guilty);
+    self->argv += self->candidates - fit;
+    self->candidates = fit;
+}
+
+/* The process in the container. */
+static _Noreturn void inside(const struct block_entry *entry, struct becoming *self)
+{
+    char home[HOME_BYTES];
+    const struct block *block = self->block;
+    int channel = self->channel;
+    int first = FIRST_FD + (int)block->keep_fds;
+
+    wait_for_go(channel);
+    join_cgroups(channel, block, entry);
+    check(channel, STAGE_CLOSE, close_except(first, channel, entry->root_fd), 0);
+    if (entry->flags & ENTRY_USER)
+        self->keep_groups = become_root(channel, entry->flags);
+    if (entry->flags & ENTRY_PROC)
+        self->proc = make_proc(channel);
+    int root = enter_root(channel, entry->root_fd);
+    check(channel, STAGE_SESSION, sys(__NR_setsid), 0);
+    join_keyring(channel, (const char *)block + entry->keyring_offset);
+    own_streams(channel, block->uid);
+    enter_directory(channel, root, (const char *)block + block->cwd_offset);
+    if (entry->flags & ENTRY_HOME)
+        find_home(root, block->uid, self->envp, home);
+    find_program(root, self);
+    check(channel, STAGE_CLOSE, close_except(first, channel, self->proc), 0);
+    become(self);
+}
+
+__attribute__((used)) _Noreturn void entry(long *stack)
+{
+    sys(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    int argc = (int)stack[0];
+    char **argv = (char **)(stack + 1);
+    char **envp = argv + argc + 1;
+    const struct block *block = map_block(argc, argv, BLOCK_ENTRY);
+    const struct block_entry *wanted = entry_of(block);
+    int channel = block->channel_fd;
+    struct clone_args request = {.flags = CLONE_PARENT};
+    struct becoming becoming = {.block = block, .channel = channel, .times = -1, .proc = -1,
+                                .candidates = block->candidates, .argv = argv, .envp = envp};
+
+    sys(__NR_prctl, PR_SET_NAME, "oci-init", 0, 0, 0);
+    check(channel, STAGE_CLOSE, sys(__NR_fcntl, channel, F_SETFD, FD_CLOEXEC), 0);
+    if (wanted->container_fd >= 0)
+        check(channel, STAGE_JOIN, sys(__NR_setns, wanted->container_fd, wanted->namespaces), 0);
+    if (wanted->cgroup_fd >= 0) {
+        request.flags |= CLONE_INTO_CGROUP;
+        request.cgroup = (__u64)wanted->cgroup_fd;
+    }
+    long pid = sys(__NR_clone3, &request, sizeof request);
+    check(channel, STAGE_CLONE, pid, 0);
+    if (pid == 0)
+        inside(wanted, &becoming);
+    send_report(channel, STAGE_MADE, 0, (unsigned int)pid, 0);
+    leave(0);
+}

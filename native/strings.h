@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OCIRUNTIME_STRINGS_H
+#define OCIRUNTIME_STRINGS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* The C strings of a list of bytes, NULL-terminated and valid while the list is; the
+ * array is the caller's to PyMem_Free. NULL with an exception set when it is anything else. */
+char **strings_of(PyObject *list);
+
+#endif

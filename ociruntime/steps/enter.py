@@ -1,0 +1,256 @@
+"""``exec`` by a resident process, which oci-exec does from the namespaces on (native/oci-exec.c).
+
+A process inside the container that runs Python is a copy of the caller, and copying the pages of a
+resident caller is most of what ``exec`` takes. Here it executes a small program of ours on the
+host, which joins the container and makes the process. The steps in the container are the same, in
+the same order; their words for people are those of the steps that do them in Python.
+"""
+
+from __future__ import annotations
+
+import errno
+from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_SEQPACKET, socket
+
+from ociruntime import hostos as os
+from ociruntime.cgroups.join import join_error
+from ociruntime.errors import OciError
+from ociruntime.kernel import block as b
+from ociruntime.kernel.ocinit import sealed_memfd
+from ociruntime.plan.environment import settled
+from ociruntime.plan.step import Step
+from ociruntime.process.executor import death, explain
+from ociruntime.process.spawn import clone_error, refused
+from ociruntime.steps.cgroup import JOIN
+from ociruntime.steps.lsm import OpenProc
+from ociruntime.steps.process import (
+    MISSING,
+    EnterDirectory,
+    NewKeyring,
+    NewSession,
+    candidates,
+    no_program,
+    outside,
+    problem_words,
+)
+from ociruntime.steps.rootfs import GROUPS_FORBIDDEN, BecomeRoot, JoinCgroupNamespace
+from ociruntime.steps.spawn import Spawn, end_process
+from ociruntime.steps.tenant import CONTAINER, EnterRoot
+from ociruntime.steps.terminal import OwnStreams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ociruntime.cgroups.path import Placement
+    from ociruntime.errors import StepError
+    from ociruntime.kernel.block import Report
+    from ociruntime.plan.identity import Identity
+    from ociruntime.process.run import Run
+
+LARGEST_REPORT = 64
+
+
+class EnterContainer(Step):
+    """Make the process in the container; it waits there for ``Proceed``.
+
+    Parameters: ``namespaces`` are the CLONE_NEW* flags of those that are joined, but for the cgroup
+    namespace; ``process`` is as config.json's, without a terminal; ``user`` says whether a user
+    namespace is among them, ``setgroups`` whether that one allows setgroups(2).
+    """
+
+    __slots__ = (
+        "container_id",
+        "identity",
+        "namespaces",
+        "placement",
+        "process",
+        "setgroups",
+        "user",
+    )
+
+    kind = "enter-container"
+    stage = "spawn"
+
+    def __init__(
+        self,
+        container_id: str,
+        namespaces: int,
+        placement: Placement | None,
+        process: dict[str, Any],
+        identity: Identity,
+        *,
+        user: bool,
+        setgroups: bool,
+    ) -> None:
+        super().__init__("/process", f"entering container {container_id}")
+        self.container_id = container_id
+        self.namespaces = namespaces
+        self.placement = placement
+        self.process = process
+        self.identity = identity
+        self.user = user
+        self.setgroups = setgroups
+
+    def describe(self) -> str:
+        return f"make a process in container {self.container_id}"
+
+    def execute(self, run: Run) -> None:
+        kernel, fds = run.kernel, run.fds
+        program, cwd = self.process["args"][0], self.process["cwd"]
+        environment = settled(self.process.get("env") or ())
+        paths = candidates(program, environment)
+        if not paths:
+            raise no_program(program, "", MISSING)
+        entry = self._entry(run)
+        if not any(variable.startswith("HOME=") for variable in environment):
+            environment.append("HOME=/")
+            entry.flags |= b.ENTRY_HOME
+        content = self._pack(run, entry, cwd, len(paths))
+        fds["block"] = sealed_memfd(kernel, "oci-exec-block", content)
+        arguments = [argument.encode() for argument in self.process["args"]]
+        kernel.run_program(
+            fds["init"],
+            b.init_argv(fds["block"], [path.encode() for path in paths], arguments),
+            [variable.encode("utf-8", "surrogateescape") for variable in environment],
+            run.streams,
+            sorted({fds["init"], fds["block"], fds["start"], *entry.descriptors()}),
+        )
+        # They are the process's now. Closing the channel is what tells of its success.
+        for name in [name for name, fd in fds.items() if name != "report" and fd != run.lent]:
+            kernel.close(fds.pop(name))
+        report = self._first_report(run)
+        if report is None:
+            raise OciError(f"{self.label}: oci-exec died without a word")
+        if report.stage != b.STAGE_MADE:
+            raise self.explain_report(run, report)
+        # Our own unreaped child: the number is still its.
+        run.pidfd, run.pid = kernel.pidfd_open(report.detail), report.detail
+
+    def _entry(self, run: Run) -> b.Entry:
+        fds = run.fds
+        entry = b.Entry(NewKeyring(self.container_id).name.encode())
+        entry.container = fds.get(f"namespace:{CONTAINER}", -1) if self.namespaces else -1
+        entry.namespaces = self.namespaces
+        entry.cgroup_namespace = fds.get("namespace:cgroup", -1)
+        entry.root = fds.get("root", -1)
+        if run.cgroup is not None:
+            entry.cgroup = run.cgroup.open_for_clone()
+            entry.joins = [
+                fds[JOIN + place.key] for place in run.cgroup.placement.places if place.key
+            ]
+        if self.user:
+            entry.flags |= b.ENTRY_USER
+            if not self.setgroups:
+                entry.flags |= b.ENTRY_KEEP_GROUPS
+        if self.identity.lsm:
+            entry.flags |= b.ENTRY_PROC
+        return entry
+
+    def _pack(self, run: Run, entry: b.Entry, cwd: str, paths: int) -> bytes:
+        identity = self.identity
+        return b.pack_block(
+            channel_fd=run.fds["start"],
+            cwd=cwd.encode(),
+            candidates=paths,
+            uid=identity.uid,
+            gid=identity.gid,
+            umask=identity.umask,
+            groups=identity.groups,
+            bounding=identity.bounding,
+            effective=identity.effective,
+            permitted=identity.permitted,
+            inheritable=identity.inheritable,
+            ambient=identity.ambient,
+            last_cap=identity.last_cap,
+            no_new_privs=identity.no_new_privs,
+            lsm=identity.lsm,
+            rlimits=identity.rlimits,
+            seccomp=run.seccomp[0] if run.seccomp else None,
+            seccomp_flags=run.seccomp[1] if run.seccomp else 0,
+            entry=entry,
+        )
+
+    @staticmethod
+    def _first_report(run: Run) -> Report | None:
+        """What oci-exec said, which has ended; a process that it made says nothing yet."""
+        channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, run.fds["report"])
+        try:
+            message = channel.recv(LARGEST_REPORT, MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        finally:
+            channel.detach()
+        return b.unpack_report(message) if message else None
+
+    def undo(self, run: Run) -> None:
+        end_process(run)
+
+    def explain_note(self, report: Report) -> str:
+        """The warning that a note of the process is."""
+        if report.stage == b.STAGE_GROUPS:
+            return GROUPS_FORBIDDEN
+        return f"no session keyring of its own: {os.strerror(report.errno)}"
+
+    def explain_report(self, run: Run, report: Report) -> OciError | StepError:
+        """The error for a failure of oci-exec's own part (from STAGE_JOIN on)."""
+        stage, number = report.stage, report.errno
+        error = OSError(number, os.strerror(number))
+        if stage == b.STAGE_JOIN:
+            return refused(f"joining container {self.container_id}", error)
+        if stage == b.STAGE_CLONE:
+            found = clone_error(run, error)
+            return found if isinstance(found, OciError) else explain(self._spawn(), error)
+        if stage == b.STAGE_CGROUP and self.placement is not None:
+            places = [place for place in self.placement.places if place.key]
+            return join_error(places[report.detail], error)
+        if stage == b.STAGE_OUTSIDE:
+            return outside(self._directory())
+        if stage == b.STAGE_PROGRAM:
+            program = self.process["args"][0]
+            paths = candidates(program, settled(self.process.get("env") or ()))
+            return no_program(program, paths[report.detail], problem_words(number))
+        step = self._steps().get(stage)
+        return explain(self if step is None else step(), error)
+
+    def _steps(self) -> dict[int, Callable[[], Step]]:
+        """Which step would have done it, by the report's stage."""
+        return {
+            b.STAGE_CGROUP_NS: lambda: JoinCgroupNamespace(""),
+            b.STAGE_USER_NS: lambda: BecomeRoot(setgroups=self.setgroups),
+            b.STAGE_PROC: lambda: OpenProc("/process/apparmorProfile"),
+            b.STAGE_ROOT: EnterRoot,
+            b.STAGE_SESSION: NewSession,
+            b.STAGE_KEYRING: lambda: NewKeyring(self.container_id),
+            b.STAGE_STREAMS: lambda: OwnStreams(self.identity.uid),
+            b.STAGE_DIRECTORY: self._directory,
+        }
+
+    def _directory(self) -> EnterDirectory:
+        return EnterDirectory(self.process["cwd"])
+
+    def _spawn(self) -> Spawn:
+        return Spawn([], 0, [(CONTAINER, self.namespaces)], None, [], [], privileged=True)
+
+
+class Proceed(Step):
+    """Let the process go on, when the host side has nothing more to do to it."""
+
+    __slots__ = ()
+
+    kind = "proceed"
+    stage = "exec"
+
+    def __init__(self) -> None:
+        super().__init__("", "report channel")
+
+    def describe(self) -> str:
+        return "let the process go on"
+
+    def execute(self, run: Run) -> None:
+        try:
+            run.kernel.write(run.fds["report"], b.START)
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            raise OciError(death(run, self)) from None

@@ -1,0 +1,268 @@
+"""oci-exec driven directly: what it reports and refuses, and what it does when nobody speaks.
+
+What it does in a container is compared with the other way in by tests/kernel/test_entry.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from ociruntime.kernel import _sys, block
+from tests.native.driver import (
+    BLOCK_FD,
+    BUSYBOX,
+    CHANNEL_FD,
+    OCI_EXEC,
+    TIMEOUT,
+    Init,
+    last_cap,
+    own_capabilities,
+    status_field,
+)
+
+CLONE_NEWUTS = 0x4000000
+ENTRY_AT = block.HEADER.size
+FIRST_FREE = 70
+
+
+VALUES: dict[str, Any] = {
+    "channel_fd": CHANNEL_FD, "cwd": b"/", "candidates": 1, "uid": os.getuid(),
+    "gid": os.getgid(), "umask": 0o22, "groups": None, "last_cap": last_cap(),
+    **own_capabilities(),
+}  # fmt: skip
+
+
+def pack(entry: block.Entry | None = None) -> bytes:
+    """A block for a process like ours, which joins nothing."""
+    return block.pack_block(**VALUES, entry=entry or block.Entry(b"_ses.test"))
+
+
+class Exec:
+    """oci-exec, run to its end by the constructor: its exit `status`, and what it said `first`."""
+
+    def __init__(
+        self, data: bytes, *args: bytes, path: bytes = BUSYBOX, fds: dict[int, int] | None = None
+    ) -> None:
+        self._read, write = os.pipe()
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel.settimeout(TIMEOUT)
+        memfd = os.memfd_create("block")
+        os.write(memfd, data)
+        argv = block.init_argv(BLOCK_FD, [path], args)
+        wanted = {1: write, CHANNEL_FD: theirs.fileno(), BLOCK_FD: memfd, **(fds or {})}
+        pid, pidfd = _sys.clone(0)
+        if pid == 0:
+            try:
+                high = {number: os.dup(fd) for number, fd in wanted.items()}
+                for number, fd in high.items():
+                    os.dup2(fd, number)
+                os.execve(OCI_EXEC, argv, {b"PATH": b"/bin"})
+            finally:
+                os._exit(99)
+        for fd in (write, memfd, pidfd):
+            os.close(fd)
+        theirs.close()
+        self.status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        self.channel.setblocking(False)
+        try:
+            message = self.channel.recv(64)
+        except BlockingIOError:
+            message = b""
+        self.channel.settimeout(TIMEOUT)
+        self.first = block.unpack_report(message) if message else None
+        made = self.first is not None and self.first.stage == block.STAGE_MADE
+        # Our child, made by it (CLONE_PARENT).
+        self.pid = self.first.detail if made and self.first is not None else 0
+
+    def go(self) -> block.Report | None:
+        """Let the process go on; its report, None for success."""
+        self.channel.send(block.START)
+        message = self.channel.recv(64)
+        return block.unpack_report(message) if message else None
+
+    def end(self) -> tuple[int, bytes]:
+        """(exit status, output) of the process."""
+        output = b""
+        while piece := os.read(self._read, 65536):
+            output += piece
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.pid = 0
+        return status, output
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pid:
+            os.kill(self.pid, 9)
+            os.waitpid(self.pid, 0)
+        os.close(self._read)
+        self.channel.close()
+
+
+@pytest.mark.kernel
+def test_from_the_pid_to_the_program() -> None:
+    with Exec(pack(), b"echo", b"hello world") as one:
+        assert one.status == 0
+        assert one.pid > 0
+        assert status_field(Path(f"/proc/{one.pid}/status").read_text(), "PPid") == str(os.getpid())
+        assert one.go() is None
+        assert one.end() == (0, b"hello world\n")
+
+
+@pytest.mark.kernel
+def test_nothing_happens_before_the_word() -> None:
+    """It waits with nothing open but its streams, the channel and what it will need."""
+    with Exec(pack(), b"echo", b"x") as one:
+        time.sleep(0.05)
+        status = Path(f"/proc/{one.pid}/status").read_text()
+        assert status_field(status, "State").startswith("S")
+        assert Path(f"/proc/{one.pid}/comm").read_text() == "oci-init\n"
+        assert int(status_field(status, "VmRSS").split()[0]) < 200
+        one.channel.close()
+        assert one.end() == (1, b"")
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("word", [b"T", b"s", b"\0", b"XS"])
+def test_another_word_ends_it(word: bytes) -> None:
+    with Exec(pack(), b"echo", b"x") as one:
+        one.channel.send(word)
+        assert one.end() == (1, b"")
+
+
+def memfd() -> int:
+    return os.memfd_create("x")
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kind", ["join", "clone"])
+def test_failures_before_there_is_a_process(kind: str) -> None:
+    entry = block.Entry(b"_ses.test")
+    if kind == "join":
+        entry.container, entry.namespaces = FIRST_FREE, CLONE_NEWUTS
+        expected = (block.STAGE_JOIN, errno.EINVAL)
+    else:
+        entry.cgroup = FIRST_FREE
+        expected = (block.STAGE_CLONE, errno.EBADF)
+    fd = memfd()
+    try:
+        with Exec(pack(entry), b"echo", b"x", fds={FIRST_FREE: fd}) as one:
+            assert one.status == 1
+            assert one.first is not None
+            assert (one.first.stage, one.first.errno) == expected
+            assert one.pid == 0
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.kernel
+def test_each_cgroup_is_joined_and_the_guilty_one_named() -> None:
+    entry = block.Entry(b"_ses.test")
+    entry.joins = [FIRST_FREE, FIRST_FREE + 1, FIRST_FREE + 2]
+    good, bad = memfd(), os.open(os.devnull, os.O_RDONLY)
+    try:
+        fds = {FIRST_FREE: good, FIRST_FREE + 1: good, FIRST_FREE + 2: bad}
+        with Exec(pack(entry), b"echo", b"x", fds=fds) as one:
+            report = one.go()
+            assert report is not None
+            assert (report.stage, report.errno, report.detail) == (
+                block.STAGE_CGROUP, errno.EBADF, 2,
+            )  # fmt: skip
+            assert os.pread(good, 100, 0) == b"00"
+            assert one.end() == (1, b"")
+    finally:
+        os.close(good)
+        os.close(bad)
+
+
+@pytest.mark.kernel
+def test_no_descriptor_is_left_for_the_program(tmp_path: Path) -> None:
+    entry = block.Entry(b"_ses.test")
+    entry.joins = [FIRST_FREE]
+    entry.root = FIRST_FREE + 1
+    made = tmp_path / "root"
+    (made / "bin").mkdir(parents=True)
+    (made / "bin" / "busybox").write_bytes(Path(BUSYBOX.decode()).read_bytes())
+    (made / "bin" / "busybox").chmod(0o755)
+    good, root = memfd(), os.open(made, os.O_PATH)
+    try:
+        fds = {FIRST_FREE: good, FIRST_FREE + 1: root, 90: good}
+        with Exec(pack(entry), b"sh", b"-c", b"cd /; echo *; echo x >&90", fds=fds) as one:
+            assert one.go() is None
+            status, output = one.end()
+            assert output == b"bin\n"
+            assert status != 0  # nothing is open as 90
+    finally:
+        os.close(good)
+        os.close(root)
+
+
+# --- blocks that nobody should send -----------------------------------------------------------
+
+
+def damage(offset: int, value: int, data: bytes | None = None) -> bytes:
+    changed = bytearray(pack() if data is None else data)
+    struct.pack_into("=I", changed, offset, value & 0xFFFFFFFF)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        damage(12, 0),  # BLOCK_ENTRY is not set
+        damage(12, block.ENTRY | block.WAIT),
+        damage(16, -1),
+        damage(20, 62),
+        damage(108, 200),  # a label without the procfs for it
+        damage(ENTRY_AT + 20, block.ENTRY_PROC),  # ... and the other way round
+        damage(ENTRY_AT + 24, 0),
+        damage(ENTRY_AT + 24, ENTRY_AT),
+        damage(ENTRY_AT + 24, 1 << 20),
+        damage(ENTRY_AT + 28, 1000),
+        damage(ENTRY_AT + 28, 1 << 30),
+        damage(ENTRY_AT + 28, -1),
+        damage(ENTRY_AT + 32, 4),
+        damage(ENTRY_AT + 32, ENTRY_AT + 41),
+        damage(ENTRY_AT + 32, -4),
+    ],
+)
+def test_damaged_block(data: bytes) -> None:
+    with Exec(data, b"echo", b"x") as one:
+        assert (one.status, one.first) == (block.EXIT_BLOCK, None)
+
+
+def test_each_program_has_blocks_of_its_own() -> None:
+    plain = {name: value for name, value in VALUES.items() if name != "entry"}
+    with Exec(block.pack_block(**plain), b"echo", b"x") as one:
+        assert one.status == block.EXIT_BLOCK
+    with Init(b"echo", b"x", data=pack()) as init:
+        assert init.finish().status == block.EXIT_BLOCK
+
+
+@pytest.mark.kernel
+def test_any_number_in_the_entry_is_survived() -> None:
+    """It fails in words or by its exit status, never by a fault of its own."""
+    numbers = random.Random(3)
+    for _ in range(150):
+        offset = ENTRY_AT + 4 * numbers.randrange(10)
+        value = numbers.choice([0, 1, 5, 1 << 31, -1, -2, numbers.randrange(1 << 32), 300, 180])
+        with Exec(damage(offset, value), b"true") as one:
+            assert one.status in (0, 1, block.EXIT_BLOCK)
+            if one.pid:
+                try:
+                    one.channel.send(block.START)
+                except BrokenPipeError:
+                    pass
+                status, _ = one.end()
+                assert status in (0, 1)
