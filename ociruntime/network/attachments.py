@@ -5,9 +5,9 @@ until the last one has let go. So DEL, CHECK and GC never depend on a file that 
 from __future__ import annotations
 
 from ociruntime import hostos as os
+from ociruntime.digest import digest
 from ociruntime.network import cni
 from ociruntime.network.files import STATE_DIRECTORY, Directory
-from ociruntime.seccomp.digest import digest
 from ociruntime.state.processes import is_alive, start_time
 
 TYPE_CHECKING = False

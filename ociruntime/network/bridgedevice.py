@@ -6,9 +6,9 @@ import errno
 from _socket import AF_INET, AF_INET6
 
 from ociruntime import hostos as os
+from ociruntime.digest import digest
 from ociruntime.network import cni
 from ociruntime.network.cni import CniError
-from ociruntime.seccomp.digest import digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ociruntime import hostos as os
+from ociruntime.digest import digest
 from ociruntime.network import cni
 from ociruntime.network.addresses import AddressError, parse_mac
 from ociruntime.network.cni import CniError
 from ociruntime.network.files import STATE_DIRECTORY, Directory
-from ociruntime.seccomp.digest import digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

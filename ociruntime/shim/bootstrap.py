@@ -146,7 +146,7 @@ def group_of(annotations: dict[str, str], container_id: str) -> str:
 
 def socket_path(boot: Boot, group: str) -> str:
     """Where the daemon of a group listens."""
-    from ociruntime.seccomp.digest import digest
+    from ociruntime.digest import digest
 
     key = f"{boot.address}/{boot.namespace}/{group}".encode()
     return f"{boot.socket_dir}/{digest(key).hex()}"
