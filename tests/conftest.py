@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs root: namespaces, mounts, cgroups"))
 
 
-# Slashes in the path of a directory that may hold ours; another session's may be nested without end.
+# Slashes in the path of a directory that may hold ours; another session may have nested its own.
 DEEPEST = 12
 
 
