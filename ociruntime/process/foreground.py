@@ -14,7 +14,7 @@ from select import POLLHUP, POLLIN, POLLOUT, poll
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.signals import SIGWINCH
+from ociruntime.kernel.signals import SIGWINCH, Children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def stay(run: Run, signals: Signals, master: int) -> int:
     poller = poll()
     poller.register(run.pidfd, POLLIN)
     poller.register(signals.fd, POLLIN)
+    children = Children(run.kernel)
+    poller.register(children.fd, POLLIN)
+    _bury(run)  # those of the hooks
     if relay:
         relay.register(poller)
     try:
@@ -60,6 +63,9 @@ def stay(run: Run, signals: Signals, master: int) -> int:
                 if fd == signals.fd:
                     for number in signals.read():
                         _pass_on(run, relay, number)
+                elif fd == children.fd:
+                    children.clear()
+                    _bury(run)
                 elif relay:
                     relay.serve(poller, fd, event)
     finally:
@@ -75,6 +81,23 @@ def _pass_on(run: Run, relay: Relay | None, number: int) -> None:
         run.kernel.pidfd_send_signal(run.pidfd, number)
     except ProcessLookupError:
         pass
+
+
+def _bury(run: Run) -> None:
+    """Wait for orphans that became ours (prctl(2), PR_SET_CHILD_SUBREAPER).
+
+    The first process of a pid namespace cannot end before everybody who was executed into it has
+    been waited for (pid_namespaces(7)), so that without this we would wait for it for ever.
+    """
+    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, flags)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == run.pid:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 def _status(run: Run) -> int:

@@ -232,3 +232,17 @@ def test_regex(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     runtime.call("delete", "--regex", anybody).check()
     assert runtime.list("-q").check().stdout == ""
     runtime.call("delete", "--force", "--regex", anybody).check()
+
+
+def test_run_waits_for_orphans(runtime: Runtime, bundle: MakeBundle) -> None:
+    """Whoever a hook executes in the container becomes a child of `run`: the container's first
+    process cannot end before it has been waited for (pid_namespaces(7)).
+    """
+    made = bundle(args=["sh", "-c", "sleep 0.3; exit 7"])
+    name = 'sed \'s/.*"id": *"\\([^"]*\\)".*/\\1/\''
+    script = f"{runtime.binary} --root {runtime.root} exec --detach $({name}) true"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]}
+    made.set("/hooks", {"poststart": [hook]})
+    if not runtime.is_ours:
+        pytest.skip("runc 1.1 runs poststart hooks before the program")
+    assert runtime.run(made, timeout=15).status == 7
