@@ -1,4 +1,8 @@
-"""Walking a cgroup and those below it by directory fds: children, processes, removal."""
+"""Walking a cgroup and those below it by directory fds: children, processes, removal.
+
+A container that may write to its cgroups can nest thousands of them, so the walks go down and up
+with one fd, and do not recurse: what cannot be walked could be neither killed nor deleted.
+"""
 
 from __future__ import annotations
 
@@ -46,12 +50,7 @@ def children(kernel: Kernel, directory: int) -> list[str]:
     return found
 
 
-def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
-    """The pids in an open cgroup and, with ``deep``, in all below it.
-
-    A process that the caller's PID namespace does not show is listed as 0 by the kernel and left
-    out.
-    """
+def _members(kernel: Kernel, directory: int) -> list[int]:
     try:
         text = read_optional(kernel, directory, "cgroup.procs")
     except OSError as error:
@@ -59,18 +58,58 @@ def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
             raise
         # A threaded cgroup tells its members nowhere else (cgroup-v2.rst, "Threads").
         text = read_optional(kernel, directory, "cgroup.threads")
-    found = [int(line) for line in text.split() if line.isdigit() and line != "0"]
-    if deep:
-        for name in children(kernel, directory):
-            try:
-                child = kernel.openat(directory, name, DIRECTORY)
-            except FileNotFoundError:
-                continue
-            try:
-                found += processes(kernel, child, deep=True)
-            finally:
-                kernel.close(child)
-    return found
+    return [int(line) for line in text.split() if line.isdigit() and line != "0"]
+
+
+def _enter(kernel: Kernel, here: int, name: str) -> int:
+    """Open ``name`` in ``here`` and close that; raises ``FileNotFoundError`` without closing it."""
+    there = kernel.openat(here, name, DIRECTORY)
+    kernel.close(here)
+    return there
+
+
+def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
+    """The pids in an open cgroup and, with ``deep``, in all below it.
+
+    A process that the caller's PID namespace does not show is listed as 0 by the kernel and left
+    out.
+    """
+    found = _members(kernel, directory)
+    below = children(kernel, directory) if deep else []
+    if not below:
+        return found
+    waiting = [below]  # from the top to where we are: the names that are still to be visited
+    here = kernel.openat(directory, ".", DIRECTORY)
+    try:
+        while True:
+            if waiting[-1]:
+                try:
+                    here = _enter(kernel, here, waiting[-1].pop())
+                except FileNotFoundError:
+                    continue
+                found += _members(kernel, here)
+                waiting.append(children(kernel, here))
+            else:
+                waiting.pop()
+                if not waiting:
+                    return found
+                # A cgroup stays below the same parent all its life.
+                here = _enter(kernel, here, "..")
+    finally:
+        kernel.close(here)
+
+
+def _removed(kernel: Kernel, parent: int, name: str) -> bool:
+    """Remove one cgroup; False when it is busy or has others below it."""
+    try:
+        kernel.unlinkat(parent, name, c.AT_REMOVEDIR)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno not in BUSY:
+            raise
+        return False
+    return True
 
 
 def remove_tree(kernel: Kernel, parent: int, name: str, end: float) -> bool:
@@ -80,32 +119,38 @@ def remove_tree(kernel: Kernel, parent: int, name: str, end: float) -> bool:
     ``end`` (seconds). False when one is busy then; True as well when there is no such cgroup.
     Raises ``OSError`` for anything else.
     """
+    if _removed(kernel, parent, name):
+        return True
     pause = FIRST_PAUSE
-    while True:
-        try:
-            kernel.unlinkat(parent, name, c.AT_REMOVEDIR)
-        except FileNotFoundError:
-            return True
-        except OSError as error:
-            if error.errno not in BUSY:
-                raise
-        else:
-            return True
-        try:
-            here = kernel.openat(parent, name, DIRECTORY)
-        except FileNotFoundError:
-            return True
-        try:
-            below = children(kernel, here)
-            if not all(remove_tree(kernel, here, child, end) for child in below):
-                return False
-        finally:
-            kernel.close(here)
-        if not below:
-            if monotonic() >= end:
-                return False
-            sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+    waiting = [[name]]  # from the top to where we are: the names that are still to be removed
+    here = kernel.openat(parent, ".", DIRECTORY)
+    try:
+        while True:
+            try:
+                here = _enter(kernel, here, waiting[-1][-1])
+            except FileNotFoundError:
+                pass
+            else:
+                busy = [name for name in children(kernel, here) if not _removed(kernel, here, name)]
+                if busy:
+                    waiting.append(busy)
+                    continue
+                here = _enter(kernel, here, "..")
+            while _removed(kernel, here, waiting[-1][-1]):
+                waiting[-1].pop()
+                if waiting[-1]:
+                    break
+                waiting.pop()
+                if not waiting:
+                    return True
+                here = _enter(kernel, here, "..")
+            else:
+                if monotonic() >= end:
+                    return False
+                sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+    finally:
+        kernel.close(here)
 
 
 def wait_for_line(kernel: Kernel, directory: int, file: str, wanted: str, seconds: float) -> bool:
