@@ -124,6 +124,7 @@ enum report_stage {
     STAGE_DIRECTORY = 30,
     STAGE_OUTSIDE = 31,  /* the directory is outside of the container */
     STAGE_PROGRAM = 32,  /* none can be executed; detail: the first one that is there, or 0 */
+    STAGE_ENTERED = 33,  /* not a failure: errno is 0; what follows is what oci-init does */
 };
 
 struct report {

@@ -68,7 +68,9 @@ int home_of(int file, unsigned int uid, char *variable)
     int found = 0;
     for (long total = 0; !found && total < LIMIT;) {
         long size = sys(__NR_read, file, piece, sizeof piece);
-        if (size <= 0)
+        if (size < 0)
+            return 0;
+        if (size == 0)
             break;
         total += size;
         for (long i = 0; i < size && !found; i++) {

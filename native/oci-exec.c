@@ -3,9 +3,9 @@
  * oci-exec: brings one more process into a running container (exec of a resident runtime).
  *
  * The runtime executes it on the host, from a sealed memfd.  It joins the container's namespaces,
- * clones the process as a child of the runtime, reports its pid and ends.  The process waits until
- * the runtime lets it go on (a byte 'S'; end of file: the runtime has gone), does inside what
- * remains to be done, and becomes the program.  So the runtime's memory is neither copied for a
+ * clones the process as a child of the runtime, reports its pid and ends.  The process joins the
+ * cgroups of v1 and waits until the runtime lets it go on (a byte 'S'; end of file: the runtime has
+ * gone), does inside what remains to be done, says so, and becomes the program.  So the runtime's memory is neither copied for a
  * process in the container nor ever shared with one; and ours was made on the host: nobody
  * with the powers of another user namespace may trace it.
  *
@@ -80,12 +80,19 @@ static void wait_for_go(int channel)
         leave(1);
 }
 
-/* A thread that moves itself needs no protection against its own end: no grace period. */
+/* First of all, because whoever may trace us in there may take what is open.  A thread that moves
+ * itself needs no protection against its own end: no grace period. */
 static void join_cgroups(int channel, const struct block *block, const struct block_entry *entry)
 {
     const __s32 *files = (const __s32 *)((const char *)block + entry->joins_offset);
-    for (unsigned int i = 0; i < entry->joins_count; i++)
+    if (entry->container_fd >= 0)
+        sys(__NR_close, entry->container_fd);
+    if (entry->cgroup_fd >= 0)
+        sys(__NR_close, entry->cgroup_fd);
+    for (unsigned int i = 0; i < entry->joins_count; i++) {
         check(channel, STAGE_CGROUP, sys(__NR_write, files[i], "0", 1), i);
+        sys(__NR_close, files[i]);
+    }
     if (entry->cgroup_ns_fd >= 0)
         check(channel, STAGE_CGROUP_NS, sys(__NR_setns, entry->cgroup_ns_fd, CLONE_NEWCGROUP), 0);
 }
@@ -157,11 +164,11 @@ static __attribute__((noinline)) void join_keyring(int channel, const char *name
     long result = key;
     if (result >= 0)
         result = sys(__NR_keyctl, KEYCTL_DESCRIBE, key, text, sizeof text);
-    if (result >= 0) {
-        long length = result < KEY_TEXT ? result : KEY_TEXT;
+    if (result > KEY_TEXT)
+        result = -EOVERFLOW; /* nothing was written */
+    if (result >= 0)
         result = sys(__NR_keyctl, KEYCTL_SETPERM, key,
-                     permissions_of(text, length) | USER_VIEW_READ_SEARCH);
-    }
+                     permissions_of(text, result) | USER_VIEW_READ_SEARCH);
     if (result == -ENOSYS || result == -EPERM)
         send_report(channel, STAGE_KEYRING | REPORT_NOTE, -result, 0, 0);
     else
@@ -289,9 +296,9 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
     int channel = self->channel;
     int first = FIRST_FD + (int)block->keep_fds;
 
-    wait_for_go(channel);
     join_cgroups(channel, block, entry);
     check(channel, STAGE_CLOSE, close_except(first, channel, entry->root_fd), 0);
+    wait_for_go(channel);
     if (entry->flags & ENTRY_USER)
         self->keep_groups = become_root(channel, entry->flags);
     if (entry->flags & ENTRY_PROC)
@@ -305,6 +312,7 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
         find_home(root, block->uid, self->envp, home);
     find_program(root, self);
     check(channel, STAGE_CLOSE, close_except(first, channel, self->proc), 0);
+    send_report(channel, STAGE_ENTERED, 0, 0, 0);
     become(self);
 }
 
@@ -325,6 +333,8 @@ __attribute__((used)) _Noreturn void entry(long *stack)
     check(channel, STAGE_CLOSE, sys(__NR_fcntl, channel, F_SETFD, FD_CLOEXEC), 0);
     if (wanted->container_fd >= 0)
         check(channel, STAGE_JOIN, sys(__NR_setns, wanted->container_fd, wanted->namespaces), 0);
+    /* A joined user namespace may have made us dumpable, as /proc/sys/fs/suid_dumpable says. */
+    check(channel, STAGE_JOIN, sys(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0), 0);
     if (wanted->cgroup_fd >= 0) {
         request.flags |= CLONE_INTO_CGROUP;
         request.cgroup = (__u64)wanted->cgroup_fd;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -45,21 +46,35 @@ static int program_main(void *argument)
     return 1;
 }
 
+/* The wait status of our child, which is killed when it takes too long. */
+static int status_of(int pid, int pidfd, int milliseconds)
+{
+    struct pollfd polled = {.fd = pidfd, .events = POLLIN};
+    int status = 0;
+    if (poll(&polled, 1, milliseconds) == 0)
+        kill(pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status;
+}
+
 /* The wait status, or -errno. */
-static long run(struct program *self, char *stack)
+static long run(struct program *self, char *stack, int milliseconds)
 {
     sigset_t all, mask;
-    int status = 0;
+    int status = 0, pidfd = -1;
     sigfillset(&all);
     /* A handler that ran in the process between would run in our memory.  The program starts with
      * this mask. */
     sigprocmask(SIG_SETMASK, &all, &mask);
-    int pid = clone(program_main, stack + BETWEEN_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, self);
-    if (pid < 0)
+    int pid = clone(program_main, stack + BETWEEN_STACK,
+                    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, self, &pidfd);
+    if (pid < 0) {
         self->reason = errno;
-    else
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-            continue;
+    } else {
+        status = status_of(pid, pidfd, milliseconds);
+        close(pidfd);
+    }
     sigprocmask(SIG_SETMASK, &mask, NULL);
     return self->reason ? -self->reason : status;
 }
@@ -70,9 +85,10 @@ PyObject *sys_run_program(PyObject *Py_UNUSED(module), PyObject *args)
     Py_buffer streams, kept;
     struct program self = {0};
     char *stack = NULL;
+    int milliseconds;
 
-    if (!PyArg_ParseTuple(args, "iOOy*y*:run_program", &self.fd, &arguments, &environment, &streams,
-                          &kept))
+    if (!PyArg_ParseTuple(args, "iOOy*y*i:run_program", &self.fd, &arguments, &environment,
+                          &streams, &kept, &milliseconds))
         return NULL;
     if (descriptors_of(&streams, &kept, &self.descriptors) < 0)
         goto end;
@@ -81,7 +97,7 @@ PyObject *sys_run_program(PyObject *Py_UNUSED(module), PyObject *args)
     if (self.envp == NULL)
         goto end;
     stack = PyMem_Malloc(BETWEEN_STACK);
-    result = stack == NULL ? PyErr_NoMemory() : PyLong_FromLong(run(&self, stack));
+    result = stack == NULL ? PyErr_NoMemory() : PyLong_FromLong(run(&self, stack, milliseconds));
 end:
     PyMem_Free(stack);
     PyMem_Free(self.argv);

@@ -197,8 +197,8 @@ static PyMethodDef methods[] = {
      "clone_joined(flags, cgroup_fd, joined, streams, kept) -> (pid, failed, errno): clone3 in "
      "fork style by a process between that joins namespaces before"},
     {"run_program", sys_run_program, METH_VARARGS,
-     "run_program(fd, argv, envp, streams, kept) -> int: execute the program of fd without a copy "
-     "of us, and wait for its end; the wait status, or -errno"},
+     "run_program(fd, argv, envp, streams, kept, milliseconds) -> int: execute the program of fd "
+     "without a copy of us, and wait for its end; the wait status, or -errno"},
     {"sealed", sys_sealed, METH_NOARGS,
      "sealed() -> bool: whether /proc/self/exe is a memfd that nobody can write any more"},
     {"reexec_sealed", sys_reexec_sealed, METH_O,

@@ -46,10 +46,17 @@ def clone_joined(
     """
 
 def run_program(
-    fd: int, argv: list[bytes], envp: list[bytes], streams: Buffer, kept: Buffer, /
+    fd: int,
+    argv: list[bytes],
+    envp: list[bytes],
+    streams: Buffer,
+    kept: Buffer,
+    milliseconds: int,
+    /,
 ) -> int:
     """Execute the program behind `fd` in a child that shares our memory until then, and wait for
-    its end, in which our thread sleeps: its wait status, or -errno if it was not executed.
+    its end, in which our thread sleeps: its wait status, or -errno if it was not executed. It is
+    killed after so many `milliseconds` (-1: never).
 
     `streams` and `kept` as `clone_joined`'s; what is kept is no longer close-on-exec there, but for
     `fd`. The program starts with every signal blocked, and dies with the caller.

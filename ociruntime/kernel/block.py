@@ -81,6 +81,7 @@ STAGE_STREAMS = 29
 STAGE_DIRECTORY = 30
 STAGE_OUTSIDE = 31
 STAGE_PROGRAM = 32
+STAGE_ENTERED = 33
 
 STAGES = {
     STAGE_BLOCK: "read the instructions of oci-init",
@@ -115,6 +116,7 @@ STAGES = {
     STAGE_DIRECTORY: "enter the working directory",
     STAGE_OUTSIDE: "find the working directory inside the container",
     STAGE_PROGRAM: "find the program",
+    STAGE_ENTERED: "tell that it has entered",
 }
 """What oci-init was doing, for the middle of a sentence ("cannot ...")."""
 
@@ -122,8 +124,8 @@ STAGES = {
 class Report:
     """One message of oci-init or oci-exec: `stage` failed with `errno`; `detail` as block.h says.
 
-    STAGE_LISTENER with errno 0 is no failure: the seccomp listener came along as SCM_RIGHTS; nor is
-    STAGE_MADE. `is_note`: the process goes on without.
+    STAGE_LISTENER with errno 0 is no failure: the seccomp listener came along as SCM_RIGHTS. Nor
+    are STAGE_MADE and STAGE_ENTERED. `is_note`: the process goes on without.
     """
 
     __slots__ = ("detail", "errno", "is_note", "stage")

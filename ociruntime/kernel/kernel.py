@@ -314,6 +314,10 @@ class Kernel(Processes):
         self.invoke("waitid", c.P_PIDFD, pidfd, info, c.WEXITED, None)
         return unpack_from("=i", info, 8)[0], unpack_from("=i", info, 24)[0]
 
+    def reap(self, pidfd: int) -> None:
+        """See to it that a child which was killed does not stay as a zombie."""
+        self.wait_pidfd(pidfd)
+
     def has_ended(self, pidfd: int) -> bool:
         """Whether a child has ended; it stays there to be waited for."""
         info = bytearray(128)

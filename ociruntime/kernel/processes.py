@@ -41,12 +41,13 @@ class Processes:
         envp: list[bytes],
         streams: tuple[int, ...],
         kept: list[int],
+        milliseconds: int,
     ) -> int:
         """Run the program behind ``fd``, which copies none of our memory, to its end: its wait
-        status.
+        status. It is killed after so many ``milliseconds``.
         """
         ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
-        result = _sys.run_program(fd, argv, envp, ends, others)
+        result = _sys.run_program(fd, argv, envp, ends, others, milliseconds)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result

@@ -128,6 +128,7 @@ class Recorder(ModelCalls, Kernel):
         envp: list[bytes],
         streams: tuple[int, ...],
         kept: list[int],
+        milliseconds: int,
     ) -> int:
         """The model has processes, but none that runs a program."""
         self._record("run_program", (fd, b"\x1f".join(argv)))

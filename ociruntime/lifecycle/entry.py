@@ -61,7 +61,7 @@ def exec_patiently(
         channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, run.fds.pop("report"))
         try:
             yield from _result(run, entry, channel, container)
-        except OciError:
+        except BaseException:
             undo(run, run.steps)
             raise
         finally:
@@ -125,14 +125,23 @@ def _result(
     run: Run, entry: EnterContainer, channel: socket, container: Container
 ) -> Generator[int, None, None]:
     """Wait until the program is executed; raises the reason why it is not."""
+    entered = False
     while True:
         yield channel.fileno()
         report = read_report(channel, None, container, run.pid, st.RUNNING)
-        if report is None:
+        if report is None and entered:
             return
-        if not report.is_note:
+        if report is None:
+            raise OciError(
+                f"{entry.label}: the process died before its program was executed; it was "
+                "killed, or a memory limit is too small"
+            )
+        if report.is_note:
+            run.warnings.append(entry.explain_note(report))
+        elif report.stage == block.STAGE_ENTERED:
+            entered = True
+        else:
             break
-        run.warnings.append(entry.explain_note(report))
     if report.stage >= block.STAGE_JOIN:
         raise entry.explain_report(run, report)
     raise OciError(explain_report(report, entry.process))

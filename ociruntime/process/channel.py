@@ -58,6 +58,10 @@ class Channel:
     def close(self) -> None:
         self._socket.close()
 
+    def limit(self, seconds: float) -> None:
+        """Wait no longer for a message; then it is as if the other side had gone."""
+        self._socket.settimeout(seconds)
+
     def forget(self) -> None:
         """The descriptor is closed already, in this copy of the process."""
         self._socket.detach()

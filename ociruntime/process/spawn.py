@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 OF_CGROUP = (errno.EBUSY, errno.EOPNOTSUPP, errno.EACCES, errno.ENOENT, errno.ENODEV)
 
 
+# A container without a pid namespace of its own can stop a process that has joined its user
+# namespace; who waits for that one then, waits no longer than this.
+JOINING_SECONDS = 10.0
+
+
 class Namespaces:
     """What ``spawn`` shall make and join.
 
@@ -158,6 +163,7 @@ def _through_intermediate(
         here.close()
         _intermediate(run, wanted, cgroup_fd, theirs, there)
     theirs.close()
+    ours.limit(JOINING_SECONDS)
     try:
         if wanted.new_user and wanted.time is not None:
             ours.wait_ready()
@@ -165,6 +171,10 @@ def _through_intermediate(
             ours.ready()
         answer = ours.wait_pid()
     except Closed:
+        try:
+            run.kernel.pidfd_send_signal(pidfd, c.SIGKILL)
+        except ProcessLookupError:
+            pass
         raise OciError("the process that joins namespaces died without a word") from None
     finally:
         ours.close()

@@ -8,10 +8,11 @@ the container, whose file systems may answer late or never, the loop goes on.
 
 from __future__ import annotations
 
-from select import EPOLLIN
+from select import EPOLLIN, POLLIN, poll
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
+from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.entry import exec_patiently, is_patient
 from ociruntime.lifecycle.tenant import ExecOptions
@@ -33,8 +34,13 @@ if TYPE_CHECKING:
 CLD_EXITED, CLD_KILLED = 1, 2
 
 
+# Milliseconds that a process has to end in, once it should: a container may keep its own from it
+# (a frozen or throttled cgroup, SIGSTOP, a tracer), and the daemon has others to serve.
+PATIENCE = 2000
+
+
 class SharedKernel(Kernel):
-    """The kernel of somebody whose children are reaped by ``exits``."""
+    """The kernel of somebody whose children are reaped by ``exits``, and who never waits long."""
 
     def __init__(self, exits: Exits) -> None:
         self._exits = exits
@@ -51,11 +57,21 @@ class SharedKernel(Kernel):
         return pid, pidfd
 
     def wait_pidfd(self, pidfd: int) -> tuple[int, int]:
+        poller = poll()
+        poller.register(pidfd, POLLIN)
+        if not poller.poll(PATIENCE):
+            self.pidfd_send_signal(pidfd, SIGKILL)
+            poller.poll(PATIENCE)
         try:
-            return super().wait_pidfd(pidfd)
+            ended = self.has_ended(pidfd)
+            # The answer for one that has not: whenever it obeys.
+            return super().wait_pidfd(pidfd) if ended else (CLD_KILLED, SIGKILL)
         except ChildProcessError:
             status = self._exits.early(self._pids[pidfd])
             return (CLD_KILLED, status - 128) if status > 128 else (CLD_EXITED, status)
+
+    def reap(self, pidfd: int) -> None:
+        """That is the business of ``exits``."""
 
 
 class Tenants:

@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from ociruntime.process.run import Run
 
 LARGEST_REPORT = 64
+MOST_REPORTS = 2
+# Milliseconds that oci-exec may take on the host: a container without a pid namespace of its own
+# can stop it once it has joined its user namespace.
+LONGEST = 5000
 
 
 class EnterContainer(Step):
@@ -115,17 +119,29 @@ class EnterContainer(Step):
             [variable.encode("utf-8", "surrogateescape") for variable in environment],
             run.streams,
             sorted({fds["init"], fds["block"], fds["start"], *entry.descriptors()}),
+            LONGEST,
         )
         # They are the process's now. Closing the channel is what tells of its success.
         for name in [name for name, fd in fds.items() if name != "report" and fd != run.lent]:
             kernel.close(fds.pop(name))
-        report = self._first_report(run)
-        if report is None:
+        reports = self._reports(run)
+        for report in reports:
+            if report.stage == b.STAGE_MADE and not run.pid:
+                self._take(run, report.detail)
+        for report in reports:
+            if report.stage != b.STAGE_MADE:
+                raise self.explain_report(run, report)
+        if not run.pid:
             raise OciError(f"{self.label}: oci-exec died without a word")
-        if report.stage != b.STAGE_MADE:
-            raise self.explain_report(run, report)
-        # Our own unreaped child: the number is still its.
-        run.pidfd, run.pid = kernel.pidfd_open(report.detail), report.detail
+
+    def _take(self, run: Run, pid: int) -> None:
+        """Our own unreaped child, which is proven: in there others may have the channel, too."""
+        run.pidfd = run.kernel.pidfd_open(pid)
+        try:
+            run.kernel.has_ended(run.pidfd)
+        except ChildProcessError:
+            raise OciError(f"{self.label}: process {pid} is not its process") from None
+        run.pid = pid
 
     def _entry(self, run: Run) -> b.Entry:
         fds = run.fds
@@ -172,19 +188,30 @@ class EnterContainer(Step):
         )
 
     @staticmethod
-    def _first_report(run: Run) -> Report | None:
-        """What oci-exec said, which has ended; a process that it made says nothing yet."""
+    def _reports(run: Run) -> list[Report]:
+        """What oci-exec said, which has ended, and its process, if that one could not join its
+        cgroups.
+        """
         channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, run.fds["report"])
+        reports: list[Report] = []
         try:
-            message = channel.recv(LARGEST_REPORT, MSG_DONTWAIT)
+            while len(reports) < MOST_REPORTS and (
+                message := channel.recv(LARGEST_REPORT, MSG_DONTWAIT)
+            ):
+                reports.append(b.unpack_report(message))
         except BlockingIOError:
-            return None
+            pass
         finally:
             channel.detach()
-        return b.unpack_report(message) if message else None
+        return reports
 
     def undo(self, run: Run) -> None:
         end_process(run)
+
+    def explain(self, number: int) -> str:
+        if number == errno.E2BIG:
+            return "process.args and process.env are more than the kernel takes; shorten them"
+        return self._spawn().explain(number)
 
     def explain_note(self, report: Report) -> str:
         """The warning that a note of the process is."""
@@ -201,15 +228,17 @@ class EnterContainer(Step):
         if stage == b.STAGE_CLONE:
             found = clone_error(run, error)
             return found if isinstance(found, OciError) else explain(self._spawn(), error)
-        if stage == b.STAGE_CGROUP and self.placement is not None:
-            places = [place for place in self.placement.places if place.key]
-            return join_error(places[report.detail], error)
+        places = self.placement.places if self.placement is not None else []
+        joined = [place for place in places if place.key][report.detail : report.detail + 1]
+        if stage == b.STAGE_CGROUP and joined:
+            return join_error(joined[0], error)
         if stage == b.STAGE_OUTSIDE:
             return outside(self._directory())
         if stage == b.STAGE_PROGRAM:
             program = self.process["args"][0]
             paths = candidates(program, settled(self.process.get("env") or ()))
-            return no_program(program, paths[report.detail], problem_words(number))
+            path = (paths[report.detail :] or paths)[0]
+            return no_program(program, path, problem_words(number))
         step = self._steps().get(stage)
         return explain(self if step is None else step(), error)
 

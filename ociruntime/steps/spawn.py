@@ -122,6 +122,8 @@ class Spawn(Step):
             return "the limit in /proc/sys/user/max_*_namespaces is reached; raise it"
         if number == errno.EINVAL:
             return "the kernel lacks one of these namespaces"
+        if number == errno.ENOMEM:
+            return "the host has no memory left, or the pid namespace lost its first process"
         if number == errno.EAGAIN:
             return "the limit of processes is reached (pids cgroup or RLIMIT_NPROC)"
         return ""
@@ -134,5 +136,5 @@ def end_process(run: Run) -> None:
             run.kernel.pidfd_send_signal(run.pidfd, c.SIGKILL)
         except ProcessLookupError:
             pass
-        run.kernel.wait_pidfd(run.pidfd)
+        run.kernel.reap(run.pidfd)
         run.pid = 0

@@ -73,21 +73,34 @@ class Exec:
         theirs.close()
         self.status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         self.channel.setblocking(False)
+        self.reports: list[block.Report] = []
         try:
-            message = self.channel.recv(64)
+            while message := self.channel.recv(64):
+                self.reports.append(block.unpack_report(message))
         except BlockingIOError:
-            message = b""
+            pass
         self.channel.settimeout(TIMEOUT)
-        self.first = block.unpack_report(message) if message else None
-        made = self.first is not None and self.first.stage == block.STAGE_MADE
+        self.first = self.reports[0] if self.reports else None
         # Our child, made by it (CLONE_PARENT).
-        self.pid = self.first.detail if made and self.first is not None else 0
+        self.pid = 0
+        for report in self.reports:
+            if report.stage == block.STAGE_MADE:
+                self.pid = report.detail
+        self.reports = [report for report in self.reports if report.stage != block.STAGE_MADE]
+        self.entered = False
 
     def go(self) -> block.Report | None:
         """Let the process go on; its report, None for success."""
-        self.channel.send(block.START)
-        message = self.channel.recv(64)
-        return block.unpack_report(message) if message else None
+        try:
+            self.channel.send(block.START)
+        except BrokenPipeError:
+            pass  # it has said why
+        while message := self.channel.recv(64) if not self.reports else b"x":
+            report = self.reports.pop(0) if self.reports else block.unpack_report(message)
+            if report.stage != block.STAGE_ENTERED:
+                return report
+            self.entered = True
+        return None
 
     def end(self) -> tuple[int, bytes]:
         """(exit status, output) of the process."""
@@ -116,13 +129,28 @@ def test_from_the_pid_to_the_program() -> None:
         assert one.pid > 0
         assert status_field(Path(f"/proc/{one.pid}/status").read_text(), "PPid") == str(os.getpid())
         assert one.go() is None
+        assert one.entered
         assert one.end() == (0, b"hello world\n")
 
 
 @pytest.mark.kernel
 def test_nothing_happens_before_the_word() -> None:
-    """It waits with nothing open but its streams, the channel and what it will need."""
-    with Exec(pack(), b"echo", b"x") as one:
+    """It waits with nothing open but its streams, the channel and the root: a container with
+    CAP_SYS_PTRACE could take the rest (CVE-2016-9962).
+    """
+    entry = block.Entry(b"_ses.test")
+    entry.joins, entry.root = [FIRST_FREE, FIRST_FREE + 1], FIRST_FREE + 2
+    good, root = memfd(), os.open("/", os.O_PATH)
+    numbers = (*range(FIRST_FREE, FIRST_FREE + 3), 90)
+    fds = dict(zip(numbers, (good, good, root, good), strict=True))
+    with Exec(pack(entry), b"echo", b"x", fds=fds) as one:
+        os.close(good)
+        os.close(root)
+        deadline = time.monotonic() + TIMEOUT
+        kept = {"0", "1", "2", str(CHANNEL_FD), str(FIRST_FREE + 2)}
+        while set(os.listdir(f"/proc/{one.pid}/fd")) != kept and time.monotonic() < deadline:
+            time.sleep(0.002)
+        assert set(os.listdir(f"/proc/{one.pid}/fd")) == kept
         time.sleep(0.05)
         status = Path(f"/proc/{one.pid}/status").read_text()
         assert status_field(status, "State").startswith("S")

@@ -42,7 +42,7 @@ def shell(
     read, write = streams
     argv = [b"sh", b"-c", script.encode(), b"name", b"an argument"]
     keep = ints(*sorted((program, *kept)))
-    status = _sys.run_program(program, argv, list(env), ints(write, write, write), keep)
+    status = _sys.run_program(program, argv, list(env), ints(write, write, write), keep, -1)
     os.set_blocking(read, False)
     try:
         output = os.read(read, 65536).decode()
@@ -80,7 +80,7 @@ def test_signals_are_blocked_and_come_back(program: int, streams: tuple[int, int
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     argv = [b"grep", b"SigBlk", b"/proc/self/status"]
     ends = ints(streams[1], streams[1], streams[1])
-    assert _sys.run_program(program, argv, [], ends, ints(program)) == 0
+    assert _sys.run_program(program, argv, [], ends, ints(program), -1) == 0
     blocked = int(os.read(streams[0], 100).split()[1], 16)
     assert blocked & 1 << signal.SIGTERM - 1
     assert blocked & 1 << signal.SIGCHLD - 1
@@ -96,17 +96,26 @@ def test_our_other_children_are_left_alone(program: int, streams: tuple[int, int
 
 
 def test_failures_are_numbers() -> None:
-    assert _sys.run_program(1 << 20, [b"x"], [], b"", b"") == -errno.EBADF
-    assert _sys.run_program(1 << 20, [b"x"], [], b"", ints(1 << 20)) == -errno.EBADF
-    assert _sys.run_program(0, [b"x"], [], ints(1 << 20), b"") == -errno.EBADF
+    assert _sys.run_program(1 << 20, [b"x"], [], b"", b"", -1) == -errno.EBADF
+    assert _sys.run_program(1 << 20, [b"x"], [], b"", ints(1 << 20), -1) == -errno.EBADF
+    assert _sys.run_program(0, [b"x"], [], ints(1 << 20), b"", -1) == -errno.EBADF
     with open("/etc/passwd") as file:
-        refused = _sys.run_program(file.fileno(), [b"x"], [], b"", b"")
+        refused = _sys.run_program(file.fileno(), [b"x"], [], b"", b"", -1)
     assert refused == -errno.EACCES
     with pytest.raises(ValueError, match="null byte"):
-        _sys.run_program(0, [b"a\0b"], [], b"", b"")
+        _sys.run_program(0, [b"a\0b"], [], b"", b"", -1)
     with pytest.raises(ValueError, match="null byte"):
-        _sys.run_program(0, [b"a"], [b"a\0b"], b"", b"")
+        _sys.run_program(0, [b"a"], [b"a\0b"], b"", b"", -1)
     with pytest.raises(TypeError):
-        _sys.run_program(0, ["text"], [], b"", b"")  # type: ignore[list-item]
+        _sys.run_program(0, ["text"], [], b"", b"", -1)  # type: ignore[list-item]
     with pytest.raises(ValueError, match="C ints"):
-        _sys.run_program(0, [b"a"], [], b"abc", b"")
+        _sys.run_program(0, [b"a"], [], b"abc", b"", -1)
+
+
+def test_one_that_takes_too_long_is_killed(program: int, streams: tuple[int, int]) -> None:
+    """Also where somebody has stopped it."""
+    ends = ints(streams[1], streams[1], streams[1])
+    for script in (b"sleep 1000", b"kill -STOP $$"):
+        argv = [b"sh", b"-c", script]
+        status = _sys.run_program(program, argv, [b"PATH=/bin"], ends, ints(program), 200)
+        assert os.waitstatus_to_exitcode(status) == -9

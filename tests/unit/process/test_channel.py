@@ -37,6 +37,16 @@ def test_done_with_notes(pair: Pair) -> None:
     ]
 
 
+def test_nobody_waits_longer_than_the_limit(pair: Pair) -> None:
+    """A process that was stopped neither answers nor hangs up."""
+    host, init = pair
+    host.limit(0.01)
+    with pytest.raises(Closed):
+        host.wait_pid()
+    init.send_pid(7)
+    assert host.wait_pid() == 7
+
+
 def test_nothing_to_note(pair: Pair) -> None:
     """No packet at all: an empty one would be the end of file."""
     host, init = pair
