@@ -20,6 +20,7 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle import entry
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
 from ociruntime.state.store import Container, Store
+from tests.support.apparmor import APPARMOR, loaded
 from tests.support.descriptors import open_descriptors
 from tests.support.runtime import TIMEOUT
 from tests.support.seccomp import profile, rule
@@ -27,11 +28,10 @@ from tests.support.seccomp import profile, rule
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
 
 MakeBundle = Callable[..., "Bundle"]
 Process = dict[str, Any]
-APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
-LABEL = "unconfined"
 MAPPING = [{"containerID": 0, "hostID": 200000, "size": 65536}]
 
 # All that a process can be told by, but for its pid and what names an object of its own.
@@ -514,13 +514,18 @@ def test_no_memory_is_copied(runtime: Runtime, container: str) -> None:
     assert fewest[by_program] < fewest[by_copy] - 100
 
 
-def test_label(runtime: Runtime, container: str) -> None:
-    """Where the host has AppArmor; both ways say the same where it has not."""
-    if APPARMOR.exists() and APPARMOR.read_text().startswith("Y"):
-        said = assert_same(
-            runtime, container, process("cat", "/proc/self/attr/current", apparmorProfile=LABEL)
-        )
-        assert said == f"{LABEL}\n"
-    else:
-        wanted = process("true", apparmorProfile=LABEL)
-        assert "AppArmor is not enabled" in failures(runtime, container, wanted)
+@pytest.mark.skipif(not APPARMOR, reason="this host has no AppArmor")
+@pytest.mark.parametrize("privileges", [False, True])
+def test_label(runtime: Runtime, container: str, sandbox: Sandbox, privileges: bool) -> None:
+    with loaded(sandbox.prefix) as name:
+        script = "cat /proc/self/attr/current; (echo >/tmp/denied) 2>/dev/null || echo denied"
+        wanted = process("sh", "-c", script, apparmorProfile=name, noNewPrivileges=privileges)
+        assert assert_same(runtime, container, wanted) == f"{name} (enforce)\ndenied\n"
+        wanted["apparmorProfile"] = "nothing-like-it"
+        assert "nothing-like-it" in failures(runtime, container, wanted)
+
+
+@pytest.mark.skipif(APPARMOR, reason="this host has AppArmor")
+def test_no_label(runtime: Runtime, container: str) -> None:
+    wanted = process("true", apparmorProfile="unconfined")
+    assert "AppArmor is not enabled" in failures(runtime, container, wanted)

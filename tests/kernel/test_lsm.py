@@ -6,20 +6,18 @@ which the host cannot enforce is an error.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.apparmor import APPARMOR, loaded
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
 
 MakeBundle = Callable[..., Bundle]
-ENABLED = Path("/sys/module/apparmor/parameters/enabled")
-APPARMOR = ENABLED.exists() and ENABLED.read_text().startswith("Y")
 SELINUX = "selinuxfs" in Path("/proc/filesystems").read_text().split()
 CONTEXT = "system_u:object_r:container_file_t:s0:c1,c2"
 USER_NAMESPACE = [{"containerID": 0, "hostID": 100_000, "size": 65536}]
@@ -58,12 +56,6 @@ def test_apparmor(runtime: Runtime, bundle: MakeBundle, user_namespace: bool) ->
     assert runtime.run_output(made, ["cat", "/proc/self/attr/current"]).startswith("unconfined")
 
 
-PROFILE = """
-profile {name} flags=(attach_disconnected) {{
-    file, capability, network, mount, umount, signal, ptrace, pivot_root,
-    deny /tmp/denied w,
-}}
-"""
 ATTEMPT = (
     "cat /proc/self/attr/current; echo >/tmp/allowed && echo allowed;"
     " (echo >/tmp/denied) 2>/dev/null || echo denied"
@@ -73,10 +65,8 @@ ATTEMPT = (
 @pytest.fixture
 def profile(sandbox: Sandbox) -> Iterator[str]:
     """The name of a loaded profile, which lets everything pass but writing to /tmp/denied."""
-    text = PROFILE.format(name=sandbox.prefix).encode()
-    subprocess.run(["apparmor_parser", "--replace"], input=text, check=True)
-    yield sandbox.prefix
-    subprocess.run(["apparmor_parser", "--remove"], input=text, check=True)
+    with loaded(sandbox.prefix) as name:
+        yield name
 
 
 @needs_apparmor
