@@ -16,7 +16,7 @@ JOBS := $(shell nproc)
 BUILD_PACKAGES := python3-dev python3-venv gcc libc6-dev meson ninja-build pkg-config \
 	busybox-static iproute2 procps
 TEST_PACKAGES := libcap-dev libseccomp-dev crun runc strace uidmap util-linux docker.io containerd tini iptables \
-	nftables containernetworking-plugins redis-tools podman slirp4netns
+	nftables containernetworking-plugins redis-tools podman catatonit slirp4netns
 
 SOURCES := $(shell find ociruntime native schemas -type f \
 	-not -path '*/__pycache__/*' -not -name '_sys.*.so') \

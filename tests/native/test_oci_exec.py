@@ -6,6 +6,7 @@ What it does in a container is compared with the other way in by tests/kernel/te
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import socket
@@ -21,6 +22,7 @@ from tests.native.driver import (
     BLOCK_FD,
     BUSYBOX,
     CHANNEL_FD,
+    HIGH,
     OCI_EXEC,
     TIMEOUT,
     Init,
@@ -62,7 +64,10 @@ class Exec:
         pid, pidfd = _sys.clone(0)
         if pid == 0:
             try:
-                high = {number: os.dup(fd) for number, fd in wanted.items()}
+                # Out of the way first: a source may have the number of another's target.
+                high = {
+                    number: fcntl.fcntl(fd, fcntl.F_DUPFD, HIGH) for number, fd in wanted.items()
+                }
                 for number, fd in high.items():
                     os.dup2(fd, number)
                 os.execve(OCI_EXEC, argv, {b"PATH": b"/bin"})
