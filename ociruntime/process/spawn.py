@@ -88,20 +88,22 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
     """
     here, there = run.connect()
     run.channel = here
-    if wanted.is_plain_joining:
-        _join_and_clone(run, wanted, cgroup_fd, here, there)
-    elif wanted.joined or wanted.time is not None:
-        _through_intermediate(run, wanted, cgroup_fd, here, there, write_maps)
-    else:
-        pid, pidfd = _clone(run, wanted.new, cgroup_fd)
-        if pid == 0:
-            here.close()
-            take_streams(run, [there.fileno()])
-            init_main(run, there)
-        run.pid, run.pidfd = pid, pidfd
-        if wanted.new_user:
-            write_maps(pid)
-    there.close()
+    try:
+        if wanted.is_plain_joining:
+            _join_and_clone(run, wanted, cgroup_fd, here, there)
+        elif wanted.joined or wanted.time is not None:
+            _through_intermediate(run, wanted, cgroup_fd, here, there, write_maps)
+        else:
+            pid, pidfd = _clone(run, wanted.new, cgroup_fd)
+            if pid == 0:
+                here.close()
+                take_streams(run, [there.fileno()])
+                init_main(run, there)
+            run.pid, run.pidfd = pid, pidfd
+            if wanted.new_user:
+                write_maps(pid)
+    finally:
+        there.close()
 
 
 def _join_and_clone(
