@@ -121,9 +121,15 @@ class InRoot:
             self.kernel.close(fd)
             return self._open(directory, name, c.O_PATH | c.O_NOFOLLOW)
         except FileExistsError:
-            raise OSError(errno.EEXIST, "it is a symlink that leads nowhere; remove it") from None
+            pass
         finally:
             self.kernel.close(directory)
+        try:
+            # Another container that shares the rootfs made it first ...
+            return self._open(self.root, path, c.O_PATH)
+        except FileNotFoundError:
+            why = "it is a symlink that leads nowhere; remove it"
+            raise OSError(errno.EEXIST, why) from None
 
     def create(self, directory: int, name: str, mode: int, path: str) -> int:
         """Create the file ``name`` in ``directory`` and open it for writing; it must not exist."""

@@ -144,3 +144,19 @@ def test_what_lies_beside_a_pinned_mount_does_not_hide_it(inside: InRoot, beside
     attached(inside, "proc", "/proc")
     inside.pin(beside, new_filesystem(inside.kernel, "tmpfs", "tmpfs", []))
     assert list(inside.pinned) == ["/proc"]
+
+
+class Raced(InRoot):
+    """Somebody else makes each file a moment before."""
+
+    def create(self, directory: int, name: str, mode: int, path: str) -> int:
+        self.kernel.close(super().create(directory, name, mode, path))
+        self.made.clear()  # it is not ours
+        return super().create(directory, name, mode, path)
+
+
+def test_a_file_that_another_container_made_first(inside: InRoot) -> None:
+    """Two containers that share a rootfs both find no file to mount on."""
+    raced = Raced(inside.kernel, inside.root)
+    assert raced.kernel.stat(raced.file("/dir/new")).kind == c.S_IFREG
+    assert raced.made == []
