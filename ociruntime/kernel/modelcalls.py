@@ -205,6 +205,9 @@ class ModelCalls:
             return self._install(Handle(handle.node, argument))
         return 0
 
+    def _do_socket(self, _family: int, flags: int, _protocol: int) -> int:
+        return self._install(Handle(self._nowhere, closes(flags & c.SOCK_CLOEXEC)))
+
     def _do_statx(self, fd: int, name: bytes, _flags: int, _mask: int, raw: bytearray) -> int:
         node = self._find(fd, name, c.O_NOFOLLOW) if name else self._handle(fd).node
         links = 2 + sum(child.is_directory for child in node.children.values())

@@ -7,7 +7,7 @@ steps between two of the container side on the host.
     prepare     host       claim the id, open everything, make the cgroup
     spawn       host       clone init into its namespaces, write id maps
     attach      host       record it, put it into the cgroup, limit devices
-    namespaces  container  become root of the user namespace, cgroup namespace
+    namespaces  container  become root of the user namespace, cgroup namespace, loopback
     settings    container  hostname, sysctls
     rootfs      container  rootfs, mounts, devices, terminal
     hooks       host       prestart, createRuntime
@@ -61,6 +61,7 @@ from ociruntime.steps.finish import (
     WritePidFile,
 )
 from ociruntime.steps.hooks import RunHook, hook_output_steps
+from ociruntime.steps.loopback import RaiseLoopback
 from ociruntime.steps.prepare import (
     ClaimState,
     ConnectConsole,
@@ -278,6 +279,8 @@ class _Builder:
             steps.append(JoinCgroupNamespace(self.namespaces.pointers["cgroup"]))
         if self.namespaces.is_new("cgroup"):
             steps.append(UnshareCgroup(self.namespaces.pointers["cgroup"]))
+        if self.namespaces.is_new("network"):
+            steps.append(RaiseLoopback(self.namespaces.pointers["network"]))
         return steps
 
     def _may_setgroups(self) -> bool:

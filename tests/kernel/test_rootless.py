@@ -83,6 +83,13 @@ def test_spec_and_run(user: User) -> None:
     ]
 
 
+def test_loopback(user: User) -> None:
+    kinds = [entry["type"] for entry in user.linux["namespaces"]]
+    if "network" not in kinds:
+        user.linux["namespaces"].append({"type": "network"})
+    assert "127.0.0.1\n" in user.output("cat /proc/net/fib_trie")
+
+
 def test_trace(user: User) -> None:
     """The memfd of the trace is written by init in its user namespace, too."""
     trace = user.directory / "trace.json"
