@@ -12,10 +12,12 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "frozen.h"
@@ -141,12 +143,43 @@ static int flush_output(void)
  * asks for it (bootstrap.py). */
 extern PyStatus _Py_InitializeMain(void);
 
+/* A standard stream that is a directory is the container's affair, but Python refuses to begin with
+ * one: it gets /dev/null meanwhile. `saved` are our copies of the streams, -1 where none is. */
+static void hide_directories(int saved[3])
+{
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat found;
+        saved[fd] = -1;
+        if (fstat(fd, &found) != 0 || !S_ISDIR(found.st_mode))
+            continue;
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (null >= 0 && saved[fd] >= 0)
+            dup2(null, fd);
+        if (null >= 0)
+            close(null);
+    }
+}
+
+static void show_directories(const int saved[3])
+{
+    for (int fd = 0; fd < 3; fd++) {
+        if (saved[fd] >= 0) {
+            dup2(saved[fd], fd);
+            close(saved[fd]);
+        }
+    }
+}
+
 static PyObject *complete(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
     static int done;
     if (!done) {
         done = 1;
+        int directories[3];
+        hide_directories(directories);
         PyStatus status = _Py_InitializeMain();
+        show_directories(directories);
         if (PyStatus_Exception(status)) {
             PyErr_Format(PyExc_SystemError, "cannot complete the interpreter: %s",
                          status.err_msg != NULL ? status.err_msg : "no reason given");

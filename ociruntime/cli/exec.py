@@ -100,7 +100,8 @@ def main(words: list[str], globals_: Globals) -> int:
     signals = Signals(run.kernel)
     if wanted.console_fd >= 0:
         run.kernel.close(wanted.console_fd)
-    return stay(run, signals, receive_master(ours) if ours >= 0 else -1)
+    master = receive_master(ours) if ours >= 0 else -1
+    return stay(run, signals, master, globals_.log.warning)
 
 
 def _process(container: Container, options: Options, warn: Callable[[str], None]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def main(words: list[str], globals_: Globals) -> int:
         for warning in start(container):
             globals_.log.warning(warning)
         container.unlock()
-        status = stay(run, signals, master)
+        status = stay(run, signals, master, globals_.log.warning)
     except BaseException:
         _remove(run.container, globals_)
         raise

@@ -16,7 +16,7 @@ from _struct import pack
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 
 from ociruntime import hostos as os
-from ociruntime.kernel.constants import TIOCSWINSZ
+from ociruntime.kernel.constants import O_CLOEXEC, O_NOCTTY, O_RDWR, TIOCGPTPEER, TIOCSWINSZ
 from ociruntime.shim import ttrpc
 from ociruntime.shim.copy import Pump, Splice
 from ociruntime.shim.loop import Future
@@ -66,6 +66,7 @@ class Streams:
         "_kept",
         "_loop",
         "_outputs",
+        "_peer",
         "_stdin",
         "_terminal",
         "_warn",
@@ -82,6 +83,7 @@ class Streams:
         self._kept: list[int] = []  # reading ends of output fifos
         self._stdin = -1  # our writing end of the input fifo
         self._terminal = -1
+        self._peer = -1  # the terminal's other end
         self.inside: list[int] = []
         self.logger: Logger | None = None
 
@@ -191,8 +193,13 @@ class Streams:
     # while it runs
 
     def attach(self, master: int) -> None:
-        """Copy between the terminal's ``master``, taken over, and the fifos."""
+        """Copy between the terminal's ``master``, taken over, and the fifos.
+
+        A program that closes its terminal and opens it again (init systems, getty) would hang it
+        up for us, so we keep its other end open, too, until the process has ended.
+        """
         self._terminal = master
+        self._peer = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)
         os.set_blocking(master, False)
         source, target = self._hold
         self._hold = []
@@ -221,6 +228,12 @@ class Streams:
 
     # at the end
 
+    def process_ended(self) -> None:
+        """From now on a terminal that nobody has open is at its end."""
+        if self._peer >= 0:
+            os.close(self._peer)
+            self._peer = -1
+
     def drained(self) -> Future:
         """Done when all output was handed on: no process has it open any more."""
         done = Future()
@@ -238,6 +251,7 @@ class Streams:
         """Close everything, whatever is not copied yet."""
         self.close_inside()
         self.close_stdin()
+        self.process_ended()
         for copy in self._outputs:
             copy.close()
         if self._input is not None:

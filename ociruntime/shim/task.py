@@ -48,6 +48,8 @@ class Process:
         self.exit_status = status
         self.exited_at = time
         self.status = STOPPED
+        if self.streams is not None:
+            self.streams.process_ended()
 
     def result(self) -> dict[str, Any]:
         """The fields of Wait's and Delete's answers."""

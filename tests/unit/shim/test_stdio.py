@@ -1,0 +1,86 @@
+"""The shim's side of a terminal."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from ociruntime.shim.loop import Loop
+from ociruntime.shim.stdio import Streams, Wanted
+
+SECONDS = 10.0
+# More than the kernel keeps of what is written on a terminal: whoever is not read waits.
+MUCH = 1 << 18
+
+
+class Client:
+    """containerd's side: reads the output fifo to its end in a thread of its own."""
+
+    def __init__(self, fifo: Path) -> None:
+        os.mkfifo(fifo)
+        self.fifo = fifo
+        self.output = b""
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        with self.fifo.open("rb") as output:
+            self.output = output.read()
+
+
+@pytest.fixture
+def terminal() -> tuple[int, str]:
+    """A terminal's master, for `attach`, and the name of its other end, which nobody has open."""
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    os.close(slave)
+    return master, name
+
+
+def test_a_terminal_that_is_closed_and_opened_again(
+    tmp_path: Path, terminal: tuple[int, str]
+) -> None:
+    """An init system does so; what comes afterwards is shown as well, and then there is an end."""
+    master, name = terminal
+    client = Client(tmp_path / "output")
+    loop = Loop()
+    streams = Streams(loop, lambda _: None)
+
+    def container() -> None:
+        for _ in range(2):
+            with Path(name).open("wb", buffering=0) as slave:
+                slave.write(b"hello\n")
+        with Path(name).open("wb", buffering=0) as slave:
+            slave.write(b"x" * MUCH)
+        ended.write(b"!")
+
+    wakeup, end = os.pipe()
+    with os.fdopen(end, "wb", buffering=0) as ended:
+
+        async def scenario() -> None:
+            wanted = Wanted("", str(client.fifo), "", terminal=True)
+            await streams.open(wanted, {})
+            streams.attach(master)
+            writer = threading.Thread(target=container, daemon=True)
+            writer.start()
+            await loop.ready(wakeup, 1)
+            streams.process_ended()
+            await streams.drained()
+            streams.close()
+            loop.stop()
+
+        async def deadline() -> None:
+            await loop.sleep(SECONDS)
+            loop.stop()
+
+        loop.spawn(scenario())
+        loop.spawn(deadline())
+        loop.run()
+    os.close(wakeup)
+    streams.close()
+    client.thread.join(SECONDS)
+    assert client.output.count(b"hello") == 2
+    assert client.output.count(b"x") == MUCH
