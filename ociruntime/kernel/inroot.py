@@ -3,8 +3,9 @@ never as strings.
 
 Everything below the rootfs is hostile and may change while we look at it. Whatever these functions
 return was reached without leaving the root; what they create is created relative to an O_PATH fd of
-its parent, one component at a time, and never through a symlink (CVE-2019-18837, CVE-2021-30465,
-CVE-2024-45310, CVE-2025-24965, CVE-2026-41579).
+its parent, one component at a time. A symlink that leads to something missing is read and its
+target, with what follows it, resolved from the root again: the kernel never creates through one
+(CVE-2019-18837, CVE-2021-30465, CVE-2024-45310, CVE-2025-24965, CVE-2026-41579).
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ociruntime.kernel.kernel import Kernel
+
+    # Makes the last component ``name`` in ``directory``; an O_PATH fd of it, -1 without one.
+    Make = Callable[[int, str], int]
 
 INSIDE = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
 # A rename somewhere on the machine during a ".." walk makes openat2 answer EAGAIN; a hostile one
 # can do so for long.
 RETRIES = 128
+# Symlinks to something missing that one path leads through, as many as the kernel follows
+# (path_resolution(7)).
+SYMLINKS_MAX = 40
 
 
 class Stub:
@@ -90,13 +99,15 @@ class InRoot:
         """An O_PATH fd of ``path`` itself, a symlink included."""
         return self._open(self.root, path, c.O_PATH | c.O_NOFOLLOW)
 
-    def directory(self, path: str, mode: int = 0o755) -> int:
-        """An O_PATH fd of the directory ``path``; missing components are created with ``mode``."""
+    def directory(self, path: str, mode: int = 0o755, *, follow: bool = True) -> int:
+        """An O_PATH fd of the directory ``path``; what is missing is created with ``mode``.
+
+        Without ``follow`` a symlink that leads to something missing is an error (ELOOP).
+        """
         try:
             return self._open(self.root, path, c.O_PATH | c.O_DIRECTORY)
         except FileNotFoundError:
-            pass
-        return self._make_directories(components(path), mode)
+            return self._make(components(path), None, mode, follow=follow)
 
     def parent(self, path: str) -> tuple[int, str]:
         """``(O_PATH fd of the parent directory, last component)``; missing parents are created."""
@@ -106,37 +117,36 @@ class InRoot:
         return self.directory("/".join(parts[:-1])), parts[-1]
 
     def file(self, path: str, mode: int = 0o644) -> int:
-        """An O_PATH fd of the file ``path``; created empty, with its parents, when it is missing.
+        """An O_PATH fd of the file ``path``; made empty, with its parents, when it is missing."""
+        try:
+            return self._open(self.root, path, c.O_PATH)
+        except FileNotFoundError:
+            pass
 
-        An existing last component is followed when it is a symlink that leads to something inside
-        the root; one that leads nowhere is an error: nothing is ever created through a symlink.
+        def make(directory: int, name: str) -> int:
+            self.kernel.close(self._create(directory, name, mode))
+            return self.kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
+
+        return self.node(path, make)
+
+    def node(self, path: str, make: Make) -> int:
+        """Have ``make`` make what ``path`` leads to, and its parents be created; what ``make``
+        returned, or an O_PATH fd of what is there already.
         """
-        try:
-            return self._open(self.root, path, c.O_PATH)
-        except FileNotFoundError:
-            pass
-        directory, name = self.parent(path)
-        try:
-            fd = self.create(directory, name, mode, path)
-            self.kernel.close(fd)
-            return self._open(directory, name, c.O_PATH | c.O_NOFOLLOW)
-        except FileExistsError:
-            pass
-        finally:
-            self.kernel.close(directory)
-        try:
-            # Another container that shares the rootfs made it first ...
-            return self._open(self.root, path, c.O_PATH)
-        except FileNotFoundError:
-            why = "it is a symlink that leads nowhere; remove it"
-            raise OSError(errno.EEXIST, why) from None
+        parts = components(path)
+        if not parts or parts[-1] == "..":
+            raise OSError(errno.EINVAL, "the path has no last component")
+        return self._make(parts, make, 0o755)
 
     def create(self, directory: int, name: str, mode: int, path: str) -> int:
         """Create the file ``name`` in ``directory`` and open it for writing; it must not exist."""
-        flags = c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW | c.O_WRONLY
-        fd = self.kernel.openat(directory, name, flags, mode)
+        fd = self._create(directory, name, mode)
         self.remember(directory, name, path, directory=False)
         return fd
+
+    def _create(self, directory: int, name: str, mode: int) -> int:
+        flags = c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW | c.O_WRONLY
+        return self.kernel.openat(directory, name, flags, mode)
 
     def remember(self, parent: int, name: str, path: str, *, directory: bool) -> None:
         """Note that ``name`` was made by us; what cannot be noted is taken away again."""
@@ -147,36 +157,76 @@ class InRoot:
             raise
         self.made.append(Stub(path, stat.ino, stat.device, directory=directory))
 
-    def _make_directories(self, parts: list[str], mode: int) -> int:
-        """Mkdir -p, resolving the longest existing prefix and then going on component by
-        component.
+    def _make(self, parts: list[str], make: Make | None, mode: int, *, follow: bool = True) -> int:
+        """Make what is missing of the path ``parts``: directories with ``mode``, and the last
+        component by ``make`` unless that is to be a directory, too.
+        """
+        for _ in range(SYMLINKS_MAX):
+            here, done = self._longest_prefix(parts)
+            if ".." in parts[done:]:
+                # As if the missing directories were there, as in runc and crun.
+                self.kernel.close(here)
+                parts = parts[:done] + without_dots(parts[done:])
+                continue
+            at, found = self._make_below(here, parts, done, make, mode)
+            if isinstance(found, int):
+                return found
+            if not follow:
+                break
+            before = [] if found.startswith("/") else parts[:at]
+            parts = before + components(found) + parts[at + 1 :]
+        raise OSError(errno.ELOOP, "too many levels of symbolic links")
+
+    def _make_below(
+        self, here: int, parts: list[str], done: int, make: Make | None, mode: int
+    ) -> tuple[int, int | str]:
+        """Make the components from ``done`` on, the first one in the directory ``here``, which is
+        closed.
+
+        Returns (index, fd of the last one), or (index, target) of a symlink in the way.
         """
         kernel = self.kernel
-        here, done = self._longest_prefix(parts)
+        at = done
         try:
             for at in range(done, len(parts)):
-                name = parts[at]
-                if name == "..":
-                    raise OSError(
-                        errno.ENOENT, "'..' behind a directory that does not exist; make it"
-                    )
+                name, last = parts[at], at == len(parts) - 1
                 try:
+                    if last and make is not None:
+                        found = make(here, name)
+                        self.remember(here, name, "/".join(parts), directory=False)
+                        return at, found
                     kernel.mkdirat(here, name, mode)
                     self.remember(here, name, "/".join(parts[: at + 1]), directory=True)
                 except FileExistsError:
-                    # Another container that shares the volume made it first, or it is a dangling
-                    # symlink: the open
-                    # below accepts a directory only.
-                    pass
-                child = kernel.openat(here, name, c.O_PATH | c.O_DIRECTORY | c.O_NOFOLLOW)
+                    # It leads to something missing, or another container that shares the rootfs
+                    # made it a moment ago.
+                    target = self._target(here, name)
+                    if target:
+                        return at, target
+                flags = c.O_PATH | c.O_NOFOLLOW
+                flags |= 0 if last and make is not None else c.O_DIRECTORY
+                child = kernel.openat(here, name, flags)
                 kernel.close(here)
                 here = child
-        except BaseException:
-            kernel.close(here)
+            found, here = here, -1
+            return at, found
+        finally:
+            if here >= 0:
+                kernel.close(here)
+
+    def _target(self, directory: int, name: str) -> str:
+        """Where the symlink ``name`` leads, empty when it is none."""
+        try:
+            return self.kernel.readlinkat(directory, name)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return ""
             raise
-        return here
 
     def _longest_prefix(self, parts: list[str]) -> tuple[int, int]:
+        """(O_PATH fd, number of components) of the longest part without the last component that is
+        a directory.
+        """
         for done in range(len(parts) - 1, 0, -1):
             try:
                 path = "/".join(parts[:done])
@@ -200,18 +250,26 @@ def components(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
+def without_dots(missing: list[str]) -> list[str]:
+    """``missing``, whose first component does not exist, without the first ``..`` that takes one of
+    them back.
+    """
+    at = missing.index("..")
+    return missing[: at - 1] + missing[at + 1 :]
+
+
 def remove_stubs(kernel: Kernel, root: int, stubs: list[Stub]) -> None:
     """Take away, newest first, what a failed create made in the rootfs; host side, after the
     container's mounts died.
 
-    Only the same inode is removed, only when it is still an empty file or directory, and never
-    through a symlink: what somebody else put there meanwhile stays.
+    Only the same inode is removed, and only when it is still an empty file or directory: what
+    somebody else put there meanwhile stays.
     """
     for stub in reversed(stubs):
         parent, _, name = stub.path.strip("/").rpartition("/")
         try:
             directory = kernel.openat2(
-                root, parent or ".", c.O_PATH | c.O_DIRECTORY, INSIDE | c.RESOLVE_NO_SYMLINKS
+                root, parent or ".", c.O_PATH | c.O_DIRECTORY, INSIDE
             )
         except OSError:
             continue

@@ -67,16 +67,16 @@ class Kernel(Processes):
 
     def open(self, path: str, flags: int, mode: int = 0) -> int:
         """Open a *host* path; always close-on-exec."""
-        return self.invoke("openat", c.AT_FDCWD, path.encode(), flags | c.O_CLOEXEC, mode)
+        return self.invoke("openat", c.AT_FDCWD, os.fsencode(path), flags | c.O_CLOEXEC, mode)
 
     def openat(self, directory: int, name: str, flags: int, mode: int = 0) -> int:
         """openat(2), for directories that no container can change; always close-on-exec."""
-        return self.invoke("openat", directory, name.encode(), flags | c.O_CLOEXEC, mode)
+        return self.invoke("openat", directory, os.fsencode(name), flags | c.O_CLOEXEC, mode)
 
     def openat2(self, directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
         """openat2(2) with RESOLVE_* flags; always close-on-exec."""
         how = bytearray(pack("=QQQ", flags | c.O_CLOEXEC, mode, resolve))
-        return self.invoke("openat2", directory, path.encode(), how, 24)
+        return self.invoke("openat2", directory, os.fsencode(path), how, 24)
 
     def close(self, fd: int) -> None:
         self.invoke("close", fd)
@@ -114,7 +114,7 @@ class Kernel(Processes):
         """
         raw = bytearray(256)
         how = flags | (c.AT_SYMLINK_NOFOLLOW if name else c.AT_EMPTY_PATH)
-        self.invoke("statx", fd, name.encode(), how, c.STATX_BASIC_AND_MOUNT, raw)
+        self.invoke("statx", fd, os.fsencode(name), how, c.STATX_BASIC_AND_MOUNT, raw)
         return Stat(raw)
 
     def filesystem(self, fd: int) -> int:
@@ -124,24 +124,24 @@ class Kernel(Processes):
         return int(unpack_from("=q", raw)[0])
 
     def mkdirat(self, directory: int, name: str, mode: int) -> None:
-        self.invoke("mkdirat", directory, name.encode(), mode)
+        self.invoke("mkdirat", directory, os.fsencode(name), mode)
 
     def mknodat(self, directory: int, name: str, mode: int, device: int) -> None:
-        self.invoke("mknodat", directory, name.encode(), mode, device)
+        self.invoke("mknodat", directory, os.fsencode(name), mode, device)
 
     def symlinkat(self, target: str, directory: int, name: str) -> None:
-        self.invoke("symlinkat", target.encode(), directory, name.encode())
+        self.invoke("symlinkat", os.fsencode(target), directory, os.fsencode(name))
 
     def unlinkat(self, directory: int, name: str, flags: int = 0) -> None:
-        self.invoke("unlinkat", directory, name.encode(), flags)
+        self.invoke("unlinkat", directory, os.fsencode(name), flags)
 
     def renameat(self, directory: int, old: str, new: str) -> None:
-        self.invoke("renameat", directory, old.encode(), directory, new.encode())
+        self.invoke("renameat", directory, os.fsencode(old), directory, os.fsencode(new))
 
     def readlinkat(self, directory: int, name: str) -> str:
         """The target of a symlink (or of the O_PATH symlink fd when ``name`` is empty)."""
         buffer = bytearray(4096)
-        size = self.invoke("readlinkat", directory, name.encode(), buffer, len(buffer))
+        size = self.invoke("readlinkat", directory, os.fsencode(name), buffer, len(buffer))
         return os.fsdecode(bytes(buffer[:size]))
 
     def fchmod(self, fd: int, mode: int) -> None:
@@ -149,14 +149,14 @@ class Kernel(Processes):
 
     def fchmodat(self, directory: int, name: str, mode: int) -> None:
         """Chmod of ``name``; it follows symlinks, so only for names that this process just made."""
-        self.invoke("fchmodat", directory, name.encode(), mode)
+        self.invoke("fchmodat", directory, os.fsencode(name), mode)
 
     def fchownat(self, directory: int, name: str, uid: int, gid: int) -> None:
         """Change the owner of ``name`` in ``directory`` (of the fd itself when empty), never
         through a symlink.
         """
         flags = c.AT_SYMLINK_NOFOLLOW | (0 if name else c.AT_EMPTY_PATH)
-        self.invoke("fchownat", directory, name.encode(), uid, gid, flags)
+        self.invoke("fchownat", directory, os.fsencode(name), uid, gid, flags)
 
     def names(self, fd: int) -> list[str]:
         """The names in a directory that was opened for reading, without ``.`` and ``..``."""
@@ -206,7 +206,7 @@ class Kernel(Processes):
     # mounts
 
     def open_tree(self, directory: int, path: str, flags: int) -> int:
-        return self.invoke("open_tree", directory, path.encode(), flags | c.O_CLOEXEC)
+        return self.invoke("open_tree", directory, os.fsencode(path), flags | c.O_CLOEXEC)
 
     def fsopen(self, filesystem: str) -> int:
         return self.invoke("fsopen", filesystem.encode(), c.FSOPEN_CLOEXEC)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 from _struct import pack_into, unpack_from
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.modelfs import MAGIC, Filesystem, Namespace, Node, refusal
 from ociruntime.kernel.modelprocess import Handle, Process
@@ -82,11 +83,11 @@ class ModelCalls:
         return self.process.cwd if fd == c.AT_FDCWD else self._handle(fd).node
 
     def _find(self, fd: int, path: bytes, flags: int = 0, resolve: int = 0) -> Node:
-        return self.process.namespace.find(self._start(fd), path.decode(), flags, resolve)
+        return self.process.namespace.find(self._start(fd), os.fsdecode(path), flags, resolve)
 
     def _parent(self, fd: int, path: bytes) -> tuple[Node, str]:
-        head, _, name = path.decode().rpartition("/")
-        return self._find(fd, head.encode(), c.O_DIRECTORY), name
+        head, _, name = os.fsdecode(path).rpartition("/")
+        return self._find(fd, os.fsencode(head), c.O_DIRECTORY), name
 
     def _do_openat(self, fd: int, path: bytes, flags: int, mode: int) -> int:
         return self._open(fd, path, flags, mode, 0)
@@ -162,10 +163,10 @@ class ModelCalls:
         handle.offset = 1
         at = 0
         for name in [".", "..", *handle.node.children]:
-            length = 19 + len(name.encode()) + 1
+            length = 19 + len(os.fsencode(name)) + 1
             length += -length % 8
             pack_into("=QqHB", buffer, at, 1, 0, length, 0)
-            buffer[at + 19 : at + length] = name.encode().ljust(length - 19, b"\0")
+            buffer[at + 19 : at + length] = os.fsencode(name).ljust(length - 19, b"\0")
             at += length
         return at
 

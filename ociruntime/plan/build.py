@@ -161,6 +161,7 @@ class _Builder:
         opens, mounts, late = mount_steps(
             self.config, self.namespaces, self.host, self.options.bundle
         )
+        nodes, self.devices = device_steps(self.config, self.namespaces, self.host)
         state = self._state()
         # Without a process there is a container to hold, but nothing to start (config.md#process).
         process = self.process or NO_PROCESS
@@ -170,7 +171,7 @@ class _Builder:
         steps += hook_output_steps(self.config.get("annotations"))
         steps += self._seccomp(process)
         self.raise_limit, self.restore_limit = open_limit(len(opens))
-        steps += self._prepare(opens)
+        steps += self._prepare(opens) + nodes
         steps += cgroup["prepare"]
         steps += cgroup_delegation(self.config, self.namespaces, self.host, layout)
         steps += cgroup_sources(self.config, self.host)
@@ -317,8 +318,7 @@ class _Builder:
                 steps.append(OpenRootfs(self.rootfs, c.MS_SLAVE, CONTAINER))
                 steps += [step for step in opens if step.side == CONTAINER]
             steps.append(AttachRootfs(self.rootfs))
-        steps += mounts
-        steps += device_steps(self.config, self.namespaces, self.host)
+        steps += mounts + self.devices
         if self.terminal and self.process:
             size = self.process.get("consoleSize") or {}
             steps.append(OpenTerminal(size.get("height", 0), size.get("width", 0)))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # The old spelling of a bind mount's type, next to the options bind and rbind.
 BIND_TYPES = ("bind", "rbind")
 CGROUP_TYPES = ("cgroup", "cgroup2")
+PTMX = "/dev/ptmx"
 # Filesystems of the kernel that SELinux labels by its own policy.
 WITHOUT_LABEL = ("proc", "sysfs")
 # crun's annotation for the kind of linux.mountLabel; the first is the default.
@@ -226,21 +227,27 @@ def cgroup_sources(config: dict[str, Any], host: Host) -> list[Step]:
     return plan_sources(config, host.cgroups)
 
 
-def device_steps(config: dict[str, Any], namespaces: NamespacePlan, host: Host) -> list[Step]:
-    """The devices and symlinks of /dev, unless the config binds a /dev of its own (as runc
-    does).
+def device_steps(
+    config: dict[str, Any], namespaces: NamespacePlan, host: Host
+) -> tuple[list[Step], list[Step]]:
+    """(steps of the host side, the devices and symlinks of /dev), nothing when the config binds a
+    /dev of its own (as runc does). Of two devices on one path the first is made.
     """
     for entry in config.get("mounts") or ():
         bound = entry.get("type") in BIND_TYPES or parse(entry.get("options") or []).bind
         if components(entry["destination"]) == ["dev"] and bound:
-            return []
+            return [], []
     bind = namespaces.has("user") or host.in_userns
-    devices: dict[str, Step] = {}
+    devices: dict[str, MakeDevice] = {}
     for path, (major, minor) in DEFAULT_DEVICES.items():
         device = Device(path, c.S_IFCHR, major, minor, 0o666, 0, 0)
         devices[path] = MakeDevice("", device, bind=bind)
+    own: dict[str, MakeDevice] = {}
     for index, entry in enumerate((config.get("linux") or {}).get("devices") or ()):
         path = "/" + "/".join(components(entry["path"]))
+        # ptmx is a link to the container's own [MUST]: the node would be the host's.
+        if path in own or path == PTMX:
+            continue
         device = Device(
             path,
             DEVICE_TYPES[entry["type"]],
@@ -251,12 +258,32 @@ def device_steps(config: dict[str, Any], namespaces: NamespacePlan, host: Host) 
             entry.get("gid", 0) or 0,
         )
         fifo = entry["type"] == "p"
-        devices[path] = MakeDevice(f"/linux/devices/{index}", device, bind=bind and not fifo)
+        own[path] = MakeDevice(f"/linux/devices/{index}", device, bind=bind and not fifo)
+    devices.update(own)
     links: list[Step] = [
-        MakeSymlink(path, target, replace=path == "/dev/ptmx")
-        for path, target in DEFAULT_SYMLINKS.items()
+        MakeSymlink(path, target, replace=path == PTMX) for path, target in DEFAULT_SYMLINKS.items()
     ]
-    return list(devices.values()) + links
+    before, after = _nodes([step for step in own.values() if step.bind], namespaces, host)
+    return before, [*after, *devices.values(), *links]
+
+
+def _nodes(
+    devices: list[MakeDevice], namespaces: NamespacePlan, host: Host
+) -> tuple[list[Step], list[Step]]:
+    """Steps that make bound devices on the host side and take them in init, where that works."""
+    if not devices or not host.privileged or not namespaces.is_new("user"):
+        return [], []
+    # Imported for the configs that need it.
+    from ociruntime.steps.devicenodes import MakeNodes, TakeNodes
+
+    owners = [
+        (
+            host_id(namespaces.uid_maps, step.device.uid) or 0,
+            host_id(namespaces.gid_maps, step.device.gid) or 0,
+        )
+        for step in devices
+    ]
+    return [MakeNodes(devices, owners)], [TakeNodes(devices)]
 
 
 def mask_steps(linux: dict[str, Any], label: str = "") -> list[Step]:

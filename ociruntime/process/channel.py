@@ -18,6 +18,7 @@ from __future__ import annotations
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from _struct import pack, unpack
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel.inroot import Stub
 
@@ -80,7 +81,7 @@ class Channel:
         fields += [STUB + _stub_field(stub) for stub in stubs]
         packet = b""
         for field in fields:
-            data = field.encode() + b"\0"
+            data = os.fsencode(field) + b"\0"
             if len(packet) + len(data) >= LIMIT:
                 self._send(NOTE + packet)
                 packet = b""
@@ -95,7 +96,7 @@ class Channel:
     def failed(self, number: int, label: str, detail: str) -> None:
         """Report a failure."""
         text = _clean(label)[:FIELD_LIMIT] + "\0" + _clean(detail)[:FIELD_LIMIT]
-        self._send(FAILED + pack("=i", number) + text.encode())
+        self._send(FAILED + pack("=i", number) + text.encode("utf-8", "backslashreplace"))
 
     def wait_done(self, warnings: list[str], stubs: list[Stub]) -> Failure | None:
         """None when the steps are done, the failure when they are not, ``Closed`` at end of file.
@@ -111,7 +112,7 @@ class Channel:
                 return _failure(message)
             if kind != NOTE:
                 raise Closed(f"init broke the protocol: {message[:16]!r}")
-            for field in message[1:].decode().split("\0")[:-1]:
+            for field in os.fsdecode(message[1:]).split("\0")[:-1]:
                 if field[0] == WARNING:
                     warnings.append(field[1:])
                 else:

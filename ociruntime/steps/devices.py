@@ -3,7 +3,8 @@
 
 All of it happens on a directory fd below the container's root. A /dev that is a symlink, or
 anything in it that is one, leads to nothing outside (CVE-2026-41579); and no node is ever made
-where something else already is.
+where something else already is. In a user namespace, where mknod(2) is forbidden, devices are bind
+mounts: of what ``steps.devicenodes`` made on the host side, else of the host's own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from ociruntime.plan.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel, Stat
     from ociruntime.process.run import Run
+
+# Of a bound device: it is no program, and stays none when it is exchanged on the host.
+BOUND = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
 
 
 class Device:
@@ -47,10 +52,10 @@ class Device:
 
 
 class MakeDevice(ContainerStep):
-    """Make one device node, or bind the host's where a user namespace forbids mknod(2).
+    """Make one device node, or bind one where a user namespace forbids mknod(2).
 
-    ``default`` devices that the image or a mount has already are left alone when they are that
-    device; an existing file that is not the device is an error [MUST].
+    A device that the image or a mount has already is left alone when it is that device; an existing
+    file that is not the device is an error [MUST], but an empty file is a place to bind on.
     """
 
     __slots__ = ("bind", "device")
@@ -67,54 +72,63 @@ class MakeDevice(ContainerStep):
         return f"{how} device {self.device.path}"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot, device = run.kernel, run.inside(), self.device
-        directory, name = inroot.parent(device.path)
+        kernel = run.kernel
+        if self.bind:
+            target = run.inside().file(self.device.path, 0o666)
+        else:
+            target = run.inside().node(self.device.path, lambda *place: self._make(run, *place))
+        if target < 0:
+            return
         try:
-            if self._is_there(run, directory, name):
+            found = kernel.stat(target)
+            if self._is_device(found):
                 return
-            if self.bind:
-                self._bind(run, directory, name)
-                return
-            number = os.makedev(device.major, device.minor)
-            kernel.mknodat(directory, name, device.kind | device.mode, number)
-            inroot.remember(directory, name, device.path, directory=False)
-            if device.uid or device.gid:
-                kernel.fchownat(directory, name, device.uid, device.gid)
+            if not self.bind or found.kind != c.S_IFREG or found.size:
+                raise OSError(
+                    errno.EEXIST,
+                    f"{self.device.path} exists in the container and is not "
+                    f"{self.device.named()}; remove it from the image, or mount a tmpfs over it",
+                )
+            self._bind(run, target)
         finally:
-            kernel.close(directory)
+            kernel.close(target)
 
-    def _is_there(self, run: Run, directory: int, name: str) -> bool:
+    def _make(self, run: Run, directory: int, name: str) -> int:
         device = self.device
-        try:
-            found = run.kernel.stat(directory, name)
-        except FileNotFoundError:
-            return False
-        if device.kind == c.S_IFIFO and found.kind == c.S_IFIFO:
-            return True
-        if found.is_device(device.kind, device.major, device.minor):
-            return True
-        raise OSError(
-            errno.EEXIST,
-            f"{device.path} exists in the container and is not {device.named()}; remove it from "
-            "the image, or mount a tmpfs over it",
-        )
+        number = os.makedev(device.major, device.minor)
+        run.kernel.mknodat(directory, name, device.kind | device.mode, number)
+        if device.uid or device.gid:
+            run.kernel.fchownat(directory, name, device.uid, device.gid)
+        return -1
 
-    def _bind(self, run: Run, directory: int, name: str) -> None:
-        kernel, device = run.kernel, self.device
-        source = kernel.open(device.path, c.O_PATH | c.O_NOFOLLOW)
-        if not kernel.stat(source).is_device(device.kind, device.major, device.minor):
-            raise OSError(
-                errno.ENODEV,
-                f"{device.path} of the host, which is to be bound, is not {device.named()}; "
-                "correct the path, type or numbers",
-            )
-        mount = clone_fd(kernel, source, recursive=False)
-        kernel.close(source)
-        kernel.close(run.inside().create(directory, name, 0o666, device.path))
-        target = kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
+    def _is_device(self, found: Stat) -> bool:
+        device = self.device
+        if device.kind == c.S_IFIFO:
+            return found.kind == c.S_IFIFO
+        return found.is_device(device.kind, device.major, device.minor)
+
+    def _bind(self, run: Run, target: int) -> None:
+        kernel = run.kernel
+        mount = run.mounts.pop(self.pointer, -1)
+        if mount < 0:
+            mount = self._take_hosts(kernel)
+        kernel.mount_setattr(mount, set_=BOUND, propagation=c.MS_PRIVATE)
         kernel.move_mount(mount, target)
-        kernel.close(target)
         kernel.close(mount)
+
+    def _take_hosts(self, kernel: Kernel) -> int:
+        device = self.device
+        source = kernel.open(device.path, c.O_PATH | c.O_NOFOLLOW)
+        try:
+            if not self._is_device(kernel.stat(source)):
+                raise OSError(
+                    errno.ENODEV,
+                    f"{device.path} of the host, which is to be bound, is not {device.named()}; "
+                    "correct the path, type or numbers",
+                )
+            return clone_fd(kernel, source, recursive=False)
+        finally:
+            kernel.close(source)
 
     def explain(self, number: int) -> str:
         if number == errno.EPERM:

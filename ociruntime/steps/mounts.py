@@ -350,7 +350,7 @@ def find_kernel_target(inroot: InRoot, destination: str, filesystem: str) -> int
         flags = c.O_PATH | c.O_DIRECTORY
         return inroot.open("/".join(parts), flags, c.RESOLVE_NO_SYMLINKS)
     except FileNotFoundError:
-        return inroot.directory(destination)
+        return inroot.directory(destination, follow=False)
     except OSError as error:
         if error.errno == errno.ELOOP:
             what = (

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.mounts import parse_mountinfo
 from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
 
@@ -109,3 +110,75 @@ def test_null_works_for_users(runtime: Runtime, bundle: MakeBundle) -> None:
         runtime.run_output(made, "echo x >/dev/null; head -c 2 /dev/zero | od -An -tx1")
         == " 00 00\n"
     )
+
+
+def in_user_namespace(made: Bundle) -> Bundle:
+    for path in (made.rootfs, *made.rootfs.rglob("*")):
+        os.lchown(path, 100_000, 100_000)
+    made.add_namespace("user").set("/linux/uidMappings", MAPPING)
+    return made.set("/linux/gidMappings", MAPPING)
+
+
+def test_device_that_the_host_lacks(runtime: Runtime, bundle: MakeBundle) -> None:
+    """Root of the host makes it, as the config describes it, for a user namespace, too."""
+    entries = [
+        {"path": "/dev/lacks", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640,
+         "uid": 7, "gid": 8},
+        {"path": "/dev/sub/disk", "type": "b", "major": 7, "minor": 300},
+        {"path": "/pipe", "type": "p", "fileMode": 0o600},
+    ]  # fmt: skip
+    made = in_user_namespace(bundle()).set("/linux/devices", entries)
+    script = f"{STAT} /dev/lacks /dev/sub/disk /pipe; echo x >/dev/lacks"
+    assert runtime.run_output(made, script).splitlines() == [
+        "/dev/lacks character special file 1:3 640 7:8",
+        "/dev/sub/disk block special file 7:12c 666 0:0",
+        "/pipe fifo 0:0 600 0:0",
+    ]
+
+
+def test_bound_devices_hold_no_programs(runtime: Runtime, bundle: MakeBundle) -> None:
+    entry = {"path": "/dev/made", "type": "c", "major": 1, "minor": 3}
+    made = in_user_namespace(bundle()).set("/linux/devices", [entry])
+    mounts = parse_mountinfo(runtime.run_output(made, "cat /proc/self/mountinfo"))
+    found = {mount.point: mount for mount in mounts if mount.point.startswith("/dev/")}
+    for path in (*(f"/dev/{name}" for name in DEFAULTS), "/dev/made"):
+        assert {"nosuid", "noexec", "rw"} <= found[path].options
+        assert not found[path].tags
+
+
+def test_devices_are_bound_on_what_an_earlier_container_left(
+    runtime: Runtime, bundle: MakeBundle
+) -> None:
+    made = in_user_namespace(bundle()).drop_mounts("/dev")
+    for _ in range(2):
+        runtime.run_output(made, "echo x >/dev/null")
+
+
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user-namespace"])
+def test_of_two_devices_on_one_path_the_first_is_made(
+    runtime: Runtime, bundle: MakeBundle, user: bool
+) -> None:
+    made = in_user_namespace(bundle()) if user else bundle()
+    paths = {"/dev/made": 3, "/dev//made": 5, "/dev/made/": 7}
+    made.set(
+        "/linux/devices",
+        [{"path": path, "type": "c", "major": 1, "minor": minor} for path, minor in paths.items()],
+    )
+    assert " 1:3 " in runtime.run_output(made, f"{STAT} /dev/made")
+
+
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user-namespace"])
+def test_ptmx_is_a_link_whatever_the_config_says(
+    runtime: Runtime, bundle: MakeBundle, user: bool
+) -> None:
+    """docker's --privileged lists the host's ptmx: it would open the host's terminals."""
+    made = in_user_namespace(bundle()) if user else bundle()
+    made.set("/linux/devices", [{"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}])
+    assert runtime.run_output(made, "readlink /dev/ptmx").strip() == "pts/ptmx"
+
+
+def test_slash_behind_the_name(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle().set(
+        "/linux/devices", [{"path": "/dev/made/", "type": "c", "major": 1, "minor": 3}]
+    )
+    runtime.run_output(made, "echo x >/dev/made")

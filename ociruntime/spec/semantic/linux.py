@@ -23,7 +23,8 @@ def devices(facts: Facts) -> list[Fault]:
     faults: list[Fault] = []
     for index, device in enumerate(facts.linux.get("devices", ())):
         place = f"/linux/devices/{index}"
-        if device["path"].rpartition("/")[2] in ("", ".", ".."):
+        # As peers do: a slash at the end says nothing.
+        if device["path"].rstrip("/").rpartition("/")[2] in ("", ".", ".."):
             faults.append(
                 Fault(
                     f"{place}/path",

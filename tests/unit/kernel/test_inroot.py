@@ -56,7 +56,7 @@ def test_directories_are_made_and_taken_away(inside: InRoot) -> None:
     inside.directory("/a/b/c")
     inside.file("/a/file")
     inside.directory("/dir/d")
-    assert [stub.path for stub in inside.made] == ["a", "a/b", "a/b/c", "/a/file", "dir/d"]
+    assert [stub.path for stub in inside.made] == ["a", "a/b", "a/b/c", "a/file", "dir/d"]
     remove_stubs(inside.kernel, inside.root, inside.made)
     assert recorder_of(inside).left() == []
 
@@ -85,12 +85,78 @@ def test_exchanged_stub_stays(inside: InRoot) -> None:
     inside.find("/dir/new")
 
 
-def test_nothing_is_made_through_a_symlink(inside: InRoot) -> None:
-    with pytest.raises(OSError, match="symlink that leads nowhere"):
-        inside.file("/dangling")
-    with pytest.raises((FileExistsError, NotADirectoryError)):
-        inside.directory("/dangling/x")
+@pytest.mark.parametrize(
+    ("path", "made"),
+    [
+        ("/dangling", ["/r/nowhere", "/r/nowhere/x"]),
+        ("/dangling/a", ["/r/nowhere", "/r/nowhere/x", "/r/nowhere/x/a"]),
+        ("/up/new", ["/r/outside", "/r/outside/new"]),
+        ("/chain", ["/r/nowhere", "/r/nowhere/x"]),
+        ("/back", ["/r/dir/y"]),
+        ("/no/../dir/no/../y", ["/r/dir/y"]),
+        ("/no/../../../y", ["/r/y"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["directory", "file", "node"])
+def test_a_link_to_something_missing(
+    inside: InRoot, path: str, made: list[str], kind: str
+) -> None:
+    """What it leads to is made, inside the root; and taken away again."""
+    recorder = recorder_of(inside)
+    recorder.add("/r/chain", c.S_IFLNK | 0o777, b"abs/../dangling")
+    recorder.add("/r/back", c.S_IFLNK | 0o777, b"/dir/no/../y")
+    recorder.mark()
+    if kind == "directory":
+        inside.directory(path)
+    elif kind == "file":
+        inside.file(path)
+    else:
+        inside.node(path, lambda *place: make_fifo(inside, *place))
+    assert sorted(entry.removeprefix("new disk 1: ") for entry in recorder.left()) == made
+    remove_stubs(inside.kernel, inside.root, inside.made)
+    assert recorder.left() == []
+
+
+def make_fifo(inside: InRoot, directory: int, name: str) -> int:
+    inside.kernel.mknodat(directory, name, c.S_IFIFO | 0o600, 0)
+    return -1
+
+
+def test_a_link_to_something_missing_is_not_followed(inside: InRoot) -> None:
+    with pytest.raises(OSError, match="symbolic links"):
+        inside.directory("/dangling/x", follow=False)
     assert recorder_of(inside).left() == []
+
+
+def test_links_to_something_missing_have_an_end(inside: InRoot) -> None:
+    """As many as the kernel follows, wherever each of them leads."""
+    recorder = recorder_of(inside)
+    for number in range(60):
+        target = f"/link{number + 1}/gone"
+        recorder.add(f"/r/link{number}", c.S_IFLNK | 0o777, target.encode())
+    recorder.mark()
+    with pytest.raises(OSError, match="symbolic links"):
+        inside.directory("/link0")
+    assert recorder.left() == []
+
+
+def test_a_link_that_comes_while_its_parents_are_made(
+    inside: InRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who shares the rootfs puts a symlink where a directory is about to be made."""
+    recorder = recorder_of(inside)
+    mkdirat = inside.kernel.mkdirat
+
+    def first_a_link(directory: int, name: str, mode: int) -> None:
+        if name == "b" and not any(call.name == "symlinkat" for call in recorder.calls):
+            inside.kernel.symlinkat("../../../../outside/c", directory, "b")
+        mkdirat(directory, name, mode)
+
+    monkeypatch.setattr(inside.kernel, "mkdirat", first_a_link)
+    inside.directory("/a/b/d")
+    inside.open("/outside/c/d", c.O_PATH | c.O_DIRECTORY)
+    with pytest.raises(FileNotFoundError):
+        inside.kernel.open("/outside/c", c.O_PATH)
 
 
 def test_stub_that_cannot_be_noted(inside: InRoot) -> None:
@@ -149,10 +215,9 @@ def test_what_lies_beside_a_pinned_mount_does_not_hide_it(inside: InRoot, beside
 class Raced(InRoot):
     """Somebody else makes each file a moment before."""
 
-    def create(self, directory: int, name: str, mode: int, path: str) -> int:
-        self.kernel.close(super().create(directory, name, mode, path))
-        self.made.clear()  # it is not ours
-        return super().create(directory, name, mode, path)
+    def _create(self, directory: int, name: str, mode: int) -> int:
+        self.kernel.close(super()._create(directory, name, mode))
+        return super()._create(directory, name, mode)
 
 
 def test_a_file_that_another_container_made_first(inside: InRoot) -> None:

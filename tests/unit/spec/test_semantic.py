@@ -228,7 +228,7 @@ BAD_CASES: list[tuple[dict[str, Any], str]] = [
     ({"root": {"path": "rootfs", "readonly": True}}, "/root/readonly"),
     (linux(devices=[{"type": "c", "path": "/dev/x", "minor": 1}]), "/linux/devices/0/major"),
     (linux(devices=[{"type": "b", "path": "/dev/x", "major": 1}]), "/linux/devices/0/minor"),
-    (linux(devices=[{"type": "p", "path": "/dev/x/"}]), "/linux/devices/0/path"),
+    (linux(devices=[{"type": "p", "path": "/dev/x/.."}]), "/linux/devices/0/path"),
     (linux(devices=[{"type": "p", "path": "/dev/.."}]), "/linux/devices/0/path"),
     (linux(netDevices={"a": {}}), "/linux/netDevices"),
     (linux(namespaces=namespaces("network"), netDevices={"a": {"name": "b"}, "b": {}}),

@@ -1,0 +1,93 @@
+"""linux.devices of a container with a user namespace, made by root of the host.
+
+Inside, mknod(2) is forbidden (user_namespaces(7)). So the host side makes the nodes, with the
+owners and modes of the config, in a tmpfs that nobody else sees, and init binds them one by one;
+the host itself need not have them.
+"""
+
+from __future__ import annotations
+
+from ociruntime import hostos as os
+from ociruntime.kernel import constants as c
+from ociruntime.kernel.mountfd import new_filesystem
+from ociruntime.plan.step import ContainerStep, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.process.run import Run
+    from ociruntime.steps.devices import MakeDevice
+
+# In ``Run.fds``: the tmpfs with the nodes.
+NODES = "device-nodes"
+
+
+class MakeNodes(Step):
+    """Make the nodes in a detached tmpfs; each is named by its number in the list.
+
+    Parameters: ``owners`` are the ids (uid, gid) of the host for each of ``devices``. A caller who
+    may not make nodes leaves it to ``MakeDevice`` to bind the host's.
+    """
+
+    __slots__ = ("devices", "owners")
+
+    kind = "make-nodes"
+
+    def __init__(self, devices: list[MakeDevice], owners: list[tuple[int, int]]) -> None:
+        super().__init__("/linux/devices", "device nodes for the user namespace")
+        self.devices = devices
+        self.owners = owners
+
+    def describe(self) -> str:
+        names = ", ".join(step.device.path for step in self.devices)
+        return f"make nodes for {names} in a tmpfs of the host's user namespace"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        options = ["mode=711", "size=64k"]
+        nodes = new_filesystem(kernel, "tmpfs", "tmpfs", options)
+        for index, (step, (uid, gid)) in enumerate(zip(self.devices, self.owners, strict=True)):
+            device, name = step.device, str(index)
+            number = os.makedev(device.major, device.minor)
+            try:
+                kernel.mknodat(nodes, name, device.kind | device.mode, number)
+            except PermissionError:
+                kernel.close(nodes)
+                return
+            kernel.fchownat(nodes, name, uid, gid)
+            kernel.fchmodat(nodes, name, device.mode)
+        run.fds[NODES] = nodes
+
+
+class TakeNodes(ContainerStep):
+    """Take a detached copy of each node.
+
+    The kernel copies only what is attached (open_tree(2)): the tmpfs lies over the namespace's own
+    root meanwhile, where no path that begins there meets it.
+    """
+
+    __slots__ = ("devices",)
+
+    kind = "take-nodes"
+
+    def __init__(self, devices: list[MakeDevice]) -> None:
+        super().__init__("/linux/devices", "device nodes for the user namespace")
+        self.devices = devices
+
+    def describe(self) -> str:
+        return "take copies of the device nodes"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        nodes = run.fds.pop(NODES, -1)
+        if nodes < 0:
+            return
+        top = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
+        kernel.move_mount(nodes, top)
+        for index, step in enumerate(self.devices):
+            run.mounts[step.pointer] = kernel.open_tree(nodes, str(index), c.OPEN_TREE_CLONE)
+        before = kernel.open(".", c.O_PATH | c.O_DIRECTORY)
+        kernel.fchdir(nodes)
+        kernel.unmount_here()
+        kernel.fchdir(before)
+        for fd in (before, nodes, top):
+            kernel.close(fd)
