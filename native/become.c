@@ -87,11 +87,18 @@ static __u64 current_permitted(int channel)
     return data[0].permitted | (__u64)data[1].permitted << 32;
 }
 
-/* What chdir accepted may still lie outside the root: the kernel then answers "(unreachable)". */
-static __attribute__((noinline)) void enter_cwd(int channel, const char *path)
+/* What chdir accepted may still lie outside the root: the kernel then answers "(unreachable)".
+ *
+ * We are there already, unless is_away: entered by descriptor and with the powers of the container's
+ * root, because an image's /root is nobody else's to enter and yet the working directory of others.
+ * That the user may not enter it, then, is no failure; where root was refused (a file system that
+ * serves its owner only), the user must not be. */
+static __attribute__((noinline)) void enter_cwd(int channel, const char *path, int is_away)
 {
     char buffer[PATH_BYTES];
-    check(channel, STAGE_CHDIR, sys(__NR_chdir, path), 0);
+    long result = sys(__NR_chdir, path);
+    if (result != -EACCES || is_away)
+        check(channel, STAGE_CHDIR, result, 0);
     check(channel, STAGE_CWD, sys(__NR_getcwd, buffer, sizeof buffer), 0);
     if (buffer[0] != '/')
         fail(channel, STAGE_CWD, -ENOENT, 0);
@@ -115,8 +122,8 @@ static void load_seccomp(int channel, int times, const struct block *block)
 
 /* Bounding set, ids, working directory, capabilities, in the only order that works: the bounding
  * set needs CAP_SETPCAP, the ids CAP_SETUID and CAP_SETGID, a filter without no_new_privs
- * CAP_SYS_ADMIN; and the working directory counts as the process itself would enter it, with its
- * ids and capabilities (CVE-2024-21626).  Such a filter is loaded as late as privileges allow, so
+ * CAP_SYS_ADMIN; and the working directory is entered as the process itself would, with its ids and
+ * capabilities, where it may (CVE-2024-21626).  Such a filter is loaded as late as privileges allow, so
  * that it sees only capset, prctl and execve of ours. */
 static void take_identity(const struct becoming *self)
 {
@@ -138,7 +145,7 @@ static void take_identity(const struct becoming *self)
     mark(times, STAGE_CAPS);
     __u64 all = current_permitted(channel);
     set_capabilities(channel, block->effective, all, block->inheritable);
-    enter_cwd(channel, (const char *)block + block->cwd_offset);
+    enter_cwd(channel, (const char *)block + block->cwd_offset, self->is_away);
     if ((block->flags & BLOCK_SECCOMP) && !(block->flags & BLOCK_NO_NEW_PRIVS)) {
         set_capabilities(channel, all, all, block->inheritable);
         load_seccomp(channel, times, block);

@@ -19,6 +19,7 @@ struct becoming {
     int times;        /* as mark() wants it */
     int proc;         /* a private procfs, needed for a label only */
     int keep_groups;  /* the user namespace forbids setgroups, whatever the block says */
+    int is_away;      /* we are not in the working directory yet */
     __u32 candidates; /* paths to execute: argv[1] to argv[candidates], the arguments follow */
     char **argv;
     char **envp;

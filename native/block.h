@@ -22,6 +22,7 @@ enum block_flag {
     BLOCK_SECCOMP = 1U << 3,      /* load the filter, even one without instructions (an error) */
     BLOCK_TIMES = 1U << 4,        /* without BLOCK_WAIT: report the times as well */
     BLOCK_ENTRY = 1U << 5,        /* for oci-exec: a struct block_entry follows the header */
+    BLOCK_AWAY = 1U << 6,         /* the working directory could not be entered by root of the container */
 };
 
 struct block {
@@ -103,7 +104,7 @@ enum report_stage {
     STAGE_UID = 9,
     STAGE_CAPS = 10,
     STAGE_AMBIENT = 11,  /* detail: the capability */
-    STAGE_CHDIR = 12,
+    STAGE_CHDIR = 12,    /* the working directory, as the process itself */
     STAGE_CWD = 13,      /* the working directory is outside the container */
     STAGE_NO_NEW_PRIVS = 14,
     STAGE_SECCOMP = 15,

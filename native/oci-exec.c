@@ -191,17 +191,22 @@ static void own_streams(int channel, unsigned int uid)
     }
 }
 
-/* By descriptor, and proven to be inside (CVE-2024-21626). */
-static __attribute__((noinline)) void enter_directory(int channel, int root, const char *path)
+/* By descriptor, and proven to be inside (CVE-2024-21626). Whether we are still away from it: it may
+ * be closed to root (a file system that serves its owner only) and open to the user. */
+static __attribute__((noinline)) int enter_directory(int channel, int root, const char *path)
 {
     char buffer[PATH_BYTES];
-    int fd = open_inside(root, path, O_PATH | O_DIRECTORY);
-    check(channel, STAGE_DIRECTORY, fd, 0);
-    check(channel, STAGE_DIRECTORY, sys(__NR_fchdir, fd), 0);
-    sys(__NR_close, fd);
+    long fd = open_inside(root, path, O_PATH | O_DIRECTORY);
+    long result = fd < 0 ? fd : sys(__NR_fchdir, fd);
+    if (fd >= 0)
+        sys(__NR_close, fd);
+    if (result == -EACCES)
+        return 1;
+    check(channel, STAGE_DIRECTORY, result, 0);
     check(channel, STAGE_DIRECTORY, sys(__NR_getcwd, buffer, sizeof buffer), 0);
     if (buffer[0] != '/')
         fail(channel, STAGE_OUTSIDE, -ENOENT, 0);
+    return 0;
 }
 
 /* The image's passwd, -1 if it has none that is a file: neither a FIFO nor a device may hold us
@@ -307,7 +312,7 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
     check(channel, STAGE_SESSION, sys(__NR_setsid), 0);
     join_keyring(channel, (const char *)block + entry->keyring_offset);
     own_streams(channel, block->uid);
-    enter_directory(channel, root, (const char *)block + block->cwd_offset);
+    self->is_away = enter_directory(channel, root, (const char *)block + block->cwd_offset);
     if (entry->flags & ENTRY_HOME)
         find_home(root, block->uid, self->envp, home);
     find_program(root, self);

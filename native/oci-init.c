@@ -100,6 +100,7 @@ __attribute__((used)) _Noreturn void entry(long *stack)
         check(channel, STAGE_WAIT, sys(__NR_fcntl, channel, F_SETFD, FD_CLOEXEC), 0);
     struct becoming becoming = {.block = block, .channel = channel, .times = times,
                                 .proc = block->proc_fd, .candidates = block->candidates,
+                                .is_away = (block->flags & BLOCK_AWAY) != 0,
                                 .argv = argv, .envp = envp};
     become(&becoming);
 }

@@ -154,12 +154,9 @@ static PyObject *sys_sealed(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ign
     return PyBool_FromLong(seal_is_sealed());
 }
 
-static PyObject *sys_execveat(PyObject *Py_UNUSED(module), PyObject *args)
+/* The program of `fd`, or the one at `path` where that is not empty. */
+static PyObject *execute(int fd, const char *path, PyObject *arguments, PyObject *environment)
 {
-    int fd;
-    PyObject *arguments, *environment;
-    if (!PyArg_ParseTuple(args, "iOO:execveat", &fd, &arguments, &environment))
-        return NULL;
     char **argv = strings_of(arguments);
     if (argv == NULL)
         return NULL;
@@ -168,11 +165,30 @@ static PyObject *sys_execveat(PyObject *Py_UNUSED(module), PyObject *args)
         PyMem_Free(argv);
         return NULL;
     }
-    syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH);
+    syscall(SYS_execveat, fd, path, argv, envp, *path ? 0 : AT_EMPTY_PATH);
     int reason = errno;
     PyMem_Free(argv);
     PyMem_Free(envp);
     return PyLong_FromLong(-reason);
+}
+
+static PyObject *sys_execveat(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    int fd;
+    PyObject *arguments, *environment;
+    if (!PyArg_ParseTuple(args, "iOO:execveat", &fd, &arguments, &environment))
+        return NULL;
+    return execute(fd, "", arguments, environment);
+}
+
+/* os.execve refuses an empty argv[0], the kernel does not. */
+static PyObject *sys_execve(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *path;
+    PyObject *arguments, *environment;
+    if (!PyArg_ParseTuple(args, "yOO:execve", &path, &arguments, &environment))
+        return NULL;
+    return execute(AT_FDCWD, path, arguments, environment);
 }
 
 static PyObject *sys_reexec_sealed(PyObject *Py_UNUSED(module), PyObject *list)
@@ -205,6 +221,8 @@ static PyMethodDef methods[] = {
      "reexec_sealed(argv) -> int: run the sealed launcher anew; -errno when that fails"},
     {"execveat", sys_execveat, METH_VARARGS,
      "execveat(fd, argv, envp) -> int: execute the program of fd; -errno when that fails"},
+    {"execve", sys_execve, METH_VARARGS,
+     "execve(path, argv, envp) -> int: execute the program at path; -errno when that fails"},
     {NULL, NULL, 0, NULL},
 };
 

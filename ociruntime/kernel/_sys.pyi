@@ -77,3 +77,9 @@ def execveat(fd: int, argv: list[bytes], envp: list[bytes]) -> int:
 
     Raises ValueError for an argument with a NUL inside.
     """
+
+def execve(path: bytes, argv: list[bytes], envp: list[bytes]) -> int:
+    """execve(2), which takes an empty argv[0], too; returns only on failure: -errno.
+
+    Raises ValueError for an argument with a NUL inside.
+    """

@@ -21,6 +21,7 @@ SET_GROUPS = 1 << 2
 SECCOMP = 1 << 3
 TIMES = 1 << 4
 ENTRY = 1 << 5
+AWAY = 1 << 6
 
 ENTRY_USER = 1 << 0
 ENTRY_KEEP_GROUPS = 1 << 1
@@ -231,6 +232,7 @@ def pack_block(
     seccomp: bytes | None = None,
     seccomp_flags: int = 0,
     times: bool = False,
+    away: bool = False,
     entry: Entry | None = None,
 ) -> bytes:
     """The block's bytes, to be written to a sealed memfd.
@@ -244,6 +246,7 @@ def pack_block(
     hard): those that would hinder the runtime itself (a tiny RLIMIT_NOFILE), applied at the end
     without further privilege than CAP_SYS_RESOURCE. `seccomp` is an array of struct sock_filter.
     `times` asks for the times of the stages (``trace.times``); with `wait`, `start` asks instead.
+    `away` says that `cwd` was closed to root of the container: the process itself must get there.
     `entry` makes it a block for oci-exec: it has a channel, does not wait, and `proc_fd` is -1.
 
     Raises ValueError for a value oci-init would refuse.
@@ -274,6 +277,8 @@ def pack_block(
         flags |= TIMES
     if no_new_privs:
         flags |= NO_NEW_PRIVS
+    if away:
+        flags |= AWAY
     tail = bytearray()
     if entry is not None:
         flags |= ENTRY

@@ -51,6 +51,8 @@ BY_NAME.update(IOT=6, CLD=17, POLL=29)
 # What the C library leaves of the kernel's 32 to 64.
 SIGRTMIN, SIGRTMAX = 34, 64
 SIGPIPE, SIGWINCH = 13, 28
+# SIGKILL and SIGSTOP: nobody has a say in what they do.
+FIXED = (9, 19)
 SIG_BLOCK, SIG_SETMASK = 0, 2
 SFD_FLAGS = 0o2000000 | 0o4000  # SFD_CLOEXEC | SFD_NONBLOCK
 SET_SIZE = 8
@@ -128,6 +130,11 @@ class Children:
 
 
 def reset(kernel: Kernel) -> None:
-    """For a program that we execute: nothing blocked, SIGPIPE as it is by default."""
-    kernel.invoke("rt_sigaction", SIGPIPE, bytearray(32), None, SET_SIZE)
+    """For a program that we execute: nothing blocked, and every signal as it is by default,
+    whatever our caller has ignored.
+    """
+    default = bytearray(32)
+    for number in range(1, LAST + 1):
+        if number not in FIXED:
+            kernel.invoke("rt_sigaction", number, default, None, SET_SIZE)
     kernel.invoke("rt_sigprocmask", SIG_SETMASK, bytearray(SET_SIZE), None, SET_SIZE)

@@ -61,9 +61,12 @@ def create(
     run.observer = observer
     if options.console_fd >= 0:
         run.fds["console"] = run.lent = options.console_fd
-    # Modes are what we say they are, whatever the caller's umask is.
-    os.umask(0)
     # Descriptors that the caller left open are not the container's (CVE-2024-21626), nor a hook's.
     kernel.close_on_exec_from(3 + options.preserve_fds)
-    execute(run)
+    # Modes are what we say they are, whatever the caller's umask is.
+    run.umask = os.umask(0)
+    try:
+        execute(run)
+    finally:
+        os.umask(run.umask)
     return run

@@ -163,14 +163,14 @@ def _hooks_or_remove(
     (runtime.md#lifecycle).
     """
     from ociruntime.lifecycle.delete import destroy
-    from ociruntime.lifecycle.tenant import run_hook_inside
+    from ociruntime.lifecycle.starthook import run_start_hook
     from ociruntime.process.hook import run_hook
 
     try:
         for index, hook in enumerate(config["hooks"][phase]):
             label = f"hooks.{phase}[{index}] {hook['path']}"
             if phase == "startContainer":
-                run_hook_inside(label, hook, container)
+                run_start_hook(label, hook, container, config["process"])
             else:
                 run_hook(label, hook, container, st.RUNNING, container.data["pid"])
     except HookError:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 
-from ociruntime import hostos as os
 from ociruntime.cgroups.path import Placement
-from ociruntime.errors import HookError, OciError, WrongStatus
-from ociruntime.jsontext import dumps
+from ociruntime.errors import OciError, WrongStatus
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.start import connect_agent, explain_report, read_report
@@ -27,18 +25,13 @@ from ociruntime.plan.attributes import (
 from ociruntime.plan.environment import settled
 from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import keeps_groups, plan_identity
-from ociruntime.plan.step import ContainerStep
 from ociruntime.process.executor import execute, undo
-from ociruntime.process.hook import execute_hook
-from ociruntime.process.hookoutput import STDERR, STDOUT
 from ociruntime.process.run import Run
 from ociruntime.spec.tables import NAMESPACES, RLIMITS
 from ociruntime.state import status as st
-from ociruntime.state.document import state_document
 from ociruntime.steps.cgroup import OpenCgroup, joining_steps
 from ociruntime.steps.execinit import ExecInit
 from ociruntime.steps.finish import RaiseRlimits, SendPidfd, SetOomScore, WritePidFile
-from ociruntime.steps.hooks import hook_output_steps
 from ociruntime.steps.prepare import ConnectConsole, OpenInit
 from ociruntime.steps.process import (
     EnterDirectory,
@@ -67,10 +60,13 @@ class ExecOptions:
     """The options of ``exec`` beside the process itself; paths are absolute.
 
     cgroups are the values of --cgroup (``cgroups.inner``); console_fd is a connected socket for the
-    terminal's master when there is no console_socket; streams are as ``Run``'s.
+    terminal's master when there is no console_socket; streams are as ``Run``'s. program is what is
+    executed where that is not process.args[0]; adds_home says whether HOME is found out when
+    process.env lacks it.
     """
 
     __slots__ = (
+        "adds_home",
         "cgroups",
         "console_fd",
         "console_socket",
@@ -78,6 +74,7 @@ class ExecOptions:
         "pid_file",
         "pidfd_socket",
         "preserve_fds",
+        "program",
         "streams",
     )
 
@@ -90,6 +87,8 @@ class ExecOptions:
         self.pidfd_socket: str | None = None
         self.preserve_fds = 0
         self.streams: tuple[int, ...] = ()
+        self.program = ""
+        self.adds_home = True
 
 
 def exec_process(
@@ -268,8 +267,8 @@ def _process_steps(
     env = settled(process.get("env") or ())
     steps += [
         EnterDirectory(process["cwd"]),
-        PrepareEnvironment(env, identity.uid),
-        FindProgram(process["args"][0], env, process["cwd"]),
+        PrepareEnvironment(env, identity.uid, adds_home=options.adds_home),
+        FindProgram(options.program or process["args"][0], env, process["cwd"]),
         *scheduling_steps(process),
         *execution_steps(data.get("every_process") or {}),
         ExecInit(process["args"], identity, options.preserve_fds, wait=False),
@@ -297,53 +296,3 @@ def read_result(
     if report is not None:
         undo(run, run.steps)
         raise OciError(explain_report(report, process))
-
-
-class HookInside(ContainerStep):
-    """Run a startContainer hook: its path is looked up in the container
-    (config.md#startcontainer-hooks).
-    """
-
-    __slots__ = ("container", "hook")
-
-    kind = "run-hook"
-    stage = "hooks"
-
-    def __init__(self, label: str, hook: dict[str, Any], container: Container) -> None:
-        super().__init__("/hooks/startContainer", label)
-        self.hook = hook
-        self.container = container
-
-    def describe(self) -> str:
-        return f"run the startContainer hook {self.hook['path']}"
-
-    def operands(self) -> dict[str, object]:
-        return {"path": self.hook["path"]}
-
-    def execute(self, run: Run) -> None:
-        run.kernel.fchdir(run.inside().root)
-        # The container sees its first process as 1 when it has a pid namespace, else as we do.
-        shared = self.container.data.get("shared_pid")
-        pid = self.container.data["pid"] if shared else 1
-        document = state_document(self.container, st.CREATED, pid)
-        outputs = run.fds.get(STDOUT, -1), run.fds.get(STDERR, -1)
-        execute_hook(self.label, self.hook, dumps(document).encode(), outputs)
-
-
-def run_hook_inside(label: str, hook: dict[str, Any], container: Container) -> None:
-    """Run one startContainer hook as a process of the container; raises ``HookError``."""
-    outputs = hook_output_steps(container.data.get("annotations"))
-    run = Run(Kernel(), outputs + _joining_steps(container, {}, []))
-    if "user" in container.data.get("namespaces", ()):
-        run.steps.append(BecomeRoot(setgroups=bool(container.data.get("setgroups", True))))
-    run.steps += [EnterRoot(), HookInside(label, hook, container)]
-    try:
-        execute(run)
-    except HookError:
-        raise
-    except OciError as error:
-        raise HookError(str(error)) from None
-    # It waits for its next step; there is none.
-    if run.channel is not None:
-        run.channel.close()
-    os.waitpid(run.pid, 0)

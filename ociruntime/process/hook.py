@@ -1,19 +1,21 @@
-"""Runs one hook program: state on stdin, a clean environment, a timeout, and what it said in the
-error.
+"""Runs one hook program: state on stdin, a timeout, and what it said in the error.
 
-A hook without ``env`` gets an empty environment and no descriptors but its three (CVE-2025-23266:
-an image must not choose what a host program loads).
+A program of the host runs in the bundle's directory, with the umask of the runtime's caller, no
+descriptors but its three, and the environment of the hook's ``env``, or of the caller without one:
+never process.env, for an image must not choose what a host program loads (CVE-2025-23266).
 """
 
 from __future__ import annotations
 
 import errno
 import time
+from posix import environ
 from select import POLLHUP, POLLIN, POLLOUT, poll
 
 from ociruntime import hostos as os
 from ociruntime.errors import HookError
 from ociruntime.jsontext import dumps
+from ociruntime.kernel import _sys
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import reset
 from ociruntime.process.hookoutput import NONE, close_outputs, open_outputs
@@ -30,6 +32,8 @@ TAIL = 2048
 SIGKILL = 9
 KEPT = 3
 LAST_FD = 0x7FFFFFFF
+# The umask that this process has.
+SAME_UMASK = -1
 
 
 def run_hook(
@@ -39,84 +43,145 @@ def run_hook(
     status: str,
     pid: int,
     outputs: tuple[int, int] | None = None,
+    umask: int = SAME_UMASK,
 ) -> None:
-    """Run ``hook`` (an entry of config.json's hooks) and wait for its end.
+    """Run ``hook`` (an entry of config.json's hooks), a program of the host, and wait for its end.
 
     Parameters: ``status`` and ``pid`` go into the state document; ``outputs`` as
-    ``process.hookoutput`` has them, None to open what the container's annotations name. Raises
-    ``HookError`` with exit status or signal, duration and the last lines of its output.
+    ``process.hookoutput`` has them, None to open what the container's annotations name; ``umask``
+    is the caller's. Raises ``HookError`` with exit status or signal, duration and the last lines of
+    its output.
     """
     document = dumps(state_document(container, status, pid)).encode()
+    directory = container.data["bundle"]
     if outputs is not None:
-        execute_hook(label, hook, document, outputs)
+        execute_hook(label, hook, document, directory, outputs, umask)
         return
     outputs = open_outputs(container.data.get("annotations"))
     try:
-        execute_hook(label, hook, document, outputs)
+        execute_hook(label, hook, document, directory, outputs, umask)
     finally:
         close_outputs(outputs)
 
 
 def execute_hook(
-    label: str, hook: dict[str, Any], document: bytes, outputs: tuple[int, int] = NONE
+    label: str,
+    hook: dict[str, Any],
+    document: bytes,
+    directory: str,
+    outputs: tuple[int, int] = NONE,
+    umask: int = SAME_UMASK,
 ) -> None:
-    """As ``run_hook``, with the state ``document`` as JSON text."""
-    started = time.monotonic()
-    timeout = hook.get("timeout")
-    deadline = started + timeout if timeout else None
-    stdin_read, stdin_write = os.pipe2(os.O_CLOEXEC)
-    output_read, output_write = os.pipe2(os.O_CLOEXEC)
+    """As ``run_hook``, with the state ``document`` as JSON text, in ``directory``."""
+    hearing = Hearing(label, hook, document)
     failed_read, failed_write = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        stdout, stderr = (fd if fd >= 0 else output_write for fd in outputs)
-        _child(hook, stdin_read, stdout, stderr, failed_write)
-    for fd in (stdin_read, output_write, failed_write):
-        os.close(fd)
+        _child(hook, directory, umask, hearing.streams(outputs), failed_write)
+    os.close(failed_write)
     number = int.from_bytes(os.read(failed_read, 4), "little")
     os.close(failed_read)
-    tail, timed_out = b"", False
     if number:
-        os.close(stdin_write)
-    else:
-        tail, timed_out = _converse(pid, document, stdin_write, output_read, deadline)
-    os.close(output_read)
-    _, result = os.waitpid(pid, 0)
-    if number:
+        hearing.close()
+        os.waitpid(pid, 0)
         hint = "; hooks are programs of the host" if number == errno.ENOENT else ""
         raise HookError(f"{label}: cannot be run: {os.strerror(number).lower()}{hint}")
-    if timed_out:
-        raise HookError(f"{label}: did not end within its timeout of {timeout} s{_said(tail)}")
-    code = os.waitstatus_to_exitcode(result)
-    if code:
-        how = f"exited with status {code}" if code > 0 else f"was killed by signal {-code}"
-        took = f"after {time.monotonic() - started:.3f} s"
-        raise HookError(f"{label}: {how} {took}{_said(tail)}")
+    hearing.attend(pid)
 
 
-def _child(hook: dict[str, Any], stdin: int, stdout: int, stderr: int, failed: int) -> NoReturn:
+def _child(
+    hook: dict[str, Any], directory: str, umask: int, streams: tuple[int, int, int], failed: int
+) -> NoReturn:
     """The hook's process between fork and exec: no import, no path of ours."""
     number = errno.EINVAL
     try:
         reset(Kernel())
-        os.dup2(stdin, 0)
-        os.dup2(stdout, 1)
-        os.dup2(stderr, 2)
+        if umask != SAME_UMASK:
+            os.umask(umask)
+        _enter(directory)
+        for target, fd in enumerate(streams):
+            os.dup2(fd, target)
         # Descriptors that the caller leaked into us are not the hook's.
         os.dup2(failed, KEPT, inheritable=False)
         failed = KEPT
         os.closerange(KEPT + 1, LAST_FD)
-        environment = {}
-        for entry in hook.get("env", ()):
-            name, _, value = entry.partition("=")
-            environment[name] = value
-        os.execve(hook["path"], hook.get("args") or [hook["path"]], environment)
+        path = os.fsencode(hook["path"])
+        arguments = [os.fsencode(word) for word in hook.get("args") or [hook["path"]]]
+        number = -_sys.execve(path, arguments, _environment(hook))
     except OSError as error:
         number = error.errno or errno.EINVAL
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as ours
         number = errno.EINVAL
     os.write(failed, number.to_bytes(4, "little"))
     os._exit(127)
+
+
+def _enter(directory: str) -> None:
+    """The bundle; a poststop hook is owed after an engine has removed that, too."""
+    try:
+        os.chdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        os.chdir("/")
+
+
+def _environment(hook: dict[str, Any]) -> list[bytes]:
+    """The hook's own, of two entries with one name the last; without ``env`` the caller's."""
+    env = hook.get("env")
+    if env is None:
+        return [name + b"=" + value for name, value in environ.items()]
+    return [os.fsencode(entry) for entry in {e.partition("=")[0]: e for e in env}.values()]
+
+
+class Hearing:
+    """What is between a hook and us: the state on its standard input, its output, its timeout,
+    which begins now.
+    """
+
+    __slots__ = ("_document", "_label", "_pipes", "_started", "_timeout")
+
+    def __init__(self, label: str, hook: dict[str, Any], document: bytes) -> None:
+        self._label = label
+        self._timeout: float | None = hook.get("timeout")
+        self._document = document
+        self._started = time.monotonic()
+        # its input, ours to it; ours of its output, its output
+        self._pipes = [*os.pipe2(os.O_CLOEXEC), *os.pipe2(os.O_CLOEXEC)]
+
+    def streams(self, outputs: tuple[int, int] = NONE) -> tuple[int, int, int]:
+        """What becomes the hook's descriptors 0 to 2; ``outputs`` are the files of the
+        annotations.
+        """
+        theirs, _, _, output = self._pipes
+        stdout, stderr = (fd if fd >= 0 else output for fd in outputs)
+        return theirs, stdout, stderr
+
+    def close(self) -> None:
+        """There is no hook to hear."""
+        for fd in self._pipes:
+            os.close(fd)
+
+    def attend(self, pid: int) -> None:
+        """Feed and hear the hook, our child ``pid``, until it ends; raises ``HookError`` unless
+        that was good.
+        """
+        theirs, stdin, output, theirs_too = self._pipes
+        os.close(theirs)
+        os.close(theirs_too)
+        deadline = self._started + self._timeout if self._timeout else None
+        try:
+            tail, timed_out = _converse(pid, self._document, stdin, output, deadline)
+        finally:
+            os.close(output)
+        _, result = os.waitpid(pid, 0)
+        label = self._label
+        if timed_out:
+            limit = f"its timeout of {self._timeout} s"
+            raise HookError(f"{label}: did not end within {limit}{_said(tail)}")
+        code = os.waitstatus_to_exitcode(result)
+        if code:
+            how = f"exited with status {code}" if code > 0 else f"was killed by signal {-code}"
+            took = f"after {time.monotonic() - self._started:.3f} s"
+            raise HookError(f"{label}: {how} {took}{_said(tail)}")
 
 
 def _converse(

@@ -38,11 +38,13 @@ class Run:
     warnings    what was skipped or ignored, with the reason
     notes       what helps to find a fault, for --debug (host side)
     seccomp     None, or the filter (array of struct sock_filter) and its flags for oci-init
+    umask       the caller's, which hooks get; -1 where this process still has it
     observer    called after each step with (side, index, step); tests and --trace use it
     connect     makes the two ends of a channel; tests give one whose far end runs in this process
     """
 
     __slots__ = (
+        "away",
         "candidates",
         "cgroup",
         "channel",
@@ -66,6 +68,7 @@ class Run:
         "steps",
         "streams",
         "stubs",
+        "umask",
         "warnings",
     )
 
@@ -84,6 +87,7 @@ class Run:
         self.mounts: dict[str, int] = {}
         self.streams: tuple[int, ...] = ()
         self.stubs: list[Stub] = []
+        self.umask = -1
         self.warnings: list[str] = []
         self.notes: list[str] = []
         self.seccomp: tuple[bytes, int] | None = None
@@ -94,6 +98,8 @@ class Run:
         self.candidates: list[str] = ["/"]
         self.environment: list[str] = []
         self.cwd = "/"
+        # True where root of the container may not enter that directory, which the user may.
+        self.away = False
         # True when the user namespace turned out to forbid setgroups(2) for good.
         self.groups_denied = False
         # True from the first createRuntime hook on: a failing create then owes the poststop hooks.

@@ -87,7 +87,7 @@ class RunHook(Step):
         outputs = None
         if self.side == CONTAINER:
             outputs = run.fds.get(STDOUT, -1), run.fds.get(STDERR, -1)
-        run_hook(self.label, self.hook, run.container, self.status, pid, outputs)
+        run_hook(self.label, self.hook, run.container, self.status, pid, outputs, run.umask)
 
     def undo(self, run: Run) -> None:
         """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle,
@@ -99,6 +99,6 @@ class RunHook(Step):
         for index, hook in enumerate(self.poststop):
             label = f"hooks.poststop[{index}] {hook['path']}"
             try:
-                run_hook(label, hook, run.container, "stopped", 0)
+                run_hook(label, hook, run.container, "stopped", 0, umask=run.umask)
             except HookError as error:
                 run.warnings.append(str(error))

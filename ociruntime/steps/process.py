@@ -97,14 +97,25 @@ class MakeDirectory(ContainerStep):
         return f"create the working directory {self.path} if it is missing"
 
     def execute(self, run: Run) -> None:
-        run.kernel.close(run.inside().directory(self.path))
+        try:
+            run.kernel.close(run.inside().directory(self.path))
+        except PermissionError as error:
+            # It leads through a file system that serves its owner only (NFS, FUSE): if it is there,
+            # the process itself will get there.
+            if error.errno != errno.EACCES:
+                raise
 
     def explain(self, number: int) -> str:
         return explain_directory(number)
 
 
 class EnterDirectory(ContainerStep):
-    """Enter process.cwd by fd and prove that it is inside (CVE-2024-21626)."""
+    """Enter process.cwd by fd and prove that it is inside (CVE-2024-21626).
+
+    With the powers of the container's root: an image's /root, for one, is the working directory of
+    users who may not enter it. oci-init enters it again as the user, where that one may; where root
+    is refused (NFS, FUSE), it must.
+    """
 
     __slots__ = ("path",)
 
@@ -120,12 +131,23 @@ class EnterDirectory(ContainerStep):
 
     def execute(self, run: Run) -> None:
         kernel = run.kernel
-        fd = run.inside().open(self.path, c.O_PATH | c.O_DIRECTORY)
-        kernel.fchdir(fd)
-        kernel.close(fd)
+        run.cwd = self.path
+        try:
+            self._enter(run)
+        except PermissionError as error:
+            if error.errno != errno.EACCES:
+                raise
+            run.away = True
+            return
         if not kernel.getcwd().startswith("/"):
             raise outside(self)
-        run.cwd = self.path
+
+    def _enter(self, run: Run) -> None:
+        fd = run.inside().open(self.path, c.O_PATH | c.O_DIRECTORY)
+        try:
+            run.kernel.fchdir(fd)
+        finally:
+            run.kernel.close(fd)
 
     def explain(self, number: int) -> str:
         return explain_directory(number)
@@ -157,18 +179,20 @@ class PrepareEnvironment(ContainerStep):
     a FIFO or an endless file cannot hold us up.
     """
 
-    __slots__ = ("env", "uid")
+    __slots__ = ("adds_home", "env", "uid")
 
     kind = "prepare-environment"
     stage = "process"
 
-    def __init__(self, env: list[str], uid: int) -> None:
+    def __init__(self, env: list[str], uid: int, *, adds_home: bool = True) -> None:
         super().__init__("/process/env", "process.env")
         self.env = env
         self.uid = uid
+        self.adds_home = adds_home
 
     def describe(self) -> str:
-        return f"prepare the environment ({len(self.env)} variables, HOME of uid {self.uid})"
+        home = f", HOME of uid {self.uid}" if self.adds_home else ""
+        return f"prepare the environment ({len(self.env)} variables{home})"
 
     def operands(self) -> dict[str, object]:
         # Values may be secrets; a plan is something people paste into bug reports.
@@ -176,7 +200,7 @@ class PrepareEnvironment(ContainerStep):
 
     def execute(self, run: Run) -> None:
         run.environment = list(self.env)
-        if not any(entry.startswith("HOME=") for entry in self.env):
+        if self.adds_home and not any(entry.startswith("HOME=") for entry in self.env):
             run.environment.append("HOME=" + home_of(run.inside(), self.uid))
 
 

@@ -32,7 +32,6 @@ CONTROL_FD = 3
 LAST_WORDS = 2000
 # What neither makes a process of which exits are told, nor has secrets in its parameters.
 LIGHT = ("start", "state", "kill", "delete", "pause", "resume", "update")
-ENVIRONMENT = ("PATH", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
 
 class ZygoteGone(OciError):
@@ -114,7 +113,6 @@ class Client:
             ours.close()
             theirs.close()
             raise
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
@@ -122,7 +120,7 @@ class Client:
             (os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL_FD),
         ]
         try:
-            pid = os.posix_spawn(path, [path, "zygote"], environment, file_actions=actions)
+            pid = os.posix_spawn(path, [path, "zygote"], os.environ, file_actions=actions)
         except OSError as error:
             ours.close()
             os.close(words)

@@ -73,6 +73,23 @@ def test_the_same_process(runtime: Runtime, container: str, values: dict[str, An
     assert f"_ses.{container}" in said
 
 
+def test_working_directories(runtime: Runtime, bundle: MakeBundle) -> None:
+    """Closed to the user, closed to root, closed to both."""
+    made = bundle(args=["sleep", "100"]).add_namespace("user")
+    for kind in ("uidMappings", "gidMappings"):
+        made.set(f"/linux/{kind}", MAPPING)
+    for name, owner in (("roots", 200000), ("users", 200007), ("hosts", 0)):
+        (made.rootfs / name).mkdir(mode=0o700)
+        os.chown(made.rootfs / name, owner, owner)
+    container = runtime.up(made)
+    user = {"uid": 7, "gid": 8}
+    for name in ("/roots", "/users"):
+        wanted = process("sh", "-c", "pwd; id -u", cwd=name, user=user)
+        assert assert_same(runtime, container, wanted) == f"{name}\n7\n"
+    words = failures(runtime, container, process("sh", "-c", "pwd", cwd="/hosts", user=user))
+    assert "enter the working directory: permission denied" in words
+
+
 def test_in_a_user_namespace(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle(args=["sleep", "100"]).add_namespace("user")
     for kind in ("uidMappings", "gidMappings"):

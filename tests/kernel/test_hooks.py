@@ -230,19 +230,62 @@ def test_quick_hook_with_timeout(runtime: Runtime, bundle: MakeBundle, sandbox: 
     assert runtime.create(made).check().seconds < 5
 
 
-@pytest.mark.parametrize("env", [None, [], ["ONLY=this one"]])
+@pytest.mark.parametrize("env", [None, [], ["ONLY=this one"], ["A=1", "B=2", "A=3"]])
 def test_environment(
     runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, env: list[str] | None
 ) -> None:
-    """It is the hook's own, and otherwise empty."""
+    """It is the hook's own, an empty one too, and otherwise the caller's."""
     output = sandbox.directory / "output"
     more: dict[str, object] = {} if env is None else {"env": env}
     made = failing(bundle(), sandbox, "createRuntime", f"/usr/bin/env >{output}", **more)
-    runtime.create(made).check()
+    runtime.create(made, env={"CALLER": "1"}).check()
     lines = [
         line for line in output.read_text().splitlines() if line.partition("=")[0] not in SHELLS_OWN
     ]
-    assert lines == (env or []) or not runtime.is_ours
+    if env is None:
+        callers = {**sandbox.environment(), "CALLER": "1"}
+        wanted = [f"{k}={v}" for k, v in callers.items() if k not in SHELLS_OWN]
+    else:
+        wanted = list({entry[0]: entry for entry in env}.values())
+    assert sorted(lines) == sorted(wanted)
+
+
+@pytest.mark.parametrize("arguments", [[""], ["", "x"], ["name"]])
+def test_the_name_may_be_empty(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, arguments: list[str]
+) -> None:
+    """args is the hook's argument vector, whatever is in it."""
+    output = sandbox.directory / "output"
+    made = failing(bundle(), sandbox, "createRuntime", f'echo "$# $1" >{output}', args=arguments)
+    runtime.create(made).check()
+    assert output.read_text().split() == [str(len(arguments) - 1), *arguments[1:]]
+
+
+@pytest.mark.parametrize("phase", [*OF_CREATE, "poststart", "poststop"])
+def test_umask_and_directory(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, phase: str
+) -> None:
+    """A program of the host has the umask of the runtime's caller, in the bundle's directory."""
+    output = sandbox.directory / "output"
+    script = f"umask >{output}; pwd -P >>{output}"
+    made = failing(bundle(), sandbox, phase, script).set("/process/cwd", "/tmp")
+    wrapper = ("sh", "-c", 'umask 037; exec "$@"', "sh")
+    runtime.run(made, wrapper=wrapper).check()
+    umask, directory = output.read_text().split()
+    if runtime.is_ours:
+        assert (umask, directory) == ("0037", str(made.path))
+
+
+def test_poststop_outlives_the_bundle(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
+) -> None:
+    """Engines may remove that first; what the hook should take away is taken away all the same."""
+    output = sandbox.directory / "output"
+    made = failing(bundle(), sandbox, "poststop", f"pwd -P >{output}")
+    container = runtime.create(made).check().container
+    made.path.rename(made.path.with_name(made.path.name + "-moved"))
+    assert runtime.delete(container, "--force").check().stderr == ""
+    assert output.read_text() == "/\n"
 
 
 def test_arguments(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:

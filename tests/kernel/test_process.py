@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.kernel.test_namespaces import with_user_namespace
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
@@ -69,6 +70,32 @@ def test_an_empty_home_is_none(runtime: Runtime, bundle: MakeBundle, env: list[s
 
 def test_cwd(runtime: Runtime, bundle: MakeBundle) -> None:
     assert runtime.run_output(bundle().set("/process/cwd", "/tmp"), ["pwd"]) == "/tmp\n"
+
+
+@pytest.mark.parametrize("capabilities", [True, False])
+def test_cwd_that_the_user_may_not_enter(
+    runtime: Runtime, bundle: MakeBundle, capabilities: bool
+) -> None:
+    """`WORKDIR /root` and `USER 42`: images have it, and engines run them."""
+    made = bundle().set("/process/cwd", "/root").set("/process/user", {"uid": 42, "gid": 42})
+    if not capabilities:
+        made.set("/process/capabilities", {})
+    (made.rootfs / "root").mkdir(exist_ok=True)
+    (made.rootfs / "root").chmod(0o700)
+    assert runtime.run_output(made, "pwd; id -u; ls / >/dev/null") == "/root\n42\n"
+    made.set("/process/cwd", "/root/deep/inside")
+    assert runtime.run_output(made, "pwd") == "/root/deep/inside\n"
+
+
+def test_cwd_that_only_the_user_may_enter(runtime: Runtime, bundle: MakeBundle) -> None:
+    """As on a file system that serves its owner only: root of the container is refused."""
+    made = with_user_namespace(bundle()).set("/process/user", {"uid": 42, "gid": 42})
+    (made.rootfs / "private").mkdir(mode=0o700)
+    made.set("/process/cwd", "/private")
+    os.chown(made.rootfs / "private", 42, 42)  # nobody's in there
+    assert_clear(runtime, runtime.run(made.shell("pwd")), "working directory", "ermission denied")
+    os.chown(made.rootfs / "private", 100_042, 100_042)
+    assert runtime.run_output(made, "pwd; ls; echo >a") == "/private\n"
 
 
 def test_missing_cwd_is_made(runtime: Runtime, bundle: MakeBundle) -> None:

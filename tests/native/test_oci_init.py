@@ -484,16 +484,46 @@ def test_seccomp_without_no_new_privs() -> None:
 
 
 @pytest.mark.kernel
-def test_cwd_is_entered_as_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("away", [False, True])
+def test_cwd_is_entered_as_the_process(tmp_path: Path, away: bool) -> None:
+    """Where it may, or where nobody has entered it before: else the place it is in counts."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     for parent in (tmp_path, *tmp_path.parents):
         if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
             parent.chmod(parent.stat().st_mode | 0o011)
-    with shell("pwd", cwd=bytes(private), uid=1000, gid=1000, groups=[], **NO_CAPS) as init:
+    user: dict[str, Any] = {"uid": 1000, "gid": 1000, "groups": [], **NO_CAPS}
+    with shell("pwd", cwd=bytes(private), away=away, before=lambda: os.chdir(private), **user) as (
+        init
+    ):
+        report = init.report()
+        if away:
+            assert report is not None
+            assert (report.stage, report.errno) == (block.STAGE_CHDIR, errno.EACCES)
+        else:
+            assert report is None
+            assert init.finish().text == f"{private}\n"
+    os.chown(private, 1000, 1000)
+    with shell("pwd", cwd=bytes(private), away=away, **user) as init:
+        assert init.finish().text == f"{private}\n"
+
+
+@pytest.mark.kernel
+def test_cwd_that_was_entered_is_proven(tmp_path: Path) -> None:
+    """Nobody may enter it again, and it is gone: no path to be sure of (CVE-2024-21626)."""
+    private, gone = tmp_path / "private", tmp_path / "private" / "gone"
+    private.mkdir(mode=0o700)
+    gone.mkdir()
+
+    def enter() -> None:
+        os.chdir(gone)
+        gone.rmdir()
+
+    user: dict[str, Any] = {"uid": 1000, "gid": 1000, "groups": [], **NO_CAPS}
+    with shell("pwd", cwd=bytes(gone), before=enter, **user) as init:
         report = init.report()
         assert report is not None
-        assert (report.stage, report.errno) == (block.STAGE_CHDIR, errno.EACCES)
+        assert (report.stage, report.errno) == (block.STAGE_CWD, errno.ENOENT)
 
 
 @pytest.mark.kernel

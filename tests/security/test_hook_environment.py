@@ -36,7 +36,8 @@ def _output(runtime: Runtime, made: Bundle, out: Path) -> list[str]:
 
 @pytest.mark.parametrize("kind", HOST_KINDS)
 def test_no_environment(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, kind: str) -> None:
-    """A hook without `env` gets nothing from the image or the caller; its cwd is not the image's.
+    """A hook without `env` has the caller's environment and the bundle's directory, and nothing of
+    the image's.
 
     createContainer runs in the container's mount namespace, where the host's paths still exist.
     """
@@ -47,8 +48,10 @@ def test_no_environment(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, 
     _hook(made, kind, out, None)
     *environment, cwd = _output(runtime, made, out)
     assert EVIL not in environment
+    assert "TERM=xterm" not in environment  # of tests/support/config.py
     if runtime.is_ours:
-        assert environment == []
+        assert "CALLER=secret" in environment
+        assert cwd == f"cwd={made.path}"
     assert cwd != f"cwd={made.rootfs / 'home'}"
 
 

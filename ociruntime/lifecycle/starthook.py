@@ -1,0 +1,59 @@
+"""startContainer hooks: programs of the image, which run as the container's process would
+(config.md#startcontainer-hooks).
+
+Such a hook is one more process of the container, made as ``exec`` makes one, from the config's own
+process: user, groups, capabilities, no_new_privs, filter, label, umask, limits, scheduling, working
+directory and environment are that process's. A program of the image is never more than that.
+"""
+
+from __future__ import annotations
+
+from ociruntime.errors import HookError, OciError
+from ociruntime.jsontext import dumps
+from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.process.hook import Hearing
+from ociruntime.process.hookoutput import close_outputs, open_outputs
+from ociruntime.state import status as st
+from ociruntime.state.document import state_document
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.state.store import Container
+
+# Of `exec` only, or of the one process that has the terminal.
+NOT_THEIRS = ("consoleSize", "execCPUAffinity")
+
+
+def run_start_hook(
+    label: str, hook: dict[str, Any], container: Container, process: dict[str, Any]
+) -> None:
+    """Run ``hook`` in the created container, whose config has ``process``; raises
+    ``HookError``.
+    """
+    process = {name: value for name, value in process.items() if name not in NOT_THEIRS}
+    process["terminal"] = False
+    process["args"] = hook.get("args") or [hook["path"]]
+    options = ExecOptions()
+    options.program = hook["path"]
+    if hook.get("env") is not None:
+        process["env"] = hook["env"]
+        options.adds_home = False
+    # The container sees its first process as 1 when it has a pid namespace, else as we do.
+    pid = container.data["pid"] if container.data.get("shared_pid") else 1
+    document = dumps(state_document(container, st.CREATED, pid)).encode()
+    outputs = open_outputs(container.data.get("annotations"))
+    hearing = Hearing(label, hook, document)
+    try:
+        options.streams = hearing.streams(outputs)
+        run = exec_process(container, process, options)
+    except OciError as error:
+        hearing.close()
+        raise HookError(f"{label}: {error}") from None
+    finally:
+        close_outputs(outputs)
+    try:
+        hearing.attend(run.pid)
+    finally:
+        run.close()
