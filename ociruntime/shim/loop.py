@@ -19,14 +19,45 @@ if TYPE_CHECKING:
 EVENTS_AT_ONCE = 64
 
 
-class Future:
-    """A value that comes later; ``await`` gives it, or raises what it failed with."""
+class Turn:
+    """Calls what has become due one after the other: three thousand requests that wait for each
+    other would else be as many calls deep.
+    """
 
-    __slots__ = ("_callbacks", "_error", "done", "value")
+    __slots__ = ("_due", "_under_way")
 
     def __init__(self) -> None:
+        self._due: list[Callable[[], None]] = []
+        self._under_way = False
+
+    def call(self, callbacks: list[Callable[[], None]]) -> None:
+        """Call them now; from inside one of them: as soon as it has returned."""
+        self._due.extend(callbacks)
+        if self._under_way:
+            return
+        self._under_way = True
+        try:
+            while self._due:
+                self._due.pop(0)()
+        finally:
+            self._under_way = False
+
+
+_turn = Turn()
+
+
+class Future:
+    """A value that comes later; ``await`` gives it, or raises what it failed with.
+
+    ``abandon`` is called when the one who waits for it does so no longer.
+    """
+
+    __slots__ = ("_callbacks", "_error", "abandon", "done", "value")
+
+    def __init__(self, abandon: Callable[[], None] | None = None) -> None:
         self.done = False
         self.value: Any = None
+        self.abandon = abandon
         self._error: BaseException | None = None
         self._callbacks: list[Callable[[], None]] = []
 
@@ -45,8 +76,7 @@ class Future:
     def _finish(self) -> None:
         self.done = True
         callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+        _turn.call(callbacks)
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Call back when there is a value; at once if there is one."""
@@ -63,6 +93,51 @@ class Future:
         return self.value
 
 
+class Job:
+    """A coroutine under way; ``result`` is what it returns, or fails as it does.
+
+    ``cancelled`` once it was told to end: it may still be cleaning up.
+    """
+
+    __slots__ = ("_coroutine", "_waiting", "cancelled", "result")
+
+    def __init__(self, coroutine: Coroutine[Any, None, Any]) -> None:
+        self._coroutine = coroutine
+        self._waiting: Future | None = None
+        self.cancelled = False
+        self.result = Future()
+        self._go(None)
+
+    def cancel(self, error: BaseException) -> None:
+        """Raise ``error`` where it waits; without effect on one that has ended."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return
+        self.cancelled = True
+        if waiting.abandon is not None:
+            waiting.abandon()
+        self._go(error)
+
+    def _go(self, error: BaseException | None) -> None:
+        try:
+            if error is None:
+                future: Future = self._coroutine.send(None)
+            else:
+                future = self._coroutine.throw(error)
+        except StopIteration as end:
+            self.result.set(end.value)
+        except BaseException as problem:  # noqa: BLE001 - it is whose who waits for the result
+            self.result.fail(problem)
+        else:
+            self._waiting = future
+            future.when_done(lambda: self._resume(future))
+
+    def _resume(self, future: Future) -> None:
+        if self._waiting is future:
+            self._waiting = None
+            self._go(None)
+
+
 class Lock:
     """One coroutine at a time, in the order in which they came: ``async with lock``."""
 
@@ -75,11 +150,20 @@ class Lock:
         turn = Future()
         self._waiting.append(turn)
         if self._waiting[0] is not turn:
-            await turn
+            try:
+                await turn
+            except BaseException:  # it was cancelled
+                self._leave(turn)
+                raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._waiting.pop(0)
-        if self._waiting:
+        self._leave(self._waiting[0])
+
+    def _leave(self, turn: Future) -> None:
+        """Who is first now may go on."""
+        was_first = self._waiting[0] is turn
+        self._waiting.remove(turn)
+        if was_first and self._waiting:
             self._waiting[0].set()
 
 
@@ -113,15 +197,20 @@ class Loop:
 
     def sleep(self, seconds: float) -> Future:
         """A future that is done in so many seconds."""
-        future = Future()
         self._count += 1
-        self._timers.append((time.monotonic() + seconds, self._count, future))
-        self._timers.sort()  # a handful
+        future = Future(lambda: self._forget_timer(timer))
+        timer = (time.monotonic() + seconds, self._count, future)
+        self._timers.append(timer)
+        self._timers.sort()  # in order but for the last one
         return future
+
+    def _forget_timer(self, timer: tuple[float, int, Future]) -> None:
+        if not timer[2].done:
+            self._timers.remove(timer)
 
     def ready(self, fd: int, events: int) -> Future:
         """A future that is done when ``fd`` has one of ``events``; its value are those it has."""
-        future = Future()
+        future = Future(lambda: self.forget(fd))
 
         def arrived(found: int) -> None:
             self.forget(fd)
@@ -164,6 +253,11 @@ async def first(loop: Loop, future: Future, seconds: float) -> bool:
     """Wait for ``future``, but not longer than ``seconds``; whether it is done."""
     either = Future()
     future.when_done(either.set)
-    loop.sleep(seconds).when_done(either.set)
-    await either
+    timer = loop.sleep(seconds)
+    timer.when_done(either.set)
+    try:
+        await either
+    finally:
+        if timer.abandon is not None:
+            timer.abandon()
     return future.done

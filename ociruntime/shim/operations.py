@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, without_null
-from ociruntime.errors import NotFound, PlanError
+from ociruntime.errors import NotFound
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete
-from ociruntime.lifecycle.kill import kill, saved_group
+from ociruntime.lifecycle.kill import kill
+from ociruntime.lifecycle.pause import pause, resume
 from ociruntime.lifecycle.start import start
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
 from ociruntime.lifecycle.update import update
@@ -123,11 +124,8 @@ def freeze_container(store: Store, container_id: str, *, frozen: bool) -> Operat
     """pause and resume."""
 
     def work(_: int) -> tuple[int, list[str]]:
-        group = saved_group(store.open_locked(container_id))
-        if group is None or (frozen and not group.freeze()):
-            raise PlanError(f"container {container_id} has no cgroup that can be frozen")
-        if not frozen:
-            group.thaw()
+        change = pause if frozen else resume
+        change(store.open_locked(container_id))
         return 0, []
 
     return work

@@ -13,11 +13,12 @@ from ociruntime.process.foreground import receive_master
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.lifetimes import Lifetimes, gone
-from ociruntime.shim.loop import first
+from ociruntime.shim.loop import Job, first
 from ociruntime.shim.options import read_options
 from ociruntime.shim.stdio import Streams, Wanted
 from ociruntime.shim.task import CREATED, PAUSED, RUNNING, STOPPED, Execution, Process, Task
 from ociruntime.shim.ttrpc import RpcError
+from ociruntime.shim.withdrawals import Withdrawals
 from ociruntime.state.store import Store
 
 TYPE_CHECKING = False
@@ -63,6 +64,7 @@ class Tasks:
         self.publisher = publisher
         self.namespace = namespace
         self.tasks: dict[str, Task] = {}
+        self.withdrawals = Withdrawals(loop, workers, self.tasks)
         self.lifetimes = Lifetimes(loop, workers, exits, publisher)
         self.shutdown: Callable[[], None] = loop.stop
 
@@ -94,6 +96,9 @@ class Tasks:
     async def create(self, request: dict[str, Any]) -> dict[str, Any]:
         """Mount, create, and tell."""
         container_id, bundle = request["id"], request["bundle"]
+        held = self.tasks.get(container_id)
+        if held is not None and not held.pid and held.making is None:
+            await self.withdrawals.take_back(held)
         if container_id in self.tasks:
             raise RpcError(ttrpc.ALREADY_EXISTS, f"{container_id}: already exists")
         if request["checkpoint"]:
@@ -105,14 +110,22 @@ class Tasks:
         task = Task(container_id, bundle, wanted, store, options)
         # Counted from now on: a second Create, or a Shutdown, must not come in between.
         self.tasks[container_id] = task
+        operation = operations.create_container(
+            store, container_id, bundle, request["rootfs"], options
+        )
+        making = Job(self._make(task, task, lambda *how: self.workers.run(operation, *how)))
+        task.making = making
         try:
-            operation = operations.create_container(
-                store, container_id, bundle, request["rootfs"], options
-            )
-            await self._make(task, task, lambda *how: self.workers.run(operation, *how))
-        except BaseException:
-            del self.tasks[container_id]
+            await making.result
+        except BaseException as error:
+            making.cancel(error)
+            if making.cancelled:  # a worker that fails has taken back what it did
+                self.loop.spawn(self.withdrawals.take_back(task))
+            else:
+                del self.tasks[container_id]
             raise
+        finally:
+            task.making = None
         self.lifetimes.created(task)
         values = {
             "container_id": container_id,
@@ -170,7 +183,12 @@ class Tasks:
             if isinstance(process, Execution):
                 await self._start_execution(task, process)
             else:
-                await self.workers.run(operations.start_container(task.store, task.id))
+                try:
+                    await self.workers.run(operations.start_container(task.store, task.id))
+                except RpcError as error:
+                    if error.code == ttrpc.DEADLINE_EXCEEDED:
+                        process.status = RUNNING  # as far as anybody can know: to be killed first
+                    raise
                 process.status = RUNNING
                 values = {"container_id": task.id, "pid": task.pid}
                 self.publisher.publish("/tasks/start", "TaskStart", m.TASK_START, values)
@@ -212,6 +230,9 @@ class Tasks:
 
     async def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         """Remove a process that has ended, or the container with its first one."""
+        unmade = self.tasks.get(request["id"])
+        if unmade is not None and not unmade.pid and not request["exec_id"]:
+            return await self.withdrawals.delete(unmade)
         task = self._task(request["id"])
         process = task.process(request["exec_id"])
         if process.status == RUNNING or process.starting:

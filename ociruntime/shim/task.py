@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.shim import ttrpc
-from ociruntime.shim.loop import Future, Lock
+from ociruntime.shim.loop import Future, Job, Lock
 from ociruntime.shim.messages import timestamp
 from ociruntime.shim.ttrpc import RpcError
 
@@ -86,7 +86,7 @@ class Task(Process):
     """A container: its first process, and the others by exec id.
 
     ``shared_pid``: it has no pid namespace whose end would be theirs, too. ``paused`` is what we
-    were told to do last.
+    were told to do last. ``making`` is the work of Create while it goes on.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Task(Process):
         self.shared_pid = False
         self.paused = False
         self.watch: Watch | None = None
+        self.making: Job | None = None
 
     def process(self, exec_id: str) -> Process:
         """The first process for an empty id; raises ``RpcError``."""

@@ -122,13 +122,16 @@ class Tenants:
         if not is_patient(container, process):
             return False
         making = exec_patiently(container, process, options, SharedKernel(self._exits))
-        while True:
-            try:
-                fd = next(making)
-            except StopIteration as end:
-                run: Run = end.value
-                break
-            await self._loop.ready(fd, EPOLLIN)
+        try:
+            while True:
+                try:
+                    fd = next(making)
+                except StopIteration as end:
+                    run: Run = end.value
+                    break
+                await self._loop.ready(fd, EPOLLIN)
+        finally:
+            making.close()  # its process ends if the request has
         for warning in warnings + run.warnings:
             self._log.warning(warning)
         made(run.pid)

@@ -9,28 +9,35 @@ peer that does not read its answers is cut off, and so is one with another uid (
 
 from __future__ import annotations
 
+import errno
 from _socket import SO_PEERCRED, SOL_SOCKET, socket
 from _struct import pack, unpack, unpack_from
 from select import EPOLLIN, EPOLLOUT
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
+from ociruntime.shim.loop import Job, first
 from ociruntime.shim.messages import REQUEST, RESPONSE
 from ociruntime.shim.wire import WireError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     from ociruntime.shim.loop import Loop
 
-    Handler = Callable[[str, str, bytes], Awaitable[bytes]]
+    Handler = Callable[[str, str, bytes], Coroutine[Any, None, bytes]]
 
 HEADER = 10
 LONGEST_PAYLOAD = 4 << 20
 # What may wait for a peer that does not read (bytes).
 LONGEST_BACKLOG = 16 << 20
 PIECE = 1 << 16
+SECOND = 10**9  # nanoseconds
+# How long a listener rests when there are too many open files (seconds).
+REST = 0.1
+TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 IS_REQUEST, IS_RESPONSE = 1, 2
 
 (
@@ -143,13 +150,22 @@ class Connection:
                 request = REQUEST.decode(payload)
             except WireError as error:
                 raise RpcError(INVALID_ARGUMENT, f"not a request: {error}") from None
-            body = await self._handler(request["service"], request["method"], request["payload"])
-            response = RESPONSE.encode({"payload": body})
+            response = RESPONSE.encode({"payload": await self._handle(request)})
         except RpcError as error:
             response = _refusal(error.code, str(error))
         except Exception as error:  # noqa: BLE001 - one request must not end a pod's containers
             response = _refusal(INTERNAL, f"internal error: {type(error).__name__}: {error}")
         self._send(frame(stream, IS_RESPONSE, response))
+
+    async def _handle(self, request: dict[str, Any]) -> bytes:
+        """The payload of the answer, within the time that the request grants."""
+        method = request["method"]
+        job = Job(self._handler(request["service"], method, request["payload"]))
+        limit = request["timeout_nano"]
+        if limit > 0 and not await first(self._loop, job.result, limit / SECOND):
+            text = f"{method}: not done within the request's {limit / SECOND:g} seconds"
+            job.cancel(RpcError(DEADLINE_EXCEEDED, text))
+        return bytes(await job.result)
 
     def _send(self, data: bytes) -> None:
         if self._closed:
@@ -198,13 +214,23 @@ class Server:
         try:
             # What socket.accept is made of.
             fd, _ = self._socket._accept()  # type: ignore[attr-defined]
-        except OSError:
-            return  # it has gone already, or there are too many
+        except OSError as error:
+            if error.errno in TOO_MANY:
+                self._loop.spawn(self._rest())
+            return  # or it has gone already
         end = socket(fileno=fd)
         if peer_uid(end) != os.geteuid():
             end.close()
             return
         Connection(self._loop, end, self._handler)
+
+
+    async def _rest(self) -> None:
+        """Who wants to connect stays in the queue, which keeps the listener readable."""
+        self._loop.forget(self._socket.fileno())
+        await self._loop.sleep(REST)
+        if self._socket.fileno() >= 0:
+            self._loop.watch(self._socket.fileno(), EPOLLIN, self._accept)
 
 
 def peer_uid(end: socket) -> int:

@@ -12,6 +12,7 @@ from _struct import pack, unpack
 
 from ociruntime import hostos as os
 from ociruntime.errors import AlreadyExists, NotFound, OciError, WrongStatus
+from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import SET_SIZE, SIG_SETMASK
 from ociruntime.shim import ttrpc
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Operation = Callable[[int], tuple[int, list[str]]]
 
 LONGEST = 60000
+PAGE = 4096
 RESULT_FD, EXTRA_FD, FIRST_FREE = 3, 4, 5
 
 
@@ -65,7 +67,11 @@ class Workers:
                 _work(operation, theirs.fileno(), streams, extra)
             theirs.close()
             self._exits.expect(pid, lambda status, _time: ended.set(status))
-            status = await ended
+            try:
+                status = await ended
+            except BaseException:  # nobody waits for it any more
+                end_worker(pid)
+                raise
             ours.settimeout(0)
             result = _receive(ours, status)
             for warning in result[1]:
@@ -77,6 +83,45 @@ class Workers:
             theirs.close()
             self._exits.release()
         return result[0]
+
+
+def end_worker(pid: int) -> None:
+    """Kill a worker, our child that is not reaped, and what it has made and not handed over yet: a
+    process of a container that is stopped, or traced, would not notice that nobody waits for it.
+    """
+    made = [fd for child in _children(pid) if (fd := _hold(child, pid)) >= 0]
+    os.kill(pid, SIGKILL)
+    kernel = Kernel()
+    for pidfd in made:
+        try:
+            kernel.pidfd_send_signal(pidfd, SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.close(pidfd)
+
+
+def _children(pid: int) -> list[int]:
+    """proc_pid_task(5); none on kernels without CONFIG_PROC_CHILDREN."""
+    try:
+        fd = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return []
+    try:
+        return [int(word) for word in os.read(fd, PAGE).split()]
+    finally:
+        os.close(fd)
+
+
+def _hold(child: int, parent: int) -> int:
+    """A pidfd of ``child``, -1 unless it is ``parent``'s: the number may be another's by now."""
+    try:
+        pidfd = Kernel().pidfd_open(child)
+    except ProcessLookupError:
+        return -1
+    if child in _children(parent):
+        return pidfd
+    os.close(pidfd)
+    return -1
 
 
 def _receive(end: socket, status: int) -> tuple[int, list[str]]:

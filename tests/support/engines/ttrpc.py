@@ -44,10 +44,16 @@ class TaskClient:
         """One request and its answer; raises Refused."""
         return answer.decode(self.receive(self.ask(method, question, **values)))
 
-    def ask(self, method: str, question: Message, /, **values: object) -> int:
-        """Send a request, and do not wait; what `receive` wants to know."""
-        payload = {"service": self._service, "method": method, "payload": question.encode(values)}
-        return self._post(REQUEST.encode(payload))
+    def ask(
+        self, method: str, question: Message, /, *, granted: float = 0, **values: object
+    ) -> int:
+        """Send a request, and do not wait; what `receive` wants to know. `granted` are the seconds
+        that it may take, 0 for any time.
+        """
+        request: dict[str, object] = {"service": self._service, "method": method}
+        request["payload"] = question.encode(values)
+        request["timeout_nano"] = int(granted * 10**9)
+        return self._post(REQUEST.encode(request))
 
     def send(self, request: bytes) -> bytes:
         """One frame with any bytes; the payload of its answer."""
