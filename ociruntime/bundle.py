@@ -96,12 +96,17 @@ _FILE_HINTS = {
 
 
 def read_file(
-    path: str, *, dir_fd: int | None = None, where: str = "", absent: str = "correct its path"
+    path: str,
+    *,
+    dir_fd: int | None = None,
+    where: str = "",
+    absent: str = "correct its path",
+    pipes: bool = False,
 ) -> bytes:
     """The bytes of the regular file ``path``, at most SIZE_LIMIT; never hangs on a FIFO or device.
 
-    ``where`` names the file in errors, ``absent`` is the cure when there is none.  Raises
-    SpecError.
+    ``where`` names the file in errors, ``absent`` is the cure when there is none. With ``pipes`` a
+    pipe or FIFO will do as well, and is waited for. Raises SpecError.
     """
     where = where or path
     # O_NONBLOCK: open(2) of a FIFO would wait for a writer.
@@ -117,7 +122,9 @@ def read_file(
         raise SpecError(f"{where!r}: the path has a NUL character") from None
     try:
         status = os.fstat(fd)
-        if not os.is_regular(status.st_mode):
+        if pipes and os.is_fifo(status.st_mode):
+            await_writer(fd)
+        elif not os.is_regular(status.st_mode):
             hint = "name a file of JSON text"
             raise SpecError(f"{where}: not a regular file; {hint}", hint=hint)
         return read_all(fd, where)
@@ -125,6 +132,19 @@ def read_file(
         raise SpecError(f"{where}: {error.strerror}") from None
     finally:
         os.close(fd)
+
+
+def await_writer(fd: int) -> None:
+    """Let what is read from a FIFO, opened O_NONBLOCK, end with its writer and not before there is
+    one.
+    """
+    from select import POLLIN, poll
+
+    # POLLHUP comes for a writer that has gone, not for one that was never there (fifo(7)).
+    poller = poll()
+    poller.register(fd, POLLIN)
+    poller.poll()
+    os.set_blocking(fd, True)
 
 
 def read_all(fd: int, where: str) -> bytes:

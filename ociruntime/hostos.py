@@ -13,7 +13,7 @@ import posix
 from posix import *  # noqa: F403 - the same names as in os
 
 ENCODING, ERRORS = "utf-8", "surrogateescape"
-S_IFMT, S_IFDIR, S_IFREG = 0o170000, 0o040000, 0o100000
+S_IFMT, S_IFDIR, S_IFREG, S_IFIFO = 0o170000, 0o040000, 0o100000, 0o010000
 
 
 def fsencode(name: str) -> bytes:
@@ -123,6 +123,11 @@ def makedirs(name: str, mode: int) -> None:
     except FileExistsError:
         if not path.isdir(name):
             raise
+
+
+def is_fifo(mode: int) -> bool:
+    """Whether ``st_mode`` is that of a pipe or FIFO."""
+    return mode & S_IFMT == S_IFIFO
 
 
 def is_regular(mode: int) -> bool:

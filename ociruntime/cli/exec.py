@@ -10,7 +10,7 @@ from ociruntime.bundle import parse_object, read_file
 from ociruntime.cli.options import FLAG, LIST, VALUE, absolute, parse
 from ociruntime.errors import UsageError
 from ociruntime.kernel.signals import Signals
-from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.lifecycle.tenant import ExecOptions, completed, exec_process
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.foreground import receive_master, stay
 from ociruntime.spec import load_process
@@ -111,9 +111,10 @@ def _process(container: Container, options: Options, warn: Callable[[str], None]
     file = options.text("process")
     command = options.arguments[1:]
     if file is not None:
-        raw = read_file(file, where=f"--process {file}")
+        raw = read_file(file, where=f"--process {file}", pipes=True)
         process = parse_object(raw, file)
         load_process(raw, process, source=file)
+        process = completed(container, process)
     else:
         if not command:
             raise UsageError("exec: wants a command behind the container id, or --process FILE")

@@ -67,7 +67,10 @@ def wanted(options: Options) -> dict[str, Any]:
     resources: dict[str, Any] = {}
     if file is not None:
         source = "standard input" if file == "-" else file
-        raw = read_all(0, source) if file == "-" else read_file(file, where=f"--resources {file}")
+        if file == "-":
+            raw = read_all(0, source)
+        else:
+            raw = read_file(file, where=f"--resources {file}", pipes=True)
         resources = without_null(parse_object(raw, source))
         load_resources(raw, resources, source=source)
     given: dict[str, dict[str, int | str]] = {}

@@ -46,6 +46,7 @@ def exec_patiently(
 
     ``options`` has streams, and neither a pid file nor sockets but ``console_fd``.
     """
+    process = tenant.completed(container, process)
     if not can_enter(container, process, options):
         run = tenant.plan(container, process, options, kernel)
         yield from progress(run)

@@ -125,6 +125,7 @@ def plan(
 ) -> Run:
     """All that ``exec_process`` does until oci-init has taken over. Raises ``OciError``."""
     check_status(container, ignore_paused=options.ignore_paused)
+    process = completed(container, process)
     run = Run(kernel, [])
     if process.get("terminal") and options.console_socket:
         # Ahead of the clone: it is the process inside that sends the terminal's master.
@@ -136,6 +137,21 @@ def plan(
         run.fds["console"] = run.lent = options.console_fd
     run.streams = options.streams
     return run
+
+
+def completed(container: Container, process: dict[str, Any]) -> dict[str, Any]:
+    """``process`` with the container's own capabilities and security label where it has none (as in
+    runc and crun): no privilege and no confinement goes away because nobody spoke of it.
+    """
+    added = {
+        name: value
+        for name, value in (container.data.get("labels") or {}).items()
+        if not process.get(name)
+    }
+    if process.get("capabilities") is None:
+        own = container.config().get("process") or {}
+        added["capabilities"] = own.get("capabilities")
+    return {**process, **added} if added else process
 
 
 def check_status(container: Container, *, ignore_paused: bool) -> None:

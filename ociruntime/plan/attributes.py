@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # What of `linux` applies to every process of the container, so that `exec` needs it as well.
 FOR_EVERY_PROCESS = ("memoryPolicy", "personality")
+# Of process: the label that its LSM confines it by.
+LABELS = ("apparmorProfile", "selinuxLabel")
 # No kernel has more CPUs or NUMA nodes (CONFIG_NR_CPUS): a mask for a larger number is refused
 # before it is made.
 NUMBER_MAX = 8191
@@ -36,6 +38,11 @@ NUMBER_MAX = 8191
 def for_every_process(linux: Config) -> Config:
     """The part of ``linux`` that the state must keep for ``exec``."""
     return {name: linux[name] for name in FOR_EVERY_PROCESS if linux.get(name)}
+
+
+def labels(process: Config) -> dict[str, str]:
+    """The security label of ``process``, for whatever is executed later without one of its own."""
+    return {name: process[name] for name in LABELS if process.get(name)}
 
 
 def scheduling_steps(process: Config) -> list[Step]:

@@ -31,6 +31,7 @@ from ociruntime.plan.attributes import (
     for_every_process,
     label_checks,
     label_steps,
+    labels,
     scheduling_steps,
 )
 from ociruntime.plan.environment import settled
@@ -414,6 +415,7 @@ class _Builder:
             "hooks": [phase for phase in hooks if hooks[phase]],
             "annotations": self.config.get("annotations") or {},
             "every_process": for_every_process(self.linux),
+            "labels": labels(self.process or {}),
             "has_seccomp": bool(self.linux.get("seccomp")),
             "seccomp_listener": self._seccomp_listener(),
             "pid_file": self.options.pid_file,

@@ -73,6 +73,28 @@ def test_the_same_process(runtime: Runtime, container: str, values: dict[str, An
     assert f"_ses.{container}" in said
 
 
+def test_capabilities_of_the_container(runtime: Runtime, container: str) -> None:
+    """A process that speaks of none has them; one that has none has none."""
+    wanted = process("grep", "CapEff", "/proc/self/status")
+    del wanted["capabilities"]
+    assert "00000000a80425fb" in assert_same(runtime, container, wanted)
+    wanted["capabilities"] = {}
+    assert "0000000000000000" in assert_same(runtime, container, wanted)
+
+
+def test_label_of_the_container(runtime: Runtime, container: str) -> None:
+    """So is its security label; what this host has not loaded fails in the same words."""
+    opened = Store(str(runtime.root)).open(container)
+    try:
+        assert opened.data["labels"] == {}
+        opened.data["labels"] = {"apparmorProfile": "nothing-like-it"}
+        opened.save()
+    finally:
+        opened.close()
+    words = "nothing-like-it" if APPARMOR else "AppArmor is not enabled"
+    assert words in failures(runtime, container, process("true"))
+
+
 def test_working_directories(runtime: Runtime, bundle: MakeBundle) -> None:
     """Closed to the user, closed to root, closed to both."""
     made = bundle(args=["sleep", "100"]).add_namespace("user")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,76 @@ def test_options_change_the_process(runtime: Runtime, container: str) -> None:
     plain = runtime.exec(container, "sh", "-c", caps).check().stdout.split()[1]
     more = runtime.exec(container, "sh", "-c", caps, options=["-c", "CAP_SYS_PTRACE"]).check()
     assert int(more.stdout.split()[1], 16) == int(plain, 16) | 1 << 19
+
+
+PROCESS = {"args": ["grep", "CapEff", "/proc/self/status"], "cwd": "/", "env": ["PATH=/bin"]}
+SETS = ("bounding", "permitted", "effective")
+GRANTED = "00000000a80425fb"  # those of tests/support/config.py
+
+
+@pytest.mark.parametrize(
+    ("more", "option", "granted"),
+    [
+        ({}, (), GRANTED),
+        ({}, ("--cap", "CAP_SYS_PTRACE"), "00000000a80c25fb"),
+        ({"capabilities": {}}, (), "0" * 16),
+        ({"capabilities": {name: ["CAP_KILL"] for name in SETS}}, (), f"{32:016x}"),
+    ],
+    ids=["container's", "more", "none", "own"],
+)
+def test_capabilities_of_a_process_file(
+    runtime: Runtime, container: str, sandbox: Sandbox, more: Any, option: Any, granted: str
+) -> None:
+    """Without any it has the container's, as under runc and crun."""
+    file = sandbox.directory / "process.json"
+    file.write_text(json.dumps({**PROCESS, **more}))
+    done = runtime.exec(container, options=["--process", str(file), *option]).check()
+    assert done.stdout.split()[1] == granted or (option and not runtime.is_ours)
+
+
+def test_a_process_from_a_pipe(runtime: Runtime, container: str, sandbox: Sandbox) -> None:
+    """FILE is what `<(...)` makes of it in a shell, or a FIFO that somebody will write to."""
+    text = json.dumps(PROCESS).encode()
+    read, write = os.pipe()
+    os.write(write, text)
+    os.close(write)
+    options = ["--process", "/dev/stdin"]
+    try:
+        done = runtime.exec(container, options=options, stdin=read).check()
+    finally:
+        os.close(read)
+    assert done.stdout.split()[1] == GRANTED
+    fifo = sandbox.directory / "fifo"
+    os.mkfifo(fifo)
+    late = "sleep 0.2; cat"  # the writer comes when the runtime waits already, most of the time
+    with subprocess.Popen(["sh", "-c", f"{late} >{fifo}"], stdin=subprocess.PIPE) as writer:
+        assert writer.stdin is not None
+        writer.stdin.write(text)
+        writer.stdin.close()
+        done = runtime.exec(container, options=["--process", str(fifo)]).check()
+    assert done.stdout.split()[1] == GRANTED
+
+
+@pytest.mark.parametrize("text", [b"", b"{"])
+def test_a_pipe_without_a_process(runtime: Runtime, container: str, text: bytes) -> None:
+    read, write = os.pipe()
+    os.write(write, text)
+    os.close(write)
+    try:
+        done = runtime.exec(container, options=["--process", "/dev/stdin"], stdin=read)
+    finally:
+        os.close(read)
+    assert_clear(runtime, done, "/dev/stdin", status=255)
+
+
+def test_resources_from_a_pipe(runtime: Runtime, container: str) -> None:
+    read, write = os.pipe()
+    os.write(write, b'{"pids": {"limit": 55}}')
+    os.close(write)
+    try:
+        runtime.call("update", "--resources", "/dev/stdin", container, stdin=read).check()
+    finally:
+        os.close(read)
 
 
 def test_unknown_capability_is_a_warning(runtime: Runtime, container: str) -> None:

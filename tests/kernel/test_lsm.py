@@ -6,6 +6,7 @@ which the host cannot enforce is an error.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,6 +104,20 @@ def test_profile_for_exec_alone(runtime: Runtime, bundle: MakeBundle, profile: s
     container = runtime.up(bundle(["sleep", "100"]).add_mount("/tmp", "tmpfs", "tmpfs"))
     shown = runtime.exec(container, "sh", "-c", ATTEMPT, options=["--apparmor", profile])
     assert shown.check().stdout.splitlines() == [f"{profile} (enforce)", "allowed", "denied"]
+
+
+@needs_apparmor
+def test_process_file_keeps_the_profile(
+    runtime: Runtime, bundle: MakeBundle, profile: str, sandbox: Sandbox
+) -> None:
+    """A process that speaks of no profile is not unconfined."""
+    made = bundle(["sleep", "100"]).set("/process/apparmorProfile", profile)
+    container = runtime.up(made)
+    file = sandbox.directory / "process.json"
+    wanted = {"args": ["cat", "/proc/self/attr/current"], "cwd": "/", "env": ["PATH=/bin"]}
+    file.write_text(json.dumps(wanted))
+    shown = runtime.exec(container, options=["--process", str(file)]).check().stdout
+    assert shown == f"{profile} (enforce)\n"
 
 
 @needs_apparmor

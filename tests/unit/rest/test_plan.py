@@ -73,6 +73,13 @@ def test_memory_policy_flags() -> None:
     assert step.operands() == {"mode": 2 | 1 << 15, "nodes": [0, 1]}
 
 
+def test_labels_are_kept_for_exec() -> None:
+    config = base_config("c1", "MARK=1")
+    assert plan(config).state["labels"] == {}
+    config["process"]["selinuxLabel"] = LABEL
+    assert plan(config).state["labels"] == {"selinuxLabel": LABEL}
+
+
 def test_affinity_surrounds_the_clone() -> None:
     affinity = {"execCPUAffinity": {"initial": "0", "final": "1"}}
     kinds = [step.kind for step in affinity_steps(affinity, [])]
