@@ -18,7 +18,8 @@
 #include "raw.h"
 #include "report.h"
 
-enum { LAST_SIGNAL = 64 };
+/* No kernel has more CPUs (CONFIG_NR_CPUS). */
+enum { LAST_SIGNAL = 64, CPU_WORDS = 8192 / 64 };
 
 long close_except(int first, int one, int other)
 {
@@ -49,6 +50,16 @@ static void reset_signals(int channel)
                   sys(__NR_rt_sigaction, number, DEFAULT, 0, sizeof *DEFAULT), (unsigned int)number);
     check(channel, STAGE_SIGNALS,
           sys(__NR_rt_sigprocmask, SIG_SETMASK, DEFAULT, 0, sizeof *DEFAULT), 0);
+}
+
+/* The kernel takes those that the cpuset has; later changes of that one count as well
+ * (sched_setaffinity(2)).  Where it is not to be had, the caller's CPUs do no harm. */
+static __attribute__((noinline)) void take_all_cpus(void)
+{
+    __u64 cpus[CPU_WORDS];
+    for (int i = 0; i < CPU_WORDS; i++)
+        cpus[i] = ~0ULL;
+    sys(__NR_sched_setaffinity, 0, sizeof cpus, cpus);
 }
 
 /* Below the runtime's own procfs, so that nothing mounted on /proc gets the label. */
@@ -187,6 +198,8 @@ _Noreturn void become(const struct becoming *self)
     mark(self->times, STAGE_SIGNALS);
     reset_signals(channel);
     sys(__NR_umask, block->umask);
+    if (block->flags & BLOCK_ALL_CPUS)
+        take_all_cpus();
     if (block->lsm_attr_offset)
         write_label(channel, block, self->proc);
     for (unsigned int i = 0; i < block->rlimits_count; i++)

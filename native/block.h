@@ -23,6 +23,7 @@ enum block_flag {
     BLOCK_TIMES = 1U << 4,        /* without BLOCK_WAIT: report the times as well */
     BLOCK_ENTRY = 1U << 5,        /* for oci-exec: a struct block_entry follows the header */
     BLOCK_AWAY = 1U << 6,         /* the working directory could not be entered by root of the container */
+    BLOCK_ALL_CPUS = 1U << 7,     /* run on all CPUs of the cpuset, whatever our caller was bound to */
 };
 
 struct block {

@@ -286,13 +286,21 @@ static int renew_environment(void)
     return result;
 }
 
+/* A vanished reader must not kill us half-way (as with Python), and whoever ignores SIGCHLD cannot
+ * wait for his children (wait(2)): some callers do, and that is inherited. */
+static void own_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+}
+
 static __attribute__((noinline)) int resume(const struct image_caller *caller)
 {
     environ = caller->environment;
     /* malloc must learn where this process's program break is. */
     if (brk(NULL) < 0)
         return 1;
-    signal(SIGPIPE, SIG_IGN);
+    own_signals();
     int status = renew_environment() < 0 ? report_exception("cannot start")
                                          : run(caller->argc, caller->argv);
     fflush(stdout);
@@ -341,8 +349,7 @@ int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths
 {
     embed_install_dir = paths->install_dir;
     PyImport_FrozenModules = frozen_modules;
-    /* As Python does: a vanished reader must not kill us half-way. */
-    signal(SIGPIPE, SIG_IGN);
+    own_signals();
     /* A built-in, found before any file: this very library must not be loaded a second time. */
     if (PyImport_AppendInittab("ociruntime.kernel._sys", PyInit__sys) < 0)
         return 1;

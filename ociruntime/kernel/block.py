@@ -22,6 +22,7 @@ SECCOMP = 1 << 3
 TIMES = 1 << 4
 ENTRY = 1 << 5
 AWAY = 1 << 6
+ALL_CPUS = 1 << 7
 
 ENTRY_USER = 1 << 0
 ENTRY_KEEP_GROUPS = 1 << 1
@@ -233,6 +234,7 @@ def pack_block(
     seccomp_flags: int = 0,
     times: bool = False,
     away: bool = False,
+    all_cpus: bool = False,
     entry: Entry | None = None,
 ) -> bytes:
     """The block's bytes, to be written to a sealed memfd.
@@ -247,6 +249,7 @@ def pack_block(
     without further privilege than CAP_SYS_RESOURCE. `seccomp` is an array of struct sock_filter.
     `times` asks for the times of the stages (``trace.times``); with `wait`, `start` asks instead.
     `away` says that `cwd` was closed to root of the container: the process itself must get there.
+    `all_cpus` frees the process of the CPUs that the runtime was bound to, within its cpuset.
     `entry` makes it a block for oci-exec: it has a channel, does not wait, and `proc_fd` is -1.
 
     Raises ValueError for a value oci-init would refuse.
@@ -279,6 +282,8 @@ def pack_block(
         flags |= NO_NEW_PRIVS
     if away:
         flags |= AWAY
+    if all_cpus:
+        flags |= ALL_CPUS
     tail = bytearray()
     if entry is not None:
         flags |= ENTRY

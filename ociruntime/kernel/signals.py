@@ -50,9 +50,11 @@ BY_NAME = {name: number for number, name in enumerate(NAMES, 1)}
 BY_NAME.update(IOT=6, CLD=17, POLL=29)
 # What the C library leaves of the kernel's 32 to 64.
 SIGRTMIN, SIGRTMAX = 34, 64
-SIGPIPE, SIGWINCH = 13, 28
+SIGWINCH = 28
 # SIGKILL and SIGSTOP: nobody has a say in what they do.
 FIXED = (9, 19)
+# For the programs that posix_spawn(3) makes: those that our caller may have had us ignore.
+SPAWN_DEFAULTS = [number for number in range(1, 65) if number not in (*FIXED, 32, 33)]
 SIG_BLOCK, SIG_SETMASK = 0, 2
 SFD_FLAGS = 0o2000000 | 0o4000  # SFD_CLOEXEC | SFD_NONBLOCK
 SET_SIZE = 8

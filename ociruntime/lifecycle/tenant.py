@@ -18,6 +18,7 @@ from ociruntime.lifecycle.start import connect_agent, explain_report, read_repor
 from ociruntime.plan.attributes import (
     affinity_steps,
     execution_steps,
+    is_pinned,
     label_checks,
     label_steps,
     scheduling_steps,
@@ -238,6 +239,7 @@ def identity_of(container: Container, process: dict[str, Any], run: Run) -> Iden
         may_setgroups=bool(data.get("setgroups", True)),
         keep_groups=keeps_groups(data.get("annotations")),
     )
+    identity.all_cpus = not is_pinned(process)
     for entry in process.get("rlimits") or ():
         identity.rlimits.append((RLIMITS[entry["type"]], entry["soft"], entry["hard"]))
     return identity
@@ -285,7 +287,7 @@ def _process_steps(
         EnterDirectory(process["cwd"]),
         PrepareEnvironment(env, identity.uid, adds_home=options.adds_home),
         FindProgram(options.program or process["args"][0], env, process["cwd"]),
-        *scheduling_steps(process),
+        *scheduling_steps(process, pinned=is_pinned(process)),
         *execution_steps(data.get("every_process") or {}),
         ExecInit(process["args"], identity, options.preserve_fds, wait=False),
         LetGo(),

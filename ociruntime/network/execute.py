@@ -11,6 +11,7 @@ from select import POLLIN, POLLOUT, poll
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
+from ociruntime.kernel.signals import SPAWN_DEFAULTS
 
 SIGKILL = 9
 # Longest output that is kept (bytes) and time a program may take (seconds).
@@ -57,7 +58,14 @@ def execute(
     ours = (input_write, output_read, errors_read)
     try:
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(theirs)]
-        pid = os.posix_spawn(arguments[0], arguments, environment, file_actions=actions)
+        pid = os.posix_spawn(
+            arguments[0],
+            arguments,
+            environment,
+            file_actions=actions,
+            setsigmask=[],
+            setsigdef=SPAWN_DEFAULTS,
+        )
     except OSError:
         _close(ours)
         raise

@@ -45,8 +45,17 @@ def labels(process: Config) -> dict[str, str]:
     return {name: process[name] for name in LABELS if process.get(name)}
 
 
-def scheduling_steps(process: Config) -> list[Step]:
-    """Host side, once the process exists: process.scheduler and process.ioPriority."""
+def is_pinned(process: Config) -> bool:
+    """Whether ``exec`` binds the process to CPUs by itself."""
+    affinity = process.get("execCPUAffinity") or {}
+    return bool(affinity.get("initial") or affinity.get("final"))
+
+
+def scheduling_steps(process: Config, *, pinned: bool = False) -> list[Step]:
+    """Host side, once the process exists: process.scheduler and process.ioPriority.
+
+    Parameters: ``pinned`` says that its CPUs are those that it shall have.
+    """
     steps: list[Step] = []
     scheduler, priority = process.get("scheduler"), process.get("ioPriority")
     if scheduler:
@@ -66,6 +75,7 @@ def scheduling_steps(process: Config) -> list[Step]:
                 scheduler.get("nice") or 0,
                 scheduler.get("priority") or 0,
                 (runtime, deadline, period),
+                pinned=pinned,
             )
         )
     if priority:

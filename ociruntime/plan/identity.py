@@ -22,10 +22,12 @@ class Identity:
     """What oci-init takes on right before it executes the program.
 
     Capability sets are masks, bit n for capability n. ``groups`` is None where setgroups(2) is
-    forbidden. ``lsm`` is (attribute file, text) or None.
+    forbidden. ``lsm`` is (attribute file, text) or None. ``all_cpus``: those that the runtime's
+    caller was bound to do not count, only the cpuset does.
     """
 
     __slots__ = (
+        "all_cpus",
         "ambient",
         "bounding",
         "effective",
@@ -45,6 +47,7 @@ class Identity:
         self.uid = 0
         self.gid = 0
         self.umask = DEFAULT_UMASK
+        self.all_cpus = True
         self.groups: list[int] | None = []
         self.bounding = 0
         self.effective = 0

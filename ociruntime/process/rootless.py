@@ -14,13 +14,13 @@ import os
 
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.signals import reset
 from ociruntime.plan.namespaces import is_own_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
-
-    from ociruntime.kernel.kernel import Kernel
 
     Mapping = tuple[int, int, int]
 
@@ -139,6 +139,7 @@ def _output_of(program: str, arguments: list[str]) -> tuple[int, str]:
 def _become(program: str, arguments: list[str], output: int) -> NoReturn:
     """The helper's process between fork and exec: no import, no allocation worth mentioning."""
     try:
+        reset(Kernel())
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(output, 1)

@@ -12,6 +12,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 from select import EPOLLIN
 
 from ociruntime import hostos as os
+from ociruntime.kernel.signals import SPAWN_DEFAULTS
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future, first
 from ociruntime.shim.messages import ANY, FORWARD, REQUEST, RESPONSE, timestamp
@@ -191,7 +192,14 @@ class Sender:
 
 
 def _spawn(command: list[str], actions: list[tuple[int, int, int]]) -> int:
-    return os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsigmask=[])
+    return os.posix_spawn(
+        command[0],
+        command,
+        os.environ,
+        file_actions=actions,
+        setsigmask=[],
+        setsigdef=SPAWN_DEFAULTS,
+    )
 
 
 def _is_good(payload: bytes) -> bool:

@@ -12,7 +12,7 @@ from select import EPOLLIN
 
 from ociruntime import hostos as os
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.signals import SIGPIPE
+from ociruntime.kernel.signals import SPAWN_DEFAULTS
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import first
 from ociruntime.shim.ttrpc import RpcError
@@ -53,7 +53,7 @@ class Logger:
                 [path, *arguments],
                 self._environment,
                 file_actions=actions,
-                setsigdef=[SIGPIPE],
+                setsigdef=SPAWN_DEFAULTS,
                 setsigmask=[],
             )
         except OSError as error:

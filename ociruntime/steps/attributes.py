@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 IOPRIO_WHO_PROCESS = 1
 # sizeof(struct sched_attr) in its first version: all that the specification has.
 SCHED_ATTR_SIZE = 48
+SCHED_DEADLINE = 6
+# No kernel has more (CONFIG_NR_CPUS).
+CPUS = 8192
 
 
 class SetScheduler(Step):
     """process.scheduler (config.md#linux-process, sched_setattr(2)).
 
-    Parameters: numbers of the kernel; ``times`` are runtime, deadline and period in ns.
+    Parameters: numbers of the kernel; ``times`` are runtime, deadline and period in ns. ``pinned``
+    says that the process keeps its CPUs; else one with a deadline is freed of our caller's first:
+    the kernel grants deadlines only to those who may run everywhere in their cpuset.
     """
 
-    __slots__ = ("flags", "nice", "policy", "priority", "times")
+    __slots__ = ("flags", "nice", "pinned", "policy", "priority", "times")
 
     kind = "set-scheduler"
     stage = "finish"
@@ -42,6 +47,8 @@ class SetScheduler(Step):
         nice: int,
         priority: int,
         times: tuple[int, int, int],
+        *,
+        pinned: bool = False,
     ) -> None:
         super().__init__("/process/scheduler", f"process.scheduler {name}")
         self.policy = policy
@@ -49,11 +56,14 @@ class SetScheduler(Step):
         self.nice = nice
         self.priority = priority
         self.times = times
+        self.pinned = pinned
 
     def describe(self) -> str:
         return f"set the scheduling policy {self.label.partition(' ')[2]}"
 
     def execute(self, run: Run) -> None:
+        if self.policy == SCHED_DEADLINE and not self.pinned:
+            run.kernel.invoke("sched_setaffinity", run.pid, *_mask(list(range(CPUS))))
         head = (SCHED_ATTR_SIZE, self.policy, self.flags, self.nice, self.priority)
         attributes = bytearray(pack("=IIQiIQQQ", *head, *self.times))
         run.kernel.invoke("sched_setattr", run.pid, attributes, 0)

@@ -184,6 +184,7 @@ class EnterContainer(Step):
             rlimits=identity.rlimits,
             seccomp=run.seccomp[0] if run.seccomp else None,
             seccomp_flags=run.seccomp[1] if run.seccomp else 0,
+            all_cpus=identity.all_cpus,
             entry=entry,
         )
 

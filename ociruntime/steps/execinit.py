@@ -73,6 +73,7 @@ class ExecInit(ContainerStep):
             seccomp=run.seccomp[0] if run.seccomp else None,
             seccomp_flags=run.seccomp[1] if run.seccomp else 0,
             away=run.away,
+            all_cpus=identity.all_cpus,
         )
         block = kernel.dup_above(sealed_memfd(kernel, "oci-init-block", content), first)
         for fd in (channel, block, proc):
