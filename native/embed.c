@@ -4,7 +4,7 @@
  *
  * Isolated from the environment, without site, signal handlers (so that dispositions stay as
  * inherited) and bytecode writing, and with every path given: starting must not search anything.
- * Only its core is initialized; see bootstrap.py.
+ * Nothing here is private to one version of CPython.
  */
 #define PY_SSIZE_T_CLEAN
 #include "embed.h"
@@ -53,7 +53,6 @@ static PyStatus configure(PyConfig *config, int argc, char **argv,
     config->install_signal_handlers = 0;
     config->pathconfig_warnings = 0;
     config->code_debug_ranges = 0;
-    config->_init_main = 0;
     config->module_search_paths_set = 1;
 
     const struct {
@@ -89,6 +88,34 @@ static PyStatus configure(PyConfig *config, int argc, char **argv,
     return PyConfig_SetBytesArgv(config, argc, argv);
 }
 
+/* A standard stream that is a directory is the container's affair, but Python refuses to begin with
+ * one: it gets /dev/null meanwhile. `saved` are our copies of the streams, -1 where none is. */
+static void hide_directories(int saved[3])
+{
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat found;
+        saved[fd] = -1;
+        if (fstat(fd, &found) != 0 || !S_ISDIR(found.st_mode))
+            continue;
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (null >= 0 && saved[fd] >= 0)
+            dup2(null, fd);
+        if (null >= 0)
+            close(null);
+    }
+}
+
+static void show_directories(const int saved[3])
+{
+    for (int fd = 0; fd < 3; fd++) {
+        if (saved[fd] >= 0) {
+            dup2(saved[fd], fd);
+            close(saved[fd]);
+        }
+    }
+}
+
 static PyStatus initialize(int argc, char **argv, const struct embed_paths *paths)
 {
     PyPreConfig preconfig;
@@ -100,8 +127,11 @@ static PyStatus initialize(int argc, char **argv, const struct embed_paths *path
     PyConfig config;
     PyConfig_InitIsolatedConfig(&config);
     status = configure(&config, argc, argv, paths);
+    int directories[3];
+    hide_directories(directories);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&config);
+    show_directories(directories);
     PyConfig_Clear(&config);
     return status;
 }
@@ -139,75 +169,18 @@ static int flush_output(void)
     return 0;
 }
 
-/* PEP 587's second phase: what commands of the hot path do without is initialized when something
- * asks for it (bootstrap.py). */
-extern PyStatus _Py_InitializeMain(void);
-
-/* A standard stream that is a directory is the container's affair, but Python refuses to begin with
- * one: it gets /dev/null meanwhile. `saved` are our copies of the streams, -1 where none is. */
-static void hide_directories(int saved[3])
-{
-    for (int fd = 0; fd < 3; fd++) {
-        struct stat found;
-        saved[fd] = -1;
-        if (fstat(fd, &found) != 0 || !S_ISDIR(found.st_mode))
-            continue;
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        if (null >= 0 && saved[fd] >= 0)
-            dup2(null, fd);
-        if (null >= 0)
-            close(null);
-    }
-}
-
-static void show_directories(const int saved[3])
-{
-    for (int fd = 0; fd < 3; fd++) {
-        if (saved[fd] >= 0) {
-            dup2(saved[fd], fd);
-            close(saved[fd]);
-        }
-    }
-}
-
-static PyObject *complete(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
-{
-    static int done;
-    if (!done) {
-        done = 1;
-        int directories[3];
-        hide_directories(directories);
-        PyStatus status = _Py_InitializeMain();
-        show_directories(directories);
-        if (PyStatus_Exception(status)) {
-            PyErr_Format(PyExc_SystemError, "cannot complete the interpreter: %s",
-                         status.err_msg != NULL ? status.err_msg : "no reason given");
-            return NULL;
-        }
-    }
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef complete_method = {"complete", complete, METH_NOARGS,
-                                      "complete(): initialize the rest of the interpreter"};
-
 static int install_finder(void)
 {
-    PyObject *function = PyCFunction_New(&complete_method, NULL);
-    PyObject *bootstrap =
-        function != NULL ? PyImport_ImportModule("_ociruntime_bootstrap") : NULL;
-    PyObject *result = NULL;
-    if (bootstrap != NULL)
-        result = PyObject_CallMethod(bootstrap, "install", "sssO", embed_install_dir,
-                                     INTERPRETER_DYNLOAD, INTERPRETER_SUFFIX, function);
-    Py_XDECREF(function);
+    PyObject *bootstrap = PyImport_ImportModule("_ociruntime_bootstrap");
+    PyObject *result = bootstrap != NULL ? PyObject_CallMethod(bootstrap, "install", "s",
+                                                               embed_install_dir)
+                                         : NULL;
     Py_XDECREF(bootstrap);
     Py_XDECREF(result);
     return result != NULL ? 0 : -1;
 }
 
-/* The command line as str; sys.argv, which the core has not, becomes the same. */
+/* The command line as str; sys.argv becomes the same. */
 static PyObject *command_line(int argc, char **argv)
 {
     PyObject *list = PyList_New(argc);
@@ -223,16 +196,31 @@ static PyObject *command_line(int argc, char **argv)
     return list;
 }
 
-/* For --trace (trace/session.py): sys._stamps; nobody inherits the variable. */
-static int hand_over_stamps(void)
+static PyObject *environment_dict(void)
 {
-    const char *stamps = getenv(STAMPS_VARIABLE);
-    if (stamps == NULL)
+    PyObject *posix = PyImport_ImportModule("posix");
+    PyObject *dict = posix != NULL ? PyObject_GetAttrString(posix, "environ") : NULL;
+    Py_XDECREF(posix);
+    return dict;
+}
+
+/* For --trace (trace/session.py) and --debug (startup.py): what the front says in the environment
+ * becomes an attribute of sys; nobody inherits the variable. */
+static int hand_over(const char *variable, const char *attribute)
+{
+    const char *value = getenv(variable);
+    if (value == NULL)
         return 0;
-    PyObject *text = PyUnicode_DecodeFSDefault(stamps);
-    int result = text != NULL ? PySys_SetObject("_stamps", text) : -1;
+    PyObject *text = PyUnicode_DecodeFSDefault(value);
+    PyObject *name = PyBytes_FromString(variable);
+    PyObject *dict = environment_dict();
+    int result = text != NULL && name != NULL && dict != NULL ? PySys_SetObject(attribute, text) : -1;
+    if (result == 0 && PyDict_Contains(dict, name) == 1)
+        result = PyDict_DelItem(dict, name);
     Py_XDECREF(text);
-    unsetenv(STAMPS_VARIABLE);
+    Py_XDECREF(name);
+    Py_XDECREF(dict);
+    unsetenv(variable);
     return result;
 }
 
@@ -242,7 +230,8 @@ static int run_main(int argc, char **argv)
     PyObject *words = command_line(argc, argv);
     PyObject *module = words != NULL ? PyImport_ImportModule("ociruntime.cli.main") : NULL;
     stamps_add("imported");
-    if (module == NULL || hand_over_stamps() < 0)
+    if (module == NULL || hand_over(STAMPS_VARIABLE, "_stamps") < 0 ||
+        hand_over(IMAGE_VARIABLE, "_no_image") < 0)
         return report_exception("cannot load the program");
     PyObject *arguments = PyList_GetSlice(words, 1, argc);
     PyObject *result =
@@ -265,8 +254,7 @@ static int run(int argc, char **argv)
 /* os.environ is made of this when something imports os; as Python does it, the first one counts. */
 static int renew_environment(void)
 {
-    PyObject *posix = PyImport_ImportModule("posix");
-    PyObject *dict = posix != NULL ? PyObject_GetAttrString(posix, "environ") : NULL;
+    PyObject *dict = environment_dict();
     int result = dict != NULL ? 0 : -1;
     if (dict != NULL)
         PyDict_Clear(dict);
@@ -282,7 +270,17 @@ static int renew_environment(void)
         Py_XDECREF(value);
     }
     Py_XDECREF(dict);
-    Py_XDECREF(posix);
+    return result;
+}
+
+/* For startup.py: the library of the image's interpreter, if that is gone. */
+static int tell_loss(const struct image_caller *caller)
+{
+    if (caller->without == NULL)
+        return 0;
+    PyObject *text = PyUnicode_DecodeFSDefault(caller->without);
+    int result = text != NULL ? PySys_SetObject("_image_without", text) : -1;
+    Py_XDECREF(text);
     return result;
 }
 
@@ -301,8 +299,9 @@ static __attribute__((noinline)) int resume(const struct image_caller *caller)
     if (brk(NULL) < 0)
         return 1;
     own_signals();
-    int status = renew_environment() < 0 ? report_exception("cannot start")
-                                         : run(caller->argc, caller->argv);
+    int status = renew_environment() < 0 || tell_loss(caller) < 0
+                     ? report_exception("cannot start")
+                     : run(caller->argc, caller->argv);
     fflush(stdout);
     fflush(stderr);
     return status;
@@ -316,7 +315,7 @@ enter_image(const struct image_caller *caller)
     _exit(resume(caller));
 }
 
-/* All of the package that the core of the interpreter can run is loaded in an image. */
+/* All of the package that may be in an image (freeze.py) is loaded in it. */
 static int write_image(const char *name, const char *launcher)
 {
     PyObject *bootstrap = PyImport_ImportModule("_ociruntime_bootstrap");

@@ -2,27 +2,24 @@
 
     freeze.py [PACKAGE_DIRECTORY]
 
-Frozen are the launcher's bootstrap, what every start of Python would import from files, a small
-stand-in for encodings.aliases (aliases.py), and all modules of the package when its directory is
-given, with the closure of imports of each. To be run by the very interpreter that the launcher will
-load: bytecode belongs to one version.
+Frozen are the launcher's bootstrap, what every start of Python would import from files, and all
+modules of the package when its directory is given, with the closure of imports of each. To be run
+by the very interpreter that the launcher will load: bytecode belongs to one version.
 """
 
 import __future__
 
 import ast
 import encodings
+import encodings.aliases
 import encodings.utf_8
 import marshal
 import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-STANDARD = (__future__, encodings, encodings.utf_8)
-OWN = {
-    "_ociruntime_bootstrap": "bootstrap.py",
-    "encodings.aliases": "aliases.py",
-}
+STANDARD = (__future__, encodings, encodings.aliases, encodings.utf_8)
+BOOTSTRAP = "_ociruntime_bootstrap"
 CLOSURES = "_ociruntime_closures"
 BYTES_PER_LINE = 20
 # Commands by their weight, lightest first, each with what it loads while it runs.
@@ -34,6 +31,30 @@ HOT = (
     "ociruntime.cli.delete",
     "ociruntime.cli.run",
     "ociruntime.cli.exec",
+)
+# What the modules in a start image may import of the standard library, whether the interpreter has
+# it built in or as a file: nothing that reads the environment, an id, a clock or a file when it is
+# imported. Both names of what has two.
+LIBRARY = (
+    "__future__",
+    "_blake2",
+    "_imp",
+    "_json",
+    "_posixsubprocess",
+    "_sha2",
+    "_sha256",
+    "_socket",
+    "_struct",
+    "builtins",
+    "errno",
+    "fcntl",
+    "gc",
+    "marshal",
+    "math",
+    "posix",
+    "select",
+    "sys",
+    "time",
 )
 # Modules that read annotations at run time keep them.
 ANNOTATION_READERS = {"dataclasses", "typing", "ctypes"}
@@ -182,34 +203,22 @@ def closure(name: str, sources: dict[str, Source]) -> tuple[str, ...]:
     return tuple(module for module in order if module != name)
 
 
-def core_modules(sources: dict[str, Source], closures: dict[str, tuple[str, ...]]) -> list[str]:
-    """Modules that need nothing but ours and what is at home in the interpreter's core.
+def image_modules(sources: dict[str, Source], closures: dict[str, tuple[str, ...]]) -> list[str]:
+    """Modules that need nothing but ours and LIBRARY, in the order in which an image loads them.
 
     Those that the same commands use come together: their objects then lie on the same pages, and a
     command copies fewer of them.
     """
-    at_home = core_names() | {"ociruntime"}
+    known = {"ociruntime", *LIBRARY}
     foreign = {
         name
         for name, source in sources.items()
-        if any(root not in at_home for root in imported_roots(source.tree))
+        if any(root not in known for root in imported_roots(source.tree))
     }
     order = dict.fromkeys(
         name for first in (*HOT, *sources) if first in sources for name in (*closures[first], first)
     )
     return [name for name in order if not foreign & {name, *closures[name]}]
-
-
-def core_names() -> set[str]:
-    """CORE and EXTENSIONS of the bootstrap, and what every Python has."""
-    with open(f"{HERE}/bootstrap.py", encoding="utf-8") as file:
-        tree = ast.parse(file.read())
-    found = {"sys", "builtins", "_imp", "__future__"}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("CORE", "EXTENSIONS"):
-            value = node.value.args[0] if isinstance(node.value, ast.Call) else node.value
-            found |= set(ast.literal_eval(value))
-    return found
 
 
 def file_code(path: str, filename: str) -> bytes:
@@ -222,16 +231,14 @@ def file_code(path: str, filename: str) -> bytes:
 
 def main(arguments: list[str]) -> int:
     """Print the table for `arguments`."""
-    modules = [
-        (name, file_code(f"{HERE}/{path}", f"<{path}>"), False) for name, path in OWN.items()
-    ]
+    modules = [(BOOTSTRAP, file_code(f"{HERE}/bootstrap.py", "<bootstrap.py>"), False)]
     for module in STANDARD:
         path = str(module.__file__)
         modules.append((module.__name__, file_code(path, path), hasattr(module, "__path__")))
     sources = package_sources(arguments[0]) if arguments else {}
     modules += [(name, source.data(), source.is_package) for name, source in sources.items()]
     closures = {name: closure(name, sources) for name in sources}
-    text = f"CLOSURES = {closures!r}\nPRELOAD = {core_modules(sources, closures)!r}"
+    text = f"CLOSURES = {closures!r}\nPRELOAD = {image_modules(sources, closures)!r}"
     modules.append((CLOSURES, marshal.dumps(compile(text, CLOSURES, "exec")), False))
 
     for number, (name, data, _) in enumerate(modules):

@@ -21,13 +21,18 @@
 static struct image_header header;
 static struct image_caller caller;
 
-static int is_unchanged(const struct image_source *source)
+enum source_state { SAME, CHANGED, GONE };
+
+static enum source_state state_of(const struct image_source *source)
 {
     struct stat status;
-    return sys(__NR_newfstatat, AT_FDCWD, source->path, &status, 0) == 0 &&
-           status.st_ino == source->inode && (uint64_t)status.st_size == source->size &&
-           (int64_t)status.st_mtime == source->seconds &&
-           (int64_t)status.st_mtime_nsec == source->nanoseconds;
+    if (sys(__NR_newfstatat, AT_FDCWD, source->path, &status, 0) != 0)
+        return GONE;
+    return status.st_ino == source->inode && (uint64_t)status.st_size == source->size &&
+                   (int64_t)status.st_mtime == source->seconds &&
+                   (int64_t)status.st_mtime_nsec == source->nanoseconds
+               ? SAME
+               : CHANGED;
 }
 
 static int is_this_processor(void)
@@ -42,19 +47,37 @@ static int is_this_processor(void)
     return processor.states == wanted->states;
 }
 
-static int is_for_us(int fd, const char *directory)
+/* NULL, or the first library that is another one than when the image was made. */
+static const char *changed_source(void)
+{
+    const char *changed = NULL;
+    for (uint32_t i = 0; i < header.source_count; i++) {
+        const struct image_source *source = &header.sources[i];
+        enum source_state state = state_of(source);
+        if (state == GONE && source->is_vital) {
+            caller.without = source->path;
+            return NULL;
+        }
+        if (state != SAME && changed == NULL)
+            changed = source->path;
+    }
+    return changed;
+}
+
+/* NULL, or why this image cannot be entered. */
+static const char *misfit(int fd, const char *directory)
 {
     long length = sys(__NR_pread64, fd, &header, sizeof header, 0);
     struct stat status;
     if (length != sizeof header || header.magic != IMAGE_MAGIC ||
         sys(__NR_fstat, fd, &status) != 0 || (uint64_t)status.st_size != header.size ||
-        header.segment_count > IMAGE_SEGMENTS || header.source_count > IMAGE_SOURCES ||
-        !is_same(header.directory, directory) || !is_this_processor())
-        return 0;
-    for (uint32_t i = 0; i < header.source_count; i++)
-        if (!is_unchanged(&header.sources[i]))
-            return 0;
-    return 1;
+        header.segment_count > IMAGE_SEGMENTS || header.source_count > IMAGE_SOURCES)
+        return "it is damaged, or of another version of ociruntime";
+    if (!is_same(header.directory, directory))
+        return "it was made for another directory";
+    if (!is_this_processor())
+        return "it was made on another processor";
+    return changed_source();
 }
 
 static int map_segments(int fd)
@@ -126,16 +149,18 @@ static _Noreturn void enter(void)
     __builtin_unreachable();
 }
 
-void image_load(const char *name, const struct front *front)
+const char *image_load(const char *name, const struct front *front)
 {
     long fd = sys(__NR_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
-        return;
-    int mapped = is_for_us((int)fd, front->directory) && map_segments((int)fd) == 0 &&
-                 (!front->is_long || use_huge_pages((int)fd) == 0);
+        return "there is none";
+    const char *reason = misfit((int)fd, front->directory);
+    if (reason == NULL &&
+        (map_segments((int)fd) < 0 || (front->is_long && use_huge_pages((int)fd) < 0)))
+        reason = "its addresses are in use, or memory is scarce";
     sys(__NR_close, fd);
-    if (!mapped)
-        return;
+    if (reason != NULL)
+        return reason;
     caller.argc = front->argc;
     caller.argv = front->argv;
     caller.environment = front->environment;
@@ -147,9 +172,10 @@ void image_load(const char *name, const struct front *front)
 
 #else
 
-void image_load(const char *name, const struct front *front)
+const char *image_load(const char *name, const struct front *front)
 {
     (void)name, (void)front;
+    return "this processor architecture has none";
 }
 
 #endif

@@ -167,6 +167,19 @@ static int find_module(const struct front *front, char module[PATH_MAX])
     return 0;
 }
 
+/* For --debug and `image`: the launcher takes it out of the environment. */
+static void tell_reason(struct front *front, const char *reason)
+{
+    static char text[PATH_MAX] = IMAGE_VARIABLE "=";
+    char **place = front->environment;
+    while (*place != NULL)
+        place++;
+    if (append(text, reason)) {
+        place[0] = text;
+        place[1] = NULL;
+    }
+}
+
 static _Noreturn void start(struct front *front, char **longer)
 {
     static char name[PATH_MAX];
@@ -189,7 +202,7 @@ static _Noreturn void start(struct front *front, char **longer)
     front_stamp(front, "found", 0);
     unsigned long end = length_of(name);
     if (!lacks_seal && !is_for_builder(front) && append(name, "/" IMAGE_NAME))
-        image_load(name, front);
+        tell_reason(front, image_load(name, front));
     name[end] = '\0';
     if (append(name, "/" LAUNCHER_NAME))
         sys(__NR_execve, name, front->argv, front->environment);
@@ -208,7 +221,8 @@ _Noreturn void entry(unsigned long *stack)
     while (environment[count] != NULL)
         count++;
     front.vector = (unsigned long *)(environment + count + 1);
-    char *variables[count + 2], *longer[front.argc + WORD_COUNT + 1];
+    /* One place for the stamps, one for the reason (front-stamp.c, tell_reason), one for the end. */
+    char *variables[count + 3], *longer[front.argc + WORD_COUNT + 1];
     for (unsigned long i = 0; i <= count; i++)
         variables[i] = environment[i];
     front.environment = variables;

@@ -23,12 +23,12 @@ int is_same(const char *left, const char *right);
 /* Appends `text` to the one in `buffer` (PATH_MAX bytes); 0 when there is no room. */
 int append(char *buffer, const char *text);
 
-/* Maps the start image of that name and enters it. Returns when there is none, or none for this
- * processor, this directory and these versions of its sources. */
-void image_load(const char *name, const struct front *front);
+/* Maps the start image of that name and enters it. Returns only when there is none, or none for
+ * this processor, this directory and these versions of its sources: why, or the source's path. */
+const char *image_load(const char *name, const struct front *front);
 
 /* For --trace: notes that `name` is reached now (stamps.h). `first` looks for the option; without
- * it nothing happens. `front->environment` has one place to spare behind its end. */
+ * it nothing happens. `front->environment` has a place to spare behind its end. */
 void front_stamp(struct front *front, const char *name, int first);
 
 #endif

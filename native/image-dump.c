@@ -112,18 +112,12 @@ static int add_source(const char *path)
         return -1;
     struct image_source *source = &header.sources[header.source_count++];
     strcpy(source->path, path);
+    source->is_vital = strstr(path, "/libpython") != NULL;
     source->inode = status.st_ino;
     source->size = (uint64_t)status.st_size;
     source->seconds = status.st_mtim.tv_sec;
     source->nanoseconds = status.st_mtim.tv_nsec;
     return 0;
-}
-
-/* Libraries whose update must be seen at once: the interpreter, ours, and the C library. */
-static int is_source(const char *path)
-{
-    return strstr(path, "/libpython") != NULL || strstr(path, "/_sys.") != NULL ||
-           strstr(path, "/libc.so") != NULL || strstr(path, "/libc-") != NULL;
 }
 
 static ssize_t read_maps(char *buffer, size_t size)
@@ -176,7 +170,7 @@ static int add_mappings(int fd, char *maps)
 {
     struct mapping mapping;
     while (next_mapping(&maps, &mapping)) {
-        if (mapping.path[0] == '/' && is_source(mapping.path) && add_source(mapping.path) < 0)
+        if (mapping.path[0] == '/' && add_source(mapping.path) < 0)
             return -1;
         if (add_mapping(fd, mapping.from, mapping.to, mapping.protection) < 0)
             return -1;

@@ -19,9 +19,13 @@
  * second. */
 #define MAKE_IMAGE "--make-image"
 #define DUMP_IMAGE "--dump-image"
-#define IMAGE_MAGIC 0x31474d49494349ULL /* a version of the layout is a magic of its own */
-#define IMAGE_SEGMENTS 160
-#define IMAGE_SOURCES 6
+/* Where the front found no image to enter, it tells the launcher in the environment why. */
+#define IMAGE_VARIABLE "_OCIRUNTIME_NO_IMAGE"
+#define IMAGE_MAGIC 0x32474d49494349ULL /* a version of the layout is a magic of its own */
+/* Libraries take five segments each; where the interpreter is as its makers ship it, a dozen of
+ * Python's modules are libraries. */
+#define IMAGE_SEGMENTS 240
+#define IMAGE_SOURCES 32
 #define IMAGE_PATH 256
 /* The addresses of an image: above what the kernel gives to programs, below where it puts
  * libraries, stacks and mappings since Linux 2.6.9 (the bottom-up layout starts here). */
@@ -37,9 +41,12 @@ struct image_segment {
 };
 #define IMAGE_ZEROES (~0ULL)
 
-/* A file that the memory came from: another version of it makes the image useless. */
+/* A library that the memory came from: another version of it makes the image useless. One that is
+ * vital is the interpreter's: without it nothing but the image can start, so that is entered then,
+ * whatever else has changed. */
 struct image_source {
     char path[IMAGE_PATH];
+    uint64_t is_vital;
     uint64_t inode;
     uint64_t size;
     int64_t seconds; /* modification time */
@@ -62,8 +69,8 @@ struct image_header {
     char directory[IMAGE_PATH]; /* where the front is */
     uint32_t source_count;
     uint32_t segment_count;
-    struct image_source sources[IMAGE_SOURCES];
     struct image_segment segments[IMAGE_SEGMENTS];
+    struct image_source sources[IMAGE_SOURCES];
 };
 
 /* What the process that maps an image tells the interpreter in it. */
@@ -72,6 +79,7 @@ struct image_caller {
     char **argv;
     char **environment;
     uint64_t random; /* for the stack protector: the image's own is in a file that many can read */
+    const char *without; /* the interpreter's library, if it is gone */
 };
 typedef void image_entry(const struct image_caller *caller);
 

@@ -112,7 +112,9 @@ static embed_main_function *load_interpreter(const char *module)
 {
     /* Extension modules of the standard library find Python's symbols here: hence global. */
     if (dlopen(INTERPRETER_LIBRARY, RTLD_LAZY | RTLD_GLOBAL) == NULL)
-        die("cannot load Python: %s; install the package lib" INTERPRETER_NAME, dlerror());
+        die("cannot load Python: %s; install the package lib" INTERPRETER_NAME
+            ", or install ociruntime anew for the Python that is here now",
+            dlerror());
     void *handle = dlopen(module, RTLD_LAZY | RTLD_LOCAL);
     if (handle == NULL)
         die("cannot load its extension module: %s; reinstall it, or run `make dev`", dlerror());

@@ -40,6 +40,10 @@ SUMMARIES = {
     "plan": ("[ID]", "print the steps `create` would take, and take none of them"),
     "trace": ("FILE", "draw what --trace has written: what every step of a command cost"),
     "shim": ("", "containerd's shim: it starts this as containerd-shim-ociruntime-v1"),
+    "image": (
+        "[show | refresh]",
+        "say whether commands start from the start image, or make that anew",
+    ),
     "features": ("", "print what this runtime can do, as JSON"),
     "zygote": ("", "serve a program that uses the Python library, which starts it (docs/api.md)"),
 }
@@ -147,6 +151,8 @@ NOTES = {
     "must include the pid.",
     "update": "What is not named stays as it is; options win over FILE. If anything is refused, "
     "nothing is changed.",
+    "image": "Make it anew when Python or the C library of this host was updated: commands start"
+    " more slowly until then.",
     "events": "One JSON object a line, until the container ends.",
     "validate": "FILE may be - for standard input. Exit status 0 without errors, 1 "
     "with; warnings are no errors.",

@@ -37,6 +37,7 @@ VERBS = {
     "events": "events",
     "exec": "exec",
     "features": "features",
+    "image": "image",
     "kill": "kill",
     "list": "list",
     "net": "net",
@@ -98,7 +99,9 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the last resort: one line, no traceback
-        log.error(unexpected(error))
+        from ociruntime.startup import without_library
+
+        log.error(without_library(error) or unexpected(error))
         return EXEC_FAILED if verb == "exec" else 1
 
 
@@ -142,6 +145,10 @@ def _globals(options: Options, log: Log) -> Globals:
         raise UsageError(f"--log-format {form}: use text or json")
     log.path = _log_file(options.text("log"))
     log.open()
+    if log.debugging:
+        from ociruntime.startup import explain
+
+        log.debug(explain())
     root = options.text("root")
     if root is not None and _is_top(root):
         raise UsageError("--root must not be /; name a directory of its own")

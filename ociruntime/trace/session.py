@@ -189,7 +189,6 @@ STARTS = {
 
 def _stamps(session: Session, entered: int) -> int:
     """Note what came before ``entered``; the beginning of all."""
-    os.environ.pop(STAMPS_VARIABLE, None)
     before, moment = "", entered
     began = entered
     for field in getattr(sys, "_stamps", "").split(","):

@@ -5,66 +5,28 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import struct
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.native.driver import CHECKOUT
-
-PREFIX = CHECKOUT / ".venv"
-SITE = "lib/python3.11/site-packages"
-IMAGE = f"{SITE}/ociruntime/kernel/start.image"
-# Offsets in the header (native/image.h).
-PROCESSOR, DIRECTORY = 40, 72
+from tests.native.installed import (
+    DIRECTORY,
+    IMAGE,
+    PREFIX,
+    PROCESSOR,
+    SITE,
+    change,
+    run,
+    segments,
+    sources,
+    uses_image,
+)
 
 pytestmark = [
     pytest.mark.skipif(not (PREFIX / IMAGE).exists(), reason="no start image: run `make build`"),
     pytest.mark.skipif(shutil.which("strace") is None, reason="no strace"),
 ]
-
-
-@pytest.fixture
-def prefix() -> Iterator[Path]:
-    """An installation of our own with an image of its own, where every user can reach it."""
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        place.chmod(0o755)
-        (place / "bin").mkdir()
-        shutil.copy2(PREFIX / "bin" / "ociruntime", place / "bin")
-        target = place / SITE / "ociruntime"
-        ignored = shutil.ignore_patterns("start.image*", "__pycache__")
-        shutil.copytree(PREFIX / SITE / "ociruntime", target, ignore=ignored)
-        made = run(place, "--make-image")
-        assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
-        yield place
-
-
-def run(prefix: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [prefix / "bin" / "ociruntime", *words],
-        capture_output=True, text=True, timeout=30, check=False, **options,
-    )  # fmt: skip
-
-
-def uses_image(prefix: Path, *before: str) -> bool:
-    """Whether --version works, and without loading libpython."""
-    log = prefix / "trace"
-    done = subprocess.run(
-        [*before, "strace", "-f", "-e", "trace=open,openat", "-o", log,
-         prefix / "bin" / "ociruntime", "--version"],
-        capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("ociruntime version ")
-    opened = log.read_text()
-    assert '.py"' not in opened
-    assert '.pyc"' not in opened
-    return "libpython" not in opened
 
 
 def test_it_is_used(prefix: Path) -> None:
@@ -118,6 +80,69 @@ def test_another_version_of_the_library_starts_without(prefix: Path) -> None:
     library = next((prefix / SITE / "ociruntime" / "kernel").glob("_sys.*.so"))
     os.utime(library, ns=(1, 1))
     assert not uses_image(prefix)
+
+
+def test_every_library_in_it_is_compared(prefix: Path) -> None:
+    """And --debug names the one that has changed."""
+    image = prefix / IMAGE
+    found = sources(image)
+    names = " ".join(found)
+    for part in ("/libc.so", "/libpython3.", "/_sys."):
+        assert part in names
+    assert [name for name, (_, vital) in found.items() if vital] == [
+        name for name in found if "/libpython3." in name
+    ]
+    assert "the start image\n" in run(prefix, "image").stdout
+    for name, (place, _) in found.items():
+        change(image, place + 256 + 16)  # its size
+        assert not uses_image(prefix)
+        said = f"started without a start image: {name} has changed since the image was made; "
+        assert said in run(prefix, "--debug", "state", "none").stderr
+        assert run(prefix, "image").stdout == f"{said}`ociruntime image refresh` makes one\n"
+        change(image, place + 256 + 16)
+    assert uses_image(prefix)
+
+
+def test_it_is_refreshed(prefix: Path) -> None:
+    (prefix / IMAGE).unlink()
+    assert "without a start image: there is none" in run(prefix, "image", "show").stdout
+    done = run(prefix, "image", "refresh")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert uses_image(prefix)
+    before = (prefix / IMAGE).stat().st_ino
+    assert run(prefix, "image", "refresh").returncode == 0  # from the image itself
+    assert (prefix / IMAGE).stat().st_ino != before
+
+
+@pytest.mark.parametrize("words", [["refresh", "now"], ["make"]])
+def test_image_takes_one_word(prefix: Path, words: list[str]) -> None:
+    done = run(prefix, "image", *words)
+    assert done.returncode != 0
+    assert done.stderr == "ociruntime: image: show (default) or refresh\n"
+
+
+def test_why_there_is_none_is_told_and_not_inherited(prefix: Path) -> None:
+    for change_it, reason in (
+        (lambda: change(prefix / IMAGE, PROCESSOR), "it was made on another processor"),
+        (lambda: change(prefix / IMAGE, DIRECTORY), "it was made for another directory"),
+        (lambda: change(prefix / IMAGE, 0), "it is damaged, or of another version of ociruntime"),
+    ):
+        assert run(prefix, "--make-image").returncode == 0
+        change_it()
+        assert f"image: {reason}; " in run(prefix, "image").stdout
+
+
+def test_standard_streams_are_the_callers(prefix: Path) -> None:
+    """Not those of the process that made the image."""
+    made = run(prefix, "--make-image", stdin=subprocess.DEVNULL)
+    assert made.returncode == 0
+    document = b'{"ociVersion": "1.2.0", "process": 7}'
+    done = subprocess.run(
+        [prefix / "bin" / "ociruntime", "validate", "-"],
+        input=document, capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert b"/process" in done.stdout
+    assert uses_image(prefix)
 
 
 def test_another_processor_starts_without(prefix: Path) -> None:
@@ -189,8 +214,8 @@ def test_the_environment_is_the_callers(prefix: Path) -> None:
         assert f'"/nowhere/{name}/ociruntime' in seen.stderr
 
 
-def test_a_command_that_needs_more_than_the_core_completes_it(prefix: Path) -> None:
-    """`features` imports what is no part of an image."""
+def test_a_command_may_need_what_is_not_in_the_image(prefix: Path) -> None:
+    """`features` imports what no image has."""
     done = run(prefix, "features")
     assert done.returncode == 0, done.stderr
     assert '"ociVersionMax"' in done.stdout
@@ -212,20 +237,3 @@ def test_a_directory_that_cannot_be_written(prefix: Path) -> None:
     assert done.returncode == 1
     assert re.fullmatch(r"ociruntime: cannot write the start image: [^\n]*\n", done.stderr)
     assert [path.name for path in image.parent.glob("start.image*")] == ["start.image"]
-
-
-def change(path: Path, offset: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 1]))
-
-
-def segments(path: Path) -> list[int]:
-    """The addresses of the image's segments (struct image_header)."""
-    header = path.read_bytes()[:8192]
-    sources, count = struct.unpack_from("=II", header, 328)
-    assert 0 < sources <= 6
-    start = 336 + 6 * 288
-    return [struct.unpack_from("=Q", header, start + 32 * number)[0] for number in range(count)]
