@@ -2,6 +2,7 @@
 #
 #   make demo      build it, then run a container and show what it did
 #   make test      linters, type checker and all tests (root, or sudo, for those on the kernel)
+#   make field     search for what runc and crun agree on and ociruntime does not (HOURS=1)
 #   make conformance  check a runtime against the specification (RUNTIME=/usr/sbin/runc)
 #   make install   to PREFIX (/usr/local), below DESTDIR if that is set
 #   make dev       quick: build/ociruntime runs this checkout, edits to .py files show at once
@@ -45,7 +46,7 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 prove = @$(1) --version >/dev/null && { $(1) image refresh || :; } && $(1) --version >/dev/null
 
 .PHONY: build demo test vm-test engines-test bench conformance conformance-matrix \
-	conformance-newer conformance-vm install uninstall dev clean
+	conformance-newer conformance-vm field install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -135,6 +136,13 @@ conformance-matrix: build $(VENV)/.stamp-tests
 	  $(addprefix --runtime ,/usr/sbin/runc $(foreach suite,$(NEWER),$(wildcard build/newer/$(suite)/bin/runc-*)) /usr/bin/crun \
 	  $(foreach suite,$(NEWER),$(wildcard build/newer/$(suite)/bin/crun-*)) $(RUNTIMES)) $(REPORTS:%=--add %) $(ARGS) \
 	  --markdown docs/conformance.md --html docs/conformance.html
+
+# Configurations by chance, with ours and the newest runc and crun (make conformance-newer), for
+# HOURS; what differs goes to tests/field/found. FIELD_SEEDS: a directory of more configurations.
+HOURS := 1
+FIELD_SEEDS :=
+field: build $(VENV)/.stamp-tests
+	$(SUDO) env FIELD_SEEDS="$(FIELD_SEEDS)" nice $(VENV)/bin/python -m tests.field.search --hours $(HOURS) $(ARGS)
 
 # Self-contained: the package and what it depends on lie together in lib/ociruntime.
 install: $(VENV)/.stamp-venv $(SOURCES)

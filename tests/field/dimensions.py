@@ -1,0 +1,80 @@
+"""The fixed cases of `make test`: every dimension once, several that do not meet in one case.
+
+Each says in `finds` what it is there for: faults that were there before this oracle was (issues of
+the tracker, by their number and item) or the property it goes through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.field.case import Case
+from tests.field.changes import at, call
+from tests.field.dimensions_files import DEVICES, OPTIONS, TARGETS
+from tests.field.dimensions_process import LIFE, NAMESPACES, PROCESS
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """`finds` is for people: what differs where this is wrong."""
+
+    finds: str
+    case: Case
+
+
+CGROUPS = {
+    "resources": (
+        "values of every controller",
+        [
+            at(
+                "/linux/resources/cpu",
+                {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0-1", "mems": "0"},
+            ),
+            at(
+                "/linux/resources/memory",
+                {"limit": 1 << 26, "reservation": 1 << 25, "swappiness": 10},
+            ),
+            at("/linux/resources/pids", {"limit": 20}),
+            at("/linux/resources/blockIO", {"weight": 300}),
+            at(
+                "/linux/resources/devices/-",
+                {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"},
+            ),
+            call("update", "--pids-limit", "50", "--memory", "33554432", "--cpu-share", "300"),
+            call(
+                "update",
+                resources={"pids": {"limit": 33}, "cpu": {"quota": 20000, "period": 50000}},
+            ),
+            call("update", "--pids-limit", "-1"),
+        ],
+    ),
+    "kernelTCP": ("27.24", [at("/linux/resources/memory", {"kernelTCP": 1 << 26})]),
+}
+ACCEPTED = {
+    "an unknown capability": (
+        "a warning",
+        [at("/process/capabilities", {"bounding": ["CAP_NOSUCH", "CAP_KILL"]})],
+    ),
+    "no masks, no hostname": (
+        "what is absent is not done",
+        [
+            {"remove": "/hostname"},
+            {"remove": "/linux/maskedPaths"},
+            {"remove": "/linux/readonlyPaths"},
+        ],
+    ),
+}
+DIMENSIONS = {
+    f"{subject}: {name}": Dimension(finds, Case.of(*changes))
+    for subject, group in {
+        "target": TARGETS,
+        "mount": OPTIONS,
+        "device": DEVICES,
+        "process": PROCESS,
+        "namespace": NAMESPACES,
+        "cgroup": CGROUPS,
+        "accepted": ACCEPTED,
+        "life": LIFE,
+    }.items()
+    for name, (finds, changes) in group.items()
+}

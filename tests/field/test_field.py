@@ -1,0 +1,54 @@
+"""The newest runc and crun agree, and so do we: fixed cases, found ones, and some by chance.
+
+See tests/field/__init__.py. Root only; skipped by name where there are not two peers that run here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.field import differences
+from tests.field.case import Case
+from tests.field.compare import Outcome, compare
+from tests.field.dimensions import DIMENSIONS
+from tests.field.peers import NoPeersError, build_look, find_peers
+
+pytestmark = pytest.mark.kernel
+FOUND = sorted((Path(__file__).parent / "found").glob("*.json"))
+EXAMPLES = 12
+
+
+@pytest.fixture(scope="session")
+def look(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled probe."""
+    return build_look(tmp_path_factory.mktemp("look"))
+
+
+@pytest.fixture(scope="session")
+def peers(look: Path) -> Sequence[Path]:
+    """The runc and the crun to compare with."""
+    try:
+        return find_peers(look)
+    except NoPeersError as error:
+        pytest.skip(str(error))
+
+
+def assert_none(outcome: Outcome) -> None:
+    """Assert that nothing differs that is not meant to."""
+    found = differences.unmeant(outcome.found, differences.read())
+    assert not found, "\n  ".join(["the peers agree, and we differ:", *map(str, found)])
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_dimension(name: str, runtime_binary: Path, peers: Sequence[Path], look: Path) -> None:
+    outcome = compare(DIMENSIONS[name].case, runtime_binary, peers, look)
+    assert outcome.agreed, "the peers do not agree on the calls: this dimension says nothing"
+    assert_none(outcome)
+
+
+@pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
+def test_found(file: Path, runtime_binary: Path, peers: Sequence[Path], look: Path) -> None:
+    assert_none(compare(Case.from_json(file.read_text()), runtime_binary, peers, look))
