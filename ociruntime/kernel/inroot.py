@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from ociruntime.kernel.kernel import Kernel
 
-    # Makes the last component ``name`` in ``directory``; an O_PATH fd of it, -1 without one.
-    Make = Callable[[int, str], int]
+    # Makes the last component ``name`` in ``directory``, whose path is the third argument, and
+    # remembers it; an O_PATH fd of it, -1 without one.
+    Make = Callable[[int, str, str], int]
 
 INSIDE = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
 # A rename somewhere on the machine during a ".." walk makes openat2 answer EAGAIN; a hostile one
@@ -123,8 +124,8 @@ class InRoot:
         except FileNotFoundError:
             pass
 
-        def make(directory: int, name: str) -> int:
-            self.kernel.close(self._create(directory, name, mode))
+        def make(directory: int, name: str, path: str) -> int:
+            self.kernel.close(self.create(directory, name, mode, path))
             return self.kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
 
         return self.node(path, make)
@@ -140,13 +141,10 @@ class InRoot:
 
     def create(self, directory: int, name: str, mode: int, path: str) -> int:
         """Create the file ``name`` in ``directory`` and open it for writing; it must not exist."""
-        fd = self._create(directory, name, mode)
+        flags = c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW | c.O_WRONLY
+        fd = self.kernel.openat(directory, name, flags, mode)
         self.remember(directory, name, path, directory=False)
         return fd
-
-    def _create(self, directory: int, name: str, mode: int) -> int:
-        flags = c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW | c.O_WRONLY
-        return self.kernel.openat(directory, name, flags, mode)
 
     def remember(self, parent: int, name: str, path: str, *, directory: bool) -> None:
         """Note that ``name`` was made by us; what cannot be noted is taken away again."""
@@ -192,9 +190,7 @@ class InRoot:
                 name, last = parts[at], at == len(parts) - 1
                 try:
                     if last and make is not None:
-                        found = make(here, name)
-                        self.remember(here, name, "/".join(parts), directory=False)
-                        return at, found
+                        return at, make(here, name, "/".join(parts))
                     kernel.mkdirat(here, name, mode)
                     self.remember(here, name, "/".join(parts[: at + 1]), directory=True)
                 except FileExistsError:

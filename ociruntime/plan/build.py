@@ -160,7 +160,7 @@ class _Builder:
             warnings=self.warnings,
         )
         opens, mounts, late = mount_steps(
-            self.config, self.namespaces, self.host, self.options.bundle
+            self.config, self.namespaces, self.host, self.options.bundle, self.rootfs
         )
         nodes, self.devices = device_steps(self.config, self.namespaces, self.host)
         state = self._state()
@@ -269,7 +269,7 @@ class _Builder:
 
     def _host_opens_mounts(self) -> bool:
         joined = any(name == "mount" for name, _ in self.namespaces.joined)
-        return self.host.privileged and not joined
+        return self.host.owns_mounts and not joined
 
     def _namespace_steps(self) -> list[Step]:
         steps: list[Step] = []

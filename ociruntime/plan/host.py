@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.cgroups.detect import Layout, detect
+from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ class Host(Powers):
     in_userns       the caller is not in the initial user namespace
     cgroups         where the cgroup hierarchies are
     may_setgroups   the caller's user namespace has not given up setgroups(2)
+    owns_mounts     the caller is root over the mount namespace that he is in: of the host, or
+                    of a user namespace that has one of its own, as rootless engines have
     """
 
-    __slots__ = ("cgroups", "egid", "euid", "in_userns", "may_setgroups")
+    __slots__ = ("cgroups", "egid", "euid", "in_userns", "may_setgroups", "owns_mounts")
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Host(Powers):
         *,
         in_userns: bool,
         may_setgroups: bool = True,
+        owns_mounts: bool = False,
     ) -> None:
         super().__init__(capabilities, last_cap)
         self.euid = euid
@@ -56,6 +60,7 @@ class Host(Powers):
         self.cgroups = cgroups
         self.in_userns = in_userns
         self.may_setgroups = may_setgroups
+        self.owns_mounts = owns_mounts or self.privileged
 
     @property
     def privileged(self) -> bool:
@@ -87,16 +92,35 @@ def read_powers() -> Powers:
 def read_host(kernel: Kernel) -> Host:
     """The facts of this machine, from four files of /proc, five in a user namespace."""
     powers = read_powers()
+    euid = os.geteuid()
     in_userns = _read("/proc/self/uid_map").split() != FULL_MAP
     return Host(
-        os.geteuid(),
+        euid,
         os.getegid(),
         powers.capabilities,
         powers.last_cap,
         detect(kernel),
         in_userns=in_userns,
         may_setgroups=not in_userns or _read("/proc/self/setgroups").strip() != "deny",
+        owns_mounts=in_userns and euid == 0 and _owns_mounts(kernel),
     )
+
+
+def _owns_mounts(kernel: Kernel) -> bool:
+    """Whether our mount namespace belongs to our user namespace (ioctl_ns(2))."""
+    mounts = kernel.open("/proc/self/ns/mnt", c.O_RDONLY)
+    try:
+        owner = kernel.ioctl(mounts, c.NS_GET_USERNS, 0)
+    except PermissionError:  # it belongs to one further out
+        return False
+    finally:
+        kernel.close(mounts)
+    own = kernel.open("/proc/self/ns/user", c.O_RDONLY)
+    try:
+        return bool(kernel.stat(own).ino == kernel.stat(owner).ino)
+    finally:
+        kernel.close(own)
+        kernel.close(owner)
 
 
 def as_root(host: Host) -> Host:

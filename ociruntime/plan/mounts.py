@@ -41,18 +41,19 @@ def mount_steps(
     namespaces: NamespacePlan,
     host: Host,
     bundle: str,
+    rootfs: str,
 ) -> tuple[list[Step], list[Step], list[Step]]:
-    """(steps that open sources, that mount, that follow when nothing more is made in the mounts),
-    in the order of the config.
+    """(steps that open sources beforehand, that mount, that follow when nothing more is made in the
+    mounts), in the order of the config.
     """
     opens: list[Step] = []
     mounts: list[Step] = []
     late: list[Step] = []
     idmaps = Idmaps(namespaces, host)
     keeps_peers = ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared")
-    # Sources belong to the host's mount namespace; only root of the host may copy mounts from
-    # there.
-    side = HOST if host.privileged and not _joins_mounts(namespaces) else CONTAINER
+    # Sources belong to the caller's mount namespace; only who has power over that may copy mounts
+    # from there.
+    side = HOST if host.owns_mounts and not _joins_mounts(namespaces) else CONTAINER
     for index, entry in enumerate(config.get("mounts") or ()):
         pointer = f"/mounts/{index}"
         kind = entry.get("type") or ""
@@ -68,8 +69,20 @@ def mount_steps(
             if kind == "rbind":
                 options.bind = options.rbind = True
             propagation = 0 if keeps_peers and options.propagation else c.MS_SLAVE
-            opened = OpenSource(pointer, label, source, destination, options, propagation, side)
-            opens.append(_idmapped(opened, idmap) if idmap else opened)
+            within = _within(source, rootfs)
+            if idmap and namespaces.has("user"):
+                within = ""  # init would not be allowed to idmap it
+            opened = OpenSource(
+                pointer,
+                label,
+                source,
+                destination,
+                options,
+                propagation,
+                CONTAINER if within else side,
+                within,
+            )
+            (mounts if within else opens).append(_idmapped(opened, idmap) if idmap else opened)
             mounts.append(BindMount(pointer, label, source, destination, options))
         elif kind in CGROUP_TYPES:
             mount_label = label_option(config)
@@ -87,6 +100,13 @@ def mount_steps(
             else:
                 mounts.append(made)
     return idmaps.steps + opens, mounts, late
+
+
+def _within(source: str, rootfs: str) -> str:
+    """The source of a bind mount relative to the rootfs, empty when it does not lie below that."""
+    prefix = rootfs.rstrip("/") + "/"
+    path = os.path.normpath(source)
+    return path.removeprefix(prefix) if path.startswith(prefix) and rootfs != "/" else ""
 
 
 def _is_readonly_dev(mount: Mount) -> bool:

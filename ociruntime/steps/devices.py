@@ -93,10 +93,11 @@ class MakeDevice(ContainerStep):
         finally:
             kernel.close(target)
 
-    def _make(self, run: Run, directory: int, name: str) -> int:
+    def _make(self, run: Run, directory: int, name: str, path: str) -> int:
         device = self.device
         number = os.makedev(device.major, device.minor)
         run.kernel.mknodat(directory, name, device.kind | device.mode, number)
+        run.inside().remember(directory, name, path, directory=False)
         if device.uid or device.gid:
             run.kernel.fchownat(directory, name, device.uid, device.gid)
         return -1

@@ -168,6 +168,7 @@ class OpenIdmappedSource(OpenSource):
             plain.options,
             plain.propagation,
             plain.side,
+            plain.within,
         )
         self.idmap = idmap
 

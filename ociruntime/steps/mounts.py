@@ -32,12 +32,14 @@ ROOT_REFUSED = "the container's root itself cannot be a mount point; name it in 
 class OpenSource(Step):
     """Take a detached copy of a bind mount's source, with all its attributes (config.md#mounts).
 
-    It happens on the host side, where the source's path means what the caller means; a caller
-    without privileges over the host's mounts has init do it, before anything of the container is
-    attached.
+    It happens on the host side, where the source's path means what the caller means and is what he
+    may reach; a caller without privileges over his own mounts has init do it, before anything of
+    the container is attached. But a source ``within`` the rootfs, given relative to that, is looked
+    up there and when it is its turn: it may lie on an earlier mount, and a symlink on its way is
+    the image's.
     """
 
-    __slots__ = ("destination", "options", "propagation", "side", "source")
+    __slots__ = ("destination", "options", "propagation", "side", "source", "within")
 
     kind = "open-source"
 
@@ -50,6 +52,7 @@ class OpenSource(Step):
         options: MountOptions,
         propagation: int,
         side: str,
+        within: str = "",
     ) -> None:
         super().__init__(pointer, label)
         self.source = source
@@ -57,15 +60,20 @@ class OpenSource(Step):
         self.options = options
         self.propagation = propagation
         self.side = side
+        self.within = within
 
     def describe(self) -> str:
         how = "and everything mounted below it " if self.options.rbind else ""
-        return f"open {self.source} {how}as the source of {self.destination}"
+        where = "in the container's root " if self.within else ""
+        return f"open {self.source} {where}{how}as the source of {self.destination}"
 
     def execute(self, run: Run) -> None:
         kernel, options = run.kernel, self.options
         flags = c.O_PATH | (c.O_NOFOLLOW if options.src_nofollow or options.copy_symlink else 0)
-        source = kernel.open(self.source, flags)
+        if self.within:
+            source = run.inside().open(self.within, flags)
+        else:
+            source = kernel.open(self.source, flags)
         try:
             run.fds[self.pointer] = mount = clone_fd(kernel, source, recursive=options.rbind)
         finally:
@@ -79,10 +87,12 @@ class OpenSource(Step):
         """Nothing: ``steps.idmap`` has the sources that are idmapped."""
 
     def explain(self, number: int) -> str:
+        where = "in the container's root" if self.within else "on the host"
         return {
-            errno.ENOENT: f"the source {self.source} does not exist on the host; make it",
+            errno.ENOENT: f"the source {self.source} does not exist {where}; make it",
             errno.EACCES: f"the caller may not reach {self.source}; look at the modes above it",
             errno.EPERM: "binding it needs CAP_SYS_ADMIN; run as root or in a user namespace",
+            errno.ELOOP: f"{self.source} leads through too many symlinks or a magic one",
         }.get(number, "")
 
 

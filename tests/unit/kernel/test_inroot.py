@@ -117,8 +117,9 @@ def test_a_link_to_something_missing(
     assert recorder.left() == []
 
 
-def make_fifo(inside: InRoot, directory: int, name: str) -> int:
+def make_fifo(inside: InRoot, directory: int, name: str, path: str) -> int:
     inside.kernel.mknodat(directory, name, c.S_IFIFO | 0o600, 0)
+    inside.remember(directory, name, path, directory=False)
     return -1
 
 
@@ -215,9 +216,10 @@ def test_what_lies_beside_a_pinned_mount_does_not_hide_it(inside: InRoot, beside
 class Raced(InRoot):
     """Somebody else makes each file a moment before."""
 
-    def _create(self, directory: int, name: str, mode: int) -> int:
-        self.kernel.close(super()._create(directory, name, mode))
-        return super()._create(directory, name, mode)
+    def create(self, directory: int, name: str, mode: int, path: str) -> int:
+        self.kernel.close(super().create(directory, name, mode, path))
+        self.made.clear()  # it is not ours
+        return super().create(directory, name, mode, path)
 
 
 def test_a_file_that_another_container_made_first(inside: InRoot) -> None:
