@@ -7,15 +7,18 @@ from time import monotonic
 
 from ociruntime.cgroups import tree
 from ociruntime.cgroups.explain import explain_remove
+from ociruntime.cgroups.files import read_path
 from ociruntime.cgroups.path import UNKNOWN
 from ociruntime.cgroups.signals import signal_all
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.mountinfo import mount_points
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cgroups.group import Group
     from ociruntime.cgroups.path import Place
+    from ociruntime.kernel.kernel import Kernel
 
 # How often a killed cgroup is looked at for late forks (seconds).
 KILL_AGAIN_SECONDS = 0.25
@@ -44,10 +47,18 @@ def remove(group: Group, deadline: float, *, kill: bool) -> None:
 def _remove_busy(group: Group, place: Place, end: float, deadline: float, *, kill: bool) -> None:
     while not _remove(group, place, min(end, monotonic() + KILL_AGAIN_SECONDS) if kill else end):
         if monotonic() >= end:
-            how = "they survive SIGKILL" if kill else "kill them first"
-            detail = f"processes are in it still after {deadline:g} s; {how}"
+            detail = _why_busy(group.kernel, place, deadline, kill=kill)
             raise StepError(f"cgroup {place.directory}", errno.EBUSY, detail)
         kill_ours(group)
+
+
+def _why_busy(kernel: Kernel, place: Place, deadline: float, *, kill: bool) -> str:
+    top = place.directory
+    for point in mount_points(read_path(kernel, "/proc/self/mountinfo")):
+        if point == top or point.startswith(top + "/"):
+            return f"something is mounted on {point}; unmount it"
+    how = "they survive SIGKILL" if kill else "kill them first"
+    return f"processes are in it still after {deadline:g} s; {how}"
 
 
 def kill_ours(group: Group) -> StepError | None:
@@ -89,13 +100,11 @@ def _remove(group: Group, place: Place, end: float) -> bool:
             if count == own:
                 if not tree.remove_tree(kernel, parent, name, end):
                     return False
-            else:
-                kernel.unlinkat(parent, name, c.AT_REMOVEDIR)
+            elif not tree.removed(kernel, parent, name):
+                break  # another container is below the same parent
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            if count < own and error.errno in tree.BUSY:
-                break  # another container is below the same parent
             raise _refused(f"{path}/{name}", error) from None
         finally:
             kernel.close(parent)

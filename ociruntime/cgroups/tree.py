@@ -99,15 +99,27 @@ def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
         kernel.close(here)
 
 
-def _removed(kernel: Kernel, parent: int, name: str) -> bool:
-    """Remove one cgroup; False when it is busy or has others below it."""
+def removed(kernel: Kernel, parent: int, name: str) -> bool:
+    """Remove one cgroup; False when it is busy or has others below it, True as well when there is
+    none.
+    """
     try:
         kernel.unlinkat(parent, name, c.AT_REMOVEDIR)
     except FileNotFoundError:
         return True
     except OSError as error:
-        if error.errno not in BUSY:
-            raise
+        if error.errno in BUSY:
+            return False
+        if error.errno == errno.EROFS and not _exists(kernel, parent, name):
+            return True  # the kernel looks at the mount first
+        raise
+    return True
+
+
+def _exists(kernel: Kernel, parent: int, name: str) -> bool:
+    try:
+        kernel.stat(parent, name)
+    except FileNotFoundError:
         return False
     return True
 
@@ -119,7 +131,7 @@ def remove_tree(kernel: Kernel, parent: int, name: str, end: float) -> bool:
     ``end`` (seconds). False when one is busy then; True as well when there is no such cgroup.
     Raises ``OSError`` for anything else.
     """
-    if _removed(kernel, parent, name):
+    if removed(kernel, parent, name):
         return True
     pause = FIRST_PAUSE
     waiting = [[name]]  # from the top to where we are: the names that are still to be removed
@@ -131,12 +143,12 @@ def remove_tree(kernel: Kernel, parent: int, name: str, end: float) -> bool:
             except FileNotFoundError:
                 pass
             else:
-                busy = [name for name in children(kernel, here) if not _removed(kernel, here, name)]
+                busy = [name for name in children(kernel, here) if not removed(kernel, here, name)]
                 if busy:
                     waiting.append(busy)
                     continue
                 here = _enter(kernel, here, "..")
-            while _removed(kernel, here, waiting[-1][-1]):
+            while removed(kernel, here, waiting[-1][-1]):
                 waiting[-1].pop()
                 if waiting[-1]:
                     break

@@ -19,11 +19,11 @@ def unescape(field: str) -> str:
     return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in tail)
 
 
-def mount_points(mountinfo: str, filesystems: Container[str]) -> list[str]:
-    """Where filesystems of these types are mounted, in the order of ``mountinfo``."""
+def mount_points(mountinfo: str, filesystems: Container[str] | None = None) -> list[str]:
+    """Where filesystems of these types, or any, are mounted, in the order of ``mountinfo``."""
     places = []
     for line in mountinfo.split("\n"):
         left, _, right = line.partition(" - ")
-        if right.partition(" ")[0] in filesystems:
+        if right and (filesystems is None or right.partition(" ")[0] in filesystems):
             places.append(unescape(left.split(" ", 5)[4]))
     return places

@@ -175,7 +175,9 @@ class _Builder:
         steps += self._prepare(opens) + nodes
         steps += cgroup["prepare"]
         steps += cgroup_delegation(self.config, self.namespaces, self.host, layout)
-        steps += cgroup_sources(self.config, self.host)
+        sources = cgroup_sources(self.config, self.namespaces, self.host)
+        steps += [step for step in sources if step.side == HOST]
+        opens += [step for step in sources if step.side == CONTAINER]
         make_class, join_class = rdt_steps(self.linux, self.options.id)
         steps += make_class
         steps += [self.namespaces.spawn, RecordInit(), *join_class]

@@ -218,7 +218,7 @@ def _cgroup_mount(
         entry["destination"],
         options,
         host.cgroups,
-        own_namespace=namespaces.is_new("cgroup"),
+        in_namespace=namespaces.has("cgroup"),
         filesystem=entry["type"],
         label_option=mount_label,
     )
@@ -236,15 +236,15 @@ def cgroup_delegation(
     return plan_delegation(config, namespaces, privileged=host.privileged)
 
 
-def cgroup_sources(config: dict[str, Any], host: Host) -> list[Step]:
-    """Steps behind CreateCgroup that open the container's cgroup for mounts without a cgroup
-    namespace.
+def cgroup_sources(config: dict[str, Any], namespaces: NamespacePlan, host: Host) -> list[Step]:
+    """Steps that copy cgroup directories for mounts: those of the host's side go behind
+    CreateCgroup.
     """
     if not any(entry.get("type") in CGROUP_TYPES for entry in config.get("mounts") or ()):
         return []
     from ociruntime.steps.cgroup_mount import plan_sources
 
-    return plan_sources(config, host.cgroups)
+    return plan_sources(config, host.cgroups, namespaces, privileged=host.privileged)
 
 
 def device_steps(

@@ -1,11 +1,13 @@
 """Mounts of type ``cgroup`` and ``cgroup2``: the container's view of its control groups.
- On a v2 host the destination becomes a cgroup2 mount. On v1 and hybrid hosts it becomes what it is
-on the host: a tmpfs with one mount for each hierarchy and symlinks for controllers that share one
-(config-linux.md; cgroups(7)).
- In a cgroup namespace the mounts are new ones, whose root the kernel puts at the container's
-cgroup. Without one they are copies of the container's own directories, taken on the host side; the
-rest of the tree is not in the container at all. Whenever neither is possible an empty read-only
-tmpfs hides what is there (CVE-2023-25809).
+ On a v2 host the destination becomes a cgroup2 mount. On v1 and hybrid hosts it becomes a writable
+tmpfs with one mount for each hierarchy of v1 and symlinks for controllers that share one
+(config-linux.md; cgroups(7)). A hybrid host's unified hierarchy is left out, as by runc and crun:
+an init system inside would take it for its own, and may not write to it.
+ In a cgroup namespace the mounts are new ones, whose root the kernel puts at the namespace's root.
+Without one the unified hierarchy is the host's whole tree, and those of v1 are copies of the
+container's own directories. A copy is a slave of the host's mount: nothing that is mounted below it
+reaches the host. Whenever none of these is possible an empty read-only tmpfs hides what is there
+(CVE-2023-25809).
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import errno
 from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.mountfd import new_filesystem
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.kernel.mountfd import clone_path, new_filesystem
+from ociruntime.plan.step import CONTAINER, HOST, ContainerStep, Step
 from ociruntime.steps.mounts import explain_target, find_target, set_attributes, set_propagation
 
 TYPE_CHECKING = False
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.cgroups.detect import Hierarchy, Layout
+    from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.process.run import Run
     from ociruntime.spec.mount_options import MountOptions
 
@@ -31,40 +34,60 @@ if TYPE_CHECKING:
 
 TYPES = ("cgroup", "cgroup2")
 TMPFS_OPTIONS = ["mode=755", "size=1m"]
+# The cgroup namespace is of another user namespace, or the hierarchy is mounted with other options.
+NOT_HERE = (errno.EPERM, errno.EACCES, errno.EBUSY)
 
 
 class OpenCgroupSource(Step):
-    """Take detached copies of the container's cgroup directories, without a cgroup namespace."""
+    """Take detached copies of cgroup directories, for ``MountCgroup`` where nothing new can be
+    mounted.
 
-    __slots__ = ("hierarchies",)
+    Parameters: ``hierarchies`` are those to copy, ``whole`` whether the unified one is copied from
+    its root (else, and always on v1, it is the container's own directory), ``side`` who may copy:
+    a caller without privileges over the host's mounts has init do it.
+    """
+
+    __slots__ = ("hierarchies", "side", "whole")
 
     kind = "open-cgroup-source"
 
-    def __init__(self, pointer: str, label: str, hierarchies: list[str]) -> None:
+    def __init__(
+        self, pointer: str, label: str, hierarchies: list[Hierarchy], *, whole: bool, side: str
+    ) -> None:
         super().__init__(pointer, label)
         self.hierarchies = hierarchies
+        self.whole = whole
+        self.side = side
 
     def describe(self) -> str:
-        return f"open the container's cgroup directories for {self.label}"
+        names = ", ".join(directory_name(item) for item in self.hierarchies)
+        return f"open the cgroup directories for {self.label}: {names}"
 
     def execute(self, run: Run) -> None:
         group = run.cgroup
         assert group is not None
-        for place in group.placement.places:
+        own = group.placement.paths
+        for item in self.hierarchies:
+            if self.whole and not item.key:
+                path = item.mountpoint
+            else:
+                # Without a cgroup of its own the container stays in the runtime's.
+                path = own.get(item.key) or item.mountpoint + (item.own_path() or "")
             try:
-                run.fds[source_name(self.pointer, place.key)] = run.kernel.open_tree(
-                    group.directory(place), "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH
-                )
+                mount = clone_path(run.kernel, c.AT_FDCWD, path, recursive=False)
             except PermissionError:
                 run.warnings.append(f"{self.label}: left empty: the caller may not bind cgroups")
                 return
+            # With the host's propagation, a mount below it would appear on the host.
+            run.kernel.mount_setattr(mount, propagation=c.MS_SLAVE)
+            run.fds[source_name(self.pointer, item.key)] = mount
 
 
 class MountCgroup(ContainerStep):
     """Mount the container's cgroups on ``destination``.
 
     Parameters: ``hierarchies`` are those to show, ``single`` whether the destination is itself
-    the mount of the only one, ``namespace`` whether init has a new cgroup namespace by then,
+    the mount of the only one, ``namespace`` whether init is in another cgroup namespace by then,
     ``label_option`` linux.mountLabel as an option of the tmpfs, empty without one.
     """
 
@@ -134,7 +157,7 @@ class MountCgroup(ContainerStep):
             for controller in item.controllers:
                 if controller not in names:
                     kernel.symlinkat(name, tmpfs, controller)
-        self._attach(run, tmpfs, target)
+        self._attach(run, tmpfs, target, writable=True)
         for name, item in names.items():
             mount = self._hierarchy(run, item)
             if mount >= 0:
@@ -144,27 +167,36 @@ class MountCgroup(ContainerStep):
                 kernel.close(mount)
         kernel.close(tmpfs)
 
-    def _attach(self, run: Run, mount: int, target: int) -> None:
-        set_attributes(run.kernel, mount, self.options)
+    def _attach(self, run: Run, mount: int, target: int, *, writable: bool = False) -> None:
+        """Attach one mount; the option ``ro`` is about the hierarchies, not the tmpfs they are in,
+        where an init system makes links.
+        """
+        set_ = self.options.attr_set & ~c.MOUNT_ATTR_RDONLY if writable else self.options.attr_set
+        set_attributes(run.kernel, mount, self.options, set_)
         run.kernel.move_mount(mount, target)
         set_propagation(run.kernel, mount, self.options)
 
     def _hierarchy(self, run: Run, item: Hierarchy) -> int:
-        """A detached mount of one hierarchy that shows the container's cgroup as its root; -1 when
-        not allowed.
-        """
-        if not self.namespace:
-            return run.fds.pop(source_name(self.pointer, item.key), -1)
+        """A detached mount of one hierarchy; -1 when not allowed."""
+        copy = run.fds.pop(source_name(self.pointer, item.key), -1)
+        if item.key and not self.namespace:
+            return copy
         # Attributes only, no flags of the superblock: that one is the host's.
         try:
             if item.key:
-                return new_filesystem(run.kernel, "cgroup", "cgroup", item.key.split(","))
-            return new_filesystem(run.kernel, "cgroup2", "cgroup2", [])
+                mount = new_filesystem(run.kernel, "cgroup", "cgroup", item.key.split(","))
+            else:
+                mount = new_filesystem(run.kernel, "cgroup2", "cgroup2", [])
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EACCES):
+            if error.errno not in NOT_HERE:
                 raise
-            run.warnings.append(f"{self.label}: {directory_name(item)} cannot be mounted: {error}")
-            return -1
+            if copy < 0:
+                name = directory_name(item)
+                run.warnings.append(f"{self.label}: {name} cannot be mounted: {error}")
+            return copy
+        if copy >= 0:
+            run.kernel.close(copy)
+        return mount
 
     def _hide(self, run: Run, target: int) -> None:
         """Cover what is at the destination: a recursive bind of /sys brings the host's cgroups
@@ -198,27 +230,24 @@ def plan_cgroup_mount(
     options: MountOptions,
     layout: Layout,
     *,
-    own_namespace: bool,
+    in_namespace: bool,
     filesystem: str = "cgroup",
     label_option: str = "",
 ) -> MountCgroup:
     """Plan one mount; ``plan_sources`` has the steps that open what it needs.
 
     Parameters: ``filesystem`` is ``cgroup``, which means what the host has, or ``cgroup2``;
-    ``own_namespace`` whether the container has a new cgroup namespace; ``label_option`` as
-    ``MountCgroup`` has it. Raises ``PlanError`` for
-    cgroup2 on a host without it.
+    ``in_namespace`` whether the container is in another cgroup namespace than the runtime;
+    ``label_option`` as ``MountCgroup`` has it. Raises ``PlanError`` for cgroup2 on a host without
+    it.
     """
-    shown = layout.hierarchies
-    single = layout.mode == V2
-    if filesystem == "cgroup2" and not single:
-        shown, single = [item for item in shown if not item.key], True
-        if not shown:
-            raise PlanError(
-                f"{label}: this host has no cgroup v2 (cgroups: {layout.mode})",
-                f"{pointer}/type",
-                'use type "cgroup"',
-            )
+    shown, single = _shown(layout, filesystem)
+    if filesystem == "cgroup2" and not shown:
+        raise PlanError(
+            f"{label}: this host has no cgroup v2 (cgroups: {layout.mode})",
+            f"{pointer}/type",
+            'use type "cgroup"',
+        )
     return MountCgroup(
         pointer,
         label,
@@ -226,22 +255,41 @@ def plan_cgroup_mount(
         options,
         shown,
         single=single,
-        namespace=own_namespace,
+        namespace=in_namespace,
         label_option=label_option,
     )
 
 
-def plan_sources(config: Config, layout: Layout) -> list[Step]:
-    """The host side of all cgroup mounts of a config without a new cgroup namespace.
+def _shown(layout: Layout, filesystem: str) -> tuple[list[Hierarchy], bool]:
+    """The hierarchies of a mount, and whether it is that of the only one."""
+    if layout.mode == V2 or filesystem == "cgroup2":
+        return [item for item in layout.hierarchies if not item.key], True
+    return [item for item in layout.hierarchies if item.key], False
 
-    To be executed behind ``CreateCgroup``, which makes the directories, and before the clone.
+
+def plan_sources(
+    config: Config, layout: Layout, namespaces: NamespacePlan, *, privileged: bool
+) -> list[Step]:
+    """The copies that the cgroup mounts of a config need.
+
+    To be executed behind ``CreateCgroup``, which makes the directories, and before the clone; with
+    the side ``CONTAINER`` before anything of the container is attached.
     """
-    namespaces = (config.get("linux") or {}).get("namespaces") or ()
-    if any(item["type"] == "cgroup" and not item.get("path") for item in namespaces):
+    if namespaces.is_new("cgroup"):
         return []
-    keys = [item.key for item in layout.hierarchies]
-    return [
-        OpenCgroupSource(f"/mounts/{index}", f"mounts[{index}] {entry['destination']}", keys)
-        for index, entry in enumerate(config.get("mounts") or ())
-        if entry.get("type") in TYPES
-    ]
+    # A cgroup namespace, the host's or one that is joined, is not the new user namespace's.
+    foreign = namespaces.has("user") or not privileged
+    side = HOST if privileged and "mount" not in dict(namespaces.joined) else CONTAINER
+    steps: list[Step] = []
+    for index, entry in enumerate(config.get("mounts") or ()):
+        if entry.get("type") not in TYPES:
+            continue
+        shown, _ = _shown(layout, entry["type"])
+        joined = namespaces.has("cgroup")
+        copied = [item for item in shown if foreign or (item.key and not joined)]
+        label = f"mounts[{index}] {entry['destination']}"
+        if copied:
+            steps.append(
+                OpenCgroupSource(f"/mounts/{index}", label, copied, whole=not joined, side=side)
+            )
+    return steps

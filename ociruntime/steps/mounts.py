@@ -323,10 +323,15 @@ def attach(
     inroot.pin(destination, mount)
 
 
-def set_attributes(kernel: Kernel, mount: int, options: MountOptions) -> None:
-    """The mount's own attributes, then those for the whole tree."""
-    if options.attr_set or options.attr_clr:
-        kernel.mount_setattr(mount, set_=options.attr_set, clear=options.attr_clr)
+def set_attributes(
+    kernel: Kernel, mount: int, options: MountOptions, set_: int | None = None
+) -> None:
+    """The mount's own attributes, ``set_`` in place of the options', then those for the whole
+    tree.
+    """
+    set_ = options.attr_set if set_ is None else set_
+    if set_ or options.attr_clr:
+        kernel.mount_setattr(mount, set_=set_, clear=options.attr_clr)
     if options.recursive_set or options.recursive_clr:
         kernel.mount_setattr(
             mount, set_=options.recursive_set, clear=options.recursive_clr, recursive=True

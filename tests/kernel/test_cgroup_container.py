@@ -30,6 +30,14 @@ def limits(bundle: Bundle, **resources: Any) -> Bundle:
     return bundle.set("/linux/resources", resources)
 
 
+def with_user_namespace(bundle: Bundle) -> Bundle:
+    bundle.add_namespace("user")
+    for kind in ("uidMappings", "gidMappings"):
+        bundle.set(f"/linux/{kind}", [{"containerID": 0, "hostID": 100000, "size": 65536}])
+    bundle.rootfs.chmod(0o755)
+    return bundle
+
+
 def test_tiny_memory(runtime: Runtime, bundle: MakeBundle) -> None:
     runtime.run(limits(bundle(args=["/bin/true"]), memory={"limit": TINY})).check()
 
@@ -55,10 +63,12 @@ def test_limits_as_the_container_sees_them(
     made = limits(bundle(), memory={"limit": 1 << 25}, cpu={"shares": 512}, pids={"limit": 33})
     if not namespace:
         made.drop_namespace("cgroup")
-    names = ["memory.max", "cpu.weight", "pids.max"]
+    names, own = ["memory.max", "cpu.weight", "pids.max"], "/sys/fs/cgroup"
     if not IS_V2:
         names = ["memory/memory.limit_in_bytes", "cpu/cpu.shares", "pids/pids.max"]
-    seen = runtime.run_output(made, "cat " + " ".join(f"/sys/fs/cgroup/{x}" for x in names))
+    elif not namespace:
+        own += "$(sed 's/^0:://' /proc/self/cgroup)"
+    seen = runtime.run_output(made, "cat " + " ".join(f"{own}/{x}" for x in names))
     assert seen.split() == [str(1 << 25), "59" if IS_V2 else "512", "33"]
 
 
@@ -79,9 +89,55 @@ def test_read_only_means_all_of_it(
     """
     lines = runtime.run_output(made, script).split()
     options = [line for line in lines if line != "made"]
-    assert len(options) == (1 if IS_V2 else len(LAYOUT.hierarchies) + 1)
-    assert all({mode, "nosuid", "nodev", "noexec"} <= set(line.split(",")) for line in options)
-    assert lines.count("made") == (len(options) if mode == "rw" else 0)
+    shown = 1 if IS_V2 else sum(1 for item in LAYOUT.hierarchies if item.key)
+    assert len(options) == (1 if IS_V2 else shown + 1)
+    assert all({"nosuid", "nodev", "noexec"} <= set(line.split(",")) for line in options)
+    modes = [line.split(",")[0] for line in options]
+    # The tmpfs that v1's hierarchies are in stays writable, as with runc and crun.
+    assert modes.count(mode) >= shown
+    assert "rw" in modes or IS_V2
+    assert lines.count("made") == modes.count("rw")
+
+
+def test_no_unified_hierarchy_beside_v1(runtime: Runtime, bundle: MakeBundle) -> None:
+    """An init system inside takes a hybrid layout for its own, which it cannot have."""
+    if LAYOUT.mode != "hybrid":
+        pytest.skip("needs a hybrid host")
+    seen = runtime.run_output(bundle(), "grep -c cgroup2 /proc/self/mountinfo; ls /sys/fs/cgroup")
+    assert seen.split()[0] == "0"
+    assert "unified" not in seen
+
+
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_the_host_s_tree_without_a_cgroup_namespace(
+    runtime: Runtime, bundle: MakeBundle, mode: str
+) -> None:
+    """What /proc/self/cgroup names is there."""
+    if LAYOUT.unified is None:
+        pytest.skip("needs a unified hierarchy")
+    made = bundle().drop_namespace("cgroup")
+    made.mount("/sys/fs/cgroup").update(type="cgroup2", options=[*OPTIONS, mode])
+    script = """
+        own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+        grep -qx 1 /sys/fs/cgroup$own/cgroup.procs && echo found
+        mkdir /sys/fs/cgroup$own/probe && echo made && rmdir /sys/fs/cgroup$own/probe
+    """
+    seen = runtime.run(made.shell(script)).stdout.split()
+    assert seen == ["found"] + ["made"] * (mode == "rw")
+
+
+@pytest.mark.parametrize("kind", ["cgroup", "cgroup2"])
+def test_cgroups_of_the_host_in_a_user_namespace(
+    runtime: Runtime, bundle: MakeBundle, kind: str
+) -> None:
+    """Nothing new can be mounted there without a cgroup namespace of its own: they are bound."""
+    if kind == "cgroup2" and LAYOUT.unified is None:
+        pytest.skip("needs a unified hierarchy")
+    made = with_user_namespace(bundle()).drop_namespace("cgroup")
+    made.mount("/sys/fs/cgroup")["type"] = kind
+    own = "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)"
+    where = own if IS_V2 or kind == "cgroup2" else "/sys/fs/cgroup/pids"
+    assert runtime.run_output(made, f"cat {where}/cgroup.procs").split()[0] == "1"
 
 
 @NO_NAMESPACE
@@ -90,6 +146,8 @@ def test_nothing_of_the_host_is_in_sight(
 ) -> None:
     made = bundle()
     if not namespace:
+        if IS_V2:
+            pytest.skip("without a cgroup namespace v2 shows the host's tree")
         made.drop_namespace("cgroup")
     script = "find /sys/fs/cgroup -name 'ocirt*'; cat $(find /sys/fs/cgroup -name cgroup.procs)"
     lines = runtime.run_output(made, script).split()
@@ -108,11 +166,7 @@ def test_cgroup2_alone(runtime: Runtime, bundle: MakeBundle) -> None:
 
 
 def test_a_user_namespace_can_mount_its_cgroups(runtime: Runtime, bundle: MakeBundle) -> None:
-    made = bundle()
-    made.add_namespace("user")
-    for kind in ("uidMappings", "gidMappings"):
-        made.set(f"/linux/{kind}", [{"containerID": 0, "hostID": 100000, "size": 65536}])
-    made.rootfs.chmod(0o755)
+    made = with_user_namespace(bundle())
     names = "cgroup.procs" if IS_V2 else "pids/cgroup.procs"
     assert runtime.run_output(made, f"cat /sys/fs/cgroup/{names}").split()[0] == "1"
 

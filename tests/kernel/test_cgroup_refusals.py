@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ MakeBundle = Callable[..., "Bundle"]
 LAYOUT = detect(Kernel())
 MEMORY = LAYOUT.find("memory")
 pytestmark = pytest.mark.skipif(MEMORY is None, reason="needs memory limits")
+MEMORY_DIRECTORY = MEMORY and MEMORY.mountpoint.removeprefix("/sys/fs/cgroup")
 POINTS = " ".join(item.mountpoint for item in LAYOUT.hierarchies)
 LIMITED: dict[str, Any] = {"memory": {"limit": 1 << 26}}
 
@@ -91,3 +93,30 @@ def test_questions_on_read_only_cgroups(runtime: Runtime, bundle: MakeBundle) ->
     container = runtime.up(made)
     for command in (("events", "--stats"), ("ps",), ("state",)):
         runtime.call(*command, container, wrapper=on_a_host(READ_ONLY)).check()
+
+
+def test_read_only_cgroups_in_a_user_namespace(runtime: Runtime, bundle: MakeBundle) -> None:
+    """As in a container that engines make without privileges: who asks for no limits gets none."""
+    made = bundle().remove("/linux/cgroupsPath").drop_namespace("cgroup")
+    options = made.mount("/dev/pts")["options"]
+    made.mount("/dev/pts")["options"] = [item for item in options if item != "gid=5"]
+    inside = on_a_host(f'{READ_ONLY} && set -- unshare --user --map-root-user -- "$@"')
+    shown = "/sys/fs/cgroup" if LAYOUT.mode == "v2" else f"/sys/fs/cgroup{MEMORY_DIRECTORY}"
+    made.shell(f"test -r {shown}/cgroup.procs && cat /proc/self/cgroup")
+    result = runtime.run(made, wrapper=inside).check()
+    assert "stays in the runtime's own cgroup" in result.stderr
+    assert result.stdout == Path("/proc/self/cgroup").read_text()
+    limited = made.set("/linux/resources", LIMITED)
+    path = f"/ociruntime-{runtime.sandbox.prefix}"
+    assert_clear(runtime, runtime.create(limited, wrapper=inside), path, "EROFS", "read-write")
+
+
+def test_something_mounted_on_the_container_s_cgroup(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle(args=["true"])
+    assert MEMORY is not None
+    own = f"{MEMORY.mountpoint}{made.config['linux']['cgroupsPath']}"
+    container = runtime.create(made).check().container
+    covered = on_a_host(f"mount -t tmpfs cover {own}")
+    result = runtime.call("delete", "--force", container, wrapper=covered)
+    assert_clear(runtime, result, own, f"mounted on {own}", "unmount")
+    runtime.delete(container).check()

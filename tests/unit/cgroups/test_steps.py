@@ -11,15 +11,24 @@ import pytest
 from ociruntime.cgroups.detect import Layout
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError, StepError
+from ociruntime.plan.host import Host
+from ociruntime.plan.namespaces import NamespacePlan
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.run import Run
 from ociruntime.spec.mount_options import parse
 from ociruntime.steps.cgroup import CreateCgroup, cgroup_steps
-from ociruntime.steps.cgroup_mount import MountCgroup, plan_cgroup_mount, plan_sources
+from ociruntime.steps.cgroup_mount import (
+    MountCgroup,
+    OpenCgroupSource,
+    plan_cgroup_mount,
+    plan_sources,
+)
 from tests.unit.cgroups.fake import FILES, FakeCgroups
 from tests.unit.cgroups.layouts import hybrid_layout, v1_layout, v2_layout
 
 DENY_ALL = {"allow": False, "access": "rwm"}
+ROOT = Host(0, 0, 0, 40, Layout("none", []), in_userns=False)
+USER = Host(1000, 1000, 0, 40, Layout("none", []), in_userns=False)
 
 
 def plan(layout: Layout, linux: dict[str, Any], *, rootless: bool = False) -> dict[str, list[Step]]:
@@ -183,13 +192,40 @@ def test_tolerated_refusals(fake: FakeCgroups, number: int) -> None:
         execute(Run(fake, []), plan(hybrid(fake), {}, rootless=False))
 
 
-def test_cgroup_mounts_without_a_namespace_have_sources() -> None:
-    mounts = [{"destination": "/proc", "type": "proc"}, {"destination": "/c", "type": "cgroup"}]
-    namespace: dict[str, Any] = {"namespaces": [{"type": "cgroup"}]}
-    joined: dict[str, Any] = {"namespaces": [{"type": "cgroup", "path": "/proc/1/ns/cgroup"}]}
-    for linux, wanted in (({}, True), (namespace, False), (joined, True)):
-        steps = plan_sources({"linux": linux, "mounts": mounts}, v1_layout())
-        assert [step.pointer for step in steps] == ["/mounts/1"] * wanted
+def sources(
+    layout: Layout, *names: str, kind: str = "cgroup", host: Host = ROOT
+) -> list[OpenCgroupSource]:
+    """What is copied for a mount on /c; a name with ``=`` is a namespace that is joined."""
+    mounts = [{"destination": "/proc", "type": "proc"}, {"destination": "/c", "type": kind}]
+    namespaces = [
+        {"type": name.strip("="), "path": "/x"} if name.endswith("=") else {"type": name}
+        for name in names
+    ]
+    linux = {"namespaces": namespaces}
+    planned = NamespacePlan(linux, host)
+    steps = plan_sources(
+        {"linux": linux, "mounts": mounts}, layout, planned, privileged=host.privileged
+    )
+    assert all(step.pointer == "/mounts/1" for step in steps)
+    return [step for step in steps if isinstance(step, OpenCgroupSource)]
+
+
+def test_what_cannot_be_mounted_anew_is_copied() -> None:
+    assert sources(v1_layout(), "cgroup") == []
+    assert sources(v2_layout(), "cgroup", "user") == []
+    assert sources(v2_layout()) == []  # the host's tree
+    (of_v1,) = sources(hybrid_layout())
+    assert all(item.key for item in of_v1.hierarchies)
+    assert of_v1.side == HOST
+    (in_user,) = sources(v2_layout(), "user")
+    assert in_user.whole
+    (joined,) = sources(v2_layout(), "user", "cgroup=")
+    assert not joined.whole
+    (unified,) = sources(hybrid_layout(), "user", kind="cgroup2")
+    assert [item.key for item in unified.hierarchies] == [""]
+    (theirs,) = sources(v2_layout(), "user", host=USER)
+    assert theirs.side == CONTAINER
+    assert sources(v1_layout(), "mount=")[0].side == CONTAINER
 
 
 def mount(layout: Layout, filesystem: str = "cgroup", *, namespace: bool = True) -> MountCgroup:
@@ -199,7 +235,7 @@ def mount(layout: Layout, filesystem: str = "cgroup", *, namespace: bool = True)
         "/c",
         parse(["ro", "nosuid"]),
         layout,
-        own_namespace=namespace,
+        in_namespace=namespace,
         filesystem=filesystem,
     )
 
@@ -210,7 +246,8 @@ def test_what_a_cgroup_mount_is() -> None:
     assert [item.key for item in mount(hybrid_layout(), "cgroup2").hierarchies] == [""]
     shown = mount(hybrid_layout()).operands()["hierarchies"]
     assert isinstance(shown, list)
-    assert shown[-2:] == ["systemd", "unified"]
+    assert "systemd" in shown
+    assert "unified" not in shown
     assert not mount(hybrid_layout()).single
     with pytest.raises(PlanError, match="this host has no cgroup v2") as caught:
         mount(v1_layout(), "cgroup2")
