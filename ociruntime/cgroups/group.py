@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 
+from ociruntime import hostos as os
 from ociruntime.cgroups import tree
 from ociruntime.cgroups.explain import explain_create, explain_write
 from ociruntime.cgroups.files import read_optional, write_file
@@ -41,6 +42,8 @@ class Group:
         self.kernel = kernel
         self.placement = placement
         self.withheld: Withheld = {}
+        # Somebody else's (see ``prefer_file``).
+        self.by_file = False
         self._fds: dict[str, int] = {}
 
     # directories
@@ -181,15 +184,49 @@ class Group:
 
     # processes
 
+    def prefer_file(self) -> None:
+        """Have the unified cgroup joined by a file where it belongs to another user.
+
+        For a process that is cloned in a user namespace which it has joined: there it is nobody to
+        the cgroup's owner, and clone3(2) asks for its own rights. A file is judged by those of who
+        opened it, at the price of an RCU grace period.
+        """
+        place = self.placement.unified
+        if place is not None:
+            owner = self.kernel.stat(self.directory(place), "cgroup.procs").uid
+            self.by_file = owner != os.geteuid()
+
     def open_for_clone(self) -> int:
-        """An fd for CLONE_INTO_CGROUP, owned by the group; -1 without a unified hierarchy."""
-        return -1
+        """An fd for CLONE_INTO_CGROUP, owned by the group; -1 without a unified hierarchy, and
+        where that one is joined by a file.
+        """
+        place = self.placement.unified
+        return -1 if place is None or self.by_file else self.directory(place)
 
     def open_to_join(self) -> dict[str, int]:
         """By hierarchy, fds through which a clone joins what ``open_for_clone`` does not cover
         (``join_self``).
         """
-        return {}
+        fds: dict[str, int] = {}
+        try:
+            for place in self.placement.places:
+                if place.key or self.by_file:
+                    file = "tasks" if place.key else "cgroup.procs"
+                    fds[place.key] = self.kernel.openat(self.directory(place), file, c.O_WRONLY)
+        except PermissionError:
+            self._close_all(fds)
+            if not self.by_file:
+                raise
+            self.by_file = False  # then with the rights that the namespace gives
+            return self.open_to_join()
+        except OSError:
+            self._close_all(fds)
+            raise
+        return fds
+
+    def _close_all(self, fds: dict[str, int]) -> None:
+        for fd in fds.values():
+            self.kernel.close(fd)
 
     def join(self, pid: int) -> None:
         """Move any process into the cgroup in every hierarchy.

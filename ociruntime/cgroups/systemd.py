@@ -185,6 +185,11 @@ class UnitGroup(Group):
 
     # processes
 
+    def prefer_file(self) -> None:
+        """Like the base class, unless ``adopt`` has to follow."""
+        if not self.unit.user or self._may_join():
+            super().prefer_file()
+
     def open_for_clone(self) -> int:
         """Like the base class; -1 where the caller may not and ``adopt`` has to follow."""
         if self.unit.user and not self._may_join():

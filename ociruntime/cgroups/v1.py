@@ -13,7 +13,6 @@ from ociruntime.cgroups.files import read_file, write_file
 from ociruntime.cgroups.group import Group
 from ociruntime.cgroups.tree import DIRECTORY
 from ociruntime.errors import StepError
-from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,23 +37,6 @@ class GroupV1(Group):
         for file in ("cpuset.cpus", "cpuset.mems"):
             if not read_file(self.kernel, child, file):
                 write_file(self.kernel, child, file, read_file(self.kernel, parent, file))
-
-    def open_for_clone(self) -> int:
-        place = self.placement.unified
-        return -1 if place is None else self.directory(place)
-
-    def open_to_join(self) -> dict[str, int]:
-        fds: dict[str, int] = {}
-        try:
-            for place in self.placement.places:
-                if place.key:
-                    fd = self.kernel.openat(self.directory(place), "tasks", c.O_WRONLY)
-                    fds[place.key] = fd
-        except OSError:
-            for fd in fds.values():
-                self.kernel.close(fd)
-            raise
-        return fds
 
     def process_place(self) -> Place | None:
         for controller in PROCESS_CONTROLLERS:

@@ -24,9 +24,6 @@ class GroupV2(Group):
     def _take_over(self, _place: Place, _parent: int, child: int) -> None:
         take_over(self.kernel, child)
 
-    def open_for_clone(self) -> int:
-        return self.directory(self.placement.places[0]) if self.placement.places else -1
-
     def limits_directory(self, controller: str) -> int:
         if not self.placement.places:
             raise OSError(errno.ENODEV, f"no hierarchy has the controller {controller}")

@@ -106,7 +106,6 @@ def _plan(
     entry = EnterContainer(
         container.id,
         flags & ~c.CLONE_NEWCGROUP,
-        placement,
         process,
         identity,
         user="user" in data.get("namespaces", ()),

@@ -117,7 +117,12 @@ def read_report(
     ``OciError`` when the agent does not get its listener.
     """
     while True:
-        answer, control, _, _ = channel.recvmsg(64, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        try:
+            answer, control, _, _ = channel.recvmsg(64, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            # It ended without reading our word, and the kernel tells that first, once: what it
+            # said before is still there.
+            continue
         report = block.unpack_report(answer) if answer else None
         if report is not None and report.stage == block.STAGE_LISTENER and not report.errno:
             for _, _, data in control:

@@ -210,7 +210,7 @@ def opening_steps(
             from ociruntime.cgroups.inner import choose
 
             placement = choose(placement, cgroups)
-        steps.append(OpenCgroup(placement, data["pid"]))
+        steps.append(OpenCgroup(placement, data["pid"], user="user" in names))
     return steps, flags, placement
 
 
@@ -222,7 +222,7 @@ def _joining_steps(container: Container, process: dict[str, Any], cgroups: list[
     spawn.label = f"joining container {container.id}"
     entered: list[Step] = [spawn]
     if placement is not None:
-        entered += joining_steps(placement)
+        entered += joining_steps(placement, user=bool(flags & c.CLONE_NEWUSER))
     if flags & c.CLONE_NEWCGROUP:
         entered.append(JoinCgroupNamespace(""))
     return steps + affinity_steps(process, entered)

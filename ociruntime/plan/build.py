@@ -174,13 +174,14 @@ class _Builder:
         self.raise_limit, self.restore_limit = open_limit(len(opens))
         steps += self._prepare(opens) + nodes
         steps += cgroup["prepare"]
-        steps += cgroup_delegation(self.config, self.namespaces, self.host, layout)
         sources = cgroup_sources(self.config, self.namespaces, self.host)
         steps += [step for step in sources if step.side == HOST]
         opens += [step for step in sources if step.side == CONTAINER]
         make_class, join_class = rdt_steps(self.linux, self.options.id)
         steps += make_class
         steps += [self.namespaces.spawn, RecordInit(), *join_class]
+        # What has left our user namespace by the time of the clone cannot enter another's cgroup.
+        steps += cgroup_delegation(self.config, self.namespaces, self.host, layout)
         steps += net_device_steps(self.linux)
         steps += cgroup["attach"]
         steps += self._namespace_steps()

@@ -183,6 +183,8 @@ def _through_intermediate(
         run.kernel.wait_pidfd(pidfd)
         run.kernel.close(pidfd)
     if isinstance(answer, Failure):
+        if not answer.label:
+            raise OSError(answer.number, os.strerror(answer.number))
         raise StepError(answer.label, answer.number, answer.detail)
     # Our own unreaped child, so the number cannot have been reused.
     run.pidfd, run.pid = run.kernel.pidfd_open(answer), answer
@@ -213,7 +215,7 @@ def _intermediate(
             kernel.unshare(c.CLONE_NEWTIME)
             if offsets >= 0:
                 _write_offsets(kernel, offsets, wanted.time)
-        pid, _ = _clone(run, new | c.CLONE_PARENT, cgroup_fd)
+        pid = _sibling(run, parent, new, cgroup_fd)
         if pid == 0:
             parent.close()
             init_main(run, there)
@@ -227,6 +229,17 @@ def _intermediate(
     except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
         parent.failed(0, "linux.namespaces", f"{type(error).__name__}: {error}")
     os._exit(0)
+
+
+def _sibling(run: Run, parent: Channel, new: int, cgroup_fd: int) -> int:
+    """Clone init; a refusal that is not the cgroup's is for the step on the other side to
+    explain.
+    """
+    try:
+        return _clone(run, new | c.CLONE_PARENT, cgroup_fd)[0]
+    except OSError as error:
+        parent.failed(error.errno or 0, "", "")
+        os._exit(0)
 
 
 def _write_offsets(kernel: Kernel, fd: int, text: str) -> None:

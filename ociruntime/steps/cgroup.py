@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ociruntime.cgroups.detect import Layout
     from ociruntime.cgroups.group import Group
-    from ociruntime.cgroups.path import Placement
+    from ociruntime.cgroups.path import Place, Placement
     from ociruntime.cgroups.setting import Setting
     from ociruntime.process.run import Run
 
@@ -106,19 +106,21 @@ class CreateCgroup(Step):
 
 
 class OpenCgroup(Step):
-    """Open the cgroup of a container that exists already, for ``exec``; ``init`` is its first
-    process.
+    """Open the cgroup of a container that exists already, for ``exec``.
+
+    Parameters: ``init`` is its first process, ``user`` whether a user namespace is joined.
     """
 
-    __slots__ = ("init", "placement")
+    __slots__ = ("init", "placement", "user")
 
     kind = "open-cgroup"
     stage = "prepare"
 
-    def __init__(self, placement: Placement, init: int) -> None:
+    def __init__(self, placement: Placement, init: int, *, user: bool) -> None:
         super().__init__(POINTER, "cgroup")
         self.placement = placement
         self.init = init
+        self.user = user
 
     def describe(self) -> str:
         return "open the container's cgroup"
@@ -135,6 +137,8 @@ class OpenCgroup(Step):
                 detail = "there is no such cgroup; make it first, or correct the path"
                 raise StepError(f"cgroup {place.directory}", errno.ENOENT, detail) from None
         self._give_way(run, group)
+        if self.user:
+            group.prefer_file()
         for key, fd in group.open_to_join().items():
             run.fds[JOIN + key] = fd
         run.host_fds += group.fds()
@@ -156,7 +160,7 @@ class OpenCgroup(Step):
 
 class JoinCgroup(ContainerStep):
     """Init puts itself into the v1 cgroups, before it does anything else; into a unified one it was
-    cloned.
+    cloned, unless that is somebody else's.
 
     Its files are opened by the host side, so that no path is looked up in here.
     """
@@ -177,9 +181,13 @@ class JoinCgroup(ContainerStep):
         return {"hierarchies": [place.key for place in self.placement.places if place.key]}
 
     def execute(self, run: Run) -> None:
-        for place in self.placement.places:
-            if place.key:
-                join_self(run.kernel, place, run.fds.pop(JOIN + place.key))
+        for place in to_join(run, self.placement):
+            join_self(run.kernel, place, run.fds.pop(JOIN + place.key))
+
+
+def to_join(run: Run, placement: Placement) -> list[Place]:
+    """The places for which there is a file to join them by."""
+    return [place for place in placement.places if JOIN + place.key in run.fds]
 
 
 class ApplyDevices(Step):
@@ -287,10 +295,12 @@ def cgroup_steps(
     }
 
 
-def joining_steps(placement: Placement) -> list[Step]:
-    """What follows the clone of a process that belongs into the cgroup."""
+def joining_steps(placement: Placement, *, user: bool = False) -> list[Step]:
+    """What follows the clone of a process that belongs into the cgroup; ``user`` as ``OpenCgroup``
+    has it.
+    """
     steps: list[Step] = []
-    if any(place.key for place in placement.places):
+    if any(place.key or user for place in placement.places):
         steps.append(JoinCgroup(placement))
     if placement.unit is not None:
         from ociruntime.steps.unit import SettleUnit

@@ -20,7 +20,7 @@ from ociruntime.plan.environment import settled
 from ociruntime.plan.step import Step
 from ociruntime.process.executor import death, explain
 from ociruntime.process.spawn import clone_error, refused
-from ociruntime.steps.cgroup import JOIN
+from ociruntime.steps.cgroup import JOIN, to_join
 from ociruntime.steps.lsm import OpenProc
 from ociruntime.steps.process import (
     MISSING,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ociruntime.cgroups.path import Placement
+    from ociruntime.cgroups.path import Place
     from ociruntime.errors import StepError
     from ociruntime.kernel.block import Report
     from ociruntime.plan.identity import Identity
@@ -66,8 +66,8 @@ class EnterContainer(Step):
     __slots__ = (
         "container_id",
         "identity",
+        "joins",
         "namespaces",
-        "placement",
         "process",
         "setgroups",
         "user",
@@ -80,7 +80,6 @@ class EnterContainer(Step):
         self,
         container_id: str,
         namespaces: int,
-        placement: Placement | None,
         process: dict[str, Any],
         identity: Identity,
         *,
@@ -90,9 +89,9 @@ class EnterContainer(Step):
         super().__init__("/process", f"entering container {container_id}")
         self.container_id = container_id
         self.namespaces = namespaces
-        self.placement = placement
         self.process = process
         self.identity = identity
+        self.joins: list[Place] = []
         self.user = user
         self.setgroups = setgroups
 
@@ -152,9 +151,8 @@ class EnterContainer(Step):
         entry.root = fds.get("root", -1)
         if run.cgroup is not None:
             entry.cgroup = run.cgroup.open_for_clone()
-            entry.joins = [
-                fds[JOIN + place.key] for place in run.cgroup.placement.places if place.key
-            ]
+            self.joins = to_join(run, run.cgroup.placement)
+            entry.joins = [fds[JOIN + place.key] for place in self.joins]
         if self.user:
             entry.flags |= b.ENTRY_USER
             if not self.setgroups:
@@ -229,10 +227,8 @@ class EnterContainer(Step):
         if stage == b.STAGE_CLONE:
             found = clone_error(run, error)
             return found if isinstance(found, OciError) else explain(self._spawn(), error)
-        places = self.placement.places if self.placement is not None else []
-        joined = [place for place in places if place.key][report.detail : report.detail + 1]
-        if stage == b.STAGE_CGROUP and joined:
-            return join_error(joined[0], error)
+        if stage == b.STAGE_CGROUP and report.detail < len(self.joins):
+            return join_error(self.joins[report.detail], error)
         if stage == b.STAGE_OUTSIDE:
             return outside(self._directory())
         if stage == b.STAGE_PROGRAM:
@@ -260,7 +256,10 @@ class EnterContainer(Step):
         return EnterDirectory(self.process["cwd"])
 
     def _spawn(self) -> Spawn:
-        return Spawn([], 0, [(CONTAINER, self.namespaces)], None, [], [], privileged=True)
+        """The step that does it for the other way in."""
+        spawn = Spawn([], 0, [(CONTAINER, self.namespaces)], None, [], [], privileged=True)
+        spawn.label = f"joining container {self.container_id}"
+        return spawn
 
 
 class Proceed(Step):

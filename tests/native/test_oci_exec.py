@@ -100,12 +100,19 @@ class Exec:
             self.channel.send(block.START)
         except BrokenPipeError:
             pass  # it has said why
-        while message := self.channel.recv(64) if not self.reports else b"x":
-            report = self.reports.pop(0) if self.reports else block.unpack_report(message)
+        while report := self.reports.pop(0) if self.reports else self._report():
             if report.stage != block.STAGE_ENTERED:
                 return report
             self.entered = True
         return None
+
+    def _report(self) -> block.Report | None:
+        try:
+            message = self.channel.recv(64)
+        except ConnectionResetError:
+            # It ended without reading our word; what it said before is still there.
+            message = self.channel.recv(64)
+        return block.unpack_report(message) if message else None
 
     def end(self) -> tuple[int, bytes]:
         """(exit status, output) of the process."""
