@@ -78,9 +78,9 @@ class OpenCgroupSource(Step):
             except PermissionError:
                 run.warnings.append(f"{self.label}: left empty: the caller may not bind cgroups")
                 return
+            run.fds[source_name(self.pointer, item.key)] = mount
             # With the host's propagation, a mount below it would appear on the host.
             run.kernel.mount_setattr(mount, propagation=c.MS_SLAVE)
-            run.fds[source_name(self.pointer, item.key)] = mount
 
 
 class MountCgroup(ContainerStep):
