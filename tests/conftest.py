@@ -52,9 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
         enter_own_mount_namespace()
     for line in (
         "kernel: uses the real kernel; needs root",
-        "security: an attack on the runtime; needs root",
+        "security: a guard of ours; needs root",
         "clients: a scenario of docker, containerd or podman; needs root",
-        "race: an attack that wins only sometimes; bounded by --race-seconds; needs root",
+        "race: a race against the runtime; bounded by --race-seconds; needs root",
         "slow: takes more than five seconds",
     ):
         config.addinivalue_line("markers", line)

@@ -11,6 +11,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError, PlanError
 from ociruntime.seccomp import bpf
 from ociruntime.seccomp.cache import Program, file_stamp
+from ociruntime.seccomp.conditions import is_wide
 from ociruntime.seccomp.libseccomp import UNKNOWN, Library
 from ociruntime.seccomp.newer import LAST_DIRECT, NUMBERS, base_of
 from ociruntime.seccomp.prelude import ENOSYS, X86_64, Table, prelude
@@ -25,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.seccomp.conditions import Condition
     from ociruntime.seccomp.libseccomp import Filter
     from ociruntime.seccomp.profile import Profile
 
@@ -84,6 +86,13 @@ class _Compiler:
             action_of(rule["action"], rule.get("errnoRet"), f"syscalls[{index}].errnoRet")
             for index, rule in enumerate(self.rules)
         ]
+        # Names that a rule without conditions is about.
+        self.plain = {
+            name
+            for rule, action in zip(self.rules, self.actions, strict=True)
+            if not rule.get("args") and action != self.default
+            for name in rule["names"]
+        }
         self.skipped: dict[str, None] = {}
         # By libseccomp's token.
         self.tables: dict[int, Table] = {}
@@ -97,16 +106,18 @@ class _Compiler:
                 "kernel cannot do it; is CONFIG_SECCOMP_FILTER on?"
             ) from None
         with made:
-            # As a list, the program would be a fifth shorter and wrong here and there: up to 2.5.4
-            # libseccomp forgets to load the number before rules with conditions. And it would take
-            # the kernel longer than all the rest of us: it runs the program for every number of an
-            # architecture when it is loaded (kernel/seccomp.c, seccomp_cache_prepare).
+            # As a list, the program would be a fifth shorter and take the kernel longer than all
+            # the rest of us: it runs the program for every number of an architecture when it is
+            # loaded (kernel/seccomp.c, seccomp_cache_prepare). And trees are what our tests prove.
             made.use_tree()
             self._add_architectures(made)
             for index, rule in enumerate(self.rules):
                 self._add(made, index, rule)
             code = made.export()
         self._add_newer()
+        for table in self.tables.values():
+            for rules in table.decided.values():
+                rules.append(((), self.default))
         action = self.default & bpf.RET_ACTION
         future = action in REFUSALS and self.default != ENOSYS
         code = prelude(list(self.tables.values()), future=future) + code
@@ -141,7 +152,8 @@ class _Compiler:
     def _add_table(self, token: int) -> None:
         names = {number: name for name, number in SECCOMP_ARCHITECTURES.items()}
         x32 = token == SECCOMP_ARCHITECTURES["SCMP_ARCH_X32"]
-        self.tables[token] = Table(X86_64 if x32 else token, base_of(names.get(token, "")))
+        audit, base = X86_64 if x32 else token, base_of(names.get(token, ""))
+        self.tables[token] = Table(audit, base, wide=is_wide(token))
 
     def _add(self, made: Filter, index: int, rule: dict[str, Any]) -> None:
         action = self.actions[index]
@@ -151,11 +163,34 @@ class _Compiler:
             # libseccomp refuses rules that say what the default says.
             if number == UNKNOWN or action == self.default:
                 continue
+            # One without conditions outweighs those with, wherever it stands.
+            if rule.get("args") and (name in self.plain or self._decide(index, name, choices)):
+                continue
             try:
                 for conditions in choices:
                     made.add_rule(action, number, conditions)
             except OSError as error:
                 raise self._refused(index, name, error) from None
+
+    def _decide(self, index: int, name: str, choices: list[list[Condition]]) -> bool:
+        """Add a rule with conditions to the tables; whether that was all there is to do.
+
+        It is not where the call is a part of socketcall(2) or ipc(2): libseccomp knows these.
+        """
+        complete = True
+        for token, table in self.tables.items():
+            number = self.library.resolve(token, name)
+            if number < 0:
+                complete &= not -1000 < number < UNKNOWN
+                continue
+            rules = table.decided.setdefault(number, [])
+            for conditions in choices:
+                ordered = sorted(conditions)
+                for others, action in rules:
+                    if ordered == others and action != self.actions[index]:
+                        raise self._refused(index, name, OSError(errno.EEXIST, ""))
+                rules.append((ordered, self.actions[index]))
+        return complete
 
     def _note(self, name: str) -> int:
         """The native number of a system call; notes it in every table that has it."""
@@ -222,7 +257,7 @@ class _Compiler:
         return program
 
 
-def _conditions(args: list[dict[str, Any]]) -> list[list[tuple[int, int, int, int]]]:
+def _conditions(args: list[dict[str, Any]]) -> list[list[Condition]]:
     """The conditions of a rule, as one or several rules of libseccomp.
 
     All conditions must hold, but libseccomp takes one an argument. Where an argument has several,

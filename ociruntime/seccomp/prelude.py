@@ -1,4 +1,4 @@
-"""What runs in front of libseccomp's program: ENOSYS for the future, rules it cannot express.
+"""What runs in front of libseccomp's program: ENOSYS for the future, rules that are not its.
 
 A program that meets EPERM for a system call that its profile's author could not know believes that
 it is forbidden, and gives up; with ENOSYS it uses the older call. So above the highest number that
@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 
 from ociruntime.seccomp import bpf
+from ociruntime.seccomp.conditions import decide
 from ociruntime.seccomp.newer import X32_BIT
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ociruntime.seccomp.bpf import Instruction
+    from ociruntime.seccomp.conditions import Rule
 
 ENOSYS = bpf.RET_ERRNO | errno.ENOSYS
 X86_64 = 0xC000003E
@@ -31,15 +33,19 @@ class Table:
     base      the number it starts with
     highest   the highest number that the profile names, -1 for none
     rules     (number, action) that libseccomp cannot express
+    decided   number -> all rules of a call that arguments decide; the last one has no conditions
+    wide      whether arguments have 64 bits
     """
 
-    __slots__ = ("audit", "base", "highest", "rules")
+    __slots__ = ("audit", "base", "decided", "highest", "rules", "wide")
 
-    def __init__(self, audit: int, base: int) -> None:
+    def __init__(self, audit: int, base: int, *, wide: bool = True) -> None:
         self.audit = audit
         self.base = base
         self.highest = -1
         self.rules: list[tuple[int, int]] = []
+        self.decided: dict[int, list[Rule]] = {}
+        self.wide = wide
 
 
 def prelude(tables: Sequence[Table], *, future: bool) -> bytes:
@@ -67,6 +73,8 @@ def prelude(tables: Sequence[Table], *, future: bool) -> bytes:
 
 def _block(table: Table, *, future: bool) -> list[Instruction]:
     code: list[Instruction] = []
+    for number, decided in table.decided.items():
+        code += decide(number, decided, wide=table.wide)
     for number, action in table.rules:
         code += [bpf.jump_if(bpf.JUMP_EQUAL, number, 0, 1), bpf.ret(action)]
     if future and table.highest >= 0:

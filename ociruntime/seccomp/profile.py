@@ -28,7 +28,7 @@ RECEIVER = "run.oci.seccomp.receiver"
 # What the program depends on: the listener and the flags do not change it.
 PROGRAM_PARTS = ("defaultAction", "defaultErrnoRet", "architectures", "syscalls")
 # Changes whenever the compiler makes another program of the same profile.
-GENERATION = "2"
+GENERATION = "3"
 
 
 def notifies(profile: Profile) -> bool:

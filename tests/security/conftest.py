@@ -1,7 +1,8 @@
-"""Fixtures of the attacks."""
+"""Fixtures of the guards' tests, which judge ociruntime and nothing else."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,17 @@ from tests.support.bundle import Bundle
 from tests.support.verdict import HostPrograms
 
 MakeBundle = Callable[..., Bundle]
+
+
+@pytest.fixture(scope="session")
+def runtime_binary(runtime_binary: Path) -> Path:
+    """The runtime under test: the one of this checkout, in any of its builds (CONTRIBUTING.md)."""
+    done = subprocess.run(
+        [runtime_binary, "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    if not done.stdout.startswith("ociruntime "):
+        pytest.fail(f"tests/security is for ociruntime only, not for {runtime_binary}")
+    return runtime_binary
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""CVE-2024-21626: process.cwd (or exec --cwd, or args) in a directory descriptor that leaked in."""
+"""CVE-2024-21626: the working directory and the program are the container's own."""
 
 from __future__ import annotations
 

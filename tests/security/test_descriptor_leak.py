@@ -1,4 +1,4 @@
-"""Root cause C of most escapes: a descriptor of the host reaches the container."""
+"""No descriptor of the caller reaches the container."""
 
 from __future__ import annotations
 

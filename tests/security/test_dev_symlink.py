@@ -1,7 +1,4 @@
-"""CVE-2026-41579, CVE-2026-47766: /dev of the image is a symlink and nothing is mounted on it.
-
-Device nodes, ptmx and the standard symlinks would be made, or ptmx deleted, on the host.
-"""
+"""CVE-2026-41579, CVE-2026-47766: device nodes and links of /dev are made in the root only."""
 
 from __future__ import annotations
 
@@ -77,5 +74,5 @@ def test_existing_device_differs(
     canary.check()
     if kind == "symlink to the host" and result.ok:
         assert stat.S_ISCHR(os.lstat(f"{made.rootfs}{canary.path}/made").st_mode)
-    elif runtime.is_ours or not result.ok:
+    else:
         assert_clear(runtime, result, "/dev/made")

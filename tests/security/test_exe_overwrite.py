@@ -1,4 +1,4 @@
-"""CVE-2019-5736: the container reaches the runtime's program through /proc/PID/exe."""
+"""CVE-2019-5736: whatever of the runtime a container can see runs from a sealed copy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _script(made: Bundle) -> None:
 def test_run(
     runtime: Runtime, bundle: MakeBundle, host_programs: HostPrograms, program: str
 ) -> None:
-    """The runtime as its own payload: it fails, it changes nothing, it does not hang."""
+    """The runtime's own program as the container's changes nothing."""
     made = bundle(args=[program, "--version"])
     _script(made)
     runtime.run(made)
@@ -57,7 +57,7 @@ def test_overwrite_newcomers(
     probe: Path,
     program: str,
 ) -> None:
-    """The published exploit: hold the newcomer's exe open, reopen it for writing."""
+    """No program of a process that enters can be opened for writing from inside."""
     made = bundle(args=["/probe", "exes", str(SECONDS)]).install(probe, "/probe")
     _script(made)
     findings = runtime.sandbox.directory / "findings"
@@ -82,9 +82,9 @@ def test_waiting_init(
     """A created container that shares the host's pid namespace cannot be written to either."""
     waiting = runtime.create(bundle(args=["sleep", "100"])).check().container
     pid = runtime.pid(waiting)
-    attacker = bundle().install(probe, "/probe").drop_namespace("pid")
-    attacker.add_capabilities("CAP_SYS_PTRACE")
-    output = runtime.run_output(attacker, ["/probe", "write", f"/proc/{pid}/exe"])
+    other = bundle().install(probe, "/probe").drop_namespace("pid")
+    other.add_capabilities("CAP_SYS_PTRACE")
+    output = runtime.run_output(other, ["/probe", "write", f"/proc/{pid}/exe"])
     assert output.startswith("errno "), output
     host_programs.check()
 
@@ -100,6 +100,4 @@ def test_start_with_a_hook_in_the_container(runtime: Runtime, bundle: MakeBundle
     container = runtime.create(made).check().container
     runtime.start(container).check()
     seen = (made.rootfs / "tmp" / "exe").read_text()
-    assert "writable" not in seen
-    if runtime.is_ours:
-        assert seen == "/memfd:ociruntime (deleted)\n"
+    assert seen == "/memfd:ociruntime (deleted)\n"

@@ -1,4 +1,4 @@
-"""CVE-2016-3697: a numeric user found as a *name* in the image's /etc/passwd became root."""
+"""CVE-2016-3697: a number is a number, whatever names the image's /etc/passwd has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CVE-2019-16884: a volume on /proc holding fake attr files; labels and masks go to the fake."""
+"""CVE-2019-16884: only procfs may be on /proc; labels are written through our own procfs."""
 
 from __future__ import annotations
 

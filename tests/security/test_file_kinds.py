@@ -1,4 +1,4 @@
-"""Objects of the rootfs that hang or harm whoever opens them: FIFOs, devices, huge files."""
+"""What lies where we look is opened only if it is of the kind and size that we want."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 KINDS = ("fifo", "socket", "device", "huge", "directory", "symlink loop", "unreadable")
-LIMIT = 5.0  # seconds: more is a hang
+LIMIT = 5.0  # seconds
 
 
 def place(path: Path, kind: str) -> None:
-    """Put an object of a hostile kind at `path`, replacing a file there."""
+    """Put an object of another kind at `path`, replacing a file there."""
     path.unlink(missing_ok=True)
     if kind == "fifo":
         os.mkfifo(path)
@@ -51,11 +51,11 @@ def place(path: Path, kind: str) -> None:
 def test_user_database(
     runtime: Runtime, bundle: MakeBundle, kind: str, name: str, uid: int
 ) -> None:
-    """HOME is looked up in /etc/passwd: it must not hang, nor eat memory."""
+    """HOME is looked up in /etc/passwd, if that is a file of some size."""
     made = bundle(process={"user": {"uid": uid, "gid": uid}})
     place(made.rootfs / name, kind)
     output = attempt(runtime, made, "echo $HOME", timeout=LIMIT)
-    assert output is None or not runtime.is_ours or output.startswith("/")
+    assert output is None or output.startswith("/")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,8 +67,7 @@ def test_user_database_of_exec(runtime: Runtime, bundle: MakeBundle, kind: str) 
     place(root / "etc/passwd", kind)
     shell = ("/bin/sh", "-c", "echo $HOME")
     result = runtime.exec(container, *shell, options=["--user", "1000"], timeout=LIMIT)
-    if runtime.is_ours:
-        assert result.check().stdout == "/\n"
+    assert result.check().stdout == "/\n"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -47,7 +47,7 @@ def test_shared_host(runtime: Runtime, bundle: MakeBundle, propagation: str) -> 
 
 
 def test_no_mount_namespace(runtime: Runtime, bundle: MakeBundle) -> None:
-    """Without a mount namespace the host's propagation stays as it is (runc 1.5.3)."""
+    """Without a mount namespace the host's propagation stays as it is."""
     made = bundle(args=["/bin/true"], linux={"maskedPaths": [], "readonlyPaths": []})
     made.drop_namespace("mount").config["mounts"] = []
     log = runtime.sandbox.logs / "mounts"

@@ -1,4 +1,4 @@
-"""CVE-2022-29162, CVE-2022-27650, CVE-2025-27612: a non-empty inheritable set by default."""
+"""CVE-2022-29162, CVE-2022-27650, CVE-2025-27612: the inheritable set is what config.json says."""
 
 from __future__ import annotations
 

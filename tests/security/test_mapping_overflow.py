@@ -1,4 +1,4 @@
-"""CVE-2021-43784: oversized values wrap a length field of the runtime's own child protocol."""
+"""CVE-2021-43784: what is long arrives whole in the container, or is refused."""
 
 from __future__ import annotations
 

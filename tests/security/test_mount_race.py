@@ -1,7 +1,7 @@
-"""CVE-2021-30465, CVE-2024-45310: a shared volume changes while mount targets are resolved.
+"""CVE-2021-30465, CVE-2024-45310: a mount's target is resolved once, to a descriptor in the root.
 
-Another container exchanges a directory of the volume with a symlink to the host. The runtime may
-fail in such a round; what it must not do is mount or create anything outside the root.
+The shared volume changes meanwhile. The runtime may fail in such a round; what it must not do is
+mount or create anything outside the root.
 """
 
 from __future__ import annotations

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("options", [(), ("--no-pivot",)], ids=["pivot", "no pivot"])
-def test_escape(
+def test_root_stays(
     runtime: Runtime,
     bundle: MakeBundle,
     canary: Canary,
     probe: Path,
     options: tuple[str, ...],
 ) -> None:
-    """The classic escape from chroot(2) ends at the container's own root."""
+    """Nothing above the container's root can be reached from inside."""
     made = bundle().install(probe, "/probe").add_capabilities("CAP_SYS_CHROOT")
     output = attempt(runtime, made, f"/probe chroot {canary.file}", *options)
     assert output in (None, "not reached\n")

@@ -1,4 +1,4 @@
-"""CVE-2022-1708, CVE-2022-31030: a container that writes without end, or does not read."""
+"""CVE-2022-1708, CVE-2022-31030: output is bounded by who reads it, input by who takes it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def wait_for_output(runtime: Runtime, descriptor: int) -> None:
     """Until the program runs; fails after a while."""
     ready, _, _ = select.select([descriptor], [], [], SECONDS)
     assert ready, "the program's output does not come"
-    if not os.read(descriptor, 1):
-        assert not runtime.is_ours, "it does not run"
-        pytest.skip("gives a terminal only to a caller who has one")
+    assert os.read(descriptor, 1), "it does not run"
 
 
 def peak(pid: int) -> int:

@@ -1,6 +1,6 @@
-"""CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-54867: /proc or /sys is a symlink.
+"""CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-54867: where procfs and sysfs lie.
 
-The file system would be mounted elsewhere, and masks and labels would miss it.
+They are mounted on real directories of the container's root only.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ def test_parent_symlink(runtime: Runtime, bundle: MakeBundle, kind: str) -> None
     (made.rootfs / "alias").symlink_to("tmp")
     made.add_mount("/alias/real", kind, kind, [])
     result = runtime.run(made)
-    if result.ok and not runtime.is_ours:
-        return  # older runtimes accept it, which is no escape by itself
     assert_clear(runtime, result, "/alias/real")
 
 

@@ -1,4 +1,4 @@
-"""CVE-2016-9962: a container's process looks into the runtime's process as it enters.
+"""CVE-2016-9962: what enters a container cannot be inspected or traced from inside.
 
 The probe walks /proc over and over: it tries to reach a file of the host through the cwd, root
 and descriptors of every newcomer, and to attach to newcomers that run no program of its rootfs.

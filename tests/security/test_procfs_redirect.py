@@ -1,4 +1,4 @@
-"""CVE-2025-52881, CVE-2025-62596: the runtime's writes to /proc land in another file."""
+"""CVE-2025-52881, CVE-2025-62596: what we write to /proc goes through a procfs of our own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CVE-2026-115521: a deferred read-only remount is led away and the root stays writable."""
+"""CVE-2026-115521: a read-only root is read-only before it is attached."""
 
 from __future__ import annotations
 

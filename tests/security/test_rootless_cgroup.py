@@ -1,4 +1,4 @@
-"""CVE-2023-25809: rootless without a cgroup namespace, /sys bound from the host: cgroups writable.
+"""CVE-2023-25809: cgroups below a read-only /sys are read-only, too.
 
 The caller owns a delegated cgroup, as systemd gives every user one; the container must not be
 able to write to it, or to any cgroup, through its read-only /sys.
@@ -27,7 +27,7 @@ NOBODY = 65534
 SCRIPT = """
 for m in $(awk '/ - cgroup2? /{ print $5 }' /proc/self/mountinfo); do
   for d in $m $(find $m -maxdepth 3 -type d -name 'ocirt*' 2>/dev/null); do
-    mkdir $d/escape 2>/dev/null && echo "made $d/escape" && rmdir $d/escape
+    mkdir $d/made 2>/dev/null && echo "made $d/made" && rmdir $d/made
   done
 done
 true

@@ -27,9 +27,8 @@ def test_modes(runtime: Runtime, bundle: MakeBundle) -> None:
         mode = stat.S_IMODE(info.st_mode)
         assert not mode & 0o022, f"{path} is writable by others: {mode:o}"
         assert info.st_uid == 0
-        if runtime.is_ours:
-            allowed = 0o711 if path.is_dir() else 0o600
-            assert not mode & ~allowed, f"{path} has mode {mode:o}"
+        allowed = 0o711 if path.is_dir() else 0o600
+        assert not mode & ~allowed, f"{path} has mode {mode:o}"
 
 
 @pytest.mark.parametrize("verb", ["start", "kill", "delete", "state", "exec"])

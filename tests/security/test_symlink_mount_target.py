@@ -1,4 +1,4 @@
-"""CVE-2019-18837, CVE-2025-24965: symlinks of the image where the runtime creates and mounts."""
+"""CVE-2019-18837, CVE-2025-24965: what we create and mount on is inside, wherever links lead."""
 
 from __future__ import annotations
 

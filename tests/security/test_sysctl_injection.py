@@ -1,4 +1,4 @@
-"""CVE-2022-0811 and its kin: one sysctl sets another, or one that is not namespaced."""
+"""CVE-2022-0811 and its kin: a sysctl sets itself only, in a namespace of the container."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ OTHER = "kernel.printk_ratelimit_burst"
 
 @pytest.fixture(scope="session")
 def original_values() -> dict[Path, str]:
-    """The host's settings before any attack, so that no test takes another's damage for them."""
+    """The host's settings before any test."""
     return {path: path.read_text() for path in HOST}
 
 
 @pytest.fixture(autouse=True)
 def host_values(original_values: dict[Path, str]) -> Iterator[None]:
-    """The host's settings that the attacks aim at: kept, and put back if they were not."""
+    """The host's settings that could be set: kept, and put back if they were not."""
     yield
     changed = [path for path, value in original_values.items() if path.read_text() != value]
     for path in changed:
@@ -42,9 +42,8 @@ def host_values(original_values: dict[Path, str]) -> Iterator[None]:
 def test_separator_in_value(runtime: Runtime, bundle: MakeBundle, value: str) -> None:
     made = bundle(linux={"sysctl": {"kernel.shm_rmid_forced": value.format(OTHER)}})
     result = runtime.run(made)
-    if runtime.is_ours or not result.ok:
-        words = ["U+0000"] if "\0" in value else ["kernel.shm_rmid_forced"]
-        assert_clear(runtime, result, *words)
+    words = ["U+0000"] if "\0" in value else ["kernel.shm_rmid_forced"]
+    assert_clear(runtime, result, *words)
 
 
 @pytest.mark.parametrize(

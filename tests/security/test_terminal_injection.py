@@ -1,7 +1,4 @@
-"""CVE-2017-5226's class: a program of the container types into its caller's terminal.
-
-The kernel lets everybody do it (TIOCSTI) whose controlling terminal that is.
-"""
+"""CVE-2017-5226's class: a program of the container has not its caller's terminal."""
 
 from __future__ import annotations
 
