@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "clone-joined.h"
+#include "commit.h"
 #include "run-program.h"
 #include "strings.h"
 #include "embed.h"
@@ -237,7 +238,9 @@ static int fill(PyObject *module)
         return -1;
     int result = PyModule_AddObjectRef(module, "install_dir", directory);
     Py_DECREF(directory);
-    return result;
+    if (result < 0)
+        return result;
+    return PyModule_AddStringConstant(module, "commit", SOURCE_COMMIT);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)fill}, {0, NULL}};

@@ -4,7 +4,11 @@ What is guaranteed about a document returned by ``parse`` and ``Bundle.read_conf
 and 64 levels, UTF-8 without byte order mark, no duplicate keys, no NaN and no infinity, every
 integer within 64 bits, no fraction too large to be exact, and no string or key with U+0000 (system
 calls would see a shorter string than our checks) or a lone surrogate (which no path can carry).  A
-number written as 1.0 or 1e3 comes back as an int, as JSON Schema sees it.
+number written as 1.0 or 1e3 is a fraction and no integer, as every other runtime reads it.
+
+``parse_settings`` gives, in addition, no member that is null: Go writes a pointer that is not set
+as null, and reads null as "not set".  So a property that is null is one that is not there, for the
+schema, the rules and the plan alike.  An entry of an array that is null stays, and is a fault.
 
 Everything is read once: later changes of the file have no effect (runtime.md, "Create").
 """
@@ -65,7 +69,7 @@ class Bundle:
         Returns the file's bytes and the document, which is a JSON object.  Raises SpecError.
         """
         raw = read_file(name, dir_fd=self.fd, where=f"bundle {self.path}: {name}", absent=NO_CONFIG)
-        return raw, parse_object(raw, os.path.join(self.path, name))
+        return raw, parse_settings(raw, os.path.join(self.path, name))
 
 
 def open_bundle(path: str) -> Bundle:
@@ -161,22 +165,32 @@ def read_all(fd: int, where: str) -> bytes:
 
 def parse_object(raw: bytes, source: str) -> dict[str, Any]:
     """``parse``, and the document must be a JSON object."""
-    document = parse(raw, source)
+    return _object_of(parse(raw, source), source)
+
+
+def parse_settings(raw: bytes, source: str) -> dict[str, Any]:
+    """``parse_object`` for what people and engines ask for (a config, a process, resources, the
+    configuration of a network): members that are null are left out.
+    """
+    return _object_of(parse(raw, source, null=False), source)
+
+
+def _object_of(document: Any, source: str) -> dict[str, Any]:
     if type(document) is not dict:
         raise SpecError(f"{source}:1:1: the document is not a JSON object; it must begin with '{{'")
     return document
 
 
-def parse(raw: bytes, source: str) -> Any:
+def parse(raw: bytes, source: str, *, null: bool = True) -> Any:
     """Parse JSON text under the guarantees of this module.
 
-    ``source`` names the text in errors, which read ``SOURCE:LINE:COLUMN: what; cure``.
-    Raises SpecError.
+    ``source`` names the text in errors, which read ``SOURCE:LINE:COLUMN: what; cure``. Without
+    ``null``, members that are null are left out. Raises SpecError.
     """
     try:
         text = raw.decode("utf-8")
         start = len(text) - len(text.lstrip(_WHITESPACE))
-        document, end = _scan(text, start)
+        document, end = (_scan if null else _scan_settings)(text, start)
         good = end == len(text) or not text[end:].strip(_WHITESPACE)
         # Text has been decoded strictly and control characters are refused by the scanner, so only
         # an escape sequence can bring a NUL or half a surrogate pair into a string.
@@ -240,6 +254,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def _settings(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise RefusedError
+    if None in result.values():
+        return {key: value for key, value in pairs if value is not None}
+    return result
+
+
 def _integer(digits: str) -> int:
     if len(digits) > 20:
         raise RefusedError
@@ -249,11 +272,11 @@ def _integer(digits: str) -> int:
     return value
 
 
-def _fraction(digits: str) -> float | int:
+def _fraction(digits: str) -> float:
     value = float(digits)
     if not -EXACT_FLOAT_LIMIT < value < EXACT_FLOAT_LIMIT:
         raise RefusedError
-    return int(value) if value.is_integer() else value
+    return value
 
 
 def _constant(_name: str) -> NoReturn:
@@ -271,12 +294,10 @@ class _Context:
     parse_constant = staticmethod(_constant)
 
 
+class _SettingsContext(_Context):
+    object_pairs_hook = staticmethod(_settings)
+
+
 # The standard library's own scanner, without the 6 ms that importing json costs.
 _scan = _json.make_scanner(_Context())  # type: ignore[arg-type]  # the stub asks for a scanner here
-
-
-def without_null(value: Any) -> Any:
-    """``value`` without members that are null, which is how Go writes "not set"."""
-    if isinstance(value, dict):
-        return {key: without_null(item) for key, item in value.items() if item is not None}
-    return value
+_scan_settings = _json.make_scanner(_SettingsContext())  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ociruntime import __version__
 from ociruntime.errors import OciError
+from ociruntime.kernel._sys import commit
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.seccomp.profile import NEW_LISTENER, WAIT_KILLABLE_RECV
 from ociruntime.spec.mount_options import known_options
@@ -101,7 +102,7 @@ def supported_flags() -> list[str]:
 
 def versions() -> dict[str, str]:
     """Versions, under the keys of runc where it has one."""
-    found = {"org.ociruntime.version": __version__}
+    found = {"org.ociruntime.version": __version__, "org.ociruntime.commit": commit}
     try:
         from ociruntime.seccomp.libseccomp import Library
 

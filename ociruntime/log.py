@@ -56,12 +56,16 @@ class Log:
             self._write(level, message)
             if level != "error":
                 return
+        elif self.form == "json":
+            # Who asks for JSON and names no file reads it here.
+            _to_stderr(f"{_json(level, message)}\n")
+            return
         prefix = "" if level == "error" else f"{level}: "
         _to_stderr(f"{NAME}: {prefix}{message}\n")
 
     def _write(self, level: str, message: str) -> None:
         if self.form == "json":
-            line = dumps({"level": level, "msg": message, "time": now()})
+            line = _json(level, message)
         else:
             line = f'time="{now()}" level={level} msg={dumps(message)}'
         try:
@@ -81,6 +85,10 @@ class Log:
         assert self.path is not None
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         return os.open(self.path, flags, 0o644)
+
+
+def _json(level: str, message: str) -> str:
+    return dumps({"level": level, "msg": message, "time": now()})
 
 
 def _to_stderr(text: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 
-from ociruntime.bundle import parse_object, read_file
+from ociruntime.bundle import parse_settings, read_file
 from ociruntime.cli.options import FLAG, LIST, VALUE, absolute, parse
 from ociruntime.errors import UsageError
 from ociruntime.kernel.signals import Signals
@@ -112,7 +112,7 @@ def _process(container: Container, options: Options, warn: Callable[[str], None]
     command = options.arguments[1:]
     if file is not None:
         raw = read_file(file, where=f"--process {file}", pipes=True)
-        process = parse_object(raw, file)
+        process = parse_settings(raw, file)
         load_process(raw, process, source=file)
         process = completed(container, process)
     else:

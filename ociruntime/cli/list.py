@@ -8,7 +8,7 @@ from fcntl import LOCK_NB, LOCK_SH, flock
 from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.cli.output import say
-from ociruntime.errors import NotFound, OciError, UsageError, one_line
+from ociruntime.errors import NotFound, OciError, StateError, UsageError, one_line
 from ociruntime.jsontext import dumps
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id
@@ -43,6 +43,9 @@ def main(words: list[str], globals_: Globals) -> int:
         raise UsageError(f"--format {form}: use table or json")
     if options.arguments:
         raise UsageError("list: takes no arguments; see `ociruntime list --help`")
+    root = globals_.store.root
+    if globals_.root_is_given and not os.path.isdir(root):
+        raise StateError(f"--root {root}: no such directory; name the one that containers are in")
     documents, warnings = containers(globals_.store)
     for warning in warnings:
         globals_.log.warning(warning)

@@ -7,6 +7,7 @@ from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError, unexpected
+from ociruntime.kernel._sys import commit
 from ociruntime.log import Log
 from ociruntime.state.store import Store, default_root
 
@@ -61,12 +62,13 @@ EXEC_FAILED = 255
 class Globals:
     """The options before the verb."""
 
-    __slots__ = ("cgroup_manager", "log", "store")
+    __slots__ = ("cgroup_manager", "log", "root_is_given", "store")
 
     def __init__(self, store: Store, log: Log) -> None:
         self.store = store
         self.log = log
         self.cgroup_manager = "cgroupfs"
+        self.root_is_given = False
 
 
 def main(argv: list[str]) -> int:
@@ -153,6 +155,7 @@ def _globals(options: Options, log: Log) -> Globals:
     if root is not None and _is_top(root):
         raise UsageError("--root must not be /; name a directory of its own")
     result = Globals(Store(os.path.abspath(root or default_root())), log)
+    result.root_is_given = root is not None
     manager = options.text("cgroup-manager")
     if manager not in (None, "cgroupfs", "systemd", "disabled"):
         raise UsageError(f"--cgroup-manager {manager}: use cgroupfs, systemd or disabled")
@@ -180,7 +183,7 @@ def _log_file(text: str | None) -> str | None:
 
 def version_text() -> str:
     """What --version prints: engines look for the words ``version`` and ``commit:``."""
-    return f"ociruntime version {__version__}\ncommit: {__version__}\nspec: {SPEC_VERSION}\n"
+    return f"ociruntime version {__version__}\ncommit: {commit}\nspec: {SPEC_VERSION}\n"
 
 
 def _print(text: str) -> None:

@@ -52,8 +52,8 @@ def processes(container: Container) -> list[int]:
     """The pids in the container's cgroup and below it, sorted; without a cgroup of its own, those
     in its PID namespace.
 
-    Raises ``WrongStatus`` when there are none because it does not run, ``OciError`` when it has
-    neither.
+    A stopped container may have none. Raises ``WrongStatus`` when it is being created,
+    ``OciError`` when it has neither.
     """
     word = status(container)
     group = saved_group(container)
@@ -68,7 +68,7 @@ def processes(container: Container) -> list[int]:
         pids = []
     else:
         pids = namespace_members(container.data["pid"])
-    if not pids and word in (CREATING, STOPPED):
+    if not pids and word == CREATING:
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
     return pids
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.bundle import parse_object, read_all, read_file, without_null
+from ociruntime.bundle import parse_settings, read_all, read_file
 from ociruntime.cli.options import VALUE, one_argument, parse
 from ociruntime.errors import SpecError, UsageError
 from ociruntime.jsontext import dumps
@@ -71,7 +71,7 @@ def wanted(options: Options) -> dict[str, Any]:
             raw = read_all(0, source)
         else:
             raw = read_file(file, where=f"--resources {file}", pipes=True)
-        resources = without_null(parse_object(raw, source))
+        resources = parse_settings(raw, source)
         load_resources(raw, resources, source=source)
     given: dict[str, dict[str, int | str]] = {}
     for name, (section, key, kind) in LIMITS.items():

@@ -9,6 +9,10 @@ from typing_extensions import Buffer
 install_dir: str | None
 """The directory that holds the package, told by the launcher; None in an ordinary Python."""
 
+commit: str
+"""The Git commit of the source tree that this was built from, with "-dirty" behind it when that had
+changes; "unknown" for sources that come without their history."""
+
 def call(number: int, /, *args: int | bytes | Buffer | None) -> int:
     """Call the kernel: the result, or -errno.
 

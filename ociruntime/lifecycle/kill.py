@@ -55,8 +55,8 @@ def kill(container: Container, number: int, *, everything: bool = False) -> None
     its cgroup.
 
     SIGKILL reaches everything, too, when the container has no pid namespace of its own that would
-    die with its first process. Raises ``WrongStatus``: only created and running containers get
-    signals.
+    die with its first process, and then also what has outlived that process: nothing else could
+    end it. Raises ``WrongStatus``: only created and running containers get signals.
     """
     data = container.data
     word = st.status(container)
@@ -67,6 +67,9 @@ def kill(container: Container, number: int, *, everything: bool = False) -> None
         _signal_all(container, number)
         return
     if word not in (st.CREATED, st.RUNNING, st.PAUSED):
+        orphaned = word == st.STOPPED and number == SIGKILL and data.get("shared_pid") and paths
+        if orphaned and _signal_all(container, SIGKILL):
+            return
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
     pidfd = open_process(data["pid"], data["start_time"])
     if pidfd < 0:
@@ -85,10 +88,11 @@ def kill(container: Container, number: int, *, everything: bool = False) -> None
             let_die(container)
 
 
-def _signal_all(container: Container, number: int) -> None:
+def _signal_all(container: Container, number: int) -> int:
+    """Send it to every process of the container's cgroup; how many there were."""
     from ociruntime.cgroups.signals import signal_all
 
-    signal_all(group_of(container), number)
+    return signal_all(group_of(container), number)
 
 
 def let_die(container: Container) -> None:

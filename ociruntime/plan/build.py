@@ -309,7 +309,7 @@ class _Builder:
             values = []
             for name, value in sysctls.items():
                 pointer = "/linux/sysctl/" + name.replace("~", "~0").replace("/", "~1")
-                values.append((pointer, sysctl_path(name), value))
+                values.append((pointer, sysctl_path(name), value.removesuffix("\n")))
             steps.append(SetSysctls(values))
         return steps
 

@@ -17,7 +17,7 @@ from ociruntime import hostos as os
 from ociruntime.seccomp.fingerprint import SIZE, fingerprint
 
 DIRECTORY = ".seccomp"
-MAGIC = b"ociscmp2"
+MAGIC = b"ociscmp3"
 LARGEST = 1 << 18
 # A bound for engines that write a new profile for each container.
 MOST_ENTRIES = 64
@@ -32,7 +32,8 @@ class Program:
     execve, capset, prctl, sendmsg
               what it returns (SECCOMP_RET_*) for the system calls that oci-init itself makes after
               it is loaded
-    skipped   names of system calls that libseccomp does not know
+    skipped   names of system calls that libseccomp does not know -> the one that was probably
+              meant, "" where none is near
     library   path of the libseccomp that made it
     stamp     inode number, time of change (ns) and size (bytes) of that file
     """
@@ -44,7 +45,7 @@ class Program:
         self.library = library
         self.stamp = stamp
         self.execve = self.capset = self.prctl = self.sendmsg = 0
-        self.skipped: list[str] = []
+        self.skipped: dict[str, str] = {}
 
 
 def file_stamp(path: str) -> tuple[int, int, int]:
@@ -75,7 +76,8 @@ def load(root: str, key: str) -> Program | None:
     program = Program(body[code_at:], os.fsdecode(body[texts_at:names_at]), stamp)
     program.execve, program.capset, program.prctl, program.sendmsg = fields[:4]
     names = body[names_at:code_at].decode()
-    program.skipped = names.split("\0") if names else []
+    words = names.split("\0") if names else []
+    program.skipped = dict(zip(words[::2], words[1::2], strict=True))
     return program if file_stamp(program.library) == stamp else None
 
 
@@ -100,7 +102,7 @@ def _read(path: str) -> bytes:
 def store(root: str, key: str, program: Program) -> None:
     """Keep ``program``; raises ``OSError`` when the directory cannot be written."""
     texts = os.fsencode(program.library)
-    names = "\0".join(program.skipped).encode()
+    names = "\0".join(word for pair in program.skipped.items() for word in pair).encode()
     own = (program.execve, program.capset, program.prctl, program.sendmsg)
     lengths = (len(texts), len(names), len(program.code))
     body = HEADER.pack(*own, *program.stamp, *lengths) + texts + names + program.code

@@ -13,6 +13,7 @@ from ociruntime.seccomp import bpf
 from ociruntime.seccomp.cache import Program, file_stamp
 from ociruntime.seccomp.conditions import is_wide
 from ociruntime.seccomp.libseccomp import UNKNOWN, Library
+from ociruntime.seccomp.names import known_names, probably_meant
 from ociruntime.seccomp.newer import LAST_DIRECT, NUMBERS, base_of
 from ociruntime.seccomp.prelude import ENOSYS, X86_64, Table, prelude
 from ociruntime.spec.tables import (
@@ -245,7 +246,11 @@ class _Compiler:
     def _describe(self, code: bytes) -> Program:
         path = self.library.path()
         program = Program(code, path, file_stamp(path))
-        program.skipped = list(self.skipped)
+        if self.skipped:
+            known = known_names(self.library)
+            program.skipped = {
+                name: "" if name in known else probably_meant(name, known) for name in self.skipped
+            }
         for name, args in (
             ("execve", (ADDRESS, ADDRESS, ADDRESS)),
             ("capset", (ADDRESS, ADDRESS)),

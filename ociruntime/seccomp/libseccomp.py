@@ -36,6 +36,11 @@ UNKNOWN = -1
 own, for calls that only another architecture has."""
 
 
+NUMBERS_OF_CALLS = (range(1000), range(-299, -100), range(-10999, -10000))
+"""Where the numbers of one architecture are: its own, those of the parts of socketcall(2) and
+ipc(2), those of calls that only others have (seccomp.h, __PNR_*)."""
+
+
 class _Version(ctypes.Structure):
     _fields_ = (("major", c_uint), ("minor", c_uint), ("micro", c_uint))
 
@@ -65,6 +70,8 @@ class Library:
         functions.seccomp_arch_native.restype = c_uint32
         functions.seccomp_arch_add.argtypes = [c_void_p, c_uint32]
         functions.seccomp_syscall_resolve_name_arch.argtypes = [c_uint32, ctypes.c_char_p]
+        functions.seccomp_syscall_resolve_num_arch.argtypes = [c_uint32, c_int]
+        functions.seccomp_syscall_resolve_num_arch.restype = c_void_p
         functions.seccomp_rule_add_array.argtypes = [
             c_void_p, c_uint32, c_int, c_uint, POINTER(_Condition),
         ]  # fmt: skip
@@ -86,6 +93,20 @@ class Library:
         """The number of a system call; ``UNKNOWN``, or another negative one (see there)."""
         encoded = name.encode()
         return int(self._functions.seccomp_syscall_resolve_name_arch(architecture, encoded))
+
+    def names(self) -> list[str]:
+        """The names of all system calls of all architectures that the library knows."""
+        free = ctypes.CDLL(None).free
+        free.argtypes, free.restype = [c_void_p], None
+        native = self.native() & 0xFFFFFFFF
+        found = []
+        for numbers in NUMBERS_OF_CALLS:
+            for number in numbers:
+                text = self._functions.seccomp_syscall_resolve_num_arch(native, number)
+                if text:
+                    found.append(ctypes.string_at(text).decode())
+                    free(text)
+        return found
 
     def path(self) -> str:
         """The file that is loaded."""

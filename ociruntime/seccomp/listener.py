@@ -55,7 +55,10 @@ class Agent:
         data = dumps(document).encode()
         try:
             sent = self._socket.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, pack("=i", fd))])
-            self._socket.sendall(data[sent:])
+            # Not even a send of nothing: an agent may close once it has the whole document, and
+            # send(2) to who has closed is EPIPE, whatever its length.
+            if sent < len(data):
+                self._socket.sendall(data[sent:])
         except OSError as error:
             raise self._failure(error.strerror or "it does not read") from None
         self.served = True

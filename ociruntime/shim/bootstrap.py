@@ -23,8 +23,9 @@ from _struct import pack
 
 from ociruntime import SPEC_VERSION, __version__
 from ociruntime import hostos as os
-from ociruntime.bundle import parse_object, read_file
+from ociruntime.bundle import parse_settings, read_file
 from ociruntime.errors import OciError, UsageError
+from ociruntime.kernel._sys import commit
 from ociruntime.shim import messages as m
 from ociruntime.shim.cleanup import ADDRESS_FILE, answers, clean_up
 from ociruntime.shim.flags import Flags
@@ -51,7 +52,9 @@ def run(words: list[str], log: Log) -> int:
     """Carry out one command."""
     flags = Flags(words)
     if flags.switch("v") or flags.switch("version"):
-        _say(f"{NAME}\nversion: {__version__}\nspec: {SPEC_VERSION}\n".encode())
+        _say(
+            f"{NAME}\nversion: {__version__}\nrevision: {commit}\nspec: {SPEC_VERSION}\n".encode()
+        )
         return 0
     if flags.switch("info"):
         _say(_info())
@@ -181,7 +184,7 @@ def start(flags: Flags, log: Log) -> int:
 def _hand_over(daemon: socket, pid: int, flags: Flags) -> str:
     """The address of the group's daemon: ours, which gets what it needs, or one that was there."""
     boot = Boot(flags, _stdin())
-    config = parse_object(read_file("config.json"), "config.json")
+    config = parse_settings(read_file("config.json"), "config.json")
     path = socket_path(boot, group_of(config.get("annotations") or {}, boot.id))
     listener = listen(path)
     address = f"unix://{path}"
@@ -261,7 +264,7 @@ def _info() -> bytes:
     data = _stdin()
     information: dict[str, Any] = {
         "name": NAME,
-        "version": {"version": __version__, "revision": __version__},
+        "version": {"version": __version__, "revision": commit},
         "features": {"type_url": FEATURES_URL, "value": dumps(features()).encode()},
     }
     if data:

@@ -7,7 +7,7 @@ so that no worker loads it anew.
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.bundle import parse_object, without_null
+from ociruntime.bundle import parse_settings
 from ociruntime.errors import NotFound
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete
@@ -73,7 +73,7 @@ def start_container(store: Store, container_id: str) -> Operation:
 
 def parse_process(spec: bytes) -> tuple[dict[str, Any], list[str]]:
     """(process, warnings) of its JSON text; raises ``OciError``."""
-    process = parse_object(spec, "process")
+    process = parse_settings(spec, "process")
     return process, load_process(spec, process, source="process")
 
 
@@ -135,7 +135,7 @@ def update_container(store: Store, container_id: str, resources: bytes) -> Opera
     """Change limits; ``resources`` is linux.resources in JSON."""
 
     def work(_: int) -> tuple[int, list[str]]:
-        wanted = without_null(parse_object(resources, "resources"))
+        wanted = parse_settings(resources, "resources")
         load_resources(resources, wanted, source="resources")
         return 0, update(store.open_locked(container_id), wanted, [])
 

@@ -38,7 +38,7 @@ USER = structure({
     "umask": integer(0, 511),
     "additionalGids": array(ID),
     "username": string,
-}, "uid", "gid")
+})
 PROCESS = structure({
     "terminal": boolean,
     "consoleSize": structure({
@@ -92,7 +92,7 @@ PROCESS = structure({
             "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE",
         ),
         "priority": integer(0, 7),
-    }, "class", "priority"),
+    }, "class"),
     "execCPUAffinity": structure({
         "initial": matching(is_number_list),
         "final": matching(is_number_list),

@@ -8,21 +8,23 @@ broken parts are taken out, and keys that nobody knows become warnings with the 
 from __future__ import annotations
 
 import os
+from functools import cache
 from stat import S_ISDIR
 
 from ociruntime.bundle import parse
 from ociruntime.errors import SpecError
 from ociruntime.spec import semantic
-from ociruntime.spec.fault import ERROR, Fault
+from ociruntime.spec.fault import ERROR, WARNING, Fault
 from ociruntime.spec.locate import find_fault, locate
 from ociruntime.spec.report import Report
-from ociruntime.spec.schema import Part, root_part
+from ociruntime.spec.schema import SETTINGS, Part, root_part
 from ociruntime.spec.sentences import schema_fault, shown, unknown_fault
 from ociruntime.spec.tables import NAMESPACES, OCI_VERSION_MAX
-from ociruntime.spec.walk import broken, unknown, without
+from ociruntime.spec.walk import broken, pointer, unknown, without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ociruntime.spec.walk import Path
@@ -53,7 +55,7 @@ def explain(raw: bytes, source: str, kind: str = "config", bundle: str | None = 
     Raises SpecError only when a schema cannot be read.
     """
     try:
-        document = parse(raw, source)
+        document = parse(raw, source, null=kind not in SETTINGS)
     except SpecError:
         line, column, message = find_fault(raw)
         rule = "RFC 8259: the text MUST be JSON; config.md: encoded in UTF-8"
@@ -87,20 +89,22 @@ def _faults(document: Any, kind: str) -> list[tuple[Fault, bool]]:
     ]
     result += [(fault, False) for fault in _semantic_faults(part, document, kind, set(dict(found)))]
     result += [(unknown_fault(part, path), True) for path in unknown(part, document)]
+    if kind == "config":
+        result += [(fault, False) for fault in _unknown_calls(document)]
     return result
 
 
 def _schema_faults(part: Part, document: Any) -> list[tuple[Path, str]]:
     """One (path, keyword) per place."""
     try:
-        from jsonschema import Draft202012Validator
+        validator = _validator()
     except ImportError:
         return list(broken(part, document))
     keywords = part.keywords
     if keywords is not part.schema:
         keywords = {**keywords, "$defs": part.schema["$defs"]}
     faults: dict[Path, str] = {}
-    for error in Draft202012Validator(keywords).iter_errors(document):
+    for error in validator(keywords).iter_errors(document):
         path: Path = tuple(error.absolute_path)
         keyword = str(error.validator)
         if "propertyNames" in error.absolute_schema_path:
@@ -114,6 +118,22 @@ def _schema_faults(part: Part, document: Any) -> list[tuple[Path, str]]:
         else:
             faults.setdefault(path, keyword)
     return list(faults.items())
+
+
+@cache
+def _validator() -> Callable[[dict[str, Any]], Any]:
+    """jsonschema's validator class; raises ImportError where it is not installed."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    # JSON Schema takes 10.0 for an integer; no runtime does, and nothing that follows could.
+    types = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: type(value) is int
+    )
+    made: Callable[[dict[str, Any]], Any] = extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, type_checker=types
+    )
+    return made
 
 
 def _semantic_faults(part: Part, document: Any, kind: str, bad: set[Path]) -> list[Fault]:
@@ -133,7 +153,37 @@ def _semantic_faults(part: Part, document: Any, kind: str, bad: set[Path]) -> li
     faults = _RULES[kind](rest)
     for fault in faults:
         fault.pointer = _moved_back(fault.pointer, moves)
-    return faults
+    # What is broken was taken out; that it is missing now is not the document's fault.
+    broken_places = {pointer(path) for path in bad}
+    return [fault for fault in faults if fault.pointer not in broken_places]
+
+
+def _unknown_calls(document: Any) -> list[Fault]:
+    """A warning for each name of a system call that is a typing error, where libseccomp is there
+    to tell; ``create`` finds it when it compiles the filter.
+    """
+    names: list[tuple[str, str]] = []
+    try:
+        for index, rule in enumerate(document["linux"]["seccomp"]["syscalls"]):
+            for number, name in enumerate(rule["names"]):
+                names.append((f"/linux/seccomp/syscalls/{index}/names/{number}", str(name)))
+    except (KeyError, TypeError):
+        pass  # no profile, or a broken one, of which the rest is said
+    if not names:
+        return []
+    from ociruntime.seccomp.names import misspelt
+
+    return [
+        Fault(
+            place,
+            name,
+            f"{name} is no system call, the rule for it is left out",
+            "config-linux.md#seccomp: names are those of system calls",
+            f'did you mean "{meant}"?',
+            WARNING,
+        )
+        for place, name, meant in misspelt(names)
+    ]
 
 
 def _bundle_faults(document: Any, bundle: str) -> list[Fault]:

@@ -18,6 +18,9 @@ KINDS = {
     "state": ("state", ""),
     "features": ("features", ""),
 }
+# Documents that ask for something: a member that is null is one that is not given. In the others
+# null may be an answer (features.md: "unknown").
+SETTINGS = ("config", "process", "resources")
 
 
 def schema_directory() -> str:

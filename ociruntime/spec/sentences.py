@@ -107,6 +107,8 @@ def _cure(here: dict[str, Any], keyword: str, value: Any) -> str:
         meant = nearest(value, here["enum"]) if isinstance(value, str) else ""
         names = ", ".join(here["enum"])
         return f'did you mean "{meant}"?' if meant else f"use one of {names}"
+    if keyword == "type" and isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
     if "x-cure" in here:
         return str(here["x-cure"])
     if keyword == "type":

@@ -16,7 +16,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 from ociruntime import hostos as os
-from ociruntime.bundle import parse_object
+from ociruntime.bundle import parse_object, parse_settings
 from ociruntime.errors import AlreadyExists, NotFound, OciError, SpecError, StateError
 from ociruntime.jsontext import dumps
 
@@ -131,7 +131,7 @@ class Container:
 
     def config(self) -> dict[str, Any]:
         """The configuration as it was at create."""
-        return parse_object(self.read(CONFIG), f"stored configuration of {self.id}")
+        return parse_settings(self.read(CONFIG), f"stored configuration of {self.id}")
 
     def has_socket(self) -> bool:
         """Whether start.sock is still there."""

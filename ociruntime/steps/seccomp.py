@@ -70,8 +70,7 @@ class PrepareSeccomp(Step):
         if program is None:
             program = self._compile(run, key)
         if program.skipped:
-            names = ", ".join(program.skipped)
-            run.notes.append(f"linux.seccomp.syscalls: libseccomp does not know {names}: left out")
+            tell_of_unknown_names(run, program.skipped)
         refuse_what_cannot_start(program, flags, no_new_privs=self.no_new_privs)
         if flags & WAIT_KILLABLE_RECV and not run.kernel.knows_seccomp_flags(flags):
             index = self.profile["flags"].index("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
@@ -95,6 +94,21 @@ class PrepareSeccomp(Step):
             where = f"{self.root}/{cache.DIRECTORY}"
             run.notes.append(f"{where}: {error.strerror}: the seccomp program is not kept")
         return program
+
+
+def tell_of_unknown_names(run: Run, names: dict[str, str]) -> None:
+    """Typing errors are a warning. Other names that libseccomp does not know are a note: profiles
+    name calls of all kernels and architectures.
+    """
+    run.warnings += [
+        f"linux.seccomp.syscalls: {name} is no system call, the rule for it is left out; "
+        f'did you mean "{meant}"?'
+        for name, meant in names.items()
+        if meant
+    ]
+    others = ", ".join(name for name, meant in names.items() if not meant)
+    if others:
+        run.notes.append(f"linux.seccomp.syscalls: libseccomp does not know {others}: left out")
 
 
 class ReuseSeccomp(Step):

@@ -87,7 +87,7 @@ def work(channel: socket, packet: wire.Packet) -> NoReturn:
         number = following.number
         kind, body, pid, fds = wire.FAILED, {}, 0, []
         try:
-            parameters = following.body()
+            parameters = following.body(null=False)
             named = dict(zip(parameters.get("fds", ()), following.fds, strict=True))
             if not lasting:
                 channel, named = arrange(channel, named)

@@ -12,7 +12,7 @@ from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET
 from _struct import Struct, iter_unpack, pack
 
 from ociruntime import errors
-from ociruntime.bundle import parse_object, read_all
+from ociruntime.bundle import parse_object, parse_settings, read_all
 from ociruntime.jsontext import dumps
 
 TYPE_CHECKING = False
@@ -41,8 +41,10 @@ class Packet:
         self.raw = raw
         self.fds = fds
 
-    def body(self) -> dict[str, Any]:
-        """The JSON object; closes the memfd it came in. Raises ``SpecError``."""
+    def body(self, *, null: bool = True) -> dict[str, Any]:
+        """The JSON object; closes the memfd it came in. Without ``null`` members that are null are
+        left out, as in what a program gives as a process or as resources. Raises ``SpecError``.
+        """
         raw = self.raw[HEADER.size :]
         if self.in_memfd:
             memfd = self.fds.pop(0)
@@ -50,7 +52,7 @@ class Packet:
                 raw = read_all(memfd, "zygote")
             finally:
                 os.close(memfd)
-        return parse_object(raw, "zygote") if raw else {}
+        return (parse_object if null else parse_settings)(raw, "zygote") if raw else {}
 
     def close(self) -> None:
         """Close the descriptors that nobody has taken."""

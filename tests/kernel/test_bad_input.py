@@ -266,6 +266,31 @@ def test_log_file_gets_the_reason(runtime: Runtime, bundle: MakeBundle, sandbox:
     assert last["time"]
 
 
+def test_json_without_a_log_is_on_standard_error(runtime: Runtime, bundle: MakeBundle) -> None:
+    """Whole, and nothing else: who asked for JSON reads every line as JSON."""
+    made = bundle(["/bin/true"])
+    made.config["process"]["env"].append("odd")
+    runtime.global_options = ("--log-format", "json")
+    refused = runtime.state("nosuch")
+    (line,) = refused.stderr.splitlines()
+    assert json.loads(line)["level"] == "error"
+    assert "does not exist" in json.loads(line)["msg"]
+    if runtime.is_ours:
+        (line,) = runtime.run(made).check().stderr.splitlines()
+        assert json.loads(line)["level"] == "warning"
+        assert "/process/env" in json.loads(line)["msg"]
+
+
+def test_the_version_has_the_commit(runtime: Runtime) -> None:
+    """As engines take it apart."""
+    text = runtime.call("--version").check().stdout
+    lines = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    assert lines["commit"]
+    if runtime.is_ours:
+        commit = lines["commit"].removesuffix("-dirty")
+        assert commit == "unknown" or (len(commit) == 40 and int(commit, 16))
+
+
 @pytest.mark.parametrize("verb", ["checkpoint", "restore"])
 def test_no_checkpoint(runtime: Runtime, verb: str) -> None:
     """Engines show this to those who ask for one."""

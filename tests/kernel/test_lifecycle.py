@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.bundle import Bundle
-from tests.support.runtime import Runtime
+from tests.support.runtime import TIMEOUT, Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
 
@@ -188,6 +188,27 @@ def test_run_of_a_signalled_program(runtime: Runtime, bundle: MakeBundle) -> Non
     made = bundle().drop_namespace("pid").shell("kill -TERM $$")
     made.drop_mounts("/proc").config["linux"]["maskedPaths"] = []
     assert runtime.run(made).status == 128 + 15
+
+
+def test_kill_reaches_what_outlived_the_first_process(
+    runtime: Runtime, bundle: MakeBundle
+) -> None:
+    """In the host's pid namespace nothing ends with it: SIGKILL is for the others then."""
+    made = bundle().drop_namespace("pid").shell("sleep 1000 & exit 0")
+    made.drop_mounts("/proc").config["linux"]["maskedPaths"] = []
+    container = runtime.up(made)
+    runtime.wait_for(container, "stopped")
+    if runtime.is_ours:
+        (survivor,) = runtime.ps(container, "--format", "json").check().json()
+        assert_clear(runtime, runtime.kill(container, "TERM"), "container not running")
+        os.kill(survivor, 0)
+    runtime.kill(container, "KILL").check()
+    deadline = time.monotonic() + TIMEOUT
+    while runtime.ps(container, "--format", "json").check().json():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not runtime.kill(container, "KILL").ok
+    runtime.delete(container).check()
 
 
 def test_run_detached(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:

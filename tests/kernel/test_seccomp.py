@@ -269,6 +269,16 @@ def test_unknown_names_are_a_debug_message(runtime: Runtime, bundle: MakeBundle)
             assert "libseccomp does not know no_such_call, neither_this" in result.stderr
 
 
+def test_a_mistyped_name_is_a_warning_each_time(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle()
+    made.config["linux"]["seccomp"] = strict(rule("opneat"))
+    for _ in ("compiled", "from the cache"):
+        result = runtime.run(made).check()
+        if runtime.is_ours:
+            assert "opneat is no system call" in result.stderr
+            assert 'did you mean "openat"?' in result.stderr
+
+
 @pytest.mark.parametrize("name", ["docker-01", "docker-14", "podman-01", "podman-10", "ctr-11"])
 def test_profiles_of_engines(calls: Calls, name: str) -> None:
     config = json.loads((corpus() / f"{name}.json").read_text())

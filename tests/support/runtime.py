@@ -165,7 +165,8 @@ class Runtime:
         return self.call("exec", *options, container, *args, container=container, **how)
 
     def list(self, *options: str, **how: Any) -> Result:
-        """`list OPTIONS`."""
+        """`list OPTIONS`, with a --root that is there: a missing one is an error."""
+        self.root.mkdir(mode=0o711, exist_ok=True)
         return self.call("list", *options, **how)
 
     def ps(self, container: str, *options: str, **how: Any) -> Result:

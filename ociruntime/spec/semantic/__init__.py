@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     general.platforms,
     general.hooks,
     process.user,
+    process.zeros,
     process.capabilities,
     process.rlimits,
     process.console,
@@ -46,6 +47,7 @@ RULES: tuple[Rule, ...] = (
 
 # The rules of a process alone, for `exec --process FILE`.
 PROCESS_RULES: tuple[Rule, ...] = (
+    process.zeros,
     process.capabilities,
     process.rlimits,
     process.console,

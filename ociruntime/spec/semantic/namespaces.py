@@ -172,7 +172,8 @@ def sysctl(facts: Facts) -> list[Fault]:
             fault(f"{name} belongs to no namespace and would change the host", rule, "remove it")
         elif namespace not in facts.namespaces:
             faults.append(_needs(pointer, value, name, namespace, _SYSCTL))
-        if not value.replace("\t", " ").isprintable():
+        # A line may have its end: what was read from /proc/sys with cat(1) or Go's ReadFile has it.
+        if not value.removesuffix("\n").replace("\t", " ").isprintable():
             rule = "a value is one line written to one file (CVE-2022-0811)"
             fault(f"the value of {name} has a control character", rule, "remove it")
         if seen.setdefault(path, name) != name:

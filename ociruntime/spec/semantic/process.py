@@ -13,6 +13,10 @@ _LINUX = "config.md#linux-process"
 _POSIX = "config.md#posix-process"
 _CONSOLE_MAX = 65535
 _DEADLINE_MIN = 1024
+_ZEROS = (
+    ("user", ("uid", "gid"), "posix-platform-user"),
+    ("ioPriority", ("priority",), "linux-process"),
+)
 _REAL_TIME = ("SCHED_FIFO", "SCHED_RR")
 
 
@@ -21,10 +25,10 @@ def user(facts: Facts) -> list[Fault]:
     faults: list[Fault] = []
     if not facts.new_user_namespace or "process" not in facts.document:
         return faults
-    ids = facts.process.get("user", {"uid": 0, "gid": 0})
+    ids = facts.process.get("user", {})
     place = "/process/user"
-    _mapped(faults, f"{place}/uid", ids["uid"], facts.uid_mappings, "uidMappings")
-    _mapped(faults, f"{place}/gid", ids["gid"], facts.gid_mappings, "gidMappings")
+    _mapped(faults, f"{place}/uid", ids.get("uid", 0), facts.uid_mappings, "uidMappings")
+    _mapped(faults, f"{place}/gid", ids.get("gid", 0), facts.gid_mappings, "gidMappings")
     for index, gid in enumerate(ids.get("additionalGids", ())):
         pointer = f"{place}/additionalGids/{index}"
         _mapped(faults, pointer, gid, facts.gid_mappings, "gidMappings")
@@ -44,6 +48,26 @@ def _mapped(
                 f"add a range covering {number}, or use a mapped id",
             )
         )
+
+
+def zeros(facts: Facts) -> list[Fault]:
+    """Numbers that config.md calls REQUIRED, and that every runtime takes for 0 where they are
+    missing: said, and done, too.
+    """
+    return [
+        Fault(
+            f"/process/{part}/{name}",
+            None,
+            f"{part} has no {name}: 0 is taken",
+            f"config.md#{section}: {name} is REQUIRED",
+            f'add "{name}": 0',
+            WARNING,
+        )
+        for part, names, section in _ZEROS
+        if part in facts.process
+        for name in names
+        if name not in facts.process[part]
+    ]
 
 
 def capabilities(facts: Facts) -> list[Fault]:

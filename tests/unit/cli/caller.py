@@ -26,11 +26,11 @@ class Outcome:
         return json.loads(self.stdout)
 
 
-def call(root: Path, *words: str) -> Outcome:
-    """`ociruntime --root ROOT WORDS…`."""
+def call(root: Path | None, *words: str) -> Outcome:
+    """`ociruntime --root ROOT WORDS…`, without --root for None."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with _redirected(1, out.fileno()), _redirected(2, err.fileno()):
-            status = main(["--root", str(root), *words])
+            status = main([*(["--root", str(root)] if root else []), *words])
         texts = []
         for file in (out, err):
             file.seek(0)

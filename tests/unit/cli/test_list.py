@@ -37,18 +37,24 @@ def stopped(root: Path, container_id: str, **changes: Any) -> None:
 
 def test_empty(tmp_path: Path) -> None:
     """An array that is empty is no null."""
-    for root in (tmp_path, tmp_path / "absent"):
-        assert call(root, "list", "--format", "json").stdout == "[]\n"
-        assert call(root, "list", "-q").stdout == ""
-        assert call(root, "list").stdout.split() == [
-            "ID",
-            "PID",
-            "STATUS",
-            "BUNDLE",
-            "CREATED",
-            "OWNER",
-        ]
-    assert not (tmp_path / "absent").exists()
+    assert call(tmp_path, "list", "--format", "json").stdout == "[]\n"
+    assert call(tmp_path, "list", "-q").stdout == ""
+    titles = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]
+    assert call(tmp_path, "list").stdout.split() == titles
+
+
+def test_a_root_that_was_named_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who mistypes --root would take "none" for an answer; the default's absence is none."""
+    absent = tmp_path / "absent"
+    for words in ([], ["--quiet"], ["--format", "json"]):
+        done = call(absent, "list", *words)
+        assert (done.status, done.stdout) == (1, "")
+        assert f"--root {absent}: no such directory" in done.stderr
+    monkeypatch.setattr("ociruntime.cli.main.default_root", lambda: str(absent))
+    assert call(None, "list", "-q").status == 0
+    assert not absent.exists()
 
 
 def test_json(tmp_path: Path) -> None:

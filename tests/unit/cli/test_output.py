@@ -14,7 +14,7 @@ RUNTIME = Path(__file__).resolve().parents[3] / "build" / "ociruntime"
 def test_full(words: str, tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [RUNTIME, "--root", tmp_path / "root", *words.split()],
+            [RUNTIME, "--root", tmp_path, *words.split()],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 1

@@ -63,6 +63,43 @@ def test_one_document_and_the_descriptor_with_the_first_message(server: socket.s
         os.close(fd)
 
 
+class Closing:
+    """The agent's connection as seen from us; its other end reads what comes first and closes."""
+
+    def __init__(self, inner: socket.socket, connection: socket.socket) -> None:
+        self.inner = inner
+        self.connection = connection
+
+    def sendmsg(self, *args: Any) -> int:
+        sent = self.inner.sendmsg(*args)
+        _, control, _, _ = self.connection.recvmsg(1 << 16, socket.CMSG_SPACE(16))
+        self.connection.close()
+        os.close(int.from_bytes(control[0][2], "little"))
+        return sent
+
+    def sendall(self, data: bytes) -> None:
+        self.inner.sendall(data)
+
+
+def test_an_agent_may_close_when_it_has_everything(server: socket.socket) -> None:
+    agent = Agent({"path": server.getsockname(), "metadata": ""})
+    connection, _ = server.accept()
+    agent._socket = Closing(agent._socket, connection)  # type: ignore[assignment]
+    agent.serve(0, 1, STATE)
+    assert agent.served
+    agent._socket.inner.close()  # type: ignore[attr-defined]
+
+
+def test_an_agent_that_closes_before_it_has_everything_is_an_error(server: socket.socket) -> None:
+    agent = Agent({"path": server.getsockname(), "metadata": "m" * (1 << 21)})
+    connection, _ = server.accept()
+    agent._socket = Closing(agent._socket, connection)  # type: ignore[assignment]
+    with pytest.raises(OciError, match="broken pipe"):
+        agent.serve(0, 1, STATE)
+    assert not agent.served
+    agent._socket.inner.close()  # type: ignore[attr-defined]
+
+
 def test_no_metadata_is_no_member(server: socket.socket) -> None:
     agent = Agent({"path": server.getsockname(), "metadata": ""})
     connection, _ = server.accept()

@@ -85,10 +85,15 @@ def test_a_root_that_cannot_be_written_is_a_note(
 
 def test_skipped_names_are_a_note_each_time(tmp_path: Path) -> None:
     made = program()
-    made.skipped = ["one", "two"]
+    made.skipped = {"one": "", "opneat": "openat", "two": ""}
     run = prepare(tmp_path, profile("ERRNO"), made)
     assert run.notes == ["linux.seccomp.syscalls: libseccomp does not know one, two: left out"]
-    assert not run.warnings
+    assert run.warnings == [
+        (
+            "linux.seccomp.syscalls: opneat is no system call, the rule for it is left out; "
+            'did you mean "openat"?'
+        )
+    ]
 
 
 @pytest.mark.parametrize("returned", [EPERM, KILL_PROCESS, 0, TRAP, TRACE])

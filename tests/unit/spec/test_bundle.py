@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ociruntime import bundle
-from ociruntime.bundle import DEPTH_LIMIT, SIZE_LIMIT, open_bundle, parse, parse_object, read_file
+from ociruntime.bundle import (
+    DEPTH_LIMIT,
+    SIZE_LIMIT,
+    open_bundle,
+    parse,
+    parse_object,
+    parse_settings,
+    read_file,
+)
 from ociruntime.errors import SpecError
 from ociruntime.spec.locate import find_fault, locate
 
@@ -109,7 +117,7 @@ def test_refused_where_json_is_not_imported() -> None:
     [
         (b" {} ", {}),
         (b"[18446744073709551615, -9223372036854775808, -0]", [2**64 - 1, -(2**63), 0]),
-        (b"[1.0, 1e3, -2.0, 1.5, -0.0]", [1, 1000, -2, 1.5, 0]),
+        (b"[1.0, 1e3, -2.0, 1.5, -0.0]", [1.0, 1000.0, -2.0, 1.5, -0.0]),
         (b'"\\ud83d\\ude00"', "\U0001f600"),
         (b'"\\\\u0000 \\\\ud800"', "\\u0000 \\ud800"),
         ('"é\u2028"'.encode(), "é\u2028"),
@@ -124,14 +132,28 @@ def test_accepted(text: bytes, value: Any) -> None:
 
 
 def test_the_document_must_be_an_object() -> None:
-    with pytest.raises(SpecError, match="not a JSON object"):
-        parse_object(b"[]", "FILE")
+    for function in (parse_object, parse_settings):
+        for text in (b"[]", b"null"):
+            with pytest.raises(SpecError, match="not a JSON object"):
+                function(text, "FILE")
+
+
+def test_settings_have_no_null_members() -> None:
+    text = b'{"a": null, "b": {"c": null, "d": [null, {"e": null}]}, "f": {"g": null}, "h": "null"}'
+    assert parse_settings(text, "FILE") == {"b": {"d": [None, {}]}, "f": {}, "h": "null"}
+    assert list(parse_object(text, "FILE")) == ["a", "b", "f", "h"]
+
+
+def test_a_key_given_twice_is_refused_whatever_it_has() -> None:
+    for text in (b'{"a": null, "a": null}', b'{"a": null, "a": 1}', b'{"a": 1, "a": null}'):
+        with pytest.raises(SpecError, match="given twice"):
+            parse_settings(text, "FILE")
 
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 documents = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | texts
-    | st.floats(-1e15, 1e15).filter(lambda number: not number.is_integer()),
+    | st.floats(-1e15, 1e15),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=20,
 )  # fmt: skip
