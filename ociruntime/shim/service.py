@@ -13,7 +13,7 @@ from ociruntime.process.foreground import receive_master
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.lifetimes import Lifetimes, gone
-from ociruntime.shim.loop import Job, first
+from ociruntime.shim.loop import Future, Job, first
 from ociruntime.shim.options import read_options
 from ociruntime.shim.stdio import Streams, Wanted
 from ociruntime.shim.task import CREATED, PAUSED, RUNNING, STOPPED, Execution, Process, Task
@@ -169,7 +169,7 @@ class Tasks:
             if ends is not None:
                 for end in ends:
                     end.close()
-        process.streams = streams
+        process.take(streams)
 
     async def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run the container's program, or a process that Exec has announced."""
@@ -179,6 +179,7 @@ class Tasks:
             text = f"cannot start {process.exec_id or process.id}: it was started before"
             raise RpcError(ttrpc.FAILED_PRECONDITION, text)
         process.starting = True
+        process.begun = Future()
         try:
             if isinstance(process, Execution):
                 await self._start_execution(task, process)
@@ -194,6 +195,7 @@ class Tasks:
                 self.publisher.publish("/tasks/start", "TaskStart", m.TASK_START, values)
         finally:
             self.lifetimes.started(process, task)
+            process.begun.set()
         return {"pid": process.pid}
 
     async def _start_execution(self, task: Task, process: Execution) -> None:
@@ -251,6 +253,7 @@ class Tasks:
                 await self._delete_container(task)
             else:
                 del task.executions[process.exec_id]
+                process.ended.set()  # whoever waits for one that never ran
         if process.streams is not None:
             process.streams.close()
             process.streams = None
@@ -274,6 +277,8 @@ class Tasks:
         process = task.process(request["exec_id"])
         everything = process is task and (request["all"] or task.shared_pid or task.paused)
         if not everything:
+            if process.starting and not process.pid:
+                await process.begun  # a signal that came first is not lost
             self.lifetimes.kill(process, number)
             return {}
         operation = operations.signal_container(
@@ -366,15 +371,14 @@ class Tasks:
     async def resize_pty(self, request: dict[str, Any]) -> dict[str, Any]:
         """Change the size of a terminal."""
         process = self._task(request["id"]).process(request["exec_id"])
-        if process.streams is not None:
-            process.streams.resize(request["width"], request["height"])
+        process.resize(request["width"], request["height"])
         return {}
 
     async def close_io(self, request: dict[str, Any]) -> dict[str, Any]:
         """The client sends no more input."""
         process = self._task(request["id"]).process(request["exec_id"])
-        if request["stdin"] and process.streams is not None:
-            process.streams.close_stdin()
+        if request["stdin"]:
+            process.close_input()
         return {}
 
     async def end(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 READER_SECONDS = 30.0
 READER_INTERVAL = 0.005
 FILE_MODE = 0o644
-# struct winsize has 16 bits for each (TIOCSWINSZ(2const)).
-LARGEST_SIZE = 0xFFFF
 S_IFMT, S_IFIFO = 0o170000, 0o010000
 
 
@@ -210,14 +208,7 @@ class Streams:
             self._input = Pump(self._loop, source, _duplicate(master))
 
     def resize(self, width: int, height: int) -> None:
-        """Give the terminal a size (characters); raises ``OSError`` without one,
-        ``RpcError`` for more than 16 bits.
-        """
-        if max(width, height) > LARGEST_SIZE:
-            text = f"a terminal of {width} x {height}: the limit is {LARGEST_SIZE} for each"
-            raise RpcError(ttrpc.INVALID_ARGUMENT, text)
-        if self._terminal < 0:
-            raise OSError(errno.ENOTTY, "the process has no terminal")
+        """Give the terminal a size (characters of 16 bits each)."""
         ioctl(self._terminal, TIOCSWINSZ, pack("=HHHH", height, width, 0, 0))
 
     def close_stdin(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future, Job, Lock
 from ociruntime.shim.messages import timestamp
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 # containerd.v1.types.Status
 CREATED, RUNNING, STOPPED, PAUSED = 1, 2, 3, 4
+# struct winsize has 16 bits for each (TIOCSWINSZ(2const)).
+LARGEST_SIZE = 0xFFFF
 
 
 class Process:
@@ -26,7 +30,11 @@ class Process:
 
     ``status`` is CREATED (an executed one has no pid then), RUNNING or STOPPED. ``starting`` while
     Start works: an end that comes meanwhile waits in ``record``, so that no exit is told before
-    the start. ``ended`` is done when the exit is told. ``removal`` is held by who deletes it.
+    the start; ``begun`` is done when Start is. ``ended`` is done when the exit is told, or nothing
+    will ever end. ``removal`` is held by who deletes it.
+
+    What clients ask of the streams before there are any is remembered and done when they are:
+    CloseIO in ``input_closed``, the last ResizePty in ``size`` (width, height).
     """
 
     def __init__(self, task_id: str, exec_id: str, wanted: Wanted) -> None:
@@ -37,11 +45,37 @@ class Process:
         self.pid = 0
         self.status = CREATED
         self.starting = False
+        self.begun = Future()
+        self.input_closed = False
+        self.size: tuple[int, int] | None = None
         self.record: tuple[int, int] | None = None
         self.exit_status = 0
         self.exited_at = 0
         self.ended = Future()
         self.removal = Lock()
+
+    def take(self, streams: Streams) -> None:
+        """The streams are there: do what was asked of them meanwhile."""
+        self.streams = streams
+        if self.size is not None:
+            streams.resize(*self.size)
+        if self.input_closed:
+            streams.close_stdin()
+
+    def resize(self, width: int, height: int) -> None:
+        """ResizePty; raises ``OSError`` without a terminal, ``RpcError`` for an impossible size."""
+        check_size(width, height)
+        if not self.wanted.terminal:
+            raise OSError(errno.ENOTTY, "the process has no terminal")
+        self.size = width, height
+        if self.streams is not None:
+            self.streams.resize(width, height)
+
+    def close_input(self) -> None:
+        """CloseIO: the process's input ends as soon as the client has closed it, too."""
+        self.input_closed = True
+        if self.streams is not None:
+            self.streams.close_stdin()
 
     def end(self, status: int, time: int) -> None:
         """Note the exit status and when (nanoseconds since the epoch)."""
@@ -116,3 +150,10 @@ class Task(Process):
     def busy(self) -> bool:
         """Whether executed processes are still running, or about to."""
         return any(e.status == RUNNING or e.starting for e in self.executions.values())
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise ``RpcError`` for a terminal's size (characters) of more than 16 bits."""
+    if max(width, height) > LARGEST_SIZE:
+        text = f"a terminal of {width} x {height}: the limit is {LARGEST_SIZE} for each"
+        raise RpcError(ttrpc.INVALID_ARGUMENT, text)
