@@ -21,6 +21,7 @@ from ociruntime.network.addresses import Address, Interface, format_mac
 from ociruntime.network.bridgedevice import ensure_bridge, sysctl
 from ociruntime.network.bridgesettings import Settings
 from ociruntime.network.cni import CniError
+from ociruntime.network.conntrack import forget_flows
 from ociruntime.network.firewall import Link, Mapping, mappings_of
 from ociruntime.network.invoke import call_plugin
 from ociruntime.network.netlink import Inside, Netlink, NetlinkError
@@ -201,7 +202,13 @@ def _configure(
         if via is None:
             via = next((g for g in gateways if g.family == destination.family), None)
         options = {key: value for key, value in route.items() if key in ROUTE_OPTIONS}
-        inside.add_route(device.index, destination, via, name, options)
+        try:
+            inside.add_route(device.index, destination, via, name, options)
+        except NetlinkError as error:
+            # The first network that brings a route (two have a default one) has it, as with the
+            # standard plugins.
+            if error.number != errno.EEXIST:
+                raise
     return device.mac
 
 
@@ -240,9 +247,16 @@ def _publish(
         record["mappings"] = []
         book.write(settings.veth, record)
         raise
+    with Netlink() as host:
+        _warn(forget_flows(host, mappings))
     if is_new:
         for warning in filter_.admit(settings.bridge):
-            os.write(2, f"ociruntime-bridge: warning: {warning}\n".encode())
+            _warn(warning)
+
+
+def _warn(text: str) -> None:
+    if text:
+        os.write(2, f"ociruntime-bridge: warning: {text}\n".encode())
 
 
 def _check_collisions(book: Directory, own: str, mappings: list[Mapping]) -> None:
@@ -276,11 +290,13 @@ def _detach(request: Request, settings: Settings) -> None:
 
 def _remove(settings: Settings, veth: str, record: Json | None) -> None:
     with settings.book as book:
-        if record and record["mappings"]:
+        mappings = list(map(Mapping.parse, record["mappings"])) if record else []
+        if mappings:
             filter_ = firewall.choose(settings.firewall)
             if filter_:
-                filter_.disconnect(list(map(Mapping.parse, record["mappings"])))
+                filter_.disconnect(mappings)
         with Netlink() as host:
+            _warn(forget_flows(host, mappings))
             host.remove(veth)
         book.remove(veth)
 

@@ -74,7 +74,7 @@ class Link:
         self.mac = attributes.get(IFLA_ADDRESS, b"")
         self.mtu = _number(attributes, IFLA_MTU)
         self.master = _number(attributes, IFLA_MASTER)
-        info = _attributes(attributes.get(IFLA_LINKINFO, b""))
+        info = attributes_of(attributes.get(IFLA_LINKINFO, b""))
         self.kind = info.get(IFLA_INFO_KIND, b"").rstrip(b"\0").decode("utf-8", "replace")
 
 
@@ -85,13 +85,15 @@ class Netlink:
     All methods raise ``NetlinkError`` when the kernel refuses.
     """
 
+    PROTOCOL = NETLINK_ROUTE
+
     def __init__(self, namespace: int = -1) -> None:
         if namespace < 0:
-            self._socket = _connect()
+            self._socket = _connect(self.PROTOCOL)
         else:
             with Inside(namespace):
                 # A socket stays in the namespace it was made in (network_namespaces(7)).
-                self._socket = _connect()
+                self._socket = _connect(self.PROTOCOL)
         self._sequence = 0
 
     def __enter__(self) -> Self:
@@ -118,10 +120,10 @@ class Netlink:
 
     def add_bridge(self, name: str, mac: bytes, mtu: int) -> None:
         """Make a bridge; ``mtu`` in bytes, 0 for the kernel's choice."""
-        kind = _nested(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "bridge"))
-        body = _text(IFLA_IFNAME, name) + _raw(IFLA_ADDRESS, mac) + kind
+        kind = nested(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "bridge"))
+        body = _text(IFLA_IFNAME, name) + raw(IFLA_ADDRESS, mac) + kind
         if mtu:
-            body += _u32(IFLA_MTU, mtu)
+            body += u32(IFLA_MTU, mtu)
         self._new_link(body, "bridge", f"bridge {name}")
 
     def add_veth(
@@ -132,13 +134,13 @@ class Netlink:
         elsewhere.
         """
         other = LINK.pack(0, 0, 0, 0, 0) + _text(IFLA_IFNAME, peer)
-        other += _u32(IFLA_NET_NS_FD, namespace)
+        other += u32(IFLA_NET_NS_FD, namespace)
         if mac:
-            other += _raw(IFLA_ADDRESS, mac)
-        size = _u32(IFLA_MTU, mtu) if mtu else b""
-        data = _nested(IFLA_INFO_DATA, _nested(VETH_INFO_PEER, other + size))
-        kind = _nested(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "veth") + data)
-        body = _text(IFLA_IFNAME, name) + size + _u32(IFLA_MASTER, master)
+            other += raw(IFLA_ADDRESS, mac)
+        size = u32(IFLA_MTU, mtu) if mtu else b""
+        data = nested(IFLA_INFO_DATA, nested(VETH_INFO_PEER, other + size))
+        kind = nested(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "veth") + data)
+        body = _text(IFLA_IFNAME, name) + size + u32(IFLA_MASTER, master)
         self._new_link(body + kind, "veth", f"device pair {name} and {peer}")
 
     def _new_link(self, attributes: bytes, kind: str, what: str) -> None:
@@ -157,7 +159,7 @@ class Netlink:
 
     def set_hairpin(self, index: int, what: str) -> None:
         """Let the bridge send frames back through the port they came in by."""
-        port = _nested(IFLA_PROTINFO, _raw(IFLA_BRPORT_MODE, b"\1"))
+        port = nested(IFLA_PROTINFO, raw(IFLA_BRPORT_MODE, b"\1"))
         self._do(RTM_SETLINK, 0, LINK.pack(AF_BRIDGE, 0, index, 0, 0) + port, what)
 
     def remove(self, name: str) -> bool:
@@ -176,7 +178,7 @@ class Netlink:
         found = []
         for raw in self._ask(RTM_GETADDR, NLM_F_DUMP, ADDRESS.pack(0, 0, 0, 0, 0), "addresses"):
             family, prefix, _, _, device = ADDRESS.unpack_from(raw)
-            attributes = _attributes(raw[ADDRESS.size :])
+            attributes = attributes_of(raw[ADDRESS.size :])
             value = attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS)
             if family in BITS and value and index in (0, device):
                 address = Address(family, int.from_bytes(value, "big"))
@@ -190,15 +192,15 @@ class Netlink:
         flags = IFA_F_NODAD if interface.family == AF_INET6 else 0
         value = interface.address.packed
         body = ADDRESS.pack(interface.family, interface.prefix, flags, RT_SCOPE_UNIVERSE, index)
-        body += _raw(IFA_LOCAL, value) + _raw(IFA_ADDRESS, value)
+        body += raw(IFA_LOCAL, value) + raw(IFA_ADDRESS, value)
         if interface.family == AF_INET and interface.prefix < 31:
-            body += _raw(IFA_BROADCAST, interface.last.to_bytes(4, "big"))
+            body += raw(IFA_BROADCAST, interface.last.to_bytes(4, "big"))
         self._do(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, f"{what}: address {interface}")
 
     def remove_address(self, index: int, interface: Interface, what: str) -> None:
         """Take an address from the device."""
         body = ADDRESS.pack(interface.family, interface.prefix, 0, 0, index)
-        body += _raw(IFA_LOCAL, interface.address.packed)
+        body += raw(IFA_LOCAL, interface.address.packed)
         self._do(RTM_DELADDR, 0, body, f"{what}: removing address {interface}")
 
     def add_route(
@@ -218,19 +220,19 @@ class Netlink:
             destination.family, destination.prefix, 0, 0, table if table < 256 else 0, RTPROT_BOOT,
             scope, RTN_UNICAST, 0,
         )  # fmt: skip
-        body += _u32(RTA_TABLE, table)
+        body += u32(RTA_TABLE, table)
         if destination.prefix:
-            body += _raw(RTA_DST, Address(destination.family, destination.first).packed)
+            body += raw(RTA_DST, Address(destination.family, destination.first).packed)
         if gateway:
-            body += _raw(RTA_GATEWAY, gateway.packed)
+            body += raw(RTA_GATEWAY, gateway.packed)
         if options.get("priority"):
-            body += _u32(RTA_PRIORITY, options["priority"])
+            body += u32(RTA_PRIORITY, options["priority"])
         metrics = b"".join(
-            _u32(number, options[name]) for name, number in METRICS.items() if options.get(name)
+            u32(number, options[name]) for name, number in METRICS.items() if options.get(name)
         )
         if metrics:
-            body += _nested(RTA_METRICS, metrics)
-        body += _u32(RTA_OIF, index)
+            body += nested(RTA_METRICS, metrics)
+        body += u32(RTA_OIF, index)
         label = f"{what}: route to {destination}" + (f" via {gateway}" if gateway else "")
         self._do(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, label)
 
@@ -302,41 +304,45 @@ def is_namespace(path: str) -> bool:
         os.close(fd)
 
 
-def _connect() -> socket:
-    return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+def _connect(protocol: int) -> socket:
+    return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
 
 
 def _link(raw: bytes) -> Link:
     _, _, index, flags, _ = LINK.unpack_from(raw)
-    return Link(index, flags, _attributes(raw[LINK.size :]))
+    return Link(index, flags, attributes_of(raw[LINK.size :]))
 
 
-def _raw(kind: int, value: bytes) -> bytes:
+def raw(kind: int, value: bytes) -> bytes:
+    """An attribute."""
     length = ATTRIBUTE.size + len(value)
     return ATTRIBUTE.pack(length, kind) + value + bytes(-length % 4)
 
 
 def _text(kind: int, value: str) -> bytes:
-    return _raw(kind, value.encode() + b"\0")
+    return raw(kind, value.encode() + b"\0")
 
 
-def _u32(kind: int, value: int) -> bytes:
-    return _raw(kind, U32.pack(value))
+def u32(kind: int, value: int) -> bytes:
+    """An attribute of 32 bits."""
+    return raw(kind, U32.pack(value))
 
 
-def _nested(kind: int, content: bytes) -> bytes:
+def nested(kind: int, content: bytes) -> bytes:
+    """An attribute of attributes."""
     # VETH_INFO_PEER and the link's own nests are accepted with the flag and without.
-    return _raw(kind | NLA_F_NESTED, content)
+    return raw(kind | NLA_F_NESTED, content)
 
 
-def _attributes(raw: bytes) -> dict[int, bytes]:
+def attributes_of(data: bytes) -> dict[int, bytes]:
+    """The attributes in ``data``, by kind."""
     found = {}
-    while len(raw) >= ATTRIBUTE.size:
-        length, kind = ATTRIBUTE.unpack_from(raw)
+    while len(data) >= ATTRIBUTE.size:
+        length, kind = ATTRIBUTE.unpack_from(data)
         if length < ATTRIBUTE.size:
             break
-        found[kind & ~NLA_F_NESTED] = raw[ATTRIBUTE.size : length]
-        raw = raw[(length + 3) & ~3 :]
+        found[kind & ~NLA_F_NESTED] = data[ATTRIBUTE.size : length]
+        data = data[(length + 3) & ~3 :]
     return found
 
 

@@ -218,3 +218,37 @@ def test_newcomers_are_no_garbage(host: Host, conflist: MakeConflist, plugins: P
     collecting.join()
     assert done == ["", ""]
     assert host.ip("link", "show", "master", "br0")
+
+
+def example_of_the_page() -> dict[str, Any]:
+    """The configuration that docs/networking.md shows, word by word."""
+    page = (Path(__file__).parents[2] / "docs" / "networking.md").read_text()
+    text = page.partition("as a list (conflist) or a single plugin:\n\n")[2].partition("\n\n")[0]
+    example: dict[str, Any] = json.loads(text)
+    return example
+
+
+@pytest.mark.parametrize("others", ["ours", "standard"])
+def test_two_networks_with_a_default_route(
+    host: Host, sandbox: Sandbox, conflist: MakeConflist, others: str
+) -> None:
+    """The first one has it, as with the standard plugins; both have their subnets."""
+    page = sandbox.directory / "both.conflist"
+    page.write_text(json.dumps(example_of_the_page()))
+    pool = {"type": "host-local", "dataDir": str(host.state / "x"), "subnet": "10.1.0.0/24"}
+    plain = {"type": "bridge", "bridge": "br0", "isDefaultGateway": True, "ipam": pool}
+    first = "bridge" if others == "ours" else conflist("plain", plain)
+    container = host.container("--network", first, "--network", str(page))
+    routes = container.ip("route")
+    (default,) = [route for route in routes if route["dst"] == "default"]
+    assert default["dev"] == "eth0"
+    assert {route["dst"]: route["dev"] for route in routes}["10.90.0.0/24"] == "eth1"
+    (default,) = [route for route in container.ip("-6", "route") if route["dst"] == "default"]
+    assert default["dev"] == "eth1"
+    if others == "standard":
+        container.stop()
+        host.run("ip", "link", "del", "br0")
+        return
+    swapped = host.container("--network", str(page), "--network", first)
+    (default,) = [route for route in swapped.ip("route") if route["dst"] == "default"]
+    assert (default["dev"], default["gateway"]) == ("eth0", "10.90.0.1")
