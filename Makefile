@@ -46,7 +46,7 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 prove = @$(1) --version >/dev/null && { $(1) image refresh || :; } && $(1) --version >/dev/null
 
 .PHONY: build demo test vm-test engines-test bench conformance conformance-matrix \
-	conformance-newer conformance-vm field install uninstall dev clean
+	conformance-newer conformance-vm field findings install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -143,6 +143,11 @@ HOURS := 1
 FIELD_SEEDS :=
 field: build $(VENV)/.stamp-tests
 	$(SUDO) env FIELD_SEEDS="$(FIELD_SEEDS)" nice $(VENV)/bin/python -m tests.field.search --hours $(HOURS) $(ARGS)
+
+# What surprised us in other software, looked at once more (root, and the network).
+findings:
+	$(call install_packages,python3-venv util-linux)
+	$(SUDO) findings/run
 
 # Self-contained: the package and what it depends on lie together in lib/ociruntime.
 install: $(VENV)/.stamp-venv $(SOURCES)
