@@ -16,9 +16,11 @@ A change is one of
     {"process": [WORD, ...]}            more words for the probe in the container
     {"hook": KIND, ...}                 a hook of that kind that runs the probe; other members are
                                         the hook's (env, timeout)
+    {"before": VERB, ...}               a call before the container is made: `options`
     {"call": VERB, ...}                 a call while the container runs: `options`; for exec
                                         `process` (then by --process), `words`; for update
-                                        `resources` (then by --resources)
+                                        `resources` (then by --resources); `fifo`: it is given
+                                        by one; for kill `signal`
 
 Strings may contain @CASE@ (the case's directory), @ID@ and @LOOK@ (the probe, on the host).
 """
@@ -86,9 +88,7 @@ class Case:
 
 def default_seed() -> Config:
     """The configuration that all tests begin with, its own names not yet filled in."""
-    made = base_config("@ID@", "FIELD=1")
-    made["mounts"] = [one for one in made["mounts"] if one["type"] != "cgroup"]
-    return made
+    return base_config("@ID@", "FIELD=1")
 
 
 def set_at(config: Any, pointer: str, value: Any) -> None:
@@ -106,6 +106,18 @@ def set_at(config: Any, pointer: str, value: Any) -> None:
             config[int(last)] = value
     else:
         config[last] = value
+
+
+def get_at(config: Any, pointer: str) -> Any:
+    """Return the value at a JSON pointer, None where there is none."""
+    for token in _tokens(pointer):
+        if isinstance(config, list) and token.isdecimal() and int(token) < len(config):
+            config = config[int(token)]
+        elif isinstance(config, dict):
+            config = config.get(token)
+        else:
+            return None
+    return config
 
 
 def remove_at(config: Any, pointer: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.field import seeds
 from tests.field.case import Case
 from tests.field.play import Play, SilentError
 
@@ -31,10 +32,11 @@ class PeerSilentError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """`found` is what differs; `agreed` says whether the peers did the same calls alike."""
+    """`found` is what differs, with `config`; `agreed`: the peers did the same calls alike."""
 
     found: list[Difference]
     agreed: bool
+    config: dict[str, Any]
 
 
 def flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -73,14 +75,15 @@ def compare(case: Case, ours: Path, peers: Sequence[Path], look: Path) -> Outcom
             seen.append(Play(case, binary, look).run())
         except SilentError as error:
             raise PeerSilentError(binary.name) from error
+    config = case.config(seeds.SEEDS)
     agreed = all(one["calls"] == seen[0]["calls"] for one in seen)
     play = Play(case, ours, look)
     try:
         own = play.run()
     except SilentError as error:
-        return Outcome([Difference("answer", str(error), "an answer")], agreed)
+        return Outcome([Difference("answer", str(error), "an answer")], agreed, config)
     found = difference(own, seen)
     if found and found[0].place.startswith("calls/"):
         said = "; ".join(line for line in play.said if ": 0 " not in line)
         found = [Difference(one.place, f"{one.ours}: {said}", one.peers) for one in found]
-    return Outcome(found, agreed)
+    return Outcome(found, agreed, config)

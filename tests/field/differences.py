@@ -11,6 +11,7 @@ An entry is
     places = ["..."]        patterns of observations (fnmatch; see observe.py)
     ours = "..."            further patterns, of what was seen: only then is it this difference
     peers = "..."
+    config = {"/ociVersion" = "1.3*"}    and of values in config.json
 
 Entries without `places` are for the page alone: what the cases cannot see.
 """
@@ -19,12 +20,14 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from tests.field.compare import Difference
+from tests.field.case import get_at
+from tests.field.compare import Difference, Outcome
 
 FILE = Path(__file__).with_name("differences.toml")
 HEAD = """\
@@ -48,11 +51,16 @@ class Meant:
     places: tuple[str, ...] = ()
     ours: str = "*"
     peers: str = "*"
+    config: Mapping[str, str] = field(default_factory=dict)
 
-    def covers(self, found: Difference) -> bool:
+    def covers(self, found: Difference, config: Mapping[str, Any]) -> bool:
         """Tell whether a difference is this one."""
         return (
-            any(fnmatchcase(found.place, pattern) for pattern in self.places)
+            all(
+                fnmatchcase(str(get_at(config, pointer)), pattern)
+                for pointer, pattern in self.config.items()
+            )
+            and any(fnmatchcase(found.place, pattern) for pattern in self.places)
             and fnmatchcase(found.ours, self.ours)
             and fnmatchcase(found.peers, self.peers)
         )
@@ -64,9 +72,13 @@ def read(file: Path = FILE) -> list[Meant]:
     return [Meant(**{**entry, "places": tuple(entry.get("places", ()))}) for entry in entries]
 
 
-def unmeant(found: Sequence[Difference], meant: Sequence[Meant]) -> list[Difference]:
+def unmeant(outcome: Outcome, meant: Sequence[Meant]) -> list[Difference]:
     """Return the differences that no entry covers."""
-    return [one for one in found if not any(entry.covers(one) for entry in meant)]
+    return [
+        one
+        for one in outcome.found
+        if not any(entry.covers(one, outcome.config) for entry in meant)
+    ]
 
 
 def page(meant: Sequence[Meant]) -> str:

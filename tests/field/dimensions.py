@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.field.case import Case
-from tests.field.changes import at, call
+from tests.field.changes import at, call, without_namespace
 from tests.field.dimensions_files import DEVICES, OPTIONS, TARGETS
 from tests.field.dimensions_process import LIFE, NAMESPACES, PROCESS
 
@@ -48,9 +48,39 @@ CGROUPS = {
             call("update", "--pids-limit", "-1"),
         ],
     ),
+    "no cgroup namespace": ("27.20, 27.35: what /sys/fs/cgroup shows", without_namespace("cgroup")),
+    "a cgroup mount to write in": (
+        "27.35",
+        [at("/mounts/6/options", ["nosuid", "noexec", "nodev", "relatime", "rw"])],
+    ),
+    "pids.limit 0 since 1.3.0": (
+        "27.23",
+        [at("/ociVersion", "1.3.0"), at("/linux/resources/pids", {"limit": 0})],
+    ),
     "kernelTCP": ("27.24", [at("/linux/resources/memory", {"kernelTCP": 1 << 26})]),
 }
 ACCEPTED = {
+    "null is absent": (
+        "27.25",
+        [
+            at(pointer, None)
+            for pointer in (
+                "/process/user/umask",
+                "/process/oomScoreAdj",
+                "/process/rlimits",
+                "/linux/devices",
+                "/hooks",
+                "/annotations",
+                "/linux/seccomp",
+                "/linux/intelRdt",
+                "/linux/sysctl",
+                "/linux/resources/memory",
+                "/process/apparmorProfile",
+                "/hostname",
+            )
+        ],
+    ),
+    "no priority": ("27.25: 0", [at("/process/ioPriority", {"class": "IOPRIO_CLASS_BE"})]),
     "an unknown capability": (
         "a warning",
         [at("/process/capabilities", {"bounding": ["CAP_NOSUCH", "CAP_KILL"]})],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.field.changes import (
     DIRECTORY,
     FILE,
+    SHARED,
     USERNS,
     at,
     bind,
@@ -13,6 +14,7 @@ from tests.field.changes import (
     link,
     mount,
     put,
+    without_namespace,
 )
 
 TARGETS = {
@@ -50,6 +52,17 @@ TARGETS = {
             bind("/mnt/../mnt/./y//z"),
             device("/somewhere/else"),
             at("/process/cwd", "/work/deep"),
+        ],
+    ),
+    "through mounts": (
+        "27.7: targets and sources that lie on an earlier mount",
+        [
+            bind("/mnt"),
+            bind("/mnt/below/new", FILE),
+            mount("/media", "tmpfs"),
+            bind("/media/a/b"),
+            bind("/tmp/x", "@CASE@/bundle/rootfs/mnt", "norelatime"),
+            bind("/tmp/y", "@CASE@/bundle/rootfs/media/a"),
         ],
     ),
     "sources": (
@@ -116,6 +129,14 @@ OPTIONS = {
             link("rootfs/opt/l", "a"),
             mount("/opt", "tmpfs", "tmpcopyup"),
         ],
+    ),
+    "shared with the host": (
+        "27.23a: no mount that is made has a peer on the host",
+        [SHARED, *without_namespace("cgroup"), bind("/mnt"), bind("/media", DIRECTORY, "rprivate")],
+    ),
+    "shared, and a slave": (
+        "rootfsPropagation",
+        [SHARED, at("/linux/rootfsPropagation", "rslave"), bind("/mnt")],
     ),
     "a root that is shared": (
         "rootfsPropagation",

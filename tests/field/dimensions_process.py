@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from tests.field.changes import (
+    FILTER,
     RUN,
+    USER,
     USERNS,
     at,
     call,
     callers,
+    hooks,
     link,
     without_namespace,
 )
 
 PROCESS = {
+    "hooks with an environment": ("27.1, 27.2", [*hooks(env=["A=1"]), *callers("umask=027")]),
+    "hooks and the process's limits": (
+        "27.1: no_new_privs, filter, oom score, limits",
+        [
+            *hooks(),
+            at("/process/noNewPrivileges", True),
+            at("/linux/seccomp", FILTER),
+            at("/process/oomScoreAdj", 200),
+            at("/process/rlimits", [{"type": "RLIMIT_NOFILE", "soft": 300, "hard": 400}]),
+        ],
+    ),
     "a hook without words": (
         "27.2",
         [at("/hooks", {"prestart": [{"path": "/bin/true", "args": [""]}]})],
@@ -61,6 +75,22 @@ PROCESS = {
     "streams are pipes": (
         "27.16: of the root of a user namespace",
         [*USERNS, {"streams": ["pipe", "pipe", "pipe"]}, call("exec", words=[])],
+    ),
+    "terminal": (
+        "size, session, owner",
+        [
+            at("/process/terminal", True),
+            at("/process/consoleSize", {"height": 33, "width": 99}),
+            USER,
+        ],
+    ),
+    "terminal of run": (
+        "27.17: how it is set",
+        [at("/process/terminal", True), {"streams": ["tty", "tty", "tty"]}, RUN],
+    ),
+    "terminal of exec": (
+        "27.17: how it is set",
+        [{"streams": ["tty", "tty", "tty"]}, call("exec", "--tty", words=[])],
     ),
     "run": ("the exit status is the process's", [RUN]),
     "run --detach": ("as create and start", [{"life": "detach"}]),
@@ -119,12 +149,55 @@ NAMESPACES = {
         ],
     ),
     "no ipc namespace": ("the host's queues", without_namespace("ipc")),
+    "sysctls": (
+        "27.25: dots and slashes; a value that ends a line",
+        [
+            at(
+                "/linux/sysctl",
+                {
+                    "net.ipv4.ip_forward": "1\n",
+                    "kernel.shmmni": "2048",
+                    "net/core/somaxconn": "100",
+                    "fs.mqueue.msg_max": "20",
+                },
+            )
+        ],
+    ),
     "annotations": (
         "in the state",
         [at("/annotations", {"a": "b", "org.x": ""}), {"hook": "prestart"}],
     ),
 }
 LIFE = {
+    "nothing": (
+        "27.26: calls where there is no container",
+        [
+            {"before": "state", "options": ["none"]},
+            {"before": "kill", "options": ["none", "KILL"]},
+            {"before": "delete", "options": ["none"]},
+            {"before": "delete", "options": ["--force", "none"]},
+            {"before": "ps", "options": ["none"]},
+        ],
+    ),
+    "given by a pipe": (
+        "27.3: --process and --resources may be a FIFO",
+        [
+            call("exec", process={}, fifo=True, words=[]),
+            call("update", resources={"pids": {"limit": 33}}, fifo=True),
+        ],
+    ),
+    "stopped": (
+        "27.26: calls after the process ended",
+        [
+            call("kill", signal=["TERM"]),
+            call("ps"),
+            call("state"),
+            call("exec"),
+            call("pause"),
+            call("kill", signal=["KILL"]),
+            call("start"),
+        ],
+    ),
     "running": (
         "calls that are refused while it runs; ps",
         [

@@ -312,7 +312,7 @@ def _few_execs(changes: Changes) -> tuple[Change, ...]:
                 continue
         kept.append(change)
     if any(change.get("set") == "/process/terminal" for change in kept):
-        kept = [
-            change for change in kept if change.get("life") != "run" and "streams" not in change
-        ]
+        kept = [change for change in kept if "streams" not in change]
+        if {"life": "run"} in kept:
+            kept.append({"streams": ["tty", "tty", "tty"]})
     return tuple(kept)

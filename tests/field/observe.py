@@ -96,7 +96,7 @@ def report(
     seen["affinity"] = " ".join(seen["affinity"])
     seen["argv"] = seen["argv"][0]
     if "stdin" in seen:
-        seen["stdin"] = _document(seen["stdin"])
+        seen["stdin"] = _document(scene, seen["stdin"])
     if "tree" in seen:
         seen["tree"] = {
             path: text for path, text in seen["tree"].items() if not path.startswith("/report/")
@@ -159,10 +159,10 @@ def _descriptors(found: dict[str, Any]) -> dict[str, Any]:
     return {**standard, "more": more}
 
 
-def _document(text: str) -> Any:
+def _document(scene: Scene, text: str) -> Any:
     """Return a hook's state document, comparable."""
     try:
-        found = json.loads(text)
+        found = _parsed(scene, text)
     except ValueError:
         return text
     if isinstance(found, dict) and isinstance(found.get("pid"), int):
@@ -171,11 +171,16 @@ def _document(text: str) -> Any:
     return found
 
 
+def _parsed(scene: Scene, text: str) -> Any:
+    """Return JSON without the case's names; some runtimes escape the slashes of paths."""
+    return json.loads(scene.plain(json.dumps(json.loads(text))))
+
+
 def state(scene: Scene, text: str) -> Any:
     """Return the answer of `state`, as far as the specification knows it."""
     if not text.strip():
         return "nothing"
-    found = json.loads(scene.plain(text))
+    found = _parsed(scene, text)
     kept = {key: found.get(key) for key in _STATE_KEYS}
     kept["annotations"] = kept["annotations"] or {}
     kept["pid"] = "a process" if found.get("pid") else "none"
@@ -184,7 +189,7 @@ def state(scene: Scene, text: str) -> Any:
 
 def listed(scene: Scene, text: str) -> Any:
     """Return the answer of `list --format json`."""
-    found = json.loads(scene.plain(text or "null")) or []
+    found = _parsed(scene, text or "null") or []
     return [{key: one.get(key) for key in _LIST_KEYS if one.get(key)} for one in found]
 
 

@@ -1,8 +1,9 @@
 """The runtimes that ours is compared with: the newest runc and crun that run on this machine.
 
 `make conformance-newer` fetches those of Debian's newer releases; the system's own are what is left
-without them. With one peer alone nothing is compared: what one does may be its own fault, and only
-what both agree on is what the field takes for granted.
+without them, and of those only what they refuse is compared. With one peer alone nothing is
+compared: what one does may be its own fault, and only what both agree on is what the field takes
+for granted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +32,11 @@ def candidates(name: str) -> list[Path]:
     newer = [CHECKOUT / "build" / "newer" / suite / "bin" / f"{name}-{suite}" for suite in SUITES]
     own = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     return [path for path in newer if path.exists()] + ([Path(own)] if own else [])
+
+
+def are_newest(peers: Sequence[Path]) -> bool:
+    """Tell whether these are those whose ways we follow, and no older ones."""
+    return all(peer.name.endswith(f"-{SUITES[0]}") for peer in peers)
 
 
 def build_look(directory: Path) -> Path:

@@ -9,6 +9,8 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -78,6 +80,8 @@ class Play:
         return self.seen
 
     def _live(self) -> None:
+        for change in self.case.all("before"):
+            self._call(change["before"], *fill(change.get("options", []), self.scene.names))
         life = self.case.last("life", "create")
         bundle = ("--bundle", str(self.scene.bundle))
         if life == "run":
@@ -89,7 +93,7 @@ class Play:
             self._end()
 
     def _run(self, bundle: tuple[str, ...]) -> None:
-        self._call("run", *bundle, self.scene.id, compare_status=True)
+        self._call("run", *bundle, self.scene.id, own_status=True)
         self._reported("process", 0)
 
     def _console(self, *words: str) -> bool:
@@ -123,15 +127,12 @@ class Play:
             if verb == "exec":
                 self._exec(change, options, executed)
                 executed += 1
-            elif verb == "update":
-                if resources := change.get("resources"):
-                    path = self.sandbox.tmp / "resources.json"
-                    path.write_text(json.dumps(resources))
-                    options += ["--resources", str(path)]
-                self._call("update", *options, self.scene.id)
-                self._look_outside("updated")
-                for path in self.sandbox.tmp.iterdir():
-                    path.unlink()
+            elif verb == "update" and "resources" in change:
+                with _given(
+                    self.sandbox.tmp / "resources.json", change["resources"], change
+                ) as path:
+                    self._call("update", *options, "--resources", path, self.scene.id)
+                self._look_outside(f"after-{self._last}")
             elif verb == "kill":
                 signals = change.get("signal", [])
                 if self._call("kill", *options, self.scene.id, *signals).ok and signals != ["0"]:
@@ -149,12 +150,11 @@ class Play:
         if "process" in change:
             process = {"cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}}
             process |= fill(change["process"], self.scene.names) | {"args": words}
-            path = self.sandbox.tmp / "process.json"
-            path.write_text(json.dumps(process))
-            self._call("exec", *options, "--process", str(path), self.scene.id, compare_status=True)
-            path.unlink()
+            with _given(self.sandbox.tmp / "process.json", process, change) as path:
+                options += ["--process", path]
+                self._call("exec", *options, self.scene.id, own_status=True)
         else:
-            self._call("exec", *options, self.scene.id, *words, compare_status=True)
+            self._call("exec", *options, self.scene.id, *words, own_status=True)
         self._reported(name, TIMEOUT if "--detach" in options else 0)
 
     def _end(self) -> None:
@@ -205,7 +205,7 @@ class Play:
             if isinstance(seen, dict):
                 seen.pop("namespace inodes", None)
 
-    def _call(self, *words: str, record: bool = True, compare_status: bool = False) -> Answer:
+    def _call(self, *words: str, record: bool = True, own_status: bool = False) -> Answer:
         verb = words[0]
         wrapper = [str(self.scene.look), "as", f"mounts=/proc/{self.namespace.pid}/ns/mnt"]
         environment = {"PATH": PATH, "TMPDIR": str(self.sandbox.tmp)}
@@ -226,9 +226,9 @@ class Play:
         if record:
             self._calls += 1
             self._last = f"{self._calls}-{verb}"
-            self.seen.setdefault("calls", {})[self._last] = "done" if answer.ok else "refused"
-            if compare_status and answer.status not in (1, 255):
-                self.seen["calls"][f"{self._last}-status"] = answer.status
+            refused = answer.status in (1, 255) or not own_status
+            how = "done" if answer.ok else "refused" if refused else f"status {answer.status}"
+            self.seen.setdefault("calls", {})[self._last] = how
         return answer
 
     def _execute(
@@ -269,11 +269,34 @@ def _stream(kind: str, path: Path, null: Path, opened: list[IO[bytes]], ends: li
         inside, outside = (read, write) if not opened else (write, read)
         ends.append(outside)
         opened.append(os.fdopen(inside, "wb" if inside == write else "rb", buffering=0))
+    elif kind == "tty" and opened:
+        opened.append(os.fdopen(os.dup(opened[0].fileno()), "r+b", buffering=0))
+    elif kind == "tty":
+        outside, inside = os.openpty()
+        ends.append(outside)
+        opened.append(os.fdopen(inside, "r+b", buffering=0))
     elif kind == "file":
         opened.append(path.open("ab", buffering=0))
     else:
         opened.append(null.open("rb" if kind == "null-r" else "r+b", buffering=0))
     return opened[-1]
+
+
+@contextmanager
+def _given(path: Path, data: Any, change: Change) -> Iterator[str]:
+    """A file of JSON for the runtime; a FIFO that somebody writes into, where the case says so."""
+    path.write_text(json.dumps(data))
+    if not change.get("fifo"):
+        yield str(path)
+    else:
+        fifo = path.with_suffix(".fifo")
+        os.mkfifo(fifo)
+        writer = subprocess.Popen(["cp", path, fifo])  # waits for a reader
+        yield str(fifo)
+        writer.kill()
+        writer.wait()
+        fifo.unlink()
+    path.unlink()
 
 
 def _wait_gone(pid: int) -> bool:

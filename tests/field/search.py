@@ -65,7 +65,7 @@ class Search:
             return []
         except (OSError, LookupError, ValueError, TypeError):
             return []  # no case: a change that needs another one, which was left out
-        return differences.unmeant(outcome.found, self._meant)
+        return differences.unmeant(outcome, self._meant)
 
     def _write(self, case: Case, shown: list[Difference]) -> None:
         text = case.to_json(shows=[str(one) for one in shown[:8]])

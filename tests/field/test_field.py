@@ -14,11 +14,11 @@ from tests.field import differences
 from tests.field.case import Case
 from tests.field.compare import Outcome, compare
 from tests.field.dimensions import DIMENSIONS
-from tests.field.peers import NoPeersError, build_look, find_peers
+from tests.field.peers import NoPeersError, are_newest, build_look, find_peers
 
 pytestmark = pytest.mark.kernel
 FOUND = sorted((Path(__file__).parent / "found").glob("*.json"))
-EXAMPLES = 12
+SEEDS, EXAMPLES = 6, 4
 
 
 @pytest.fixture(scope="session")
@@ -36,19 +36,26 @@ def peers(look: Path) -> Sequence[Path]:
         pytest.skip(str(error))
 
 
-def assert_none(outcome: Outcome) -> None:
-    """Assert that nothing differs that is not meant to."""
-    found = differences.unmeant(outcome.found, differences.read())
+def assert_none(outcome: Outcome, peers: Sequence[Path]) -> None:
+    """Assert that nothing differs that is not meant to.
+
+    Of older peers only what they do at all counts: which calls are refused.
+    """
+    found = differences.unmeant(outcome, differences.read())
+    if not are_newest(peers):
+        found = [one for one in found if one.place.startswith(("calls/", "answer"))]
     assert not found, "\n  ".join(["the peers agree, and we differ:", *map(str, found)])
 
 
 @pytest.mark.parametrize("name", DIMENSIONS)
 def test_dimension(name: str, runtime_binary: Path, peers: Sequence[Path], look: Path) -> None:
     outcome = compare(DIMENSIONS[name].case, runtime_binary, peers, look)
+    if not outcome.agreed and not are_newest(peers):
+        pytest.skip(f"{' and '.join(peer.name for peer in peers)} are older and do not agree")
     assert outcome.agreed, "the peers do not agree on the calls: this dimension says nothing"
-    assert_none(outcome)
+    assert_none(outcome, peers)
 
 
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_found(file: Path, runtime_binary: Path, peers: Sequence[Path], look: Path) -> None:
-    assert_none(compare(Case.from_json(file.read_text()), runtime_binary, peers, look))
+    assert_none(compare(Case.from_json(file.read_text()), runtime_binary, peers, look), peers)

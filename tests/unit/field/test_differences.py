@@ -43,11 +43,14 @@ def test_a_call_that_differs_explains_the_rest() -> None:
 
 
 def test_patterns_of_a_difference() -> None:
-    entry = Meant("t", "r.", "p", ("exec-*/cwd",), ours="/x*", peers="/")
-    assert entry.covers(Difference("exec-0/cwd", "/x/y", "/"))
-    assert not entry.covers(Difference("exec-0/cwd", "/y", "/"))
-    assert not entry.covers(Difference("exec-0/cwd", "/x", "/z"))
-    assert not entry.covers(Difference("process/cwd", "/x", "/"))
+    entry = Meant("t", "r.", "p", ("exec-*/cwd",), ours="/x*", peers="/", config={"/a/b": "1.3*"})
+    config = {"a": {"b": "1.3.0"}}
+    assert entry.covers(Difference("exec-0/cwd", "/x/y", "/"), config)
+    assert not entry.covers(Difference("exec-0/cwd", "/x/y", "/"), {"a": {"b": "1.2.0"}})
+    assert not entry.covers(Difference("exec-0/cwd", "/x/y", "/"), {})
+    assert not entry.covers(Difference("exec-0/cwd", "/y", "/"), config)
+    assert not entry.covers(Difference("exec-0/cwd", "/x", "/z"), config)
+    assert not entry.covers(Difference("process/cwd", "/x", "/"), config)
 
 
 def test_a_case_survives_its_file() -> None:
