@@ -90,6 +90,7 @@ def main(words: list[str], globals_: Globals) -> int:
             )
         left, right = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
         ours, wanted.console_fd = left.detach(), right.detach()
+        wanted.relayed = True
     run = exec_process(container, process, wanted)
     for warning in run.warnings:
         globals_.log.warning(warning)

@@ -36,6 +36,7 @@ def main(words: list[str], globals_: Globals) -> int:
     if terminal and not detach and not wanted.console_socket:
         left, right = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
         ours, wanted.console_fd = left.detach(), right.detach()
+        wanted.relayed = True
     if not detach and not options.flag("no-subreaper"):
         # Orphans of the container's processes become ours and not the machine's (prctl(2)).
         Kernel().prctl(c.PR_SET_CHILD_SUBREAPER, 1)

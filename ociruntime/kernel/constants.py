@@ -109,6 +109,9 @@ TIOCSPTLCK = 0x40045431
 TIOCSCTTY = 0x540E
 TIOCSWINSZ = 0x5414
 TIOCGWINSZ = 0x5413
+TCGETS = 0x5401
+TCSETS = 0x5402
+ONLCR = 4
 
 # linux/socket.h, linux/sockios.h, linux/if.h
 AF_INET = 2

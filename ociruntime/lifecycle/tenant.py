@@ -61,9 +61,9 @@ class ExecOptions:
     """The options of ``exec`` beside the process itself; paths are absolute.
 
     cgroups are the values of --cgroup (``cgroups.inner``); console_fd is a connected socket for the
-    terminal's master when there is no console_socket; streams are as ``Run``'s. program is what is
-    executed where that is not process.args[0]; adds_home says whether HOME is found out when
-    process.env lacks it.
+    terminal's master when there is no console_socket; relayed as ``CreateOptions``'; streams are as
+    ``Run``'s. program is what is executed where that is not process.args[0]; adds_home says whether
+    HOME is found out when process.env lacks it.
     """
 
     __slots__ = (
@@ -76,6 +76,7 @@ class ExecOptions:
         "pidfd_socket",
         "preserve_fds",
         "program",
+        "relayed",
         "streams",
     )
 
@@ -89,6 +90,7 @@ class ExecOptions:
         self.preserve_fds = 0
         self.streams: tuple[int, ...] = ()
         self.program = ""
+        self.relayed = False
         self.adds_home = True
 
 
@@ -278,7 +280,8 @@ def _process_steps(
     steps += [EnterRoot(), NewSession(), NewKeyring(container.id)]
     if process.get("terminal"):
         size = process.get("consoleSize") or {}
-        steps.append(OpenTerminal(size.get("height", 0), size.get("width", 0)))
+        height, width = size.get("height", 0), size.get("width", 0)
+        steps.append(OpenTerminal(height, width, relayed=options.relayed))
         steps.append(AdoptTerminal(identity.uid))
     else:
         steps.append(OwnStreams(identity.uid))

@@ -325,7 +325,8 @@ class _Builder:
         steps += mounts + self.devices
         if self.terminal and self.process:
             size = self.process.get("consoleSize") or {}
-            steps.append(OpenTerminal(size.get("height", 0), size.get("width", 0)))
+            height, width = size.get("height", 0), size.get("width", 0)
+            steps.append(OpenTerminal(height, width, relayed=self.options.relayed))
             if self.has_mount_ns:
                 steps.append(BindConsole())
         steps.append(MakeDirectory((self.process or NO_PROCESS)["cwd"]))

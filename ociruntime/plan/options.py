@@ -16,6 +16,7 @@ class CreateOptions:
     console_socket    or None
     console_fd        a connected socket for the terminal's master (`run` in the foreground), -1
                       without
+    relayed           whether the terminal's output goes to our own standard output
     pidfd_socket      or None
     pivot             False with --no-pivot
     new_keyring       False with --no-new-keyring
@@ -37,6 +38,7 @@ class CreateOptions:
         "pidfd_socket",
         "pivot",
         "preserve_fds",
+        "relayed",
         "store",
         "systemd",
         "variables",
@@ -49,6 +51,7 @@ class CreateOptions:
         self.pid_file: str | None = None
         self.console_socket: str | None = None
         self.console_fd = -1
+        self.relayed = False
         self.pidfd_socket: str | None = None
         self.pivot = True
         self.cgroups = True

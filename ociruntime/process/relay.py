@@ -130,6 +130,10 @@ class Relay:
 
             self._cooked = termios.tcgetattr(STDIN)
             tty.setraw(STDIN)
+            # Carriage returns are made here: the container's terminal adds none (OpenTerminal).
+            settings = termios.tcgetattr(STDIN)
+            settings[1] |= termios.OPOST
+            termios.tcsetattr(STDIN, termios.TCSANOW, settings)
 
     @property
     def lost(self) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
-from _struct import pack
+from _struct import pack, pack_into, unpack_from
 
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
@@ -17,24 +17,32 @@ from ociruntime.plan.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
 
 PTMX_INO = 2
 """The inode of ptmx in every devpts instance (fs/devpts/inode.c); the root directory is 1."""
+TERMIOS = 36
+"""The size of the kernel's struct termios: four words of flags, the second for output, and more."""
 
 
 class OpenTerminal(ContainerStep):
-    """Make a pty and send its master to the console socket."""
+    """Make a pty and send its master to the console socket.
 
-    __slots__ = ("columns", "rows")
+    With ``relayed`` what comes out of it is written to the standard output of `run` or `exec`, a
+    terminal of its own or a file: lines end there as the program has ended them (as with runc).
+    """
+
+    __slots__ = ("columns", "relayed", "rows")
 
     kind = "open-terminal"
     stage = "terminal"
 
-    def __init__(self, rows: int, columns: int) -> None:
+    def __init__(self, rows: int, columns: int, *, relayed: bool = False) -> None:
         super().__init__("/process/terminal", "process.terminal")
         self.rows = rows
         self.columns = columns
+        self.relayed = relayed
 
     def describe(self) -> str:
         return "make a terminal and send its master to the console socket"
@@ -47,6 +55,8 @@ class OpenTerminal(ContainerStep):
         if self.rows and self.columns:
             size = pack("=HHHH", self.rows, self.columns, 0, 0)
             kernel.ioctl(slave, c.TIOCSWINSZ, bytearray(size))
+        if self.relayed:
+            leave_newlines(kernel, slave)
         try:
             send_fd(run.fds.pop("console"), master, b"/dev/pts/ptmx")
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -87,6 +97,15 @@ class OpenTerminal(ContainerStep):
         if number == errno.ENOSPC:
             return "the limit of terminals is reached (/proc/sys/kernel/pty/max, devpts option max)"
         return ""
+
+
+def leave_newlines(kernel: Kernel, terminal: int) -> None:
+    """Have ``terminal`` make no carriage return of its own for a newline (ONLCR, termios(3))."""
+    settings = bytearray(TERMIOS)
+    kernel.ioctl(terminal, c.TCGETS, settings)
+    (output,) = unpack_from("=I", settings, 4)
+    pack_into("=I", settings, 4, output & ~c.ONLCR)
+    kernel.ioctl(terminal, c.TCSETS, settings)
 
 
 class BindConsole(ContainerStep):

@@ -7,6 +7,7 @@ import os
 import struct
 import termios
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,47 @@ def test_streams(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None
     assert lines[3] in ("/dev/pts/0", "/dev/console")
     assert lines[4] == "x"
     assert lines[5].startswith("crw")
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_lines_of_the_foreground(runtime: Runtime, bundle: MakeBundle, verb: str) -> None:
+    """Captured, they end as the program has ended them; on a terminal, as people expect it."""
+    script = "echo a; echo b"
+    made = bundle(args=["sleep", "100"]) if verb == "exec" else bundle().shell(script)
+    container = ""
+    if verb == "exec":
+        container = runtime.up(made)
+    else:
+        made.set("/process/terminal", True)
+
+    def said(**how: Any) -> str:
+        if verb == "run":
+            return runtime.run(made, **how).check().stdout
+        return runtime.exec(container, "sh", "-c", script, options=["-t"], **how).check().stdout
+
+    if runtime.is_ours:  # others want a terminal
+        assert said() == "a\nb\n"
+    master, slave = os.openpty()
+    settings = termios.tcgetattr(slave)
+    try:
+        with os.fdopen(os.dup(slave), "wb", buffering=0) as stdout:
+            said(stdin=slave, stdout=stdout)
+        assert os.read(master, 100) == b"a\r\nb\r\n"
+        assert termios.tcgetattr(slave) == settings
+    finally:
+        os.close(slave)
+        os.close(master)
+
+
+def test_lines_of_a_socket(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    """Who took the terminal decides on it: it is as the kernel made it."""
+    made = bundle().shell("echo a; echo b").set("/process/terminal", True)
+    with console(sandbox.directory) as box:
+        container = runtime.create(made, "--console-socket", str(box.path)).check().container
+        master = box.receive()
+        assert termios.tcgetattr(master)[1] & termios.ONLCR
+        runtime.start(container).check()
+        box.read()
 
 
 def test_size(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
