@@ -16,11 +16,14 @@
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/stat.h>
+
+#include <asm/statfs.h>
 
 #include "become.h"
 #include "home.h"
@@ -61,6 +64,7 @@ static int open_inside(int root, const char *path, __u64 flags)
 static void look(int fd, struct statx *found)
 {
     found->stx_mode = 0;
+    /* The device's numbers always come along. */
     sys(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE | STATX_UID, found);
 }
 
@@ -175,20 +179,63 @@ static __attribute__((noinline)) void join_keyring(int channel, const char *name
         check(channel, STAGE_KEYRING, result, 0);
 }
 
-/* Only pipes and sockets change their owner: a file, a device or a directory may be the host's
- * (CVE-2026-88265). */
-static void own_streams(int channel, unsigned int uid)
+static int is_null(int fd)
 {
+    struct statx found;
+    look(fd, &found);
+    return is_kind(&found, S_IFCHR) && found.stx_rdev_major == 1 && found.stx_rdev_minor == 3;
+}
+
+/* On a filesystem that nobody can mount: what is there is open, and nothing else. */
+static int is_nameless(int fd)
+{
+    struct statfs found = {.f_type = 0};
+    sys(__NR_fstatfs, fd, &found);
+    return found.f_type == PIPEFS_MAGIC || found.f_type == SOCKFS_MAGIC;
+}
+
+/* Only pipes and sockets change their owner, and only those without a name: a file, a FIFO, a device
+ * or a directory may be the host's (CVE-2026-88265).  Whether one is /dev/null. */
+static int own_streams(int channel, unsigned int uid)
+{
+    int nulls = 0;
     for (int fd = 0; fd < FIRST_FD; fd++) {
         struct statx found;
         look(fd, &found);
-        if ((!is_kind(&found, S_IFIFO) && !is_kind(&found, S_IFSOCK)) || found.stx_uid == uid)
+        nulls |= is_null(fd);
+        if ((!is_kind(&found, S_IFIFO) && !is_kind(&found, S_IFSOCK)) || found.stx_uid == uid ||
+            !is_nameless(fd))
             continue;
         long result = sys(__NR_fchownat, fd, "", uid, -1, AT_EMPTY_PATH);
-        /* A pipe of another user namespace keeps its owner (EPERM), some have none (EINVAL). */
+        /* Whoever may not give it away keeps it (EPERM); some have no owner (EINVAL). */
         if (result != -EPERM && result != -EINVAL && result != -EROFS)
             check(channel, STAGE_STREAMS, result, (unsigned int)fd);
     }
+    return nulls;
+}
+
+/* The container's own /dev/null, for reading and writing, where a stream is that device: engines
+ * open theirs for reading, and give it for output, too.  Proven before it is opened, and after;
+ * without one the engine's stays. */
+static void reopen_null(int root)
+{
+    int probe = open_inside(root, "/dev/null", O_PATH | O_NOFOLLOW);
+    if (probe < 0)
+        return;
+    int proven = is_null(probe);
+    sys(__NR_close, probe);
+    if (!proven)
+        return;
+    int file = open_inside(root, "/dev/null", O_RDWR | O_NONBLOCK | O_NOCTTY);
+    if (file < 0)
+        return;
+    if (is_null(file)) {
+        sys(__NR_fcntl, file, F_SETFL, 0);
+        for (int fd = 0; fd < FIRST_FD; fd++)
+            if (is_null(fd))
+                sys(__NR_dup3, file, fd, 0);
+    }
+    sys(__NR_close, file);
 }
 
 /* By descriptor, and proven to be inside (CVE-2024-21626). Whether we are still away from it: it may
@@ -311,7 +358,8 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
     int root = enter_root(channel, entry->root_fd);
     check(channel, STAGE_SESSION, sys(__NR_setsid), 0);
     join_keyring(channel, (const char *)block + entry->keyring_offset);
-    own_streams(channel, block->uid);
+    if (own_streams(channel, block->uid))
+        reopen_null(root);
     self->is_away = enter_directory(channel, root, (const char *)block + block->cwd_offset);
     if (entry->flags & ENTRY_HOME)
         find_home(root, block->uid, self->envp, home);

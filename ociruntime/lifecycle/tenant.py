@@ -43,8 +43,9 @@ from ociruntime.steps.process import (
 )
 from ociruntime.steps.rootfs import BecomeRoot, JoinCgroupNamespace
 from ociruntime.steps.spawn import Spawn
+from ociruntime.steps.streams import GiveStreams, OwnStreams
 from ociruntime.steps.tenant import CONTAINER, EnterRoot, LetGo, OpenContainer, OpenReport
-from ociruntime.steps.terminal import AdoptTerminal, OpenTerminal, OwnStreams
+from ociruntime.steps.terminal import AdoptTerminal, OpenTerminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -251,6 +252,8 @@ def outside_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     """What the host side does to the process that is in its cgroup."""
     data = container.data
     steps: list[Step] = []
+    if "user" in data.get("namespaces", ()) and not process.get("terminal"):
+        steps.append(GiveStreams((process.get("user") or {}).get("uid", 0)))
     if data.get("rdt"):
         from ociruntime.steps.rdt import JoinRdtClass
 

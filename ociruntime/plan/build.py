@@ -92,7 +92,8 @@ from ociruntime.steps.rootfs import (
     UseRootfs,
 )
 from ociruntime.steps.settings import SetDomainname, SetHostname, SetSysctls
-from ociruntime.steps.terminal import AdoptTerminal, BindConsole, OpenTerminal, OwnStreams
+from ociruntime.steps.streams import GiveStreams, OwnStreams
+from ociruntime.steps.terminal import AdoptTerminal, BindConsole, OpenTerminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,6 +183,8 @@ class _Builder:
         steps += [self.namespaces.spawn, RecordInit(), *join_class]
         # What has left our user namespace by the time of the clone cannot enter another's cgroup.
         steps += cgroup_delegation(self.config, self.namespaces, self.host, layout)
+        if self.namespaces.has("user") and not self.terminal:
+            steps.append(GiveStreams(identity.uid))
         steps += net_device_steps(self.linux)
         steps += cgroup["attach"]
         steps += self._namespace_steps()

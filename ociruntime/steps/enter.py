@@ -34,8 +34,8 @@ from ociruntime.steps.process import (
 )
 from ociruntime.steps.rootfs import GROUPS_FORBIDDEN, BecomeRoot, JoinCgroupNamespace
 from ociruntime.steps.spawn import Spawn, end_process
+from ociruntime.steps.streams import OwnStreams
 from ociruntime.steps.tenant import CONTAINER, EnterRoot
-from ociruntime.steps.terminal import OwnStreams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

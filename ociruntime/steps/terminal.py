@@ -168,41 +168,6 @@ class AdoptTerminal(ContainerStep):
         kernel.close(slave)
 
 
-class OwnStreams(ContainerStep):
-    """Give pipes and sockets on the standard streams to the container's user, who may want to
-    reopen them.
-
-    ``/dev/stdout`` is a symlink to a magic link that opens the pipe anew, with the permissions of
-    its inode. Only pipes and sockets change their owner: a file, a device or a directory may be the
-    host's (CVE-2026-88265).
-    """
-
-    __slots__ = ("uid",)
-
-    kind = "own-streams"
-    stage = "process"
-
-    def __init__(self, uid: int) -> None:
-        super().__init__("/process/user/uid", "standard streams")
-        self.uid = uid
-
-    def describe(self) -> str:
-        return f"give pipes on the standard streams to uid {self.uid}"
-
-    def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        for fd in (0, 1, 2):
-            stat = kernel.stat(fd)
-            if stat.kind not in (c.S_IFIFO, c.S_IFSOCK) or stat.uid == self.uid:
-                continue
-            try:
-                kernel.fchownat(fd, "", self.uid, 0xFFFFFFFF)
-            except OSError as error:
-                # A pipe of another user namespace keeps its owner (EPERM), some have none (EINVAL).
-                if error.errno not in (errno.EPERM, errno.EINVAL, errno.EROFS):
-                    raise
-
-
 def send_fd(connection: int, fd: int, name: bytes) -> None:
     """Send ``fd`` with its ``name`` as payload over the stream socket ``connection``, and close
     that (unix(7)).

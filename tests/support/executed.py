@@ -91,12 +91,20 @@ def the_rest(making: Any, fd: int) -> Any:
 WAYS = pytest.mark.parametrize("way", [by_copy, by_program])
 
 
-def execute(runtime: Runtime, container: str, wanted: Process, way: Way) -> Said:
-    """Run it to its end; raises `OciError`. Leaves no descriptor and no child."""
+def execute(
+    runtime: Runtime,
+    container: str,
+    wanted: Process,
+    way: Way,
+    streams: tuple[int, int, int] | None = None,
+) -> Said:
+    """Run it to its end; raises `OciError`. Leaves no descriptor and no child. With ``streams`` of
+    the caller's own there is no output.
+    """
     read, write = os.pipe2(os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     options = ExecOptions()
-    options.streams = (null, write, write)
+    options.streams = streams or (null, write, write)
     opened = Store(str(runtime.root)).open(container)
     before, family = open_descriptors(), children()
     try:

@@ -1,0 +1,130 @@
+"""The standard streams of a process that has no terminal.
+
+``/dev/stdout`` is a symlink to a magic link that opens the stream anew, with the permissions of its
+inode: who writes his log there must own it. But only pipes and sockets that have no name anywhere
+change their owner: a file, a FIFO, a device or a directory may be the host's (CVE-2026-88265).
+"""
+
+from __future__ import annotations
+
+import errno
+
+from ociruntime.kernel import constants as c
+from ociruntime.plan.step import ContainerStep, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel, Stat
+    from ociruntime.process.run import Run
+
+STREAMS = (0, 1, 2)
+# Filesystems that nobody can mount: what is on them is open, and nothing else.
+NAMELESS = (c.PIPEFS_MAGIC, c.SOCKFS_MAGIC)
+SAME_GROUP = 0xFFFFFFFF
+NULL = (c.S_IFCHR, 1, 3)
+
+
+def give(kernel: Kernel, fd: int, stat: Stat, uid: int) -> None:
+    """Give the pipe or socket ``fd`` to ``uid``; what is something else stays as it is."""
+    if stat.kind not in (c.S_IFIFO, c.S_IFSOCK) or stat.uid == uid:
+        return
+    if kernel.filesystem(fd) not in NAMELESS:
+        return
+    try:
+        kernel.fchownat(fd, "", uid, SAME_GROUP)
+    except OSError as error:
+        # Whoever may not give it away keeps it (EPERM); some have no owner (EINVAL).
+        if error.errno not in (errno.EPERM, errno.EINVAL, errno.EROFS):
+            raise
+
+
+class GiveStreams(Step):
+    """Give the streams to the user of a container with a user namespace, from the host's side: in
+    there nobody has a say in what belongs to somebody who is not mapped (user_namespaces(7)).
+
+    What the caller may not give away, ``OwnStreams`` may.
+    """
+
+    __slots__ = ("uid",)
+
+    kind = "give-streams"
+    stage = "attach"
+
+    def __init__(self, uid: int) -> None:
+        super().__init__("/process/user/uid", "standard streams")
+        self.uid = uid
+
+    def describe(self) -> str:
+        return f"give pipes on the standard streams to whom the host knows as uid {self.uid}"
+
+    def execute(self, run: Run) -> None:
+        owner = _outside(run, self.uid)
+        if owner < 0:
+            return  # not mapped: becoming that user will say so
+        for fd in run.streams or STREAMS:
+            give(run.kernel, fd, run.kernel.stat(fd), owner)
+
+
+def _outside(run: Run, uid: int) -> int:
+    """Who ``uid`` of the process's user namespace is in ours; -1 when it is nobody."""
+    fd = run.kernel.open(f"/proc/{run.pid}/uid_map", c.O_RDONLY)
+    try:
+        text = run.kernel.read_whole(fd).decode()
+    finally:
+        run.kernel.close(fd)
+    for line in text.splitlines():
+        inside, outside, size = map(int, line.split())
+        if inside <= uid < inside + size:
+            return outside + uid - inside
+    return -1
+
+
+class OwnStreams(ContainerStep):
+    """Give pipes and sockets on the standard streams to the container's user, who may want to
+    reopen them; and open /dev/null again, for reading and writing, where a stream is that.
+
+    It is the container's own /dev/null, proven to be that device before and after: engines open
+    theirs for reading, and give it for output, too.
+    """
+
+    __slots__ = ("uid",)
+
+    kind = "own-streams"
+    stage = "process"
+
+    def __init__(self, uid: int) -> None:
+        super().__init__("/process/user/uid", "standard streams")
+        self.uid = uid
+
+    def describe(self) -> str:
+        return f"give pipes on the standard streams to uid {self.uid}, open /dev/null again"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        nulls = []
+        for fd in STREAMS:
+            stat = kernel.stat(fd)
+            if stat.is_device(*NULL):
+                nulls.append(fd)
+            else:
+                give(kernel, fd, stat, self.uid)
+        if nulls:
+            self._reopen(run, nulls)
+
+    @staticmethod
+    def _reopen(run: Run, nulls: list[int]) -> None:
+        kernel, inroot = run.kernel, run.inside()
+        try:
+            probe = inroot.open("/dev/null", c.O_PATH | c.O_NOFOLLOW)
+            is_null = kernel.stat(probe).is_device(*NULL)
+            kernel.close(probe)
+            if not is_null:
+                return
+            fd = inroot.open("/dev/null", c.O_RDWR | c.O_NONBLOCK | c.O_NOCTTY)
+        except OSError:
+            return  # the container has none that can be opened: the caller's stays
+        if kernel.stat(fd).is_device(*NULL):
+            kernel.invoke("fcntl", fd, c.F_SETFL, 0)
+            for number in nulls:
+                kernel.dup3(fd, number)
+        kernel.close(fd)
