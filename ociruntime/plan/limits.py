@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # oci-init accepts `start` on a new descriptor and has some of its own: a smaller limit than this
 # would keep it waiting for ever.
 DESCRIPTORS = 64
-# Up to so many bind mounts the usual soft limit of 1024 descriptors is enough.
-FEW_SOURCES = 256
+# So many bind mounts have room below any limit that anybody sets; with more it is looked at.
+FEW_SOURCES = 16
 
 
 def rlimits(process: dict[str, Any], keep_fds: int) -> tuple[Outside, Inside]:

@@ -2,7 +2,8 @@
 
 Each source is held open from before the container's namespaces are entered until it is attached.
 The usual soft limit of 1024 (RLIMIT_NOFILE) is for programs with select(2); who needs more raises
-it up to the hard limit (setrlimit(2)), and gives the process what it would have had.
+it up to the hard limit, and that one where the caller may (setrlimit(2), CAP_SYS_RESOURCE), and
+gives the process what it would have had.
 """
 
 from __future__ import annotations
@@ -40,10 +41,14 @@ class RaiseOpenLimit(Step):
 
     def execute(self, run: Run) -> None:
         soft, hard = run.kernel.get_rlimit(OURSELVES, NOFILE)
-        wanted = min(self.sources + OTHERS, hard)
-        if wanted > soft:
-            run.kernel.prlimit(OURSELVES, NOFILE, wanted, hard)
-            self.before = soft, hard
+        wanted = self.sources + OTHERS
+        if wanted <= soft:
+            return
+        try:
+            run.kernel.prlimit(OURSELVES, NOFILE, wanted, max(wanted, hard))
+        except PermissionError:
+            run.kernel.prlimit(OURSELVES, NOFILE, hard, hard)
+        self.before = soft, hard
 
     def undo(self, run: Run) -> None:
         if self.before:

@@ -55,22 +55,32 @@ def test_waiting_init_is_alone(runtime: Runtime, bundle: MakeBundle) -> None:
     assert "python" not in maps or not runtime.is_ours
 
 
-FEW_DESCRIPTORS = ("sh", "-c", 'ulimit -Sn 1024 && ulimit -Hn 4096 && exec "$@"', "sh")
+FEW_DESCRIPTORS = 'ulimit -Sn {} && ulimit -Hn {} && exec "$@"'
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["the caller's limit", "process.rlimits"])
+@pytest.mark.parametrize(
+    ("mounts", "soft", "hard"), [(1200, 1024, 4096), (250, 100, 4096), (16, 64, 64)]
+)
 def test_more_bind_mounts_than_descriptors(
-    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, own: bool
+    runtime: Runtime,
+    bundle: MakeBundle,
+    sandbox: Sandbox,
+    mounts: int,
+    soft: int,
+    hard: int,
+    own: bool,
 ) -> None:
-    """The usual soft limit of 1024 is no limit for mounts, and is what the program has."""
+    """The soft limit is no limit for mounts, and is what the program has."""
     source = sandbox.directory / "source"
     source.mkdir()
     made = bundle(args=["sh", "-c", "ls -d /m/* | wc -l; ulimit -Sn; ulimit -Hn"])
-    for number in range(1200):
+    for number in range(mounts):
         made.add_mount(f"/m/{number}", "bind", source, ["bind"])
-    limits = [{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 99}] if own else []
+    limits = [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": 60}] if own else []
     made.set("/process/rlimits", limits)
-    lines = runtime.run(made, wrapper=FEW_DESCRIPTORS).check().stdout.split()
-    assert lines[0] == "1200"
+    wrapper = ("sh", "-c", FEW_DESCRIPTORS.format(soft, hard), "sh")
+    lines = runtime.run(made, wrapper=wrapper).check().stdout.split()
+    assert lines[0] == str(mounts)
     # Go's runtime raises the limit of runc itself, and older ones hand it on.
-    assert lines[1:] == (["77", "99"] if own else ["1024", "4096"]) or not runtime.is_ours
+    assert lines[1:] == (["50", "60"] if own else [str(soft), str(hard)]) or not runtime.is_ours

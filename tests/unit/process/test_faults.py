@@ -98,7 +98,7 @@ def test_every_step(
     numbers: Iterator[Path], config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, half_way: bool
 ) -> None:
     """Each step fails in turn: before it did anything, or when it has done all."""
-    monkeypatch.setattr("ociruntime.steps.hooks.run_hook", lambda *_: None)
+    monkeypatch.setattr("ociruntime.steps.hooks.run_hook", lambda *_, **__: None)
     kinds = set()
     for index in range(len(creation(next(numbers), config).run.steps)):
         made = creation(next(numbers), config)
@@ -197,7 +197,7 @@ def test_every_call(
     numbers: Iterator[Path], monkeypatch: pytest.MonkeyPatch, name: str, shift: int
 ) -> None:
     """Each system call fails in turn, each time with one of three errnos."""
-    monkeypatch.setattr("ociruntime.steps.hooks.run_hook", lambda *_: None)
+    monkeypatch.setattr("ociruntime.steps.hooks.run_hook", lambda *_, **__: None)
     for index, kind in enumerate(callers(creation(next(numbers), CONFIGS[name]()))):
         number = ERRNOS[(index + shift) % len(ERRNOS)]
         made = creation(next(numbers), CONFIGS[name]())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,7 +18,8 @@ INIT = 4711
 class Limits:
     """A kernel that has only this: the limit of descriptors of this process (0) and of init."""
 
-    def __init__(self, soft: int, hard: int) -> None:
+    def __init__(self, soft: int, hard: int, *, privileged: bool = False) -> None:
+        self.privileged = privileged
         self.of = {0: (soft, hard), INIT: (soft, hard)}
         self.closed: list[int] = []
 
@@ -25,6 +27,8 @@ class Limits:
         return self.of[pid]
 
     def prlimit(self, pid: int, _number: int, soft: int, hard: int) -> None:
+        if hard > self.of[pid][1] and not self.privileged:
+            raise PermissionError(errno.EPERM, "not permitted")
         self.of[pid] = soft, hard
 
     def close(self, fd: int) -> None:
@@ -41,16 +45,20 @@ def test_few_mounts_need_no_room() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hard", "raised"),
-    [(1 << 20, 2000 + OTHERS), (1100, 1100)],
-    ids=["room", "up to the hard limit"],
+    ("hard", "privileged", "raised"),
+    [
+        (1 << 20, False, (2000 + OTHERS, 1 << 20)),
+        (1100, False, (1100, 1100)),
+        (1100, True, (2000 + OTHERS, 2000 + OTHERS)),
+    ],
+    ids=["room", "up to the hard limit", "beyond the hard limit"],
 )
-def test_raised_and_given_back(hard: int, raised: int) -> None:
-    kernel = Limits(1024, hard)
+def test_raised_and_given_back(hard: int, privileged: bool, raised: tuple[int, int]) -> None:
+    kernel = Limits(1024, hard, privileged=privileged)
     run = run_of(kernel)
     [first], [last] = open_limit(2000)
     first.execute(run)
-    assert kernel.of[0] == (raised, hard)
+    assert kernel.of[0] == raised
     kernel.of[INIT] = kernel.of[0]  # as clone(2) does
     last.execute(run)
     assert kernel.of == {0: (1024, hard), INIT: (1024, hard)}
