@@ -68,6 +68,7 @@ enum entry_flag {
     ENTRY_KEEP_GROUPS = 1U << 1, /* ... which may not call setgroups */
     ENTRY_HOME = 1U << 2,        /* the last variable of envp is HOME, to be looked up */
     ENTRY_PROC = 1U << 3,        /* make the procfs for lsm_attr */
+    ENTRY_KNOWN = 1U << 4,       /* root_major, root_minor and root_ino are the root's */
 };
 
 /* How oci-exec gets into a running container. */
@@ -76,13 +77,17 @@ struct block_entry {
     __u32 namespaces;       /*   4 CLONE_NEW* of them, but for the cgroup namespace */
     __s32 cgroup_fd;        /*   8 cgroup v2 directory to be cloned into, -1: none */
     __s32 cgroup_ns_fd;     /*  12 cgroup namespace to be joined, -1: none */
-    __s32 root_fd;          /*  16 directory that becomes the root, -1: "/" of the namespace is it */
+    __s32 root_fd;          /*  16 directory that becomes the root, with ENTRY_KNOWN unless "/" of the
+                             *     namespace is it; -1: "/" is it */
     __u32 flags;            /*  20 enum entry_flag */
     __u32 keyring_offset;   /*  24 string, name of the session keyring */
     __u32 joins_count;      /*  28 */
     __u32 joins_offset;     /*  32 __s32[joins_count], files of cgroup v1 to write oneself into */
-    __u32 zero;             /*  36 */
-};                          /*  40 */
+    __u32 root_major;       /*  36 device and inode of the root, as it was made */
+    __u32 root_minor;       /*  40 */
+    __u32 zero;             /*  44 */
+    __u64 root_ino;         /*  48 */
+};                          /*  56 */
 
 #define REPORT_MAGIC 0x5249434fU /* "OCIR" */
 /* Set in `stage`: not a failure but the moment at which the stage begins, by CLOCK_MONOTONIC: seconds

@@ -63,9 +63,10 @@ static int open_inside(int root, const char *path, __u64 flags)
 
 static void look(int fd, struct statx *found)
 {
+    static const unsigned int WANTED = STATX_TYPE | STATX_MODE | STATX_UID | STATX_INO;
     found->stx_mode = 0;
-    /* The device's numbers always come along. */
-    sys(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE | STATX_UID, found);
+    /* Numbers of devices always come along. */
+    sys(__NR_statx, fd, "", AT_EMPTY_PATH, WANTED, found);
 }
 
 static int is_kind(const struct statx *found, unsigned int kind)
@@ -132,12 +133,41 @@ static int make_proc(int channel)
     return proc;
 }
 
-static int enter_root(int channel, int root)
+static int is_root(int fd, const struct block_entry *entry)
 {
-    if (root < 0) {
-        root = (int)sys(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-        check(channel, STAGE_ROOT, root, 0);
-        return root;
+    struct statx found;
+    look(fd, &found);
+    return found.stx_ino == entry->root_ino && found.stx_dev_major == entry->root_major &&
+           found.stx_dev_minor == entry->root_minor;
+}
+
+static int is_same_directory(int one, int other)
+{
+    struct statx here, there;
+    look(one, &here);
+    look(other, &there);
+    return here.stx_ino == there.stx_ino && here.stx_dev_major == there.stx_dev_major &&
+           here.stx_dev_minor == there.stx_dev_minor;
+}
+
+/* setns leads to the root of the namespace, which is the machine's where the runtime that made the
+ * container ran in a chroot. The container's is the one that was recorded, or the one that its first
+ * process has taken with it there (a switch_root). */
+static int enter_root(int channel, const struct block_entry *entry)
+{
+    int root = entry->root_fd;
+    if (root < 0 || entry->flags & ENTRY_KNOWN) {
+        int top = (int)sys(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+        check(channel, STAGE_ROOT, top, 0);
+        if (!(entry->flags & ENTRY_KNOWN) || is_root(top, entry) ||
+            (root >= 0 && is_same_directory(top, root))) {
+            if (root >= 0)
+                sys(__NR_close, root);
+            return top;
+        }
+        if (root < 0 || !is_root(root, entry))
+            fail(channel, STAGE_ROOT, -ESTALE, 0);
+        sys(__NR_close, top);
     }
     check(channel, STAGE_ROOT, sys(__NR_fchdir, root), 0);
     check(channel, STAGE_ROOT, sys(__NR_chroot, "."), 0);
@@ -355,7 +385,7 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
         self->keep_groups = become_root(channel, entry->flags);
     if (entry->flags & ENTRY_PROC)
         self->proc = make_proc(channel);
-    int root = enter_root(channel, entry->root_fd);
+    int root = enter_root(channel, entry);
     check(channel, STAGE_SESSION, sys(__NR_setsid), 0);
     join_keyring(channel, (const char *)block + entry->keyring_offset);
     if (own_streams(channel, block->uid))

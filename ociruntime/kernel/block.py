@@ -28,9 +28,10 @@ ENTRY_USER = 1 << 0
 ENTRY_KEEP_GROUPS = 1 << 1
 ENTRY_HOME = 1 << 2
 ENTRY_PROC = 1 << 3
+ENTRY_KNOWN = 1 << 4
 
 HEADER = _struct.Struct("=4I2i8I5Q8I")
-ENTRY_HEADER = _struct.Struct("=iI3i5I")
+ENTRY_HEADER = _struct.Struct("=iI3i7IQ")
 RLIMIT = _struct.Struct("=2I2Q")
 REPORT = _struct.Struct("=2IiI")
 REPORT_MAGIC = 0x5249434F
@@ -162,7 +163,9 @@ class Entry:
 
     `container` is a pidfd, whose `namespaces` (CLONE_NEW*) are joined; `cgroup` a directory of
     cgroup v2 to be cloned into, `joins` files of v1 to write oneself into; `root` becomes the root
-    directory; `keyring` is the name of the session keyring. `flags` are ENTRY_*.
+    directory, with `known` (device's major and minor number, inode) only where "/" of the mount
+    namespace is neither that nor the same; `keyring` is the name of the session keyring. `flags`
+    are ENTRY_*.
     """
 
     __slots__ = (
@@ -172,6 +175,7 @@ class Entry:
         "flags",
         "joins",
         "keyring",
+        "known",
         "namespaces",
         "root",
     )
@@ -182,6 +186,7 @@ class Entry:
         self.namespaces = 0
         self.flags = 0
         self.joins: list[int] = []
+        self.known: tuple[int, int, int] | None = None
 
     def descriptors(self) -> list[int]:
         """All that are open."""
@@ -192,17 +197,21 @@ class Entry:
         """struct block_entry, for the place where it is alone, and what it points to behind it."""
         joins_offset = start + ENTRY_HEADER.size
         keyring_offset = joins_offset + 4 * len(self.joins)
+        major, minor, ino = self.known or (0, 0, 0)
         header = ENTRY_HEADER.pack(
             self.container,
             self.namespaces,
             self.cgroup,
             self.cgroup_namespace,
             self.root,
-            self.flags,
+            self.flags | (ENTRY_KNOWN if self.known else 0),
             keyring_offset,
             len(self.joins),
             joins_offset,
+            major,
+            minor,
             0,
+            ino,
         )
         packed = header + _struct.pack(f"={len(self.joins)}i", *self.joins) + _string(self.keyring)
         # What follows is aligned as if the entry was not there.

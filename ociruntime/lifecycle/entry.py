@@ -110,6 +110,7 @@ def _plan(
         identity,
         user="user" in data.get("namespaces", ()),
         setgroups=bool(data.get("setgroups", True)),
+        root=tenant.known_root(data),
     )
     label_steps(process, identity)  # oci-exec makes the procfs for it
     run.steps += [*opening, entry]

@@ -204,6 +204,7 @@ def opening_steps(
             data["pid"],
             data["start_time"],
             own_root="mount" in names,
+            known_root=known_root(data) is not None,
             cgroup_namespace="cgroup" in names,
         ),
         OpenReport(),
@@ -215,6 +216,14 @@ def opening_steps(
             placement = choose(placement, cgroups)
         steps.append(OpenCgroup(placement, data["pid"], user="user" in names))
     return steps, flags, placement
+
+
+def known_root(data: dict[str, Any]) -> tuple[int, int, int] | None:
+    """The root directory of a container with a mount namespace, as it was made: major and minor
+    number of its device, inode. None where nobody has noted it.
+    """
+    noted = data.get("root")
+    return tuple(noted) if noted and "mount" in data.get("namespaces", ()) else None
 
 
 def _joining_steps(container: Container, process: dict[str, Any], cgroups: list[str]) -> list[Step]:
@@ -280,7 +289,7 @@ def _process_steps(
     if has_user:
         steps.append(BecomeRoot(setgroups=setgroups))
     steps += label_steps(process, identity)
-    steps += [EnterRoot(), NewSession(), NewKeyring(container.id)]
+    steps += [EnterRoot(known_root(data)), NewSession(), NewKeyring(container.id)]
     if process.get("terminal"):
         size = process.get("consoleSize") or {}
         height, width = size.get("height", 0), size.get("width", 0)

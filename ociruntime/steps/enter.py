@@ -69,6 +69,7 @@ class EnterContainer(Step):
         "joins",
         "namespaces",
         "process",
+        "root",
         "setgroups",
         "user",
     )
@@ -85,6 +86,7 @@ class EnterContainer(Step):
         *,
         user: bool,
         setgroups: bool,
+        root: tuple[int, int, int] | None = None,
     ) -> None:
         super().__init__("/process", f"entering container {container_id}")
         self.container_id = container_id
@@ -94,6 +96,7 @@ class EnterContainer(Step):
         self.joins: list[Place] = []
         self.user = user
         self.setgroups = setgroups
+        self.root = root
 
     def describe(self) -> str:
         return f"make a process in container {self.container_id}"
@@ -149,6 +152,7 @@ class EnterContainer(Step):
         entry.namespaces = self.namespaces
         entry.cgroup_namespace = fds.get("namespace:cgroup", -1)
         entry.root = fds.get("root", -1)
+        entry.known = self.root
         if run.cgroup is not None:
             entry.cgroup = run.cgroup.open_for_clone()
             self.joins = to_join(run, run.cgroup.placement)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class RecordInit(Step):
     """Write init's pid and start time into the state before it can outlive us, so that delete finds
-    it.
+    it, and what ``exec`` proves the root by.
     """
 
     __slots__ = ()
@@ -38,7 +38,19 @@ class RecordInit(Step):
         data = run.container.data
         data["pid"] = run.pid
         data["start_time"] = start_time(run.pid)
+        data["root"] = root_of(data["rootfs"])
         run.container.save()
+
+
+def root_of(rootfs: str) -> list[int] | None:
+    """What ``exec`` will know the container's root directory by (``steps.tenant.EnterRoot``): major
+    and minor number of its device, inode; None for one that we may not look at.
+    """
+    try:
+        found = os.stat(rootfs)
+    except OSError:
+        return None
+    return [os.major(found.st_dev), os.minor(found.st_dev), found.st_ino]
 
 
 class SetRlimits(Step):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 
+from ociruntime import hostos as os
 from ociruntime.errors import NOT_RUNNING, WrongStatus
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot
@@ -13,6 +14,7 @@ from ociruntime.state.processes import open_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
 
 CONTAINER = "container"
@@ -26,7 +28,7 @@ class OpenContainer(Step):
     there still has been there all the time, so a reused pid can never be joined.
     """
 
-    __slots__ = ("cgroup_namespace", "id", "init", "own_root", "start_time")
+    __slots__ = ("cgroup_namespace", "id", "init", "known_root", "own_root", "start_time")
 
     kind = "open-container"
 
@@ -38,12 +40,14 @@ class OpenContainer(Step):
         *,
         own_root: bool,
         cgroup_namespace: bool,
+        known_root: bool = False,
     ) -> None:
         super().__init__("", f"container {container_id}")
         self.id = container_id
         self.init = init
         self.start_time = start_time
         self.own_root = own_root
+        self.known_root = known_root
         self.cgroup_namespace = cgroup_namespace
 
     def describe(self) -> str:
@@ -62,10 +66,15 @@ class OpenContainer(Step):
         run.fds[f"namespace:{CONTAINER}"] = pidfd
 
     def _open_paths(self, run: Run) -> None:
-        if not self.own_root:
+        if not self.own_root or self.known_root:
             # Without a mount namespace the container's root is that process's root directory.
             flags = c.O_PATH | c.O_DIRECTORY
-            run.fds["root"] = run.kernel.open(f"/proc/{self.init}/root", flags)
+            try:
+                run.fds["root"] = run.kernel.open(f"/proc/{self.init}/root", flags)
+            except PermissionError:
+                # Only who may trace that process may follow it (proc_pid_root(5)): "/" has to do.
+                if not self.own_root:
+                    raise
         if self.cgroup_namespace:
             path = f"/proc/{self.init}/ns/cgroup"
             run.fds["namespace:cgroup"] = run.kernel.open(path, c.O_RDONLY)
@@ -92,28 +101,63 @@ class OpenReport(Step):
 
 
 class EnterRoot(ContainerStep):
-    """Work in the container's root from here on."""
+    """Work in the container's root from here on.
 
-    __slots__ = ()
+    setns(2) leads to the root of the mount namespace, and that is the machine's where the runtime
+    that made the container ran in a chroot: pivot_root(2) moves the root of processes in there, not
+    of the namespace. So the root counts that was noted when it was made, or the one that the
+    container's first process has taken with it to the namespace's (a switch_root).
+
+    Parameters: ``known`` is (major, minor, inode) of it; None: "/" is the root, or with
+    run.fds["root"] that one.
+    """
+
+    __slots__ = ("known",)
 
     kind = "enter-root"
     stage = "enter"
 
-    def __init__(self) -> None:
+    def __init__(self, known: tuple[int, int, int] | None = None) -> None:
         super().__init__("", "the container's root")
+        self.known = known
 
     def describe(self) -> str:
         return "enter the container's root"
 
     def execute(self, run: Run) -> None:
         kernel = run.kernel
-        root = run.fds.get("root", -1)
-        if root >= 0:
-            kernel.fchdir(root)
-            kernel.chroot_here()
-        else:
-            root = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
+        root = run.fds.pop("root", -1)
+        if root < 0 or self.known is not None:
+            top = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
+            if self.known is None or self._is_it(kernel, top, root):
+                if root >= 0:
+                    kernel.close(root)
+                run.inroot = InRoot(kernel, top)
+                return
+            if root < 0 or identity(kernel, root) != self.known:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            kernel.close(top)
+        kernel.fchdir(root)
+        kernel.chroot_here()
         run.inroot = InRoot(kernel, root)
+
+    def _is_it(self, kernel: Kernel, top: int, root: int) -> bool:
+        found = identity(kernel, top)
+        return found == self.known or (root >= 0 and found == identity(kernel, root))
+
+    def explain(self, number: int) -> str:
+        if number == errno.ESTALE:
+            return (
+                "it is not where it was made, and the namespace's is not the container's to give: "
+                "its first process has changed it, or may not be looked at by this caller"
+            )
+        return ""
+
+
+def identity(kernel: Kernel, fd: int) -> tuple[int, int, int]:
+    """What no other directory is at the same time: (major, minor, inode)."""
+    stat = kernel.stat(fd)
+    return (*stat.device, stat.ino)
 
 
 class LetGo(Step):

@@ -17,7 +17,7 @@ HEADER = CHECKOUT / "native" / "block.h"
 FIELDS = re.findall(r"^    __([us]\d\d) (\w+);\s+/\*\s+(\d+)", HEADER.read_text(), re.MULTILINE)
 BLOCK_FIELDS = FIELDS[: [name for _, name, _ in FIELDS].index("seccomp_offset") + 1]
 
-ENTRY_FIELDS = FIELDS[[name for _, name, _ in FIELDS].index("container_fd") :][:10]
+ENTRY_FIELDS = FIELDS[[name for _, name, _ in FIELDS].index("container_fd") :][:13]
 
 VALUES: dict[str, Any] = {
     "channel_fd": 101,
@@ -130,6 +130,7 @@ def entry() -> block.Entry:
     made.container, made.namespaces, made.cgroup = 21, 0x20000, 22
     made.cgroup_namespace, made.root, made.flags = 23, 24, block.ENTRY_HOME
     made.joins = [25, 26, 27]
+    made.known = (8, 1, 1 << 40 | 2)
     return made
 
 
@@ -149,9 +150,12 @@ def test_entry_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
         "cgroup_fd": 22,
         "cgroup_ns_fd": 23,
         "root_fd": 24,
-        "flags": block.ENTRY_HOME,
+        "flags": block.ENTRY_HOME | block.ENTRY_KNOWN,
         "joins_count": 3,
+        "root_major": 8,
+        "root_minor": 1,
         "zero": 0,
+        "root_ino": 1 << 40 | 2,
     }
     name = read("keyring_offset")
     assert packed[name : packed.index(b"\0", name)] == b"_ses.x"
@@ -181,7 +185,7 @@ def test_same_constants() -> None:
     assert len(flags) == 8
     flags = constants(r"^    (ENTRY_\w+) = (1U << \d+),")
     assert flags == {name: getattr(block, name) for name in flags}
-    assert len(flags) == 4
+    assert len(flags) == 5
     defines = constants(r"^#define (\w+) (0x\w+|[\d(][^/\n]*)")
     assert defines == {
         "BLOCK_MAGIC": block.MAGIC,
