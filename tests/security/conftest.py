@@ -20,6 +20,8 @@ def runtime_binary(runtime_binary: Path) -> Path:
     done = subprocess.run(
         [runtime_binary, "--version"], capture_output=True, text=True, timeout=60, check=False
     )
+    if done.returncode:
+        pytest.fail(f"{runtime_binary} --version: {done.stderr.strip()}")
     if not done.stdout.startswith("ociruntime "):
         pytest.fail(f"tests/security is for ociruntime only, not for {runtime_binary}")
     return runtime_binary

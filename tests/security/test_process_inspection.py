@@ -70,7 +70,8 @@ def test_exec(runtime: Runtime, bundle: MakeBundle, canary: Canary, probe: Path,
     for _ in range(EXECS):
         if time.monotonic() > end:
             break
-        runtime.exec(container, "/bin/true").check()
+        result = runtime.exec(container, "/bin/true")
+        assert result.ok or "seen" in findings.read_text(), str(result)
     _judge(findings)
 
 
@@ -84,5 +85,6 @@ def test_create_in_shared_pid_namespace(
     end = time.monotonic() + SECONDS - 0.5
     other = bundle().drop_namespace("pid").add_namespace("pid", f"/proc/{pid}/ns/pid")
     while time.monotonic() < end:
-        runtime.run(other).check()
+        result = runtime.run(other)
+        assert result.ok or "seen" in findings.read_text(), str(result)
     _judge(findings)
