@@ -130,6 +130,26 @@ class InRoot:
 
         return self.node(path, make)
 
+    def itself(self, path: str, *, directory: bool) -> int:
+        """An O_PATH fd of ``path`` itself, a symlink included; a directory or an empty file is made
+        when there is nothing.
+        """
+        parent, name = self.parent(path)
+        flags = c.O_PATH | c.O_NOFOLLOW | (c.O_DIRECTORY if directory else 0)
+        try:
+            try:
+                return self.kernel.openat(parent, name, flags)
+            except FileNotFoundError:
+                pass
+            if directory:
+                self.kernel.mkdirat(parent, name, 0o755)
+                self.remember(parent, name, path, directory=True)
+            else:
+                self.kernel.close(self.create(parent, name, 0o644, path))
+            return self.kernel.openat(parent, name, flags)
+        finally:
+            self.kernel.close(parent)
+
     def node(self, path: str, make: Make) -> int:
         """Have ``make`` make what ``path`` leads to, and its parents be created; what ``make``
         returned, or an O_PATH fd of what is there already.
@@ -272,7 +292,8 @@ def remove_stubs(kernel: Kernel, root: int, stubs: list[Stub]) -> None:
         try:
             found = kernel.stat(directory, name)
             same = (found.ino, found.device) == (stub.ino, stub.device)
-            if same and (stub.directory or (found.size == 0 and found.kind != c.S_IFDIR)):
+            empty = found.kind == c.S_IFLNK or (found.size == 0 and found.kind != c.S_IFDIR)
+            if same and (stub.directory or empty):
                 kernel.unlinkat(directory, name, c.AT_REMOVEDIR if stub.directory else 0)
         except OSError:
             pass  # no longer there, or no longer empty: not ours to remove

@@ -123,6 +123,15 @@ class Kernel(Processes):
         self.invoke("fstatfs", fd, raw)
         return int(unpack_from("=q", raw)[0])
 
+    def access_time(self, mount: int) -> int:
+        """MOUNT_ATTR_NOATIME, MOUNT_ATTR_STRICTATIME or, for relatime, 0 (statfs(2), f_flags)."""
+        raw = bytearray(120)
+        self.invoke("fstatfs", mount, raw)
+        flags = unpack_from("=q", raw, 80)[0]
+        if flags & c.ST_NOATIME:
+            return c.MOUNT_ATTR_NOATIME
+        return 0 if flags & c.ST_RELATIME else c.MOUNT_ATTR_STRICTATIME
+
     def mkdirat(self, directory: int, name: str, mode: int) -> None:
         self.invoke("mkdirat", directory, os.fsencode(name), mode)
 
@@ -216,6 +225,13 @@ class Kernel(Processes):
 
     def fsconfig_flag(self, context: int, key: str) -> None:
         self.invoke("fsconfig", context, c.FSCONFIG_SET_FLAG, key.encode(), None, 0)
+
+    def fspick(self, mount: int) -> int:
+        """A context that changes the filesystem of a mount (fspick(2))."""
+        return self.invoke("fspick", mount, b"", c.FSPICK_CLOEXEC | c.FSPICK_EMPTY_PATH)
+
+    def fsconfig_reconfigure(self, context: int) -> None:
+        self.invoke("fsconfig", context, c.FSCONFIG_CMD_RECONFIGURE, None, None, 0)
 
     def fsconfig_create(self, context: int) -> None:
         self.invoke("fsconfig", context, c.FSCONFIG_CMD_CREATE, None, None, 0)

@@ -293,6 +293,10 @@ class ModelCalls:
         filesystem = self.filesystem_of(name.decode())
         return self._install(Handle(self._nowhere, closes(flags & c.FSOPEN_CLOEXEC), filesystem))
 
+    def _do_fspick(self, fd: int, _path: bytes, flags: int) -> int:
+        node = self._handle(fd).node
+        return self._install(Handle(self._nowhere, closes(flags & c.FSPICK_CLOEXEC), node.fs))
+
     def _do_fsconfig(self, _fd: int, _command: int, _key: object, _value: object, _aux: int) -> int:
         return 0
 

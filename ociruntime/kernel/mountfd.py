@@ -37,29 +37,48 @@ def new_filesystem(
     said, when it said something.
     """
     context = kernel.fsopen(filesystem)
-    doing = ""
     try:
         if source:
             kernel.fsconfig_string(context, "source", source)
-        for option in options:
-            doing = option
-            key, separator, value = option.partition("=")
-            if separator:
-                kernel.fsconfig_string(context, key, value)
-            else:
-                kernel.fsconfig_flag(context, key)
-        doing = ""
+        _configure(kernel, context, options)
         for flag in flags_if_known:
             _set_if_known(kernel, context, flag)
         kernel.fsconfig_create(context)
         return kernel.fsmount(context, attributes)
     except OSError as error:
-        said = _messages(kernel, context)
-        if doing:
-            said = f"option {doing}: {said}" if said else f"option {doing} is refused"
-        raise OSError(error.errno, said or error.strerror) from None
+        raise OSError(error.errno, _messages(kernel, context) or error.strerror) from None
     finally:
         kernel.close(context)
+
+
+def reconfigure(kernel: Kernel, mount: int, options: list[str]) -> None:
+    """Change options of the filesystem that ``mount`` shows, wherever else it is mounted.
+
+    ``options`` and errors are as in ``new_filesystem``; what is not named stays as it is.
+    """
+    context = kernel.fspick(mount)
+    try:
+        _configure(kernel, context, options)
+        kernel.fsconfig_reconfigure(context)
+    except OSError as error:
+        raise OSError(error.errno, _messages(kernel, context) or error.strerror) from None
+    finally:
+        kernel.close(context)
+
+
+def _configure(kernel: Kernel, context: int, options: list[str]) -> None:
+    """Set each option, and say which one was refused."""
+    for option in options:
+        key, separator, value = option.partition("=")
+        try:
+            if separator:
+                kernel.fsconfig_string(context, key, value)
+            else:
+                kernel.fsconfig_flag(context, key)
+        except OSError as error:
+            said = _messages(kernel, context)
+            text = f"option {option}: {said}" if said else f"option {option} is refused"
+            raise OSError(error.errno, text) from None
 
 
 def _set_if_known(kernel: Kernel, context: int, flag: str) -> None:

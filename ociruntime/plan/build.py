@@ -161,7 +161,12 @@ class _Builder:
             warnings=self.warnings,
         )
         opens, mounts, late = mount_steps(
-            self.config, self.namespaces, self.host, self.options.bundle, self.rootfs
+            self.config,
+            self.namespaces,
+            self.host,
+            self.options.bundle,
+            self.rootfs,
+            self.warnings,
         )
         nodes, self.devices = device_steps(self.config, self.namespaces, self.host)
         state = self._state()

@@ -14,7 +14,7 @@ from ociruntime.spec.mount_options import parse
 from ociruntime.spec.tables import DEFAULT_DEVICES, DEFAULT_SYMLINKS, DEVICE_TYPES
 from ociruntime.steps.devices import Device, MakeDevice, MakeSymlink
 from ociruntime.steps.masks import MaskPath, ReadonlyPath
-from ociruntime.steps.mounts import BindMount, Mount, OpenSource, Remount
+from ociruntime.steps.mounts import BindMount, Mount, OpenSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ def mount_steps(
     host: Host,
     bundle: str,
     rootfs: str,
+    warnings: list[str],
 ) -> tuple[list[Step], list[Step], list[Step]]:
     """(steps that open sources beforehand, that mount, that follow when nothing more is made in the
-    mounts), in the order of the config.
+    mounts), in the order of the config; what is left out is told in ``warnings``.
     """
     opens: list[Step] = []
     mounts: list[Step] = []
@@ -60,14 +61,19 @@ def mount_steps(
         options = parse(entry.get("options") or [])
         destination = entry["destination"]
         is_bind = options.bind or kind in BIND_TYPES
-        label = f"mounts[{index}] {destination} ({'bind' if is_bind else kind})"
+        what = "remount" if options.remount else "bind" if is_bind else kind
+        label = f"mounts[{index}] {destination} ({what})"
         idmap = idmaps.name_for(pointer, label, entry, options)
         if options.remount:
-            mounts.append(Remount(pointer, label, destination, options))
+            mounts.append(_remount(pointer, label, destination, options, mounts, namespaces))
         elif is_bind:
             source = os.path.join(bundle, entry.get("source") or "")
             if kind == "rbind":
                 options.bind = options.rbind = True
+            # In the words of mount(8), what begins with x- is for others to read.
+            unknown = [option for option in options.data if option[:2] not in ("x-", "X-")]
+            if unknown:
+                warnings.append(f"{label}: unknown, and left out: {', '.join(unknown)}")
             propagation = 0 if keeps_peers and options.propagation else c.MS_SLAVE
             within = _within(source, rootfs)
             if idmap and namespaces.has("user"):
@@ -100,6 +106,40 @@ def mount_steps(
             else:
                 mounts.append(made)
     return idmaps.steps + opens, mounts, late
+
+
+def _remount(
+    pointer: str,
+    label: str,
+    destination: str,
+    options: MountOptions,
+    mounts: list[Step],
+    namespaces: NamespacePlan,
+) -> Step:
+    # Imported for the configs that need it.
+    from ociruntime.steps.remount import Reconfigure, Remount
+
+    if not options.bind and (options.sb_flags or options.data):
+        place = components(destination)
+        there = [one for one in mounts if components(getattr(one, "destination", "")) == place]
+        made = there[-1] if there else None
+        if type(made) is Mount and _is_own(made.filesystem, namespaces) and not made.kept:
+            made.kept = pointer
+            return Reconfigure(pointer, label, destination, options)
+    if options.data:
+        raise PlanError(
+            f"{label}: {', '.join(options.data)} would change a filesystem that is not this "
+            "container's, and may be mounted elsewhere",
+            f"{pointer}/options",
+            "leave it out, or give it to the entry that mounts the filesystem",
+        )
+    return Remount(pointer, label, destination, options)
+
+
+def _is_own(filesystem: str, namespaces: NamespacePlan) -> bool:
+    """Whether a new mount of ``filesystem`` is not one more of a filesystem that others have."""
+    kind = {"proc": "pid", "sysfs": "network", "mqueue": "ipc"}.get(filesystem)
+    return kind is None or namespaces.is_new(kind)
 
 
 def _within(source: str, rootfs: str) -> str:

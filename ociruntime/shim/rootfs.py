@@ -14,59 +14,47 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.shim.idmapped import Idmap, remove_layers
+from ociruntime.spec import mount_options as known
+from ociruntime.spec.tables import MOUNT_ACTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_SYNCHRONOUS, MS_REMOUNT = 1, 2, 4, 8, 16, 32
-MS_DIRSYNC, MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_REC = 128, 1024, 2048, 4096, 16384
-MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
-MS_RELATIME, MS_STRICTATIME = 1 << 21, 1 << 24
+MS_MANDLOCK, MS_DIRSYNC, MS_NOSYMFOLLOW, MS_NOATIME, MS_NODIRATIME = 64, 128, 256, 1024, 2048
+MS_BIND, MS_REC, MS_RELATIME, MS_I_VERSION = 4096, 16384, 1 << 21, 1 << 23
+MS_STRICTATIME, MS_LAZYTIME = 1 << 24, 1 << 25
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
-# option -> (bits to set, bits to clear)
-FLAGS = {
-    "async": (0, MS_SYNCHRONOUS),
-    "atime": (0, MS_NOATIME),
-    "bind": (MS_BIND, 0),
-    "defaults": (0, 0),
-    "dev": (0, MS_NODEV),
-    "diratime": (0, MS_NODIRATIME),
-    "dirsync": (MS_DIRSYNC, 0),
-    "exec": (0, MS_NOEXEC),
-    "noatime": (MS_NOATIME, 0),
-    "nodev": (MS_NODEV, 0),
-    "nodiratime": (MS_NODIRATIME, 0),
-    "noexec": (MS_NOEXEC, 0),
-    "norelatime": (0, MS_RELATIME),
-    "nostrictatime": (0, MS_STRICTATIME),
-    "nosuid": (MS_NOSUID, 0),
-    "rbind": (MS_BIND | MS_REC, 0),
-    "relatime": (MS_RELATIME, 0),
-    "ro": (MS_RDONLY, 0),
-    "rw": (0, MS_RDONLY),
-    "strictatime": (MS_STRICTATIME, 0),
-    "suid": (0, MS_NOSUID),
-    "sync": (MS_SYNCHRONOUS, 0),
-}
-PROPAGATION = {
-    "private": MS_PRIVATE,
-    "rprivate": MS_PRIVATE | MS_REC,
-    "shared": MS_SHARED,
-    "rshared": MS_SHARED | MS_REC,
-    "slave": MS_SLAVE,
-    "rslave": MS_SLAVE | MS_REC,
-    "unbindable": MS_UNBINDABLE,
-    "runbindable": MS_UNBINDABLE | MS_REC,
-}
+# What ``spec.mount_options`` says for the new mount API, in the flags of mount(2).
+OF_ATTRIBUTES = (
+    (c.MOUNT_ATTR_RDONLY, MS_RDONLY),
+    (c.MOUNT_ATTR_NOSUID, MS_NOSUID),
+    (c.MOUNT_ATTR_NODEV, MS_NODEV),
+    (c.MOUNT_ATTR_NOEXEC, MS_NOEXEC),
+    (c.MOUNT_ATTR_NODIRATIME, MS_NODIRATIME),
+    (c.MOUNT_ATTR_NOSYMFOLLOW, MS_NOSYMFOLLOW),
+    (c.MOUNT_ATTR_NOATIME, MS_NOATIME),
+    (c.MOUNT_ATTR_STRICTATIME, MS_STRICTATIME),
+)
+OF_SUPERBLOCK = (
+    ("ro", MS_RDONLY),
+    ("sync", MS_SYNCHRONOUS),
+    ("dirsync", MS_DIRSYNC),
+    ("lazytime", MS_LAZYTIME),
+    ("mand", MS_MANDLOCK),
+    ("iversion", MS_I_VERSION),
+)
 # A bind mount keeps these only through a second, remounting call.
 OF_THE_MOUNT = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME
+OF_THE_MOUNT |= MS_NOSYMFOLLOW | MS_RELATIME | MS_STRICTATIME
 # What the kernel takes (mount(2)), its end included.
 PAGE = 4096
 # For containerd, not for the kernel.
 PRIVATE_PREFIX = "X-containerd."
 LAYERS = "lowerdir="
 UNSUPPORTED = ("loop",)
+ACTIONS = ("bind", "rbind", "remount")
 IDMAPS = ("uidmap=", "gidmap=")
 # More than anybody stacks; a hostile mount namespace must not keep us here.
 MOST_MOUNTS = 64
@@ -168,20 +156,23 @@ def parse(options: list[str]) -> tuple[int, list[int], list[str]]:
     """(flags of mount(2), propagations in order, data) of a list of options; raises
     ``UsageError``.
     """
-    flags = 0
-    propagation = []
-    data = []
     for option in options:
-        if option.startswith(UNSUPPORTED):
+        if option.startswith(UNSUPPORTED) or MOUNT_ACTIONS.get(option, "bind") not in ACTIONS:
             raise UsageError(f"rootfs mount option {option}: not supported by this shim")
-        if option in FLAGS:
-            added, removed = FLAGS[option]
-            flags = (flags | added) & ~removed
-        elif option in PROPAGATION:
-            propagation.append(PROPAGATION[option])
-        elif not option.startswith(PRIVATE_PREFIX):
-            data.append(option)
-    return flags, propagation, data
+    ours = [option for option in options if not option.startswith(PRIVATE_PREFIX)]
+    # One option each: an overlay's layers may have commas in their names.
+    meant = known.parse(ours, split=False)
+    flags = MS_BIND if meant.bind else 0
+    flags |= MS_REC if meant.rbind else 0
+    flags |= MS_REMOUNT if meant.remount else 0
+    superblock = (*meant.sb_flags, *meant.sb_flags_if_known)
+    for attribute, flag in OF_ATTRIBUTES:
+        flags |= flag if meant.attr_set & attribute else 0
+    for name, flag in OF_SUPERBLOCK:
+        flags |= flag if name in superblock else 0
+    if meant.attr_clr & c.MOUNT_ATTR__ATIME and not meant.attr_set & c.MOUNT_ATTR__ATIME:
+        flags |= MS_RELATIME
+    return flags, meant.propagation, meant.data
 
 
 def compact(data: list[str]) -> tuple[str, str]:

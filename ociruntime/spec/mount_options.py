@@ -27,6 +27,9 @@ class MountOptions:
     attr_set, attr_clr
         MOUNT_ATTR_* bits for mount_setattr(2) on the mount alone.  When the access time is chosen
         the whole MOUNT_ATTR_ATIME field is in attr_clr, as the system call demands.
+    atime_undone
+        MOUNT_ATTR_NOATIME and MOUNT_ATTR_STRICTATIME, or one of them, where an option takes that
+        back and none chose another: a mount that has it becomes relatime, others stay as they are.
     recursive_set, recursive_clr
         the same for the whole tree (AT_RECURSIVE), from rro, rnosuid and so on.
     sb_flags
@@ -50,6 +53,7 @@ class MountOptions:
     """
 
     __slots__ = (
+        "atime_undone",
         "attr_clr",
         "attr_set",
         "bind",
@@ -72,6 +76,7 @@ class MountOptions:
 
     def __init__(self) -> None:
         self.attr_set = 0
+        self.atime_undone = 0
         self.attr_clr = 0
         self.recursive_set = 0
         self.recursive_clr = 0
@@ -96,12 +101,14 @@ class MountOptions:
         return bool(self.attr_set & MOUNT_ATTR_RDONLY)
 
 
-def parse(options: list[str]) -> MountOptions:
-    """Translate the options of one mount; an entry may hold several, separated by commas."""
+def parse(options: list[str], *, split: bool = True) -> MountOptions:
+    """Translate the options of one mount; with ``split`` an entry may hold several, separated by
+    commas.
+    """
     result = MountOptions()
     subjects: dict[str, str] = {}
     for entry in options:
-        if "," in entry:
+        if split and "," in entry:
             for option in _split(entry):
                 _add(result, subjects, option)
         else:
@@ -148,6 +155,9 @@ def _add(result: MountOptions, subjects: dict[str, str], option: str) -> None:
         result.attr_clr = result.attr_clr & ~switch_on | switch_off
     elif option in MOUNT_ATIMES:
         result.attr_set, result.attr_clr = _atime(result.attr_set, result.attr_clr, option)
+        value, wanted = MOUNT_ATIMES[option]
+        undone = result.atime_undone | (0 if wanted else value)
+        result.atime_undone = 0 if result.attr_clr & MOUNT_ATTR_ATIME else undone
     elif option in PROPAGATION:
         result.propagation.append(PROPAGATION[option])
     elif option in MOUNT_ACTIONS:
@@ -169,9 +179,11 @@ def _add(result: MountOptions, subjects: dict[str, str], option: str) -> None:
 
 def _add_recursive(result: MountOptions, name: str) -> None:
     if name in MOUNT_ATIMES:
-        result.recursive_set, result.recursive_clr = _atime(
-            result.recursive_set, result.recursive_clr, name
-        )
+        bits, clear = _atime(result.recursive_set, result.recursive_clr, name)
+        value, wanted = MOUNT_ATIMES[name]
+        # Of a whole tree nobody knows which mounts have what is taken back.
+        result.recursive_set = bits
+        result.recursive_clr = clear if wanted or not value else clear | MOUNT_ATTR_ATIME
         return
     switch_on, switch_off = MOUNT_ATTRIBUTES[name]
     result.recursive_set = result.recursive_set & ~switch_off | switch_on
@@ -187,8 +199,7 @@ def _atime(bits_set: int, bits_clr: int, name: str) -> tuple[int, int]:
     """
     value, wanted = MOUNT_ATIMES[name]
     chosen = bool(bits_clr & MOUNT_ATTR_ATIME)
-    current = bits_set & MOUNT_ATTR_ATIME
-    if not wanted and chosen and current != value:
+    if not wanted and (not chosen or bits_set & MOUNT_ATTR_ATIME != value):
         return bits_set, bits_clr
     new = value if wanted else 0
     return bits_set & ~MOUNT_ATTR_ATIME | new, bits_clr | MOUNT_ATTR_ATIME

@@ -131,7 +131,7 @@ class MountCgroup(ContainerStep):
         }
 
     def execute(self, run: Run) -> None:
-        target = find_target(run.inside(), self.destination, directory=True)
+        target = find_target(run.inside(), self.destination, self.options, directory=True)
         try:
             if self.single:
                 self._mount_single(run, target)

@@ -240,7 +240,7 @@ class AttachFilesystem(ContainerStep):
     def execute(self, run: Run) -> None:
         kernel, inroot = run.kernel, run.inside()
         mount = run.fds.pop(self.pointer)
-        target = find_target(inroot, self.destination, directory=True)
+        target = find_target(inroot, self.destination, self.options, directory=True)
         try:
             if self.options.tmpcopyup:
                 copy_image(inroot, self.destination, mount)

@@ -76,7 +76,9 @@ class MaskPath(ContainerStep):
 
 
 class ReadonlyPath(ContainerStep):
-    """Make a path and everything mounted below it read-only."""
+    """Make a path read-only, and not what is mounted below it, as in runc and crun: that has
+    options of its own.
+    """
 
     __slots__ = ("path",)
 
@@ -98,7 +100,7 @@ class ReadonlyPath(ContainerStep):
             return
         try:
             mount = clone_fd(kernel, target, recursive=True)
-            kernel.mount_setattr(mount, set_=c.MOUNT_ATTR_RDONLY, recursive=True)
+            kernel.mount_setattr(mount, set_=c.MOUNT_ATTR_RDONLY)
             kernel.move_mount(mount, target)
             kernel.close(mount)
         finally:

@@ -117,8 +117,13 @@ class BindMount(ContainerStep):
     def execute(self, run: Run) -> None:
         kernel, inroot = run.kernel, run.inside()
         mount = run.fds.pop(self.pointer)
-        is_directory = kernel.stat(mount).kind == c.S_IFDIR
-        target = find_target(inroot, self.destination, directory=is_directory)
+        kind = kernel.stat(mount).kind
+        if kind == c.S_IFLNK and self.options.copy_symlink:
+            copy_symlink(inroot, mount, self.destination)
+            kernel.close(mount)
+            return
+        is_directory = kind == c.S_IFDIR
+        target = find_target(inroot, self.destination, self.options, directory=is_directory)
         try:
             if not is_directory and kernel.stat(target).kind == c.S_IFDIR:
                 # The kernel would only say EINVAL; engines look for the words "not a directory".
@@ -138,7 +143,7 @@ class BindMount(ContainerStep):
 class Mount(ContainerStep):
     """Mount a new filesystem."""
 
-    __slots__ = ("destination", "filesystem", "options", "source")
+    __slots__ = ("destination", "filesystem", "kept", "options", "source")
 
     kind = "mount"
 
@@ -156,6 +161,8 @@ class Mount(ContainerStep):
         self.source = source
         self.destination = destination
         self.options = options
+        # The pointer of the entry that remounts it, for which the mount is kept.
+        self.kept = ""
 
     def describe(self) -> str:
         return f"mount a new {self.filesystem} on {self.destination}"
@@ -168,7 +175,7 @@ class Mount(ContainerStep):
         if self.filesystem in KERNEL_FILESYSTEMS:
             target = find_kernel_target(inroot, self.destination, self.filesystem)
         else:
-            target = find_target(inroot, self.destination, directory=True)
+            target = find_target(inroot, self.destination, options, directory=True)
         try:
             if needs_old_mount(self.source, options.sb_flags + own):
                 mount = self._make_the_old_way(kernel, target, own)
@@ -183,7 +190,9 @@ class Mount(ContainerStep):
             kernel.close(target)
 
     def keep(self, run: Run, mount: int) -> None:
-        """Nothing: ``steps.readonly`` has the mount that is changed later."""
+        """Keep a descriptor of a mount that is changed later."""
+        if self.kept:
+            run.mounts[self.kept] = run.kernel.open_tree(mount, "", c.AT_EMPTY_PATH)
 
     def make(self, run: Run, data: list[str]) -> int:
         """The detached filesystem with its options ``data``."""
@@ -233,35 +242,6 @@ class Mount(ContainerStep):
                 "a new sysfs needs a network namespace of its own; add one, or bind the host's /sys"
             )
         return explain_target(number, self.destination)
-
-
-class Remount(ContainerStep):
-    """The option ``remount``: change the attributes of what is mounted at the destination."""
-
-    __slots__ = ("destination", "options")
-
-    kind = "remount"
-
-    def __init__(self, pointer: str, label: str, destination: str, options: MountOptions) -> None:
-        super().__init__(pointer, label)
-        self.destination = destination
-        self.options = options
-
-    def describe(self) -> str:
-        return f"change the mount attributes of {self.destination}"
-
-    def execute(self, run: Run) -> None:
-        target = run.inside().find(self.destination)
-        try:
-            set_attributes(run.kernel, target, self.options)
-            set_propagation(run.kernel, target, self.options)
-        finally:
-            run.kernel.close(target)
-
-    def explain(self, number: int) -> str:
-        if number == errno.EINVAL:
-            return f"nothing is mounted on {self.destination}; leave out the option remount"
-        return ""
 
 
 def mode_of_covered(inroot: InRoot, destination: str, data: list[str]) -> list[str]:
@@ -323,6 +303,27 @@ def attach(
     inroot.pin(destination, mount)
 
 
+def copy_symlink(inroot: InRoot, link: int, destination: str) -> None:
+    """The option copy-symlink: make the symlink that the O_PATH fd ``link`` is at ``destination``;
+    one that is there must be the same.
+    """
+    kernel = inroot.kernel
+    target = kernel.readlinkat(link, "")
+    directory, name = inroot.parent(destination)
+    try:
+        kernel.symlinkat(target, directory, name)
+        inroot.remember(directory, name, destination, directory=False)
+    except FileExistsError:
+        found = kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
+        same = kernel.stat(found).kind == c.S_IFLNK and kernel.readlinkat(found, "") == target
+        kernel.close(found)
+        if not same:
+            what = f"{destination} is there already, and no symlink to {target}; remove it"
+            raise OSError(errno.EEXIST, what) from None
+    finally:
+        kernel.close(directory)
+
+
 def set_attributes(
     kernel: Kernel, mount: int, options: MountOptions, set_: int | None = None
 ) -> None:
@@ -330,8 +331,11 @@ def set_attributes(
     tree.
     """
     set_ = options.attr_set if set_ is None else set_
-    if set_ or options.attr_clr:
-        kernel.mount_setattr(mount, set_=set_, clear=options.attr_clr)
+    clear = options.attr_clr
+    if options.atime_undone and options.atime_undone & kernel.access_time(mount):
+        clear |= c.MOUNT_ATTR__ATIME  # relatime, the kernel's default
+    if set_ or clear:
+        kernel.mount_setattr(mount, set_=set_, clear=clear)
     if options.recursive_set or options.recursive_clr:
         kernel.mount_setattr(
             mount, set_=options.recursive_set, clear=options.recursive_clr, recursive=True
@@ -347,10 +351,14 @@ def set_propagation(kernel: Kernel, mount: int, options: MountOptions) -> None:
         kernel.mount_setattr(mount, propagation=flags & ~c.MS_REC, recursive=recursive)
 
 
-def find_target(inroot: InRoot, destination: str, *, directory: bool) -> int:
+def find_target(
+    inroot: InRoot, destination: str, options: MountOptions, *, directory: bool
+) -> int:
     """An O_PATH fd of the mount point, created when it is missing."""
     if not components(destination):
         raise OSError(errno.EINVAL, ROOT_REFUSED)
+    if options.dest_nofollow:
+        return inroot.itself(destination, directory=directory)
     return inroot.directory(destination) if directory else inroot.file(destination)
 
 

@@ -63,7 +63,9 @@ def test_names_of_the_specification(option: str) -> None:
         (["noatime", "nostrictatime"], MOUNT_ATTR_NOATIME, MOUNT_ATTR_ATIME),
         (["strictatime", "nostrictatime"], 0, MOUNT_ATTR_ATIME),
         (["noatime", "norelatime"], MOUNT_ATTR_NOATIME, MOUNT_ATTR_ATIME),
-        (["atime"], 0, MOUNT_ATTR_ATIME),
+        (["atime"], 0, 0),
+        (["norelatime"], 0, 0),
+        (["nostrictatime"], 0, 0),
         (["defaults", "silent", "loud"], 0, 0),
         (["ro,nosuid", "nodev"], 7, 0),
     ],
@@ -73,6 +75,21 @@ def test_attributes(options: list[str], attr_set: int, attr_clr: int) -> None:
     assert (result.attr_set, result.attr_clr) == (attr_set, attr_clr)
     assert (result.recursive_set, result.recursive_clr) == (0, 0)
     assert result.read_only == bool(attr_set & MOUNT_ATTR_RDONLY)
+
+
+@pytest.mark.parametrize(
+    ("options", "undone"),
+    [
+        (["atime"], MOUNT_ATTR_NOATIME),
+        (["nostrictatime"], MOUNT_ATTR_STRICTATIME),
+        (["atime", "nostrictatime"], MOUNT_ATTR_NOATIME | MOUNT_ATTR_STRICTATIME),
+        (["norelatime"], 0),
+        (["atime", "strictatime"], 0),
+        (["noatime", "nostrictatime"], 0),
+    ],
+)
+def test_access_times_that_are_taken_back(options: list[str], undone: int) -> None:
+    assert parse(options).atime_undone == undone
 
 
 def test_recursive_attributes() -> None:

@@ -1,0 +1,78 @@
+"""The option ``remount``: change what an earlier mount, or the rootfs, has at the destination.
+
+As with mount(8) it reaches the mount and, without the option ``bind``, its filesystem. But only a
+filesystem that this container made: that of a bind mount is the host's, whose mounts of it would
+change, too.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from ociruntime.kernel.mountfd import reconfigure
+from ociruntime.plan.step import ContainerStep
+from ociruntime.steps.mounts import set_attributes, set_propagation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.process.run import Run
+    from ociruntime.spec.mount_options import MountOptions
+
+
+class Remount(ContainerStep):
+    """Change the attributes of what is mounted at the destination."""
+
+    __slots__ = ("destination", "options")
+
+    kind = "remount"
+
+    def __init__(self, pointer: str, label: str, destination: str, options: MountOptions) -> None:
+        super().__init__(pointer, label)
+        self.destination = destination
+        self.options = options
+
+    def describe(self) -> str:
+        return f"change the mount attributes of {self.destination}"
+
+    def execute(self, run: Run) -> None:
+        target = self.find(run)
+        try:
+            set_attributes(run.kernel, target, self.options)
+            set_propagation(run.kernel, target, self.options)
+        finally:
+            run.kernel.close(target)
+
+    def find(self, run: Run) -> int:
+        """A descriptor of the mount."""
+        return run.inside().find(self.destination)
+
+    def explain(self, number: int) -> str:
+        if number == errno.EINVAL:
+            return f"nothing is mounted on {self.destination}; leave out the option remount"
+        return ""
+
+
+class Reconfigure(Remount):
+    """Change the filesystem, then the attributes, of an earlier mount of this config, which is
+    known by its descriptor: whoever shares the rootfs may have moved the place.
+    """
+
+    __slots__ = ()
+
+    kind = "reconfigure"
+
+    def describe(self) -> str:
+        options = ",".join(self.options.sb_flags + self.options.data)
+        return f"change the filesystem and the mount attributes of {self.destination}: {options}"
+
+    def find(self, run: Run) -> int:
+        mount = run.mounts.pop(self.pointer)
+        try:
+            reconfigure(run.kernel, mount, self.options.sb_flags + self.options.data)
+        except BaseException:
+            run.kernel.close(mount)
+            raise
+        return mount
+
+    def explain(self, number: int) -> str:
+        return ""
