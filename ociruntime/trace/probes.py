@@ -55,7 +55,7 @@ SPANS = {
     "ociruntime.lifecycle.start": {"start": "start", "connect_agent": "connect to the agent"},
     "ociruntime.lifecycle.tenant": {"exec_process": "exec"},
     "ociruntime.process.channel": {"Channel.wait_go": "wait for the host side"},
-    "ociruntime.process.executor": {"delegate": "wait for init", "undo": "undo what was done"},
+    "ociruntime.process.executor": {"undo": "undo what was done"},
     "ociruntime.process.foreground": {"stay": "wait for the process to end"},
     "ociruntime.process.hook": {"execute_hook": "run a hook"},
     "ociruntime.seccomp.cache": {
@@ -175,7 +175,10 @@ def special(session: Session) -> dict[str, dict[str, Callable[[Function], Functi
     from ociruntime.trace import steps, times
 
     return {
-        "ociruntime.process.executor": {"execute": steps.execute(session)},
+        "ociruntime.process.executor": {
+            "execute": steps.execute(session),
+            **steps.delegate(session),
+        },
         "ociruntime.process.spawn": {
             "_intermediate": steps.silent(session),
             "init_main": steps.as_init(session),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Any]
 
-UNDO, PREPARING = "undo", "prepare the trace"
+UNDO, PREPARING, WAITING = "undo", "prepare the trace", "wait for init"
 
 
 def execute(session: Session) -> Callable[[Function], Function]:
@@ -44,6 +44,36 @@ def execute(session: Session) -> Callable[[Function], Function]:
         return traced
 
     return wrap
+
+
+def delegate(session: Session) -> dict[str, Callable[[Function], Function]]:
+    """Wraps ``executor._ask`` and ``executor.delegate``: the wait for init is one span.
+
+    It begins before init is asked: on a loaded machine init may be done before we run again.
+    """
+    asked: list[int] = []
+
+    def ask(original: Function) -> Function:
+        def traced(*arguments: Any) -> Any:
+            asked[:] = [clock()]
+            return original(*arguments)
+
+        return traced
+
+    def wait(original: Function) -> Function:
+        def traced(*arguments: Any) -> Any:
+            error = ""
+            try:
+                return original(*arguments)
+            except BaseException as raised:
+                error = f"\0{raised}"
+                raise
+            finally:
+                session.record(asked.pop(), clock(), WAITING + error)
+
+        return traced
+
+    return {"_ask": ask, "delegate": wait}
 
 
 def _traced_class(kind: type[Step], session: Session) -> type[Step]:

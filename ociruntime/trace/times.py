@@ -51,6 +51,14 @@ class TimedConnection:
         """As the socket's own."""
         return self._socket.recvmsg(*arguments)
 
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        """As the socket's own."""
+        self._socket.setsockopt(level, option, value)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """As the socket's own."""
+        self._socket.settimeout(seconds)
+
     def close(self) -> None:
         """As the socket's own."""
         self._socket.close()
