@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ociruntime.cli.options import FLAG, one_argument, parse
 from ociruntime.errors import NotFound
-from ociruntime.lifecycle.delete import delete
+from ociruntime.lifecycle.delete import delete, delete_by_force
 from ociruntime.state.ids import check_id
-from ociruntime.state.store import DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,17 +32,13 @@ def main(words: list[str], globals_: Globals) -> int:
 
 def _delete(globals_: Globals, container_id: str, *, force: bool) -> None:
     try:
-        container = globals_.store.open_locked(container_id)
-    except NotFound:
         if force:
-            return
-        raise
-    except DamagedStateError as error:
+            warnings = delete_by_force(globals_.store, container_id)
+        else:
+            warnings = delete(globals_.store.open_locked(container_id))
+    except NotFound:
         if not force:
             raise
-        # Nothing says any more what it had: at least the id becomes free.
-        globals_.log.warning(str(error))
-        globals_.store.discard(container_id)
         return
-    for warning in delete(container, force=force):
+    for warning in warnings:
         globals_.log.warning(warning)

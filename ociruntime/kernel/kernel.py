@@ -5,8 +5,8 @@ Every method raises ``OSError`` with the kernel's errno. Paths are ``str`` witho
 by the caller's rules: methods that take a host path say so; everything inside a container goes
 through ``kernel.inroot``.
 
-``kernel.recorder.Recorder`` overrides ``invoke``, ``clone``, ``clone_joined``, ``run_program`` and
-``execveat`` and nothing else.
+``kernel.recorder.Recorder`` overrides ``invoke``, ``clone``, ``clone_joined``, ``run_program``,
+``execveat`` and ``ends_within`` and nothing else.
 """
 
 from __future__ import annotations
@@ -146,6 +146,11 @@ class Kernel(Processes):
 
     def renameat(self, directory: int, old: str, new: str) -> None:
         self.invoke("renameat", directory, os.fsencode(old), directory, os.fsencode(new))
+
+    def exchange(self, directory: int, one: str, other: str) -> None:
+        """Let two names of a directory change places (renameat2(2), RENAME_EXCHANGE)."""
+        names = one.encode(), other.encode()
+        self.invoke("renameat2", directory, names[0], directory, names[1], c.RENAME_EXCHANGE)
 
     def readlinkat(self, directory: int, name: str) -> str:
         """The target of a symlink (or of the O_PATH symlink fd when ``name`` is empty)."""
@@ -330,9 +335,22 @@ class Kernel(Processes):
         self.invoke("waitid", c.P_PIDFD, pidfd, info, c.WEXITED, None)
         return unpack_from("=i", info, 8)[0], unpack_from("=i", info, 24)[0]
 
-    def reap(self, pidfd: int) -> None:
-        """See to it that a child which was killed does not stay as a zombie."""
+    def reap(self, pidfd: int, seconds: float) -> bool:
+        """See to it that a child which was killed does not stay as a zombie; False when it has not
+        ended within ``seconds``.
+        """
+        if not self.ends_within(pidfd, seconds):
+            return False
         self.wait_pidfd(pidfd)
+        return True
+
+    def ends_within(self, pidfd: int, seconds: float) -> bool:
+        """Wait for the end of a process, but no longer than ``seconds``."""
+        from select import POLLIN, poll
+
+        poller = poll()
+        poller.register(pidfd, POLLIN)
+        return bool(poller.poll(seconds * 1000))
 
     def has_ended(self, pidfd: int) -> bool:
         """Whether a child has ended; it stays there to be waited for."""

@@ -11,29 +11,64 @@ from ociruntime.lifecycle.kill import SIGKILL, let_die, saved_group
 from ociruntime.process.hook import run_hook
 from ociruntime.state import status as st
 from ociruntime.state.processes import open_process
+from ociruntime.state.store import LOCK_SECONDS, DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.state.store import Container
+    from ociruntime.state.store import Container, Store
 
 DEATH_SECONDS = 10.0
 
 
-def delete(container: Container, *, force: bool = False) -> list[str]:
-    """Remove a container (loaded and locked); returns warnings.
+def delete(container: Container) -> list[str]:
+    """Remove a container (loaded and locked) that does not run; returns warnings.
 
-    A created container is killed: engines delete it like that, and so do runc and crun. A running
-    one needs ``force``. Raises ``WrongStatus`` without effect.
+    A created container is killed: engines delete it like that, and so do runc and crun. Raises
+    ``WrongStatus`` without effect.
     """
     word = st.status(container)
-    if word in (st.RUNNING, st.PAUSED) and not force:
+    if word in (st.RUNNING, st.PAUSED):
         raise WrongStatus(
             f"cannot delete container {container.id} that is not stopped: {word}; "
             "kill it first, or use --force"
         )
     return destroy(container)
+
+
+def delete_by_force(store: Store, container_id: str) -> list[str]:
+    """Remove a container whatever its state is; returns warnings.
+
+    Its process is killed before anything is waited for: who holds the container's lock may be
+    waiting for that process. Raises ``NotFound``, ``OciError`` when something cannot be removed.
+    """
+    try:
+        container = store.open(container_id)
+        _kill_first(container)
+        container.ready(LOCK_SECONDS)
+    except DamagedStateError as error:
+        from ociruntime.lifecycle.salvage import salvage
+
+        return [str(error), *salvage(store, container_id)]
+    try:
+        return destroy(container)
+    finally:
+        container.close()
+
+
+def _kill_first(container: Container) -> None:
+    data = container.data
+    pidfd = open_process(data.get("pid", 0), data.get("start_time", 0))
+    if pidfd < 0:
+        return
+    try:
+        Kernel().pidfd_send_signal(pidfd, SIGKILL)
+        let_die(container)
+    except (OSError, OciError):
+        pass  # it is tried again with the lock, and told then
+    finally:
+        os.close(pidfd)
 
 
 def destroy(container: Container) -> list[str]:
@@ -93,6 +128,10 @@ def _run_poststop(container: Container, warnings: list[str]) -> None:
         hooks = container.config()["hooks"]["poststop"]
     except FileNotFoundError:
         return  # its maker was killed before any hook could run
+    except DamagedStateError:
+        what = "its stored config.json is damaged; its poststop hooks were not run"
+        warnings.append(f"container {container.id}: {what}")
+        return
     for index, hook in enumerate(hooks):
         label = f"hooks.poststop[{index}] {hook['path']}"
         try:

@@ -6,12 +6,12 @@ default one, Create notes it in the bundle.
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 
 from ociruntime import hostos as os
 from ociruntime.errors import NotFound, OciError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle.delete import delete
+from ociruntime.lifecycle.delete import delete_by_force
 from ociruntime.shim.options import DEFAULT_ROOT
 from ociruntime.shim.rootfs import unmount_rootfs
 from ociruntime.state.ids import check_id
@@ -59,19 +59,27 @@ def clean_up(namespace: str, container_id: str, bundle: str, log: Log) -> int:
     store = Store(os.path.join(noted_root(bundle), namespace))
     pid = 0
     try:
-        container = store.open_locked(check_id(container_id))
-        pid = int(container.data.get("pid", 0))
-        for warning in delete(container, force=True):
+        pid = _pid(store, check_id(container_id))
+        for warning in delete_by_force(store, container_id):
             log.warning(warning)
     except NotFound:
         pass
-    except DamagedStateError:
-        store.discard(container_id)
     except OciError as error:
         log.warning(str(error))
     unmount_rootfs(bundle)
     remove_socket(bundle)
     return pid
+
+
+def _pid(store: Store, container_id: str) -> int:
+    try:
+        container = store.open(container_id)
+    except DamagedStateError:
+        return 0
+    try:
+        return int(container.data.get("pid", 0))
+    finally:
+        container.close()
 
 
 def remove_socket(bundle: str) -> None:
@@ -94,10 +102,12 @@ def remove_socket(bundle: str) -> None:
 
 
 def answers(path: str) -> bool:
-    """Whether a daemon listens on the socket."""
-    probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    """Whether a daemon listens on the socket, one that has no time for us included."""
+    probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
     try:
         probe.connect(path)
+    except BlockingIOError:
+        return True
     except OSError:
         return False
     finally:

@@ -10,7 +10,7 @@ from ociruntime import hostos as os
 from ociruntime.bundle import parse_settings
 from ociruntime.errors import NotFound
 from ociruntime.lifecycle.create import create, read_bundle
-from ociruntime.lifecycle.delete import delete
+from ociruntime.lifecycle.delete import delete, delete_by_force
 from ociruntime.lifecycle.kill import kill
 from ociruntime.lifecycle.pause import pause, resume
 from ociruntime.lifecycle.start import start
@@ -97,11 +97,12 @@ def delete_container(store: Store, container_id: str, bundle: str, *, force: boo
     def work(_: int) -> tuple[int, list[str]]:
         warnings: list[str] = []
         try:
-            container = store.open_locked(container_id)
+            if force:
+                warnings = delete_by_force(store, container_id)
+            else:
+                warnings = delete(store.open_locked(container_id))
         except NotFound:
             pass
-        else:
-            warnings = delete(container, force=force)
         unmount_rootfs(bundle)
         return 0, warnings
 

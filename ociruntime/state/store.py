@@ -5,20 +5,29 @@
     replaced by rename(2) ROOT/ID/config.json the configuration as it was at create: later edits in
     the bundle have no effect ROOT/ID/start.sock  where oci-init waits for ``start``
 
+    ROOT/ID/.state.json.new  state.json as it was before its last change, which ``delete --force``
+    needs when somebody has damaged that one
+
 Everything that ``create`` is going to make is written down before it is made, so ``delete`` can
 finish any half-made container, whenever its maker was killed.
+
+What state.json says decides who is killed and which cgroup is removed. So it ends with a checksum
+over itself and the container's id: whatever was changed in it, or comes from another container, is
+not believed.
 """
 
 from __future__ import annotations
 
 import errno
 import time
+from binascii import crc32
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, parse_settings
 from ociruntime.errors import AlreadyExists, NotFound, OciError, SpecError, StateError
 from ociruntime.jsontext import dumps
+from ociruntime.kernel.kernel import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +39,8 @@ SOCKET = "start.sock"
 TEMPORARY = ".state.json.new"
 FILES = (STATE, CONFIG, SOCKET, TEMPORARY)
 LOCK_SECONDS = 10.0
-# What every state.json has, and one of a container that is being made.
-NEEDED: dict[str, type] = {"status": str, "pid": int, "start_time": int}
-NEEDED_MAKER: dict[str, type] = {"pid": int, "start_time": int}
+CHECKSUM, CONFIG_CHECKSUM = "checksum", "config_checksum"
+SEAL_LENGTH = len(f',"{CHECKSUM}":"01234567"}}')
 DIRECTORY_MODE = 0o711
 
 
@@ -68,12 +76,17 @@ class Container:
         self.data: dict[str, Any] = {}
 
     def save(self) -> None:
-        """Write ``data`` to state.json: all of it or nothing, whoever is killed when.
+        """Write ``data`` to state.json: all of it or nothing, whoever is killed when; what it was
+        before stays as TEMPORARY.
 
         Raises ``StateError``, as ``write`` does.
         """
-        self.write(TEMPORARY, dumps(self.data).encode())
-        os.rename(TEMPORARY, STATE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        self.write(TEMPORARY, seal(self.id, dumps(self.data)))
+        try:
+            Kernel().exchange(self.fd, TEMPORARY, STATE)
+        except OSError:
+            # There is none yet, or this file system cannot exchange.
+            os.rename(TEMPORARY, STATE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file of the directory; raises ``StateError`` naming --root."""
@@ -102,20 +115,27 @@ class Container:
         finally:
             os.close(fd)
 
-    def load(self) -> None:
-        """Read state.json into ``data``; it stays empty when the maker was killed before writing
-        it. Raises ``DamagedStateError``.
+    def load(self, name: str = STATE) -> None:
+        """Read state.json (or ``name``) into ``data``; it stays empty when the maker was killed
+        before writing it. Raises ``DamagedStateError``.
         """
         try:
-            data = parse_object(self.read(STATE), f"state of {self.id}")
+            raw = self.read(name)
         except FileNotFoundError:
-            data = {}
+            self.data = {}
+            return
+        except OSError as error:
+            raise DamagedStateError(self.id, f"{name}: {error.strerror}") from None
+        try:
+            data = parse_object(raw, f"state of {self.id}")
         except SpecError as error:
             raise DamagedStateError(self.id, str(error)) from None
-        else:
-            _check(self.id, "", data, NEEDED)
-            if data["status"] == "creating":
-                _check(self.id, "maker", data.get("maker"), NEEDED_MAKER)
+        if data.pop(CHECKSUM, None) is None:
+            from ociruntime.state.unsealed import check_unsealed
+
+            check_unsealed(self.id, data)
+        elif not is_sealed(self.id, raw):
+            raise DamagedStateError(self.id, "somebody has changed it")
         self.data = data
 
     def ready(self, seconds: float | None) -> Container:
@@ -130,8 +150,19 @@ class Container:
         return self
 
     def config(self) -> dict[str, Any]:
-        """The configuration as it was at create."""
-        return parse_settings(self.read(CONFIG), f"stored configuration of {self.id}")
+        """The configuration as it was at create. Raises ``DamagedStateError``."""
+        raw = self.read(CONFIG)
+        if self.data.get(CONFIG_CHECKSUM, crc32(raw)) != crc32(raw):
+            raise DamagedStateError(self.id, "somebody has changed its stored config.json")
+        try:
+            return parse_settings(raw, f"stored configuration of {self.id}")
+        except SpecError as error:
+            raise DamagedStateError(self.id, str(error)) from None
+
+    def store_config(self, content: bytes) -> None:
+        """Write the configuration, which ``data`` knows from now on; ``save`` follows."""
+        self.data[CONFIG_CHECKSUM] = crc32(content)
+        self.write(CONFIG, content)
 
     def has_socket(self) -> bool:
         """Whether start.sock is still there."""
@@ -194,13 +225,19 @@ class Container:
         os.close(self.fd)
 
 
-def _check(container_id: str, where: str, data: Any, needed: dict[str, type]) -> None:
-    if not isinstance(data, dict):
-        raise DamagedStateError(container_id, f"it has no valid {where}")
-    missing = [name for name, kind in needed.items() if not isinstance(data.get(name), kind)]
-    if missing:
-        what = f"{where} {', '.join(missing)}".strip()
-        raise DamagedStateError(container_id, f"it has no valid {what}")
+def seal(container_id: str, text: str) -> bytes:
+    """The JSON object ``text`` with its checksum as the last member."""
+    raw = text.encode()[:-1]
+    return raw + _seal_of(container_id, raw)
+
+
+def is_sealed(container_id: str, raw: bytes) -> bool:
+    """Whether ``raw`` is what ``seal`` made for this container."""
+    return raw[-SEAL_LENGTH:] == _seal_of(container_id, raw[:-SEAL_LENGTH])
+
+
+def _seal_of(container_id: str, raw: bytes) -> bytes:
+    return b',"%s":"%08x"}' % (CHECKSUM.encode(), crc32(raw, crc32(container_id.encode())))
 
 
 class Store:
@@ -241,14 +278,17 @@ class Store:
         container = self._open(container_id)
         return container.ready(seconds)
 
-    def discard(self, container_id: str) -> None:
-        """Remove the directory of a container whose state cannot be read."""
+    def open_damaged(self, container_id: str) -> Container:
+        """A container whose state cannot be read, locked and without ``data``. Raises as
+        ``open_locked``.
+        """
         container = self._open(container_id)
         try:
             container.lock()
-            container.remove()
-        finally:
+        except BaseException:
             container.close()
+            raise
+        return container
 
     def ids(self) -> list[str]:
         """The ids of all containers, sorted."""

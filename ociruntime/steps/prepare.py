@@ -48,8 +48,8 @@ class ClaimState(Step):
         run.container = container = self.store.claim(self.id)
         run.host_fds.append(container.fd)
         container.data = self.data
+        container.store_config(self.config)
         container.save()
-        container.write("config.json", self.config)
 
     def undo(self, run: Run) -> None:
         if run.container is not None:

@@ -7,7 +7,7 @@ import os
 from ociruntime.errors import OciError, StateError, UsageError, unexpected
 from ociruntime.jsontext import dumps
 from ociruntime.lifecycle.create import create, read_bundle
-from ociruntime.lifecycle.delete import delete, destroy
+from ociruntime.lifecycle.delete import delete, delete_by_force, destroy
 from ociruntime.lifecycle.kill import kill
 from ociruntime.lifecycle.start import start
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
@@ -260,8 +260,9 @@ def _kill(request: Request) -> Outcome:
 
 
 def _delete(request: Request) -> Outcome:
-    container = request.locked()
-    return Outcome({"warnings": delete(container, force=request.parameters.get("force", False))})
+    if request.parameters.get("force", False):
+        return Outcome({"warnings": delete_by_force(request.store(), request.id())})
+    return Outcome({"warnings": delete(request.locked())})
 
 
 def _pause(request: Request) -> Outcome:

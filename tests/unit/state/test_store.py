@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from ociruntime import hostos
 from ociruntime.errors import AlreadyExists, NotFound, StateError, UsageError
+from ociruntime.kernel.kernel import Kernel
 from ociruntime.state.ids import check_id
 from ociruntime.state.processes import is_alive, open_process, start_time
-from ociruntime.state.store import Store
+from ociruntime.state.store import TEMPORARY, DamagedStateError, Store
 
 DATA = {"status": "creating", "pid": 0, "start_time": 0, "maker": {"pid": 1, "start_time": 1}}
 
@@ -74,6 +76,7 @@ def test_save_is_atomic(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(hostos, "rename", no_rename)
+    monkeypatch.setattr(Kernel, "exchange", no_rename)
     container.data = {**DATA, "n": 2}
     with pytest.raises(OSError, match="No space"):
         container.save()
@@ -81,6 +84,80 @@ def test_save_is_atomic(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     container.remove()
     assert store.ids() == []
+
+
+def test_the_version_before_is_kept(store: Store) -> None:
+    container = store.claim("one")
+    for number in (1, 2, 3):
+        container.data = {**DATA, "n": number}
+        container.save()
+    container.load()
+    assert container.data["n"] == 3
+    container.load(TEMPORARY)
+    assert container.data["n"] == 2
+
+
+def test_any_change_is_found(store: Store) -> None:
+    """One byte of state.json is another, or the rest of it is missing."""
+    container = store.claim("one")
+    container.data = dict(DATA)
+    container.save()
+    raw = container.read("state.json")
+    for index in range(len(raw)):
+        for damaged in (raw[:index], raw[:index] + bytes([raw[index] ^ 1]) + raw[index + 1 :]):
+            container.write("state.json", damaged)
+            with pytest.raises(DamagedStateError):
+                container.load()
+
+
+def test_another_containers_state(store: Store) -> None:
+    one, two = store.claim("one"), store.claim("two")
+    for container in (one, two):
+        container.data = dict(DATA)
+        container.save()
+    two.write("state.json", one.read("state.json"))
+    with pytest.raises(DamagedStateError):
+        two.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pid", "7"),
+        ("pid", True),
+        ("pid", None),
+        ("hooks", {}),
+        ("hooks", [1]),
+        ("namespaces", "pid"),
+        ("annotations", {"a": 1}),
+        ("cgroup", {"paths": {"": "/a"}, "mountpoints": {}, "existing": {}}),
+        ("cgroup", []),
+        ("pid_file", 7),
+        ("rdt", []),
+        ("maker", 1),
+    ],
+)
+def test_state_of_an_older_version(store: Store, name: str, value: object) -> None:
+    """It has no checksum: what it says has the right form at least."""
+    container = store.claim("one")
+    container.write("state.json", json.dumps(DATA).encode())
+    container.load()
+    assert container.data == DATA
+    container.write("state.json", json.dumps({**DATA, name: value}).encode())
+    with pytest.raises(DamagedStateError):
+        container.load()
+
+
+def test_stored_configuration(store: Store) -> None:
+    container = store.claim("one")
+    container.data = dict(DATA)
+    container.store_config(b'{"hooks": {}}')
+    container.save()
+    assert store.open("one").config() == {"hooks": {}}
+    for damaged in (b"", b'{"hooks": 1}'):
+        container.write("config.json", damaged)
+        with pytest.raises(DamagedStateError, match=r"config\.json"):
+            store.open("one").config()
 
 
 def test_half_made(store: Store) -> None:

@@ -1,0 +1,113 @@
+"""state.json was changed by somebody: nobody else's process is killed, no cgroup of others is
+removed, and `delete --force` always ends with the container gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
+
+MakeBundle = Callable[..., "Bundle"]
+SECONDS = 20
+COPY = ".state.json.new"
+
+
+def changed(**values: object) -> Callable[[bytes], bytes]:
+    def damage(text: bytes) -> bytes:
+        return json.dumps({**json.loads(text), **values}).encode()
+
+    return damage
+
+
+def elsewhere(text: bytes) -> bytes:
+    """The cgroup of somebody else, in valid form."""
+    data = json.loads(text)
+    data["cgroup"]["paths"] = {
+        key: os.path.dirname(path) for key, path in data["cgroup"]["paths"].items()
+    }
+    data["cgroup"]["existing"] = dict.fromkeys(data["cgroup"]["existing"], 0)
+    return json.dumps(data).encode()
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "truncated": lambda text: text[: len(text) // 2],
+    "no object": lambda _: b"[]",
+    "other status": changed(status="stopped"),
+    "no pid": changed(pid=None),
+    "pid 1": changed(pid=1),
+    "no cgroup": changed(cgroup=None),
+    "cgroup of somebody": elsewhere,
+    "cgroup of no type": changed(cgroup=[1]),
+    "hooks": changed(hooks={"poststop": 1}),
+    "rdt": changed(rdt="class"),
+    "one bit": lambda text: text.replace(b"running", b"runninh").replace(b"created", b"creating"),
+}
+
+
+def gone(pidfd: int) -> bool:
+    ready, _, _ = select.select([pidfd], [], [], SECONDS)
+    return bool(ready)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("both", [False, True], ids=["state", "copy-too"])
+def test_delete_by_force(runtime: Runtime, bundle: MakeBundle, damage: str, both: bool) -> None:
+    container = runtime.up(bundle(args=["sleep", "100"]))
+    other = runtime.up(bundle(args=["sleep", "100"]))
+    pidfd = os.pidfd_open(runtime.pid(container))
+    directory = runtime.root / container
+    for name in ("state.json", COPY) if both else ("state.json",):
+        path: Path = directory / name
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    if damage != "one bit" or not both:
+        for call in (runtime.state(container), runtime.kill(container), runtime.start(container)):
+            assert call.status == 1
+            assert f"delete --force {container}" in call.stderr, call
+    done = runtime.delete(container, "--force").check()
+    assert "internal error" not in done.stderr
+    assert gone(pidfd)
+    os.close(pidfd)
+    assert not directory.exists()
+    assert not [path for path in runtime.sandbox.cgroups() if path.name in str(container)]
+    assert runtime.status(other) == "running"
+
+
+def test_state_of_another_container(runtime: Runtime, bundle: MakeBundle) -> None:
+    container = runtime.up(bundle(args=["sleep", "100"]))
+    other = runtime.up(bundle(args=["sleep", "100"]))
+    pidfd = os.pidfd_open(runtime.pid(container))
+    for name in ("state.json", COPY):
+        (runtime.root / container / name).write_bytes((runtime.root / other / name).read_bytes())
+    done = runtime.delete(container, "--force").check()
+    assert "look for processes" in done.stderr
+    assert gone(pidfd)
+    os.close(pidfd)
+    assert runtime.status(other) == "running"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"hooks": 1}', b'{"hooks": {}}'])
+def test_stored_configuration(runtime: Runtime, bundle: MakeBundle, content: bytes) -> None:
+    """What poststop hooks and start read."""
+    hooks: dict[str, Any] = {
+        "poststop": [{"path": "/bin/true"}],
+        "poststart": [{"path": "/bin/true"}],
+    }
+    container = runtime.create(bundle(args=["sleep", "100"], hooks=hooks)).check().container
+    (runtime.root / container / "config.json").write_bytes(content)
+    for call in (runtime.start(container), runtime.exec(container, "true")):
+        assert not call.ok
+        assert "internal error" not in call.stderr
+    done = runtime.delete(container, "--force").check()
+    assert "config.json is damaged" in done.stderr
