@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
 from _struct import iter_unpack
 from errno import EINVAL
@@ -9,6 +10,7 @@ from errno import EINVAL
 from ociruntime import hostos as os
 from ociruntime.errors import HookError, OciError, StateError, WrongStatus
 from ociruntime.kernel import block
+from ociruntime.process.patience import Patience, set_look
 from ociruntime.state import status as st
 
 TYPE_CHECKING = False
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from ociruntime.seccomp.listener import Agent
     from ociruntime.state.store import Container
 
+KILLED = "container {id}: its init does not wait any more; it was killed"
+# Between two attempts to reach an init that does not take connections.
+CONNECT_AGAIN_SECONDS = 0.02
 # A container that was created, but whose start failed: it is stopped, and delete's to remove.
 MISSING_PROCESS = (
     "container {id} has no process to start: config.json has no `process`; create it with one"
@@ -50,12 +55,7 @@ def start(container: Container) -> list[str]:
     try:
         if "startContainer" in hooks:
             _hooks_or_remove(container, config, "startContainer", warnings)
-        connection = st.connect(container)
-        if connection is None:
-            raise StateError(
-                f"container {container.id}: its init does not wait any more; it was killed"
-            )
-        report = _release(container, connection, agent)
+        report = _release(container, _connect(container), agent)
     finally:
         if agent is not None:
             agent.close()
@@ -84,6 +84,30 @@ def connect_agent(container: Container) -> Agent | None:
     return Agent(listener)
 
 
+def _connect(container: Container) -> socket:
+    """A connection to oci-init; raises ``StateError`` when it has ended, and ``HeldError`` when it
+    does not answer because somebody holds it up.
+    """
+    patience = _patience(container)
+    while True:
+        try:
+            connection = st.connect(container)
+        except BlockingIOError:
+            # As many wait for it as may.
+            if patience.look():
+                time.sleep(CONNECT_AGAIN_SECONDS)
+                continue
+            connection = None
+        if connection is None:
+            raise StateError(KILLED.format(id=container.id))
+        connection.settimeout(None)
+        return connection
+
+
+def _patience(container: Container) -> Patience:
+    return Patience(container.data["pid"], f"container {container.id}: its init")
+
+
 def _release(container: Container, connection: socket, agent: Agent | None) -> Report | None:
     """Tell oci-init to go on; None when the program runs, else what failed.
 
@@ -92,8 +116,13 @@ def _release(container: Container, connection: socket, agent: Agent | None) -> R
     """
     pid = container.data["pid"]
     try:
-        connection.send(block.START)
-        return read_report(connection, agent, container, pid, st.CREATED)
+        try:
+            connection.send(block.START)
+        except OSError:
+            raise StateError(KILLED.format(id=container.id)) from None
+        set_look(connection)
+        patience = _patience(container)
+        return read_report(connection, agent, container, pid, st.CREATED, patience)
     except OciError:
         from ociruntime.lifecycle.kill import SIGKILL, kill
 
@@ -108,22 +137,37 @@ def _release(container: Container, connection: socket, agent: Agent | None) -> R
 
 
 def read_report(
-    channel: socket, agent: Agent | None, container: Container, pid: int, word: str
+    channel: socket,
+    agent: Agent | None,
+    container: Container,
+    pid: int,
+    word: str,
+    patience: Patience | None = None,
 ) -> Report | None:
     """None once the program has been executed, else what failed; a seccomp listener that comes
     before is handed to ``agent``.
 
-    Parameters: ``pid`` is the process (as we see it), ``word`` the container's status. Raises
-    ``OciError`` when the agent does not get its listener.
+    Parameters: ``pid`` is the process (as we see it), ``word`` the container's status, ``patience``
+    the wait for it where ``channel`` has a time limit (``process.patience``). Raises ``OciError``
+    when the agent does not get its listener, ``StateError`` when the process was killed before it
+    read what it was told.
     """
+    reset = False
     while True:
         try:
             answer, control, _, _ = channel.recvmsg(64, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            if patience is not None and patience.look():
+                continue
+            raise StateError(KILLED.format(id=container.id)) from None
         except ConnectionResetError:
             # It ended without reading our word, and the kernel tells that first, once: what it
             # said before is still there.
+            reset = True
             continue
         report = block.unpack_report(answer) if answer else None
+        if report is None and reset and word == st.CREATED:
+            raise StateError(KILLED.format(id=container.id))
         if report is not None and report.stage == block.STAGE_LISTENER and not report.errno:
             for _, _, data in control:
                 for (fd,) in iter_unpack("=i", data):

@@ -27,11 +27,12 @@ from ociruntime.plan.environment import settled
 from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.process.executor import execute, undo
+from ociruntime.process.patience import set_look
 from ociruntime.process.run import Run
 from ociruntime.spec.tables import NAMESPACES, RLIMITS
 from ociruntime.state import status as st
 from ociruntime.steps.cgroup import OpenCgroup, joining_steps
-from ociruntime.steps.execinit import ExecInit
+from ociruntime.steps.execinit import ExecInit, LetGo
 from ociruntime.steps.finish import RaiseRlimits, SendPidfd, SetOomScore, WritePidFile
 from ociruntime.steps.prepare import ConnectConsole, OpenInit
 from ociruntime.steps.process import (
@@ -44,7 +45,7 @@ from ociruntime.steps.process import (
 from ociruntime.steps.rootfs import BecomeRoot, JoinCgroupNamespace
 from ociruntime.steps.spawn import Spawn
 from ociruntime.steps.streams import GiveStreams, OwnStreams
-from ociruntime.steps.tenant import CONTAINER, EnterRoot, LetGo, OpenContainer, OpenReport
+from ociruntime.steps.tenant import CONTAINER, EnterRoot, OpenContainer, OpenReport
 from ociruntime.steps.terminal import AdoptTerminal, OpenTerminal
 
 TYPE_CHECKING = False
@@ -114,7 +115,7 @@ def exec_process(
             run.host_fds.append(agent.fileno())
         execute(run)
         try:
-            read_result(run, process, container, agent)
+            read_result(run, process, container, agent, wait=True)
         except BaseException:
             run.close()
             raise
@@ -131,6 +132,7 @@ def plan(
     check_status(container, ignore_paused=options.ignore_paused)
     process = completed(container, process)
     run = Run(kernel, [])
+    run.waits_for_thaw = options.ignore_paused
     if process.get("terminal") and options.console_socket:
         # Ahead of the clone: it is the process inside that sends the terminal's master.
         run.steps.append(ConnectConsole(options.console_socket))
@@ -315,12 +317,24 @@ def _process_steps(
 
 
 def read_result(
-    run: Run, process: dict[str, Any], container: Container, agent: Agent | None
+    run: Run,
+    process: dict[str, Any],
+    container: Container,
+    agent: Agent | None,
+    *,
+    wait: bool = False,
 ) -> None:
-    """Wait until the program is executed, or for the reason why it is not."""
+    """Wait until the program is executed, or for the reason why it is not.
+
+    With ``wait`` nothing may have come yet: the process is looked after meanwhile.
+    """
     channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, run.fds.pop("report"))
+    patience = None
     try:
-        report = read_report(channel, agent, container, run.pid, st.RUNNING)
+        if wait:
+            set_look(channel)
+            patience = run.patience()
+        report = read_report(channel, agent, container, run.pid, st.RUNNING, patience)
     except OciError:
         undo(run, run.steps)
         raise

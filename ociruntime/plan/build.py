@@ -52,7 +52,7 @@ from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.spec.sysctl import sysctl_path
 from ociruntime.spec.tables import PROPAGATION
 from ociruntime.steps.cgroup import cgroup_steps
-from ociruntime.steps.execinit import ExecInit
+from ociruntime.steps.execinit import ExecInit, LetGo
 from ociruntime.steps.finish import (
     RecordInit,
     SaveCreated,
@@ -378,6 +378,7 @@ class _Builder:
         steps += execution_steps(self.linux)
         identity.rlimits += rlimits(process, self.options.preserve_fds)[1]
         steps.append(ExecInit(process["args"], identity, self.options.preserve_fds, wait=True))
+        steps.append(LetGo())
         return steps
 
     def _identity(self, process: Config) -> Identity:

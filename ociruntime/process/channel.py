@@ -21,8 +21,13 @@ from _struct import pack, unpack
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel.inroot import Stub
+from ociruntime.process.patience import set_look
 
 # `_socket` instead of `socket`, which imports enum and selectors (6 ms).
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.process.patience import Patience
+
 LIMIT = 65536
 # Of one text in a message (characters).
 FIELD_LIMIT = 4000
@@ -48,10 +53,11 @@ class Closed(OciError):
 class Channel:
     """One end of the conversation."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_patience", "_socket")
 
     def __init__(self, end: socket) -> None:
         self._socket = end
+        self._patience: Patience | None = None
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -62,6 +68,13 @@ class Channel:
     def limit(self, seconds: float) -> None:
         """Wait no longer for a message; then it is as if the other side had gone."""
         self._socket.settimeout(seconds)
+
+    def watch(self, patience: Patience) -> None:
+        """Look after the other process while it says nothing: receiving ends with its
+        ``HeldError`` instead of waiting for ever for one that cannot run.
+        """
+        self._patience = patience
+        set_look(self._socket)
 
     def forget(self) -> None:
         """The descriptor is closed already, in this copy of the process."""
@@ -150,12 +163,22 @@ class Channel:
 
     def _receive(self) -> bytes:
         try:
-            message = self._socket.recv(LIMIT)
+            message = self._next()
         except OSError as error:
             raise Closed(f"the other process has gone ({error.strerror})") from None
         if not message:
             raise Closed("the other process has gone")
         return message
+
+    def _next(self) -> bytes:
+        while True:
+            try:
+                return self._socket.recv(LIMIT)
+            except BlockingIOError:
+                if self._patience is None:
+                    raise
+                if not self._patience.look():
+                    return b""  # whoever has its end of the channel now will not speak for it
 
 
 def channel_pair() -> tuple[Channel, Channel]:

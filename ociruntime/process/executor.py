@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ociruntime.process.run import Run
 
 
+# A process that has closed its channel has nothing left to do.
+ENDING_SECONDS = 5.0
+
+
 def execute(run: Run) -> None:
     """Execute the whole plan of ``run`` from the host side, or leave nothing behind, no descriptor
     either, and raise ``OciError``.
@@ -121,6 +125,8 @@ def death(run: Run, step: Step) -> str:
     where = f"the container's init process died at or after: {step.label}"
     if run.pidfd < 0:
         return where
+    if not run.kernel.ends_within(run.pidfd, ENDING_SECONDS):
+        return f"{where}; it is not dead, and says nothing"
     code, status = run.kernel.wait_pidfd(run.pidfd)
     run.pid = 0
     if code == 1:

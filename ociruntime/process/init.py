@@ -12,7 +12,7 @@ import gc
 import sys
 
 from ociruntime import hostos as os
-from ociruntime.errors import OciError
+from ociruntime.errors import OciError, unexpected
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import CONTAINER
 from ociruntime.process.channel import Closed
@@ -55,7 +55,7 @@ def init_main(run: Run, channel: Channel) -> NoReturn:
     except Closed:
         pass  # the host side is gone, or it has been told
     except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-        _report(channel, run, 0, "", f"init: {type(error).__name__}: {error}")
+        _report(channel, run, 0, "", unexpected(error))
     os._exit(status)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.process.channel import channel_pair
+from ociruntime.process.patience import Patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Run:
     stubs       what init has made in the rootfs, oldest first (host side)
     streams     what becomes descriptors 0 to 2 of init, which then has none but this run's, before
                 a namespace is joined; empty: it has the caller's, and all others
+    waits_for_thaw  whether a frozen container is waited for (``exec --ignore-paused``)
     warnings    what was skipped or ignored, with the reason
     notes       what helps to find a fault, for --debug (host side)
     seccomp     None, or the filter (array of struct sock_filter) and its flags for oci-init
@@ -69,6 +71,7 @@ class Run:
         "streams",
         "stubs",
         "umask",
+        "waits_for_thaw",
         "warnings",
     )
 
@@ -88,6 +91,7 @@ class Run:
         self.streams: tuple[int, ...] = ()
         self.stubs: list[Stub] = []
         self.umask = -1
+        self.waits_for_thaw = False
         self.warnings: list[str] = []
         self.notes: list[str] = []
         self.seccomp: tuple[bytes, int] | None = None
@@ -121,6 +125,11 @@ class Run:
             self.channel.close()
         if self.cgroup is not None:
             self.cgroup.close()
+
+    def patience(self) -> Patience:
+        """How long to wait for the process in the container."""
+        what = "the process in the container"
+        return Patience(self.pid, what, frozen_too=not self.waits_for_thaw)
 
     def inside(self) -> InRoot:
         """The rootfs; only steps behind AttachRootfs ask for it."""

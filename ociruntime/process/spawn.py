@@ -24,7 +24,7 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.cgroups.join import join_error
-from ociruntime.errors import OciError, StepError
+from ociruntime.errors import OciError, StepError, unexpected
 from ociruntime.kernel import constants as c
 from ociruntime.process.channel import Closed, Failure
 from ociruntime.process.descriptors import kept, take_streams
@@ -104,6 +104,7 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
                 write_maps(pid)
     finally:
         there.close()
+    here.watch(run.patience())
 
 
 def _join_and_clone(
@@ -173,13 +174,14 @@ def _through_intermediate(
             ours.ready()
         answer = ours.wait_pid()
     except Closed:
+        raise OciError("the process that joins namespaces died without a word") from None
+    finally:
+        ours.close()
+        # It has said all that it had to say; in a namespace that it joined somebody may stop it.
         try:
             run.kernel.pidfd_send_signal(pidfd, c.SIGKILL)
         except ProcessLookupError:
             pass
-        raise OciError("the process that joins namespaces died without a word") from None
-    finally:
-        ours.close()
         run.kernel.wait_pidfd(pidfd)
         run.kernel.close(pidfd)
     if isinstance(answer, Failure):
@@ -227,7 +229,7 @@ def _intermediate(
     except Closed:
         pass
     except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-        parent.failed(0, "linux.namespaces", f"{type(error).__name__}: {error}")
+        parent.failed(0, "linux.namespaces", unexpected(error))
     os._exit(0)
 
 

@@ -70,8 +70,9 @@ class SharedKernel(Kernel):
             status = self._exits.early(self._pids[pidfd])
             return (CLD_KILLED, status - 128) if status > 128 else (CLD_EXITED, status)
 
-    def reap(self, pidfd: int) -> None:
+    def reap(self, pidfd: int, seconds: float) -> bool:
         """That is the business of ``exits``."""
+        return True
 
 
 class Tenants:

@@ -8,10 +8,14 @@ import errno
 
 from ociruntime import hostos as os
 
+# Of what ``stat_fields`` returns.
+STATE, THREADS, STARTED = 0, 17, 19
+ENDED_STATES = b"ZXx"
 
-def start_time(pid: int) -> int:
-    """When process ``pid`` started, in clock ticks since boot; 0 when there is none or it is a
-    zombie.
+
+def stat_fields(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the state letter on (proc_pid_stat(5)); [] when there is no
+    such process.
     """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -20,10 +24,26 @@ def start_time(pid: int) -> int:
         finally:
             os.close(fd)
     except (FileNotFoundError, ProcessLookupError):
-        return 0
+        return []
     # The second field is the command's name, which may hold blanks and parentheses.
-    fields = text[text.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in b"ZXx" else int(fields[19])
+    return text[text.rindex(b")") + 2 :].split()
+
+
+def has_ended(fields: list[bytes]) -> bool:
+    """Whether a process with these ``stat_fields`` has ended.
+
+    The state letter alone is that of its main thread, which may have ended before others
+    (pthread_exit(3)): like a pidfd, we ask whether it was the last one.
+    """
+    return not fields or (fields[STATE] in ENDED_STATES and int(fields[THREADS]) <= 1)
+
+
+def start_time(pid: int) -> int:
+    """When process ``pid`` started, in clock ticks since boot; 0 when there is none or it has
+    ended.
+    """
+    fields = stat_fields(pid)
+    return 0 if has_ended(fields) else int(fields[STARTED])
 
 
 def is_alive(pid: int, started: int) -> bool:

@@ -9,7 +9,7 @@ stopped   the process has ended, or its maker was killed half-way
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socket
 
 from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.kernel.kernel import Kernel
@@ -47,12 +47,13 @@ def is_paused(data: dict[str, Any]) -> bool:
 
 
 def connect(container: Container) -> socket | None:
-    """A connection to the waiting oci-init, or None when nobody listens any more.
+    """A connection to the waiting oci-init, or None when nobody listens any more; it neither waits
+    now nor later (O_NONBLOCK).
 
     Nothing is sent: oci-init goes back to waiting when the connection closes without the word to
-    start.
+    start. Raises ``BlockingIOError`` when oci-init does not take connections: somebody holds it up.
     """
-    client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+    client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
     try:
         # The path through our fd is short whatever --root is: a socket's name has at most 107
         # bytes.
@@ -60,12 +61,18 @@ def connect(container: Container) -> socket | None:
     except (ConnectionRefusedError, FileNotFoundError):
         client.close()
         return None
+    except BaseException:
+        client.close()
+        raise
     return client
 
 
 def is_waiting(container: Container) -> bool:
     """Whether oci-init still waits for ``start``."""
-    client = connect(container)
+    try:
+        client = connect(container)
+    except BlockingIOError:
+        return True  # so many have asked already, and it listens still
     if client is None:
         return False
     client.close()

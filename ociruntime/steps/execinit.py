@@ -4,10 +4,11 @@ memory.
 
 from __future__ import annotations
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.block import init_argv, pack_block
 from ociruntime.kernel.ocinit import sealed_memfd
-from ociruntime.plan.step import ContainerStep
+from ociruntime.plan.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,3 +85,24 @@ class ExecInit(ContainerStep):
         argv = init_argv(block, candidates, [argument.encode() for argument in self.args])
         environment = [entry.encode("utf-8", "surrogateescape") for entry in run.environment]
         kernel.execveat(run.fds["init"], argv, environment)
+
+
+class LetGo(Step):
+    """Close our copy of what oci-init listens on: nobody waits for something whose other end he
+    holds himself. When it ends, who is connected to it finds out; when it closes the channel of
+    ``exec``, that means success.
+    """
+
+    __slots__ = ()
+
+    kind = "let-go"
+    stage = "attach"
+
+    def __init__(self) -> None:
+        super().__init__("", "oci-init's channel")
+
+    def describe(self) -> str:
+        return "leave oci-init's channel to it"
+
+    def execute(self, run: Run) -> None:
+        os.close(run.fds.pop("start"))

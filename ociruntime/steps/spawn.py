@@ -7,6 +7,7 @@ import errno
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import Step
+from ociruntime.process.patience import let_go
 from ociruntime.process.spawn import Namespaces, spawn
 
 TYPE_CHECKING = False
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ociruntime.process.run import Run
 
 Mapping = tuple[int, int, int]
+# How long a process may take to obey SIGKILL before we look what keeps it, and altogether.
+PROMPT_SECONDS, DEATH_SECONDS = 0.2, 10.0
 
 
 class Spawn(Step):
@@ -136,5 +139,8 @@ def end_process(run: Run) -> None:
             run.kernel.pidfd_send_signal(run.pidfd, c.SIGKILL)
         except ProcessLookupError:
             pass
-        run.kernel.reap(run.pidfd)
+        if not run.kernel.reap(run.pidfd, PROMPT_SECONDS):
+            let_go(run.pid)
+            if not run.kernel.reap(run.pidfd, DEATH_SECONDS):
+                run.warnings.append(f"process {run.pid} does not end although it was killed")
         run.pid = 0

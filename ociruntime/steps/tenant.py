@@ -158,21 +158,3 @@ def identity(kernel: Kernel, fd: int) -> tuple[int, int, int]:
     """What no other directory is at the same time: (major, minor, inode)."""
     stat = kernel.stat(fd)
     return (*stat.device, stat.ino)
-
-
-class LetGo(Step):
-    """Close our copy of oci-init's end of the report channel, so that its closing means success."""
-
-    __slots__ = ()
-
-    kind = "let-go"
-    stage = "attach"
-
-    def __init__(self) -> None:
-        super().__init__("", "report channel")
-
-    def describe(self) -> str:
-        return "leave the report channel to oci-init"
-
-    def execute(self, run: Run) -> None:
-        run.kernel.close(run.fds.pop("start"))

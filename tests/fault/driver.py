@@ -2,16 +2,20 @@
 
     driver.py FD JSON
 
-``FD`` is a pipe: at the point of interest its name is written there and the process, or the
-container's init, waits for ever. JSON has ``verb``, ``root``, ``id``, ``at`` (the number of the
-point) and what the verb needs.
+``FD`` is a socket: at the point of interest its name is written there and the process, or the
+container's init, waits until something is sent back, which may be for ever. JSON has ``verb``,
+``root``, ``id``, ``at`` (the number of the point), ``patience`` (seconds, optional: how long
+somebody who is held up is waited for) and what the verb needs.
+
+What an engine would see is printed to standard error, with exit status 1: the error in one line,
+``internal error`` where it is none of ours. ``run`` is create and start; when only start fails, the
+exit status is NOT_STARTED.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import sys
 from pathlib import Path
 from types import FrameType
@@ -20,11 +24,13 @@ from typing import TYPE_CHECKING, Any
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
+from ociruntime.errors import OciError, unexpected  # noqa: E402
 from ociruntime.lifecycle.create import create, read_bundle  # noqa: E402
 from ociruntime.lifecycle.delete import delete  # noqa: E402
 from ociruntime.lifecycle.start import start  # noqa: E402
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process  # noqa: E402
 from ociruntime.plan.options import CreateOptions  # noqa: E402
+from ociruntime.process import patience  # noqa: E402
 from ociruntime.state.store import Store  # noqa: E402
 
 if TYPE_CHECKING:
@@ -37,15 +43,16 @@ TRACED = tuple(
 )
 
 
+NOT_STARTED = 3
+
+
 class StopAt:
     """Stops at the point with number ``at``: a step for plans, a line for what has no plan."""
 
-    def __init__(self, pipe: int, at: int) -> None:
-        self.pipe = pipe
+    def __init__(self, fd: int, at: int) -> None:
+        self.fd = fd
         self.at = at
         self.seen: set[tuple[str, int]] = set()
-        # Needed in a process that must not import any more.
-        self.poll = select.poll()
 
     def observe(self, side: str, index: int, step: Step) -> None:
         """``Run.observer``, in both processes."""
@@ -65,21 +72,40 @@ class StopAt:
         return self.trace
 
     def stop(self, point: str) -> None:
-        os.write(self.pipe, point.encode())
-        self.poll.poll()
+        os.write(self.fd, point.encode())
+        while not os.read(self.fd, 1):
+            pass
 
 
 def main() -> None:
     stop = StopAt(int(sys.argv[1]), 0)
     asked = json.loads(sys.argv[2])
     stop.at = asked["at"]
+    patience.HELD_SECONDS = asked.get("patience", patience.HELD_SECONDS)
+    patience.LOOK_SECONDS = min(patience.LOOK_SECONDS, patience.HELD_SECONDS / 4)
+    try:
+        carry_out(asked, stop)
+    except OciError as error:
+        sys.exit(str(error))
+    except Exception as error:  # noqa: BLE001 - as the command line does
+        sys.exit(unexpected(error))
+
+
+def carry_out(asked: dict[str, Any], stop: StopAt) -> None:
     store = Store(asked["root"])
-    if asked["verb"] == "create":
+    if asked["verb"] in ("create", "run"):
         bundle, raw, config, _ = read_bundle(asked["bundle"], "config.json")
         options = CreateOptions(asked["id"], store, bundle)
         for name, value in asked["options"].items():
             setattr(options, name, value)
-        create(config, raw, options, stop.observe)
+        run = create(config, raw, options, stop.observe)
+        if asked["verb"] == "run":
+            assert run.container is not None
+            try:
+                start(run.container)
+            except OciError as error:
+                print(error, file=sys.stderr)
+                sys.exit(NOT_STARTED)
     elif asked["verb"] == "exec":
         wanted = ExecOptions()
         for name, value in asked["options"].items():

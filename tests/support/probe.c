@@ -12,12 +12,14 @@
  *   probe fdlist                "N TARGET" for each open descriptor above 2
  *   probe creds                 uid, gid, groups and capability sets
  *   probe signals               ignored, blocked and caught masks
+ *   probe leaderless            end the main thread (pthread_exit(3)) and go on with another
  *   probe push                  put a character into the input of the terminal on descriptor 0
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +269,23 @@ static int write_path(const char *path)
 	return 0;
 }
 
+/* The main thread ends, another goes on. */
+static void *linger(void *nothing)
+{
+	for (;;)
+		pause();
+	return nothing;
+}
+
+static int leave_threads(void)
+{
+	pthread_t other;
+	if (pthread_create(&other, NULL, linger, NULL) != 0)
+		return 1;
+	syscall(SYS_exit, 0);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -308,6 +327,8 @@ int main(int argc, char **argv)
 			puts(path);
 		return 0;
 	}
+	if (!strcmp(verb, "leaderless"))
+		return leave_threads();
 	if (!strcmp(verb, "fdlist"))
 		return list_fds();
 	if (!strcmp(verb, "creds"))

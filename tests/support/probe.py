@@ -24,7 +24,7 @@ def build_probe(directory: Path) -> Path:
         if not program.exists():
             partial = directory / "probe.partial"
             subprocess.run(
-                [compiler, "-static", "-O1", "-Wall", "-Wextra", "-o", partial, SOURCE],
+                [compiler, "-static", "-O1", "-pthread", "-Wall", "-Wextra", "-o", partial, SOURCE],
                 check=True,
                 timeout=60,
             )

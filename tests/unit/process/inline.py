@@ -50,6 +50,9 @@ class Pipe:
     def settimeout(self, seconds: float) -> None:
         """What comes, comes at once."""
 
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        """As ``settimeout``."""
+
     def send(self, message: bytes) -> None:
         assert self.far is not None
         if self.closed or self.far.closed:

@@ -25,6 +25,7 @@ ERRNOS = (errno.EIO, errno.EPERM, errno.ENOSPC)
 FAULTY = "the fault"
 # Steps that may go on when the kernel refuses something, each with its reason. With a warning:
 WARNS = {
+    "become-root": {errno.EPERM},  # a joined user namespace may have given up setgroups(2)
     "new-keyring": {errno.EPERM},  # a profile forbids keyrings
     "mount-cgroup": {errno.EPERM},  # a hierarchy that a user namespace may not mount
     "open-cgroup-source": {errno.EPERM},  # ... or copy
