@@ -45,6 +45,7 @@ LIBRARY = (
     "_sha256",
     "_socket",
     "_struct",
+    "binascii",
     "builtins",
     "errno",
     "fcntl",

@@ -20,6 +20,7 @@ ALLOWED = {
     "_signal",
     "_posixsubprocess",
     "_sha256",
+    "binascii",
     "errno",
     "fcntl",
     "gc",
