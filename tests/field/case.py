@@ -12,6 +12,7 @@ A change is one of
     {"environment": {NAME: VALUE}}      the caller's
     {"streams": [IN, OUT, ERR]}         the caller's: null, null-r, pipe, file, closed, tty
     {"life": WORD}                      create (and start, kill, delete), run, detach
+    {"rootless": UID}                   the caller is that user, and all files are his
     {"mounts": "shared"}                mounts of the caller's namespace have peers
     {"process": [WORD, ...]}            more words for the probe in the container
     {"hook": KIND, ...}                 a hook of that kind that runs the probe; other members are

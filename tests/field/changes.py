@@ -73,6 +73,16 @@ USERNS = [
     at("/linux/uidMappings", MAPPING),
     at("/linux/gidMappings", MAPPING),
 ]
+ROOTLESS: list[Change] = [
+    {"rootless": 1000},
+    {"set": "/linux/namespaces/-", "to": {"type": "user"}},
+    {"set": "/linux/uidMappings", "to": [{"containerID": 0, "hostID": 1000, "size": 1}]},
+    {"set": "/linux/gidMappings", "to": [{"containerID": 0, "hostID": 1000, "size": 1}]},
+    {"set": "/mounts/2/options", "to": ["nosuid", "noexec", "newinstance", "ptmxmode=0666"]},
+    {"remove": "/mounts/6"},
+    {"remove": "/linux/cgroupsPath"},
+    {"remove": "/linux/resources"},
+]
 RUN: Change = {"life": "run"}
 SHARED: Change = {"mounts": "shared"}
 FILTER = {

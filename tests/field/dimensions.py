@@ -80,6 +80,7 @@ ACCEPTED = {
             )
         ],
     ),
+    "no gid": ("27.25: 0", [at("/process/user", {"uid": 5})]),
     "no priority": ("27.25: 0", [at("/process/ioPriority", {"class": "IOPRIO_CLASS_BE"})]),
     "an unknown capability": (
         "a warning",

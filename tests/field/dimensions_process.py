@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from tests.field.changes import (
     FILTER,
+    ROOTLESS,
     RUN,
     USER,
     USERNS,
     at,
+    bind,
     call,
     callers,
+    device,
     hooks,
     link,
+    put,
     without_namespace,
 )
 
 PROCESS = {
+    "hooks": (
+        "27.1, 27.2, 27.14, 27.19: what hooks of every kind are and see",
+        [
+            *hooks(),
+            USER,
+            at("/process/cwd", "/tmp"),
+            {"environment": {"FOO": "bar"}},
+            *callers("umask=027", "affinity=1", "nice=3"),
+            at("/annotations", {"a": "b"}),
+        ],
+    ),
     "hooks with an environment": ("27.1, 27.2", [*hooks(env=["A=1"]), *callers("umask=027")]),
     "hooks and the process's limits": (
         "27.1: no_new_privs, filter, oom score, limits",
@@ -39,6 +54,25 @@ PROCESS = {
         "start fails",
         [{"hook": "startContainer", "words": ["exit=4"]}],
     ),
+    "exec": (
+        "27.3, 27.14, 27.16: identity by flags and by --process",
+        [
+            USER,
+            *callers("affinity=1", "umask=077"),
+            call("exec"),
+            call("exec", "--user", "42:43", words=[]),
+            call("exec", process={}, words=[]),
+            call(
+                "exec",
+                process={
+                    "user": {"uid": 5, "gid": 6, "umask": 0o77},
+                    "cwd": "/tmp",
+                    "noNewPrivileges": True,
+                },
+                words=[],
+            ),
+        ],
+    ),
     "exec with options": (
         "flags of exec",
         [
@@ -48,6 +82,15 @@ PROCESS = {
             call("exec", "--detach", words=["exit=2"]),
         ],
     ),
+    "working directory of another": (
+        "27.13: /root, which user 42 may not enter",
+        [
+            at("/process/user", {"uid": 42, "gid": 42}),
+            at("/process/cwd", "/root"),
+            call("exec", "--cwd", "/root", words=[]),
+        ],
+    ),
+    "working directory that is made": ("owner and mode", [at("/process/cwd", "/work/deep"), USER]),
     "working directory that is a link": (
         "leads in",
         [link("rootfs/w", "/var"), at("/process/cwd", "/w")],
@@ -72,9 +115,18 @@ PROCESS = {
             {"environment": {"HOME": "/x", "FOO": "1"}},
         ],
     ),
+    "a caller with few descriptors": (
+        "27.18",
+        [*callers("nofile=100:4096"), *[bind(f"/mnt/{n}") for n in range(120)]],
+    ),
+    "streams are files": ("27.16: /dev/stdout of another user", [USER, RUN]),
     "streams are pipes": (
         "27.16: of the root of a user namespace",
         [*USERNS, {"streams": ["pipe", "pipe", "pipe"]}, call("exec", words=[])],
+    ),
+    "streams are null devices": (
+        "27.33: opened for reading alone",
+        [{"streams": ["null-r", "null-r", "null-r"]}],
     ),
     "terminal": (
         "size, session, owner",
@@ -94,6 +146,25 @@ PROCESS = {
     ),
     "run": ("the exit status is the process's", [RUN]),
     "run --detach": ("as create and start", [{"life": "detach"}]),
+    "capabilities": (
+        "all five sets, and those of exec",
+        [
+            at(
+                "/process/capabilities",
+                {
+                    "bounding": ["CAP_NET_RAW", "CAP_KILL"],
+                    "effective": ["CAP_KILL"],
+                    "permitted": ["CAP_KILL", "CAP_NET_RAW"],
+                    "inheritable": ["CAP_KILL"],
+                    "ambient": ["CAP_KILL"],
+                },
+            ),
+            USER,
+            {"hook": "startContainer"},
+            call("exec", words=[]),
+            call("exec", process={}, words=[]),
+        ],
+    ),
     "no capabilities": (
         "none at all",
         [{"remove": "/process/capabilities"}, call("exec", words=[])],
@@ -120,6 +191,32 @@ PROCESS = {
     "a program that is a directory": ("create refuses", [at("/process/program", "/etc")]),
 }
 NAMESPACES = {
+    "user namespace": (
+        "27.19, 27.31: hooks, exec, a source that only the caller reaches",
+        [
+            *USERNS,
+            *hooks(),
+            put("host/closed", "directory", mode="0700"),
+            put("host/closed/dir", "directory"),
+            bind("/mnt", "@CASE@/host/closed/dir"),
+            call("exec", words=[]),
+            call("exec", "--user", "1000", words=[]),
+        ],
+    ),
+    "rootless": (
+        "27.31: an ordinary user and his files; hooks, exec",
+        [
+            *ROOTLESS,
+            *hooks(),
+            put("host/closed", "directory", mode="0700"),
+            put("host/closed/dir", "directory"),
+            bind("/mnt", "@CASE@/host/closed/dir"),
+            device("/dev/fuse", "10:229"),
+            call("exec", words=[]),
+            call("exec", process={}, words=[]),
+        ],
+    ),
+    "rootless, with files for streams": ("27.16", [*ROOTLESS, RUN]),
     "time namespace": (
         "its offsets",
         [
@@ -161,6 +258,26 @@ NAMESPACES = {
                     "fs.mqueue.msg_max": "20",
                 },
             )
+        ],
+    ),
+    "seccomp": (
+        "27.25: errno, unknown names",
+        [
+            at(
+                "/linux/seccomp",
+                {
+                    **FILTER,
+                    "syscalls": [
+                        {
+                            "names": ["nosuch", "chmod", "unshare"],
+                            "action": "SCMP_ACT_ERRNO",
+                            "errnoRet": 5,
+                        }
+                    ],
+                },
+            ),
+            USER,
+            call("exec", words=[]),
         ],
     ),
     "annotations": (

@@ -103,6 +103,8 @@ static int become(const char *word)
 	}
 	if (IS("group"))
 		return setgroups(1, &(gid_t){atoi(value)});
+	if (IS("user"))
+		return setgroups(0, NULL) | setgid(atoi(value)) | setuid(atoi(value));
 	if (IS("oom"))
 		return write_word("/proc/self/oom_score_adj", value);
 	if (IS("cgroup"))

@@ -153,6 +153,9 @@ def _environment(lines: list[str]) -> dict[str, str]:
 def _descriptors(found: dict[str, Any]) -> dict[str, Any]:
     """The standard ones, and of the others what kinds there are."""
     standard = {number: seen for number, seen in found.items() if int(number) < 3}
+    for seen in standard.values():
+        for name in ("mode", "reopen"):
+            seen[name] = f"{seen['kind']}: {seen[name]}"
     more = sorted(
         f"{one['kind']} {one['flags']}" for number, one in found.items() if int(number) > 2
     )

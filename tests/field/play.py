@@ -211,6 +211,8 @@ class Play:
         environment = {"PATH": PATH, "TMPDIR": str(self.sandbox.tmp)}
         streams = ["null", "file", "file"]
         wrapper += [f"cwd={self.scene.directory}/cwd"]
+        if user := self.case.last("rootless", 0):
+            wrapper += [f"user={user}"]
         if verb in ACTS:
             wrapper += fill(
                 [change["caller"] for change in self.case.all("caller")], self.scene.names

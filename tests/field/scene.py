@@ -59,6 +59,8 @@ class Scene:
         self.host_peers: set[str] = set()
         self.config = self._config()
         (self.bundle / "config.json").write_text(json.dumps(self.config, indent=1))
+        if owner := case.last("rootless", 0):
+            self._give_to(owner)
         self._fifos: dict[str, int] = {}
         for name in REPORTS:
             self._make_fifo(name)
@@ -164,6 +166,12 @@ class Scene:
         more = {key: value for key, value in change.items() if key not in ("hook", "words")}
         words = ["look", "report", report, name, "stdin", *change.get("words", [])]
         return {"path": "/look" if inside else "@LOOK@", "args": words, **more}
+
+    def _give_to(self, owner: int) -> None:
+        self.sandbox.root.mkdir()
+        for top in (self.directory, *self.directory.rglob("*")):
+            if top not in (self.look, self.rootfs / "look", self.sandbox.null):
+                os.lchown(top, owner, owner)
 
     def _make_fifo(self, name: str) -> None:
         path = self.rootfs / "report" / name
