@@ -163,9 +163,9 @@ def read_all(fd: int, where: str) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def parse_object(raw: bytes, source: str) -> dict[str, Any]:
+def parse_object(raw: bytes, source: str, *, names: bool = False) -> dict[str, Any]:
     """``parse``, and the document must be a JSON object."""
-    return _object_of(parse(raw, source), source)
+    return _object_of(parse(raw, source, names=names), source)
 
 
 def parse_settings(raw: bytes, source: str) -> dict[str, Any]:
@@ -181,20 +181,21 @@ def _object_of(document: Any, source: str) -> dict[str, Any]:
     return document
 
 
-def parse(raw: bytes, source: str, *, null: bool = True) -> Any:
+def parse(raw: bytes, source: str, *, null: bool = True, names: bool = False) -> Any:
     """Parse JSON text under the guarantees of this module.
 
     ``source`` names the text in errors, which read ``SOURCE:LINE:COLUMN: what; cure``. Without
-    ``null``, members that are null are left out. Raises SpecError.
+    ``null``, members that are null are left out. With ``names`` it is one that we wrote, whose
+    strings are names of files, of whatever bytes. Raises SpecError.
     """
     try:
-        text = raw.decode("utf-8")
+        text = os.fsdecode(raw) if names else raw.decode("utf-8")
         start = len(text) - len(text.lstrip(_WHITESPACE))
         document, end = (_scan if null else _scan_settings)(text, start)
         good = end == len(text) or not text[end:].strip(_WHITESPACE)
         # Text has been decoded strictly and control characters are refused by the scanner, so only
         # an escape sequence can bring a NUL or half a surrogate pair into a string.
-        good = good and not ("\\u" in text and _has_bad_string(document))
+        good = good and (names or not ("\\u" in text and _has_bad_string(document)))
         good = good and not _is_deep(document)
     except (RefusedError, ValueError, StopIteration, RecursionError, SystemError):
         # SystemError: up to Python 3.11 the scanner can name a fault only where json.decoder

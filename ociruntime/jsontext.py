@@ -18,6 +18,13 @@ def dumps(value: object, indent: int = 0) -> str:
     return _encode(value, indent, "") if indent else "".join(_on_one_line(value, 0))
 
 
+def to_bytes(value: object, indent: int = 0) -> bytes:
+    """``dumps`` in UTF-8 for others to read. What a name has that is no UTF-8 becomes an escape, so
+    that it is JSON in any case.
+    """
+    return dumps(value, indent).encode("utf-8", "backslashreplace")
+
+
 def _refuse(value: object) -> NoReturn:
     raise TypeError(f"not JSON: {type(value).__name__}")
 

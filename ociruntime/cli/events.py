@@ -5,7 +5,7 @@ from __future__ import annotations
 from ociruntime.cli.options import FLAG, VALUE, one_argument, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
-from ociruntime.jsontext import dumps
+from ociruntime.jsontext import to_bytes
 from ociruntime.lifecycle.events import events, statistics
 from ociruntime.state.ids import check_id
 
@@ -28,7 +28,7 @@ def main(words: list[str], globals_: Globals) -> int:
     container = globals_.store.open(container_id)
     found = [statistics(container)] if options.flag("stats") else events(container, interval)
     for event in found:
-        say((dumps(event) + "\n").encode())
+        say(to_bytes(event) + b"\n")
     return 0
 
 

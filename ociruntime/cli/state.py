@@ -5,7 +5,7 @@ from __future__ import annotations
 from ociruntime.cli.options import one_argument, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import StateError
-from ociruntime.jsontext import dumps
+from ociruntime.jsontext import to_bytes
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id
 from ociruntime.state.status import pid_of, status
@@ -26,5 +26,5 @@ def main(words: list[str], globals_: Globals) -> int:
         )
     word = status(container)
     document = state_document(container, word, pid_of(container, word))
-    say((dumps(document, 2) + "\n").encode())
+    say(to_bytes(document, 2) + b"\n")
     return 0

@@ -149,7 +149,7 @@ class Kernel(Processes):
 
     def exchange(self, directory: int, one: str, other: str) -> None:
         """Let two names of a directory change places (renameat2(2), RENAME_EXCHANGE)."""
-        names = one.encode(), other.encode()
+        names = os.fsencode(one), os.fsencode(other)
         self.invoke("renameat2", directory, names[0], directory, names[1], c.RENAME_EXCHANGE)
 
     def readlinkat(self, directory: int, name: str) -> str:
@@ -207,7 +207,7 @@ class Kernel(Processes):
         self.invoke("close_range", first, last, 0)
 
     def memfd(self, name: str, flags: int = 0) -> int:
-        return self.invoke("memfd_create", name.encode(), flags | c.MFD_CLOEXEC)
+        return self.invoke("memfd_create", os.fsencode(name), flags | c.MFD_CLOEXEC)
 
     def seal(self, fd: int) -> None:
         """Forbid every later change of a memfd, this one included (fcntl(2) F_ADD_SEALS)."""
@@ -223,13 +223,14 @@ class Kernel(Processes):
         return self.invoke("open_tree", directory, os.fsencode(path), flags | c.O_CLOEXEC)
 
     def fsopen(self, filesystem: str) -> int:
-        return self.invoke("fsopen", filesystem.encode(), c.FSOPEN_CLOEXEC)
+        return self.invoke("fsopen", os.fsencode(filesystem), c.FSOPEN_CLOEXEC)
 
     def fsconfig_string(self, context: int, key: str, value: str) -> None:
-        self.invoke("fsconfig", context, c.FSCONFIG_SET_STRING, key.encode(), value.encode(), 0)
+        pair = os.fsencode(key), os.fsencode(value)
+        self.invoke("fsconfig", context, c.FSCONFIG_SET_STRING, *pair, 0)
 
     def fsconfig_flag(self, context: int, key: str) -> None:
-        self.invoke("fsconfig", context, c.FSCONFIG_SET_FLAG, key.encode(), None, 0)
+        self.invoke("fsconfig", context, c.FSCONFIG_SET_FLAG, os.fsencode(key), None, 0)
 
     def fspick(self, mount: int) -> int:
         """A context that changes the filesystem of a mount (fspick(2))."""
@@ -266,8 +267,8 @@ class Kernel(Processes):
 
     def mount_here(self, source: str, filesystem: str, flags: int, data: str) -> None:
         """mount(2) on the current directory, for options too long for fsconfig(2) (255 bytes)."""
-        kind = filesystem.encode()
-        self.invoke("mount", source.encode(), b".", kind, flags, data.encode() or None)
+        kind = os.fsencode(filesystem)
+        self.invoke("mount", os.fsencode(source), b".", kind, flags, os.fsencode(data) or None)
 
     def unmount_here(self) -> None:
         """Detach the mount whose root is the current directory."""
@@ -375,11 +376,11 @@ class Kernel(Processes):
         return self.invoke("umask", mask)
 
     def sethostname(self, name: str) -> None:
-        data = name.encode()
+        data = os.fsencode(name)
         self.invoke("sethostname", data, len(data))
 
     def setdomainname(self, name: str) -> None:
-        data = name.encode()
+        data = os.fsencode(name)
         self.invoke("setdomainname", data, len(data))
 
     def prlimit(self, pid: int, resource: int, soft: int, hard: int) -> None:
@@ -402,7 +403,7 @@ class Kernel(Processes):
         return False
 
     def join_session_keyring(self, name: str) -> int:
-        return self.invoke("keyctl", c.KEYCTL_JOIN_SESSION_KEYRING, name.encode())
+        return self.invoke("keyctl", c.KEYCTL_JOIN_SESSION_KEYRING, os.fsencode(name))
 
     def key_permissions(self, key: int) -> int:
         """The permission mask of a key (keyctl(2) KEYCTL_DESCRIBE: ``type;uid;gid;perm;name``)."""

@@ -84,7 +84,9 @@ def destroy(container: Container) -> list[str]:
             _remove_rdt(data, warnings)
         _run_poststop(container, warnings)
         if data.get("status") == st.CREATING and data.get("pid_file"):
-            _remove_pid_file(data["pid_file"], data.get("pid", 0))
+            from ociruntime.state.pidfile import remove_pid_file
+
+            remove_pid_file(data["pid_file"], data.get("pid", 0))
     container.remove()
     return warnings
 
@@ -138,14 +140,3 @@ def _run_poststop(container: Container, warnings: list[str]) -> None:
             run_hook(label, hook, container, st.STOPPED, 0)
         except HookError as error:
             warnings.append(str(error))
-
-
-def _remove_pid_file(path: str, pid: int) -> None:
-    """The pid file of a container that was never created completely, if it is ours."""
-    try:
-        with open(path, "rb") as file:
-            if file.read(32).strip() != str(pid).encode():
-                return
-        os.unlink(path)
-    except OSError:
-        pass

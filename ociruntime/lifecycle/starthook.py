@@ -9,7 +9,7 @@ directory and environment are that process's. A program of the image is never mo
 from __future__ import annotations
 
 from ociruntime.errors import HookError, OciError
-from ociruntime.jsontext import dumps
+from ociruntime.jsontext import to_bytes
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
 from ociruntime.process.hook import Hearing
 from ociruntime.process.hookoutput import close_outputs, open_outputs
@@ -42,7 +42,7 @@ def run_start_hook(
         options.adds_home = False
     # The container sees its first process as 1 when it has a pid namespace, else as we do.
     pid = container.data["pid"] if container.data.get("shared_pid") else 1
-    document = dumps(state_document(container, st.CREATED, pid)).encode()
+    document = to_bytes(state_document(container, st.CREATED, pid))
     outputs = open_outputs(container.data.get("annotations"))
     hearing = Hearing(label, hook, document)
     try:

@@ -6,6 +6,7 @@ The modules of these steps are imported for the configs that need them.
 
 from __future__ import annotations
 
+from ociruntime import hostos as os
 from ociruntime.errors import PlanError
 from ociruntime.spec.tables import (
     IOPRIO_CLASS_SHIFT,
@@ -184,7 +185,7 @@ def label_steps(process: Config, identity: Identity) -> list[Step]:
     from ociruntime.steps.lsm import OpenProc
 
     if profile:
-        identity.lsm = (b"apparmor/exec", b"exec " + profile.encode())
+        identity.lsm = (b"apparmor/exec", b"exec " + os.fsencode(profile))
         return [OpenProc("/process/apparmorProfile")]
-    identity.lsm = (b"exec", str(context).encode())
+    identity.lsm = (b"exec", os.fsencode(str(context)))
     return [OpenProc("/process/selinuxLabel")]

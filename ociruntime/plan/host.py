@@ -132,6 +132,6 @@ def as_root(host: Host) -> Host:
 def _read(path: str) -> str:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, 65536).decode()
+        return os.fsdecode(os.read(fd, 65536))
     finally:
         os.close(fd)

@@ -192,7 +192,7 @@ def _clean(text: str) -> str:
 
 
 def _failure(message: bytes) -> Failure:
-    label, detail = message[5:].decode().split("\0")
+    label, detail = os.fsdecode(message[5:]).split("\0")
     return Failure(unpack("=i", message[1:5])[0], label, detail)
 
 

@@ -14,7 +14,7 @@ from select import POLLHUP, POLLIN, POLLOUT, poll
 
 from ociruntime import hostos as os
 from ociruntime.errors import HookError
-from ociruntime.jsontext import dumps
+from ociruntime.jsontext import to_bytes
 from ociruntime.kernel import _sys
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import reset
@@ -52,7 +52,7 @@ def run_hook(
     is the caller's. Raises ``HookError`` with exit status or signal, duration and the last lines of
     its output.
     """
-    document = dumps(state_document(container, status, pid)).encode()
+    document = to_bytes(state_document(container, status, pid))
     directory = container.data["bundle"]
     if outputs is not None:
         execute_hook(label, hook, document, directory, outputs, umask)

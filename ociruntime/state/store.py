@@ -127,7 +127,7 @@ class Container:
         except OSError as error:
             raise DamagedStateError(self.id, f"{name}: {error.strerror}") from None
         try:
-            data = parse_object(raw, f"state of {self.id}")
+            data = parse_object(raw, f"state of {self.id}", names=True)
         except SpecError as error:
             raise DamagedStateError(self.id, str(error)) from None
         if data.pop(CHECKSUM, None) is None:
@@ -227,7 +227,7 @@ class Container:
 
 def seal(container_id: str, text: str) -> bytes:
     """The JSON object ``text`` with its checksum as the last member."""
-    raw = text.encode()[:-1]
+    raw = os.fsencode(text)[:-1]
     return raw + _seal_of(container_id, raw)
 
 

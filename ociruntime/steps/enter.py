@@ -114,10 +114,10 @@ class EnterContainer(Step):
             entry.flags |= b.ENTRY_HOME
         content = self._pack(run, entry, cwd, len(paths))
         fds["block"] = sealed_memfd(kernel, "oci-exec-block", content)
-        arguments = [argument.encode() for argument in self.process["args"]]
+        arguments = [os.fsencode(argument) for argument in self.process["args"]]
         kernel.run_program(
             fds["init"],
-            b.init_argv(fds["block"], [path.encode() for path in paths], arguments),
+            b.init_argv(fds["block"], [os.fsencode(path) for path in paths], arguments),
             [variable.encode("utf-8", "surrogateescape") for variable in environment],
             run.streams,
             sorted({fds["init"], fds["block"], fds["start"], *entry.descriptors()}),
@@ -169,7 +169,7 @@ class EnterContainer(Step):
         identity = self.identity
         return b.pack_block(
             channel_fd=run.fds["start"],
-            cwd=cwd.encode(),
+            cwd=os.fsencode(cwd),
             candidates=paths,
             uid=identity.uid,
             gid=identity.gid,

@@ -50,10 +50,10 @@ class ExecInit(ContainerStep):
         first = FIRST + self.keep_fds
         channel = kernel.dup_above(run.fds["start"], first)
         proc = kernel.dup_above(run.mounts["proc"], first) if identity.lsm else -1
-        candidates = [path.encode() for path in run.candidates]
+        candidates = [os.fsencode(path) for path in run.candidates]
         content = pack_block(
             channel_fd=channel,
-            cwd=run.cwd.encode(),
+            cwd=os.fsencode(run.cwd),
             candidates=len(candidates),
             uid=identity.uid,
             gid=identity.gid,
@@ -82,8 +82,8 @@ class ExecInit(ContainerStep):
                 kernel.keep_on_exec(fd)
         # From here on the container outlives the command that created it.
         kernel.prctl(c.PR_SET_PDEATHSIG, 0)
-        argv = init_argv(block, candidates, [argument.encode() for argument in self.args])
-        environment = [entry.encode("utf-8", "surrogateescape") for entry in run.environment]
+        argv = init_argv(block, candidates, [os.fsencode(argument) for argument in self.args])
+        environment = [os.fsencode(entry) for entry in run.environment]
         kernel.execveat(run.fds["init"], argv, environment)
 
 

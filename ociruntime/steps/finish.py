@@ -10,6 +10,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import Step
+from ociruntime.state.pidfile import is_special, remove_pid_file, temporary_of, write_and_close
 from ociruntime.state.processes import start_time
 
 TYPE_CHECKING = False
@@ -141,7 +142,11 @@ class SetOomScore(Step):
 
 
 class WritePidFile(Step):
-    """--pid-file, complete before anybody can see it and before create returns."""
+    """--pid-file, complete before anybody can see it and before create returns.
+
+    A regular file is replaced, by rename(2); anything else (a FIFO, a terminal, /dev/null) stays
+    what it is and is written to.
+    """
 
     __slots__ = ("path",)
 
@@ -156,31 +161,26 @@ class WritePidFile(Step):
         return f"write the pid to {self.path}"
 
     def execute(self, run: Run) -> None:
-        directory, name = os.path.split(self.path)
-        temporary = os.path.join(directory, f".{name}.{os.getpid()}")
+        text = str(run.pid).encode()
+        if is_special(self.path):
+            # Without O_NONBLOCK a FIFO would wait for its reader.
+            fd = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            write_and_close(fd, text)
+            return
+        temporary = temporary_of(self.path, run.pid)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o644)
-        try:
-            os.write(fd, str(run.pid).encode())
-        finally:
-            os.close(fd)
+        write_and_close(os.open(temporary, flags, 0o644), text)
         os.rename(temporary, self.path)
 
     def undo(self, run: Run) -> None:
-        """A file at ``path`` is ours if it has our pid: an older one may be another container's."""
-        directory, name = os.path.split(self.path)
-        for path, pids in (
-            (os.path.join(directory, f".{name}.{os.getpid()}"), ("", str(run.pid))),
-            (self.path, (str(run.pid),)),
-        ):
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError:
-                continue
-            found = os.read(fd, 32).decode("ascii", "replace")
-            os.close(fd)
-            if found in pids:
-                os.unlink(path)
+        remove_pid_file(self.path, run.pid)
+
+    def explain(self, number: int) -> str:
+        if number == errno.ENXIO:
+            return "nobody reads from this FIFO, or it is a socket; name a file"
+        if number == errno.EISDIR:
+            return "name a file in it"
+        return ""
 
 
 class SendPidfd(Step):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 
+from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.procfs import PrivateProc
@@ -90,7 +91,7 @@ class CheckSelinux(Step):
         except OSError:
             return  # not mounted, or not for us: the kernel judges when the label is used
         try:
-            run.kernel.write(fd, self.context.encode())
+            run.kernel.write(fd, os.fsencode(self.context))
         finally:
             run.kernel.close(fd)
 
@@ -135,7 +136,7 @@ class MountLabelled(Mount):
         kernel = run.kernel
         mount = super().make(run, data)
         root = kernel.openat(mount, ".", c.O_RDONLY | c.O_DIRECTORY)
-        value = self.selinux_label.encode() + b"\0"
+        value = os.fsencode(self.selinux_label) + b"\0"
         kernel.invoke("fsetxattr", root, XATTR_SELINUX, value, len(value), 0)
         kernel.close(root)
         return mount

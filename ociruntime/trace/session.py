@@ -168,7 +168,7 @@ def _create(path: str) -> int:
 def _write(path: str, text: str) -> None:
     fd = _create(path)
     try:
-        data = text.encode()
+        data = text.encode("utf-8", "backslashreplace")
         while data:
             data = data[os.write(fd, data) :]
     finally:

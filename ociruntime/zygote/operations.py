@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ociruntime.errors import OciError, StateError, UsageError, unexpected
-from ociruntime.jsontext import dumps
+from ociruntime.jsontext import to_bytes
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete, delete_by_force, destroy
 from ociruntime.lifecycle.kill import kill
@@ -214,7 +214,7 @@ def _start(request: Request) -> Outcome:
 def _exec(request: Request) -> Outcome:
     container = request.opened()
     process = _process(request.parameters, container)
-    load_process(dumps(process).encode(), process, source="process")
+    load_process(to_bytes(process), process, source="process")
     options = ExecOptions()
     options.console_fd = request.fds.get("console", -1)
     options.console_socket = request.parameters.get("console_socket")
@@ -283,7 +283,7 @@ def _update(request: Request) -> Outcome:
     from ociruntime.lifecycle.update import update
 
     resources = request.parameters["resources"]
-    load_resources(dumps(resources).encode(), resources, source="resources")
+    load_resources(to_bytes(resources), resources, source="resources")
     return Outcome({"warnings": update(request.locked(), resources, [])})
 
 

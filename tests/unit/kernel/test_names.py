@@ -1,0 +1,58 @@
+"""Names are bytes: no wrapper of the kernel layer stumbles over one that is no UTF-8."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ociruntime.kernel.kernel import Kernel
+
+if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Argument
+
+NAME = "a\udcffb"
+BYTES = b"a\xffb"
+VALUES: dict[str, object] = {"int": 3, "bool": True, "bytes": b"x", "list[int]": [1], "float": 1.0}
+
+
+class Asked(Exception):
+    """What a system call was asked for."""
+
+
+class Caught(Kernel):
+    """Makes no call, and tells of the first one."""
+
+    def invoke(self, name: str, *args: Argument) -> int:
+        raise Asked(name, args)
+
+
+def wrappers() -> list[str]:
+    """The methods that take a text."""
+    return sorted(
+        name
+        for name, method in inspect.getmembers(Kernel, inspect.isfunction)
+        if not name.startswith("_")
+        and name != "invoke"
+        and "str" in {p.annotation for p in inspect.signature(method).parameters.values()}
+    )
+
+
+def test_there_are_many() -> None:
+    assert len(wrappers()) > 20
+
+
+@pytest.mark.parametrize("name", wrappers())
+def test_wrapper(name: str) -> None:
+    method = getattr(Caught(), name)
+    arguments = {
+        parameter.name: NAME if parameter.annotation == "str" else VALUES[parameter.annotation]
+        for parameter in inspect.signature(method).parameters.values()
+        if parameter.default is parameter.empty or parameter.annotation == "str"
+    }
+    with pytest.raises(Asked) as asked:
+        method(**arguments)
+    texts = [bytes(a) for a in asked.value.args[1] if isinstance(a, (bytes, bytearray))]
+    named = [key for key, value in arguments.items() if value == NAME]
+    assert sum(BYTES in text for text in texts) == len(named)
