@@ -1,60 +1,152 @@
 """tmpcopyup: what the image has at a mount point appears in the new tmpfs.
 
 The tree belongs to the image and may change while it is copied: it is walked by fd, no symlink is
-followed, and only regular files, directories and symlinks are copied. A FIFO or device is never
-opened.
+followed, and nothing but regular files and directories is opened. It may be as deep as a path can
+say: there is no recursion, and few levels have open files.
 """
 
 from __future__ import annotations
 
+import errno
+
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ociruntime.kernel.kernel import Kernel, Stat
 
-DEEPEST = 64
 NOFOLLOW = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_XDEV
+READ = c.O_RDONLY | c.O_DIRECTORY
+DEVICES = (c.S_IFCHR, c.S_IFBLK)
 PIECE = 1 << 20
+# Of a path (PATH_MAX without its end), and of levels whose descriptors are kept.
+LONGEST = 4095
+OPEN_LEVELS = 16
+REFUSED = {
+    errno.ENAMETOOLONG: "... directories are deeper than a path can say",
+    errno.EXDEV: "something is mounted; mount that after this",
+}
 
 
-def copy_tree(kernel: Kernel, source: int, target: int, depth: int = 0) -> None:
-    """Copy the inside of the directory ``source`` (readable fd) into ``target``; raises
-    ``OSError``.
+class _Level:
+    """A directory on the way down: its name, the fds (source, target) while they are open, and the
+    directories in it that are still to be copied.
     """
-    if depth > DEEPEST:
-        return
-    for name in kernel.names(source):
-        entry = kernel.openat(source, name, c.O_PATH | c.O_NOFOLLOW)
+
+    __slots__ = ("fds", "name", "waiting")
+
+    def __init__(self, name: str, fds: tuple[int, int], waiting: list[str]) -> None:
+        self.name = name
+        self.fds: tuple[int, ...] = fds
+        self.waiting = waiting
+
+
+class _Copy:
+    """One copy: the levels from the top to where it is."""
+
+    def __init__(self, kernel: Kernel, source: int, target: int) -> None:
+        self.kernel = kernel
+        self.tops = source, target
+        self.levels: list[_Level] = []
+
+    def run(self) -> None:
+        """Copy everything; raises ``OSError`` that names what cannot be copied."""
         try:
-            stat = kernel.stat(entry)
-            if stat.kind == c.S_IFDIR:
-                _copy_directory(kernel, source, target, name, stat, depth)
-            elif stat.kind == c.S_IFLNK:
-                kernel.symlinkat(kernel.readlinkat(entry, ""), target, name)
-                kernel.fchownat(target, name, stat.uid, stat.gid)
-            elif stat.kind == c.S_IFREG:
-                _copy_file(kernel, source, target, name, stat)
+            self._enter(".", self.tops)
+            while self.levels:
+                level = self.levels[-1]
+                if level.waiting:
+                    self._enter(level.waiting.pop(), self._reopened(level))
+                else:
+                    self._close(self.levels.pop())
+        except OSError as error:
+            what = REFUSED.get(error.errno or 0)
+            if what is None:
+                raise
+            where = self.path()[:60]
+            raise OSError(error.errno, f"tmpcopyup: below the image's {where} {what}") from None
         finally:
-            kernel.close(entry)
+            for level in self.levels:
+                self._close(level)
+
+    def path(self, name: str = "") -> str:
+        """Where the copy is, or what ``name`` is there, from the top."""
+        parts = [level.name for level in self.levels[1:]]
+        return "/".join([*parts, name] if name else parts) or "."
+
+    def _enter(self, name: str, parents: tuple[int, ...]) -> None:
+        if len(os.fsencode(self.path(name))) > LONGEST:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        kernel = self.kernel
+        here = kernel.openat2(parents[0], name, READ, NOFOLLOW)
+        level = _Level(name, (here, kernel.openat2(parents[1], name, READ, NOFOLLOW)), [])
+        self.levels.append(level)
+        for entry in kernel.names(here):
+            if _copy(kernel, level.fds[0], level.fds[1], entry, self.path):
+                level.waiting.append(entry)
+        if len(self.levels) > OPEN_LEVELS:
+            self._close(self.levels[-OPEN_LEVELS - 1])
+
+    def _reopened(self, level: _Level) -> tuple[int, ...]:
+        if not level.fds:
+            path = self.path()
+            for top in self.tops:
+                level.fds += (self.kernel.openat2(top, path, READ, NOFOLLOW),)
+        return level.fds
+
+    def _close(self, level: _Level) -> None:
+        for fd in level.fds:
+            self.kernel.close(fd)
+        level.fds = ()
 
 
-def _copy_directory(
-    kernel: Kernel, source: int, target: int, name: str, stat: Stat, depth: int
-) -> None:
-    kernel.mkdirat(target, name, 0o700)
-    child = kernel.openat2(source, name, c.O_RDONLY | c.O_DIRECTORY, NOFOLLOW)
-    made = kernel.openat(target, name, c.O_RDONLY | c.O_DIRECTORY | c.O_NOFOLLOW)
+def copy_tree(kernel: Kernel, source: int, target: int) -> None:
+    """Copy the inside of the directory ``source`` (readable fd) into ``target``: kinds, modes,
+    owners and content.
+
+    Raises ``OSError`` that names what cannot be copied.
+    """
+    _Copy(kernel, source, target).run()
+
+
+def _copy(kernel: Kernel, source: int, target: int, name: str, path: Callable[[str], str]) -> bool:
+    """Copy one entry of a directory; True for a directory, whose inside is to be copied."""
+    entry = kernel.openat(source, name, c.O_PATH | c.O_NOFOLLOW)
     try:
-        copy_tree(kernel, child, made, depth + 1)
-        kernel.fchownat(made, "", stat.uid, stat.gid)
-        kernel.fchmod(made, stat.mode & 0o7777)
+        stat = kernel.stat(entry)
+        if stat.kind == c.S_IFDIR:
+            kernel.mkdirat(target, name, 0o700)
+        elif stat.kind == c.S_IFLNK:
+            kernel.symlinkat(kernel.readlinkat(entry, ""), target, name)
+        elif stat.kind == c.S_IFREG:
+            _copy_file(kernel, source, target, name)
+        else:
+            _make_node(kernel, target, name, stat, path)
+        kernel.fchownat(target, name, stat.uid, stat.gid)
+        if stat.kind != c.S_IFLNK:
+            # Behind the owner, whose change takes set-user-ID away (chown(2)).
+            kernel.fchmodat(target, name, stat.mode & 0o7777)
     finally:
-        kernel.close(child)
-        kernel.close(made)
+        kernel.close(entry)
+    return stat.kind == c.S_IFDIR
 
 
-def _copy_file(kernel: Kernel, source: int, target: int, name: str, stat: Stat) -> None:
+def _make_node(
+    kernel: Kernel, target: int, name: str, stat: Stat, path: Callable[[str], str]
+) -> None:
+    """A FIFO, a socket, or a device, which only root of the host may make."""
+    number = os.makedev(*stat.rdev) if stat.kind in DEVICES else 0
+    try:
+        kernel.mknodat(target, name, stat.kind | 0o600, number)
+    except PermissionError as error:
+        what = f"tmpcopyup: the image's {path(name)} is a device; nobody may make it here"
+        raise OSError(error.errno, what) from None
+
+
+def _copy_file(kernel: Kernel, source: int, target: int, name: str) -> None:
     flags = c.O_RDONLY | c.O_NOFOLLOW | c.O_NONBLOCK
     content = kernel.openat2(source, name, flags, NOFOLLOW)
     made = kernel.openat(target, name, c.O_WRONLY | c.O_CREAT | c.O_EXCL, 0o600)
@@ -63,8 +155,6 @@ def _copy_file(kernel: Kernel, source: int, target: int, name: str, stat: Stat) 
             return
         while data := kernel.read(content, PIECE):
             kernel.write_all(made, data)
-        kernel.fchownat(made, "", stat.uid, stat.gid)
-        kernel.fchmod(made, stat.mode & 0o7777)
     finally:
         kernel.close(content)
         kernel.close(made)
