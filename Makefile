@@ -3,6 +3,7 @@
 #   make demo      build it, then run a container and show what it did
 #   make test      linters, type checker and all tests (root, or sudo, for those on the kernel)
 #   make field     search for what runc and crun agree on and ociruntime does not (HOURS=1)
+#   make distro-test  the same on fresh Debians, as a new user would begin
 #   make conformance  check a runtime against the specification (RUNTIME=/usr/sbin/runc)
 #   make install   to PREFIX (/usr/local), below DESTDIR if that is set
 #   make dev       quick: build/ociruntime runs this checkout, edits to .py files show at once
@@ -16,13 +17,16 @@ JOBS := $(shell nproc)
 
 BUILD_PACKAGES := python3-dev python3-venv gcc libc6-dev meson ninja-build pkg-config \
 	busybox-static iproute2 procps
-TEST_PACKAGES := libcap-dev libseccomp-dev crun runc strace uidmap util-linux docker.io containerd tini iptables \
-	nftables containernetworking-plugins redis-tools podman catatonit slirp4netns
+TEST_TOOLS := libcap-dev libseccomp-dev strace uidmap util-linux
+TEST_PACKAGES := $(TEST_TOOLS) crun runc docker.io containerd tini iptables nftables \
+	containernetworking-plugins redis-tools podman catatonit slirp4netns debootstrap \
+	man-db zsh fish
 
 SOURCES := $(shell find ociruntime native schemas -type f \
 	-not -path '*/__pycache__/*' -not -name '_sys.*.so') \
-	meson.build meson_options.txt pyproject.toml README.md
+	meson.build meson_options.txt pyproject.toml docs/package.md $(wildcard manual/*.py)
 LIBRARY := $(DESTDIR)$(PREFIX)/lib/ociruntime
+SHARE := $(DESTDIR)$(PREFIX)/share
 BINARY := $(DESTDIR)$(PREFIX)/bin/ociruntime
 PROGRAMS := ociruntime containerd-shim-ociruntime-v1 ociruntime-net ociruntime-bridge ociruntime-ipam
 
@@ -45,8 +49,8 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 # start fast (of this machine, so not part of a package), the short one.
 prove = @$(1) --version >/dev/null && { $(1) image refresh || :; } && $(1) --version >/dev/null
 
-.PHONY: build demo test vm-test engines-test bench conformance conformance-matrix \
-	conformance-newer conformance-vm field findings install uninstall dev clean
+.PHONY: build demo test test-tools vm-test distro-test package-test engines-test bench conformance \
+	conformance-matrix conformance-newer conformance-vm field findings install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -66,10 +70,18 @@ $(VENV)/.stamp-installed: $(VENV)/.stamp-venv $(SOURCES)
 	$(call prove,$(VENV)/bin/ociruntime)
 	@touch $@
 
-$(VENV)/.stamp-tests: $(VENV)/.stamp-venv
+$(VENV)/.stamp-tests: $(VENV)/.stamp-tools
 	$(call install_packages,$(TEST_PACKAGES))
 	$(VENV)/bin/pip install -q --disable-pip-version-check --use-pep517 \
 	  $(call requirements,p["project"]["optional-dependencies"]["dev"])
+	@touch $@
+
+# Enough for the unit, native and kernel tests.
+test-tools: $(VENV)/.stamp-tools
+$(VENV)/.stamp-tools: $(VENV)/.stamp-venv
+	$(call install_packages,$(TEST_TOOLS))
+	$(VENV)/bin/pip install -q --disable-pip-version-check --use-pep517 \
+	  $(call requirements,p["project"]["optional-dependencies"]["test"])
 	@touch $@
 
 demo: build
@@ -87,6 +99,21 @@ vm-test: build $(VENV)/.stamp-tests
 	  $(SUDO) tests/vm/run --timeout 5400 --append systemd.unified_cgroup_hierarchy=$$mode \
 	    -- tests/vm/guest-tests $(ARGS) || status=1; \
 	done; exit $$status
+
+# What a new user does, and a part of the tests, on fresh Debians: make distro-test SUITES=trixie
+# LEVEL=quick. The table in docs/platforms.md is of the last run of each.
+SUITES := bookworm trixie sid
+LEVEL := full
+distro-test:
+	$(call install_packages,debootstrap)
+	@for suite in $(SUITES); do $(SUDO) tests/distro/run $$suite $(LEVEL) || exit; done
+	$(PYTHON) tests/distro/report.py docs/platforms.md
+
+# The Debian package: built without network, checked by lintian, installed, upgraded and removed in
+# fresh roots.
+package-test:
+	$(call install_packages,debootstrap)
+	$(SUDO) tests/distro/run-package trixie
 
 # The tests with real engines once more, with those of a newer Debian (containerd 2, Docker 28,
 # podman 5).
@@ -149,20 +176,25 @@ findings:
 	$(call install_packages,python3-venv util-linux)
 	$(SUDO) findings/run
 
-# Self-contained: the package and what it depends on lie together in lib/ociruntime.
-install: $(VENV)/.stamp-venv $(SOURCES)
+# Self-contained: the package and what it depends on lie together in lib/ociruntime. Nothing is
+# downloaded: what `make build` has fetched is installed. Packagers use meson (docs/platforms.md).
+install: $(SOURCES)
+	@test -x $(VENV)/bin/meson || { \
+	  echo "run \`make build\` first: it fetches what is missing, this installs only" >&2; exit 1; }
 	@rm -rf build/install
 	$(VENV)/bin/meson setup build/install --prefix="$(PREFIX)" --bindir=bin \
 	  -Dbuildtype=release -Dfrozen=true \
 	  -Dpython.purelibdir="$(PREFIX)/lib/ociruntime" -Dpython.platlibdir="$(PREFIX)/lib/ociruntime"
 	$(VENV)/bin/meson install --quiet -C build/install $(if $(DESTDIR),--destdir "$(abspath $(DESTDIR))")
-	$(VENV)/bin/pip install -q --disable-pip-version-check --upgrade --target "$(LIBRARY)" \
-	  $(call requirements,p["project"]["dependencies"])
+	$(VENV)/bin/python native/dependencies.py pyproject.toml "$(LIBRARY)"
 	$(PYTHON) -m compileall -q "$(LIBRARY)"
 	$(if $(DESTDIR),,$(call prove,"$(BINARY)"))
 
 uninstall:
-	rm -rf "$(LIBRARY)" $(PROGRAMS:%="$(DESTDIR)$(PREFIX)/bin/%")
+	rm -rf "$(LIBRARY)" $(PROGRAMS:%="$(DESTDIR)$(PREFIX)/bin/%") \
+	  "$(SHARE)"/man/man*/ociruntime* "$(SHARE)"/man/man8/containerd-shim-ociruntime-v1.8 \
+	  "$(SHARE)"/bash-completion/completions/ociruntime "$(SHARE)"/zsh/site-functions/_ociruntime \
+	  "$(SHARE)"/fish/vendor_completions.d/ociruntime.fish
 
 dev:
 	@test -f build/build.ninja || meson setup build
