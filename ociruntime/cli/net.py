@@ -44,10 +44,10 @@ def main(words: list[str], globals_: Globals) -> int:
         removed, problems = collect_garbage(attachments)
         text = "".join(f"removed {line}\n" for line in removed)
     elif action == "check":
-        from ociruntime.network.invoke import CNI_PATH
+        from ociruntime.network.invoke import default_path
         from ociruntime.network.report import check_all, check_ready
 
-        problems = check_ready(names, CNI_PATH) if names else check_all(attachments)
+        problems = check_ready(names, default_path()) if names else check_all(attachments)
         text = ""
     else:
         from ociruntime.network.report import inspect, table

@@ -45,6 +45,8 @@ def ensure_bridge(
             # No neighbour is asked for while the link-local address is being tried: for two
             # seconds nothing would get through.
             sysctl(f"ipv6/conf/{name}/accept_dad", "0", optional=True)
+        else:
+            host.fix_mac(link)
         _ensure_addresses(host, link, settings, addresses)
         if not link.up:
             host.set_up(link.index, name)

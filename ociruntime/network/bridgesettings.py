@@ -8,6 +8,7 @@ from ociruntime.network import cni
 from ociruntime.network.addresses import AddressError, parse_mac
 from ociruntime.network.cni import CniError
 from ociruntime.network.files import STATE_DIRECTORY, Directory
+from ociruntime.network.forms import check_plugin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Settings:
 
     def __init__(self, request: Request) -> None:
         config = request.config
+        check_plugin({"type": "ociruntime-bridge"} | config)
         self.bridge: str = config.get("bridge") or DEFAULT_BRIDGE
         # Stricter than the kernel: to packet filters * and + at the end mean every name that
         # begins so, and a quotation mark ends it.
@@ -33,7 +35,7 @@ class Settings:
         for name in ("vlan", "vlanTrunk", "promiscMode", "macspoofchk"):
             if config.get(name):
                 raise CniError(cni.UNSUPPORTED_FIELD, f"ociruntime-bridge has no {name}")
-        self.mtu = int(config.get("mtu") or 0)
+        self.mtu: int = config.get("mtu") or 0
         self.hairpin = bool(config.get("hairpinMode"))
         self.default_gateway = bool(config.get("isDefaultGateway"))
         self.gateway = self.default_gateway or bool(config.get("isGateway"))
@@ -41,7 +43,7 @@ class Settings:
         self.masquerade = bool(config.get("ipMasq"))
         self.isolated = config.get("isolated", True) is True
         self.has_ipam = bool(config.get("ipam"))
-        self.firewall = str(config.get("firewall") or "")
+        self.firewall: str = config.get("firewall") or ""
         self.directory: str = config.get("dataDir") or os.path.join(STATE_DIRECTORY, "bridge")
         self.veth = veth_name(request)
         mac = request.runtime("mac") or config.get("args", {}).get("cni", {}).get("mac")

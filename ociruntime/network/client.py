@@ -24,6 +24,36 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 
+def agree(network: Network, path: str) -> Network:
+    """The network with the highest version that its plugins know, where its ``cniVersions`` leave
+    a choice: each is asked by VERSION, and one that does not say has no voice. Raises ``OciError``
+    when they have none in common.
+    """
+    possible = network.versions
+    others = [plugin["type"] for plugin in network.plugins]
+    others += [(plugin.get("ipam") or {}).get("type") for plugin in network.plugins]
+    others = [kind for kind in dict.fromkeys(others) if kind and kind not in OWN]
+    if len(possible) < 2 or not others:
+        return network
+    for kind in others:
+        request = Request("VERSION", "", "", "", path, {"cniVersion": network.version})
+        try:
+            known = call_plugin(kind, request).get("supportedVersions")
+        except CniError:
+            continue  # ADD will say why, if it is more than that
+        if not isinstance(known, list):
+            continue
+        left = [version for version in possible if version in known]
+        if not left:
+            raise OciError(
+                f"network {network.name}: plugin {kind} knows none of the versions "
+                f"{', '.join(possible)}; add one of its own to cniVersions"
+            )
+        possible = left
+    document = network.document | {"cniVersion": possible[-1], "cniVersions": possible}
+    return Network(document, f"network {network.name}")
+
+
 def attach(attachments: Attachments, attachment: Attachment) -> Json:
     """ADD: call all plugins in their order; the result of the last.
 
@@ -130,7 +160,7 @@ def _call(
 
 
 def _network(attachment: Attachment) -> Network:
-    return Network(attachment.data["network"], "stored network configuration")
+    return Network(attachment.data["network"], "stored network configuration", stored=True)
 
 
 def _needs_pin(network: Network) -> bool:

@@ -7,6 +7,7 @@ from ociruntime.bundle import parse_object, read_file
 from ociruntime.errors import OciError, SpecError
 from ociruntime.network import cni
 from ociruntime.network.cni import CniError
+from ociruntime.network.forms import check_network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ BRIDGE: Json = {
 
 class Network:
     """A checked network configuration: ``document`` is a conflist, its ``cniVersion`` the highest
-    that it allows and we know.
+    that it allows and we know, ``versions`` are all of those, lowest first.
     """
 
-    __slots__ = ("document",)
+    __slots__ = ("document", "versions")
 
-    def __init__(self, document: Json, source: str) -> None:
+    def __init__(self, document: Json, source: str, *, stored: bool = False) -> None:
+        """Raises ``OciError``. One that was ``stored`` is not looked into: what was begun with it
+        must be taken back with it.
+        """
         if "plugins" not in document and "type" in document:
             plugin = document
             document = {
@@ -50,7 +54,8 @@ class Network:
                 "name": document.get("name"),
                 "plugins": [plugin],
             }
-        document = document | {"cniVersion": _version(document, source)}
+        self.versions = _versions(document, source)
+        document = document | {"cniVersion": self.versions[-1]}
         name = document.get("name")
         if not isinstance(name, str) or not cni.is_cni_id(name):
             raise OciError(
@@ -62,6 +67,11 @@ class Network:
         for number, plugin in enumerate(plugins):
             if not isinstance(plugin, dict) or not isinstance(plugin.get("type"), str):
                 raise OciError(f"{source}: plugins[{number}] has no type")
+        if not stored:
+            try:
+                check_network(document)
+            except CniError as error:
+                raise OciError(f"{source}: {error}") from None
         self.document = document
 
     @property
@@ -94,13 +104,14 @@ class Network:
         return config
 
 
-def _version(document: Json, source: str) -> str:
-    """The version to use ("cniVersions" has all that are possible). Raises ``OciError``."""
+
+def _versions(document: Json, source: str) -> list[str]:
+    """Those that can be used ("cniVersions" has all that are possible). Raises ``OciError``."""
     given = document.get("cniVersions")
     possible = [document.get("cniVersion"), *(given if isinstance(given, list) else [])]
     known = [version for version in cni.SUPPORTED if version in possible]
     try:
-        return cni.check_version(known[-1] if known else document.get("cniVersion"))
+        return known or [cni.check_version(document.get("cniVersion"))]
     except CniError as error:
         raise OciError(f"{source}: {error}") from None
 

@@ -36,7 +36,9 @@ def _collect(attachments: Attachments) -> tuple[list[str], list[str]]:
     networks: dict[str, tuple[Network, str]] = {}
     in_use = namespaces_in_use()
     for attachment in attachments.all():
-        network = Network(attachment.data["network"], "stored network configuration")
+        network = Network(
+            attachment.data["network"], "stored network configuration", stored=True
+        )
         networks[network.name] = network, attachment.data["path"]
         if not attachment.is_dead(in_use):
             living.append(attachment)

@@ -19,10 +19,10 @@ from ociruntime.bundle import parse_object, read_all
 from ociruntime.cli.options import FLAG, LIST, VALUE, parse
 from ociruntime.errors import OciError, UsageError
 from ociruntime.network.attachments import Attachments
-from ociruntime.network.client import attach, detach
+from ociruntime.network.client import agree, attach, detach
 from ociruntime.network.conflist import load_network
 from ociruntime.network.files import STATE_DIRECTORY
-from ociruntime.network.invoke import CNI_PATH
+from ociruntime.network.invoke import default_path
 from ociruntime.network.netlink import Netlink
 from ociruntime.network.portspec import parse_publish
 
@@ -68,9 +68,9 @@ def main(words: list[str]) -> int:
 def join(attachments: Attachments, state: Json, options: Options) -> None:
     """Put the container on its networks, all or none."""
     names = options.texts("network") or ["bridge"]
-    networks = [load_network(name) for name in names if name != "none"]
+    path = options.text("cni-path") or default_path()
+    networks = [agree(load_network(name), path) for name in names if name != "none"]
     published = [parse_publish(text) for text in options.texts("publish")]
-    path = options.text("cni-path") or CNI_PATH
     _drop_dead(attachments, state)
     _raise_loopback(state["pid"], has_networks=bool(networks))
     results = []

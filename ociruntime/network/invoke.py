@@ -6,12 +6,16 @@ instead of three.
 
 from __future__ import annotations
 
+import sys
+
+from ociruntime import hostos as os
 from ociruntime.bundle import parse_object
 from ociruntime.errors import OciError, SpecError
 from ociruntime.jsontext import dumps
 from ociruntime.network import cni
 from ociruntime.network.cni import CniError
 from ociruntime.network.execute import execute, find_program
+from ociruntime.network.forms import without_null
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +37,17 @@ FUNCTIONS = {"ADD": "add", "DEL": "delete", "CHECK": "check", "GC": "gc", "STATU
 LONGEST_STDERR = 400
 
 
+def default_path() -> str:
+    """CNI_PATH where nobody names another: the usual directories, and behind them the one that this
+    program is in, with our plugins for others to call (the standard bridge has our ipam so).
+    """
+    places = [os.path.dirname(os.readlink("/proc/self/exe")), os.path.dirname(sys.argv[0])]
+    for place in places:
+        if place.startswith("/") and os.access(os.path.join(place, "ociruntime-ipam"), os.X_OK):
+            return f"{CNI_PATH}:{place}"
+    return CNI_PATH
+
+
 def own_module(kind: str) -> ModuleType | None:
     """The module that serves one of our plugins, None for others."""
     name = OWN.get(kind)
@@ -47,6 +62,8 @@ def call_plugin(kind: str, request: Request) -> Json:
     module = own_module(kind)
     if module is None:
         return _call_program(kind, request)
+    # Others get what the file says; ours, which are no programs here, what they would read.
+    request = request.with_config(without_null(request.config))
     result: Json | None = getattr(module, FUNCTIONS[request.command])(request)
     return result or {}
 

@@ -21,6 +21,7 @@ from ociruntime.network import cni
 from ociruntime.network.addresses import Address, AddressError, Interface
 from ociruntime.network.cni import CniError
 from ociruntime.network.files import STATE_DIRECTORY, Directory
+from ociruntime.network.forms import check_plugin
 from ociruntime.network.netlink import is_namespace
 from ociruntime.state.processes import is_alive, start_time
 
@@ -44,14 +45,23 @@ class Range:
             # The subnet's own number and, in IPv4, the one for all of its hosts are no address.
             lowest = self.subnet.first + 1
             highest = self.subnet.last - (0 if self.subnet.family == AF_INET6 else 1)
+            if highest - lowest < 1:
+                raise AddressError(
+                    f"the subnet {self.subnet.network} is too small for a gateway and "
+                    "a container; use a shorter prefix"
+                )
+            # It may be outside: a router that is reached otherwise.
             gateway = config.get("gateway")
             self.gateway = Address.parse(gateway) if gateway else self._address(lowest)
+            if self.gateway.family != self.subnet.family:
+                raise AddressError(f"the gateway {gateway} is of another family than the subnet")
             start, end = config.get("rangeStart"), config.get("rangeEnd")
+            given = [Address.parse(text) for text in (start, end) if text]
             self.first = Address.parse(start).number if start else lowest
             self.last = Address.parse(end).number if end else highest
         except AddressError as error:
             raise CniError(cni.BAD_CONFIG, f"ipam: {error}") from None
-        inside = all(map(self.subnet.holds, (self.gateway, *self.bounds)))
+        inside = all(map(self.subnet.holds, given))
         if not inside or not lowest <= self.first <= self.last <= highest:
             raise CniError(
                 cni.BAD_CONFIG,
@@ -68,6 +78,11 @@ class Range:
         """Whether ``address`` may be given out of this range."""
         inside = self.first <= address.number <= self.last
         return inside and address.family == self.subnet.family and address != self.gateway
+
+    def overlaps(self, other: Range) -> bool:
+        """Whether an address is in both."""
+        same = self.subnet.family == other.subnet.family
+        return same and self.first <= other.last and other.first <= self.last
 
     def after(self, last: str, taken: dict[str, Json]) -> Address | None:
         """The next free address behind ``last``, which was given out most recently; None when all
@@ -100,13 +115,16 @@ class Range:
 def add(request: Request) -> Json:
     """One address out of each list of ranges; raises ``CniError``, and then none is taken."""
     config = _ipam(request)
-    sets = _range_sets(config)
+    sets = _range_sets(config, request)
     wanted = _requested(request)
     directory = _directory(config)
     with directory:
         book = directory.read(request.network) or {"leases": {}, "last": {}}
         leases: dict[str, Json] = book["leases"]
+        # An ADD whose end nobody saw is repeated: it has what it had.
+        held = [Address.parse(text) for text, lease in leases.items() if _is_of(lease, request)]
         _release(leases, request.container, request.device)
+        _prefer(held, sets, wanted)
         found = [_take(number, ranges, wanted, book, request) for number, ranges in enumerate(sets)]
         if wanted:
             text = ", ".join(map(str, wanted))
@@ -163,7 +181,7 @@ def gc(request: Request) -> None:
 def status(request: Request) -> None:
     """Raise ``CniError`` when an ADD would fail: no address is left."""
     config = _ipam(request)
-    sets = _range_sets(config)
+    sets = _range_sets(config, request)
     book = _directory(config).read(request.network) or {"leases": {}}
     used = {address: lease for address, lease in book["leases"].items() if not _is_stale(lease)}
     for ranges in sets:
@@ -207,6 +225,13 @@ def _take(
             for text in [text for text, lease in leases.items() if _is_stale(lease)]:
                 del leases[text]
     raise _exhausted(request.network, ranges)
+
+
+def _prefer(held: list[Address], sets: list[list[Range]], wanted: list[Address]) -> None:
+    """Want the addresses ``held`` from every list of ranges that nothing is wanted of."""
+    for ranges in sets:
+        if not any(entry.holds(address) for entry in ranges for address in wanted):
+            wanted += [a for a in held if any(entry.holds(a) for entry in ranges)][:1]
 
 
 def _exhausted(network: str, ranges: list[Range]) -> CniError:
@@ -260,6 +285,7 @@ def _pid(path: str) -> int:
 
 
 def _ipam(request: Request) -> Json:
+    check_plugin({"ipam": {"type": "ociruntime-ipam"}} | request.config)
     config = request.config.get("ipam")
     if not isinstance(config, dict):
         raise CniError(cni.BAD_CONFIG, f"network {request.network} has no ipam")
@@ -270,17 +296,40 @@ def _directory(config: Json) -> Directory:
     return Directory(config.get("dataDir") or os.path.join(STATE_DIRECTORY, "leases"))
 
 
-def _range_sets(config: Json) -> list[list[Range]]:
+def _range_sets(config: Json, request: Request) -> list[list[Range]]:
+    """What the caller gives by the capability ``ipRanges``, the single range, then ``ranges``."""
     sets = list(config.get("ranges") or [])
     if "subnet" in config:
         sets.insert(0, [config])
-    if not sets or not all(isinstance(ranges, list) and ranges for ranges in sets):
+    sets = list(request.runtime("ipRanges") or []) + sets
+    if not all(sets) or not sets:
         raise CniError(
             cni.BAD_CONFIG,
             "ipam has no ranges",
             'add "ranges": [[{"subnet": "10.87.0.0/16"}]]',
         )
-    return [[Range(entry) for entry in ranges] for ranges in sets]
+    made = [[Range(entry) for entry in ranges] for ranges in sets]
+    _check_ranges(made)
+    return made
+
+
+def _check_ranges(sets: list[list[Range]]) -> None:
+    """Raise ``CniError`` for a list of two families, and for an address that two ranges have: its
+    holder in one is not known in the other.
+    """
+    seen: list[Range] = []
+    for number, ranges in enumerate(sets):
+        if len({entry.subnet.family for entry in ranges}) > 1:
+            raise CniError(
+                cni.BAD_CONFIG,
+                f"ipam: ranges[{number}] has IPv4 and IPv6, of which a container would get one",
+                "make a list of each",
+            )
+        for entry in ranges:
+            for other in seen:
+                if entry.overlaps(other):
+                    raise CniError(cni.BAD_CONFIG, f"ipam: {entry} overlaps with {other}")
+            seen.append(entry)
 
 
 def _requested(request: Request) -> list[Address]:
@@ -312,6 +361,8 @@ def _dns(config: Json) -> Json:
             continue
         if words[0] == "nameserver":
             found.setdefault("nameservers", []).append(words[1])
+        elif words[0] == "domain":
+            found["domain"] = words[1]
         elif words[0] in ("search", "options"):
             found[words[0]] = words[1:]
     return found

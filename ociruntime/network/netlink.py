@@ -126,6 +126,11 @@ class Netlink:
             body += u32(IFLA_MTU, mtu)
         self._new_link(body, "bridge", f"bridge {name}")
 
+    def fix_mac(self, link: Link) -> None:
+        """Have a bridge keep the MAC that it has: one that nobody set follows its ports'."""
+        body = LINK.pack(0, 0, link.index, 0, 0) + raw(IFLA_ADDRESS, link.mac)
+        self._do(RTM_SETLINK, 0, body, f"address of {link.name}")
+
     def add_veth(
         self, name: str, peer: str, namespace: int, mtu: int, mac: bytes, master: int
     ) -> None:

@@ -5,7 +5,7 @@ standard output (CNI spec section 2).
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.bundle import parse_object, read_all
+from ociruntime.bundle import parse_settings, read_all
 from ociruntime.errors import OciError, SpecError
 from ociruntime.jsontext import dumps
 from ociruntime.network import cni
@@ -42,7 +42,7 @@ def serve(kind: str) -> int:
     version = cni.VERSION
     try:
         try:
-            config = parse_object(read_all(0, "configuration"), "configuration")
+            config = parse_settings(read_all(0, "configuration"), "configuration")
         except (SpecError, OSError) as error:
             raise CniError(cni.UNDECODABLE, str(error)) from None
         given = config.get("cniVersion")

@@ -14,8 +14,8 @@ from ociruntime.network.netlink import (
     IFLA_LINKINFO,
     Netlink,
     NetlinkError,
-    _nested,
     _text,
+    nested,
 )
 from tests.network.host import Host
 from tests.network.test_bridge import bridge
@@ -224,4 +224,4 @@ def test_kernel_without_a_kind_of_device(host: Host) -> None:
     """What rtnetlink answers for a kind that the kernel does not have."""
     with host.entered(), Netlink() as inside:
         with pytest.raises(NetlinkError, match="no devices of type x7; try `modprobe x7`"):
-            inside._new_link(_nested(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "x7")), "x7", "device x")
+            inside._new_link(nested(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "x7")), "x7", "device x")
