@@ -9,13 +9,15 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 from ociruntime.bundle import parse_settings, read_file
 from ociruntime.cli.options import FLAG, LIST, VALUE, absolute, parse
 from ociruntime.errors import UsageError
+from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import Signals
 from ociruntime.lifecycle.tenant import ExecOptions, completed, exec_process
 from ociruntime.process.descriptors import check_preserved
-from ociruntime.process.foreground import receive_master, stay
+from ociruntime.process.foreground import outputs_of, receive_master, stay
 from ociruntime.spec import load_process
 from ociruntime.spec.tables import CAPABILITIES, ID_MAX
 from ociruntime.state.ids import check_id
+from ociruntime.steps.streams import outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,6 +93,10 @@ def main(words: list[str], globals_: Globals) -> int:
         left, right = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
         ours, wanted.console_fd = left.detach(), right.detach()
         wanted.relayed = True
+    outputs = None
+    if not process.get("terminal") and not detach:
+        outputs = outputs_of(process, lambda: _owner(container, process))
+        wanted.streams, wanted.keeps = outputs.streams if outputs else (), True
     run = exec_process(container, process, wanted)
     for warning in run.warnings:
         globals_.log.warning(warning)
@@ -102,7 +108,20 @@ def main(words: list[str], globals_: Globals) -> int:
     if wanted.console_fd >= 0:
         run.kernel.close(wanted.console_fd)
     master = receive_master(ours) if ours >= 0 else -1
-    return stay(run, signals, master, globals_.log.warning)
+    return stay(run, signals, master, globals_.log.warning, outputs)
+
+
+def _owner(container: Container, process: dict[str, Any]) -> tuple[int, bool]:
+    """Who the host knows the process's user as, -1 for nobody; whether there is a user
+    namespace.
+    """
+    uid = (process.get("user") or {}).get("uid", 0)
+    if "user" not in container.data.get("namespaces", ()):
+        return uid, False
+    try:
+        return outside(Kernel(), container.data["pid"], uid), True
+    except OSError:
+        return -1, True  # it has just ended, as will be found
 
 
 def _process(container: Container, options: Options, warn: Callable[[str], None]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from ociruntime.kernel.signals import Signals
 from ociruntime.lifecycle.create import create
 from ociruntime.lifecycle.delete import destroy
 from ociruntime.lifecycle.start import start
-from ociruntime.process.foreground import receive_master, stay
+from ociruntime.plan.namespaces import host_user
+from ociruntime.process.foreground import outputs_of, receive_master, stay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def main(words: list[str], globals_: Globals) -> int:
         left, right = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
         ours, wanted.console_fd = left.detach(), right.detach()
         wanted.relayed = True
+    outputs = None
+    if not terminal and not detach:
+        outputs = outputs_of(config.get("process") or {}, lambda: host_user(config))
+        wanted.streams = outputs.streams if outputs else ()
     if not detach and not options.flag("no-subreaper"):
         # Orphans of the container's processes become ours and not the machine's (prctl(2)).
         Kernel().prctl(c.PR_SET_CHILD_SUBREAPER, 1)
@@ -59,7 +64,7 @@ def main(words: list[str], globals_: Globals) -> int:
         for warning in start(container):
             globals_.log.warning(warning)
         container.unlock()
-        status = stay(run, signals, master, globals_.log.warning)
+        status = stay(run, signals, master, globals_.log.warning, outputs)
     except BaseException:
         _remove(run.container, globals_)
         raise

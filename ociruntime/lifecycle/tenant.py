@@ -63,9 +63,9 @@ class ExecOptions:
     """The options of ``exec`` beside the process itself; paths are absolute.
 
     cgroups are the values of --cgroup (``cgroups.inner``); console_fd is a connected socket for the
-    terminal's master when there is no console_socket; relayed as ``CreateOptions``'; streams are as
-    ``Run``'s. program is what is executed where that is not process.args[0]; adds_home says whether
-    HOME is found out when process.env lacks it.
+    terminal's master when there is no console_socket; relayed as ``CreateOptions``'; streams and
+    keeps are as ``Run``'s. program is what is executed where that is not process.args[0]; adds_home
+    says whether HOME is found out when process.env lacks it.
     """
 
     __slots__ = (
@@ -74,6 +74,7 @@ class ExecOptions:
         "console_fd",
         "console_socket",
         "ignore_paused",
+        "keeps",
         "pid_file",
         "pidfd_socket",
         "preserve_fds",
@@ -91,6 +92,7 @@ class ExecOptions:
         self.pidfd_socket: str | None = None
         self.preserve_fds = 0
         self.streams: tuple[int, ...] = ()
+        self.keeps = False
         self.program = ""
         self.relayed = False
         self.adds_home = True
@@ -141,7 +143,7 @@ def plan(
     run.steps += _process_steps(container, process, options, run)
     if options.console_fd >= 0:
         run.fds["console"] = run.lent = options.console_fd
-    run.streams = options.streams
+    run.streams, run.keeps = options.streams, options.keeps
     return run
 
 

@@ -123,6 +123,19 @@ def host_id(maps: list[tuple[int, int, int]], number: int) -> int | None:
     return None
 
 
+def host_user(config: dict[str, Any]) -> tuple[int, bool]:
+    """(who the host knows the process's user as, -1 where the config does not say; whether there is
+    a user namespace).
+    """
+    uid = ((config.get("process") or {}).get("user") or {}).get("uid", 0)
+    linux = config.get("linux") or {}
+    for entry in linux.get("namespaces") or ():
+        if entry["type"] == "user":
+            known = None if entry.get("path") else host_id(mappings(linux.get("uidMappings")), uid)
+            return -1 if known is None else known, True
+    return uid, False
+
+
 def is_own_id(maps: list[tuple[int, int, int]], own: int) -> bool:
     """Whether ``maps`` is one id, the caller's own: what the kernel grants everybody
     (user_namespaces(7)).

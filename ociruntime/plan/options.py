@@ -23,6 +23,7 @@ class CreateOptions:
     systemd           "system" or "user": whose systemd makes the cgroup; "" for the cgroupfs driver
     cgroups           False with --cgroup-manager disabled: the container stays in the caller's
                       cgroup
+    streams           what becomes descriptors 0 to 2 of the process, empty for our own
     preserve_fds      how many descriptors from 3 on stay open in the container
     variables         NAME=VALUE, added to process.env
     """
@@ -40,6 +41,7 @@ class CreateOptions:
         "preserve_fds",
         "relayed",
         "store",
+        "streams",
         "systemd",
         "variables",
     )
@@ -57,5 +59,6 @@ class CreateOptions:
         self.cgroups = True
         self.systemd = ""
         self.new_keyring = True
+        self.streams: tuple[int, ...] = ()
         self.preserve_fds = 0
         self.variables: list[str] = []

@@ -27,14 +27,17 @@ def check_preserved(count: int, asked: str = "") -> None:
 
 
 def take_streams(run: Run, others: list[int]) -> None:
-    """In a child of a resident process: take on ``run.streams``, and close for real what is neither
-    of this run nor among ``others``. Without streams nothing happens.
+    """In a child: take on ``run.streams``, and in one of a resident process close for real what is
+    neither of this run nor among ``others``. Without streams nothing happens.
     """
     if not run.streams:
         return
     kernel = run.kernel
     for number, fd in enumerate(run.streams):
-        kernel.dup3(fd, number)
+        if fd != number:
+            kernel.dup3(fd, number)
+    if run.keeps:
+        return
     first = STREAMS
     for fd in kept(run, others):
         if fd > first:

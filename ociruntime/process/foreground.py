@@ -16,12 +16,15 @@ from ociruntime.kernel.signals import BY_NAME, SIGWINCH, Children
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ociruntime.kernel.signals import Signals
+    from ociruntime.process.outputs import Outputs
     from ociruntime.process.relay import Relay
     from ociruntime.process.run import Run
 
 EXITED = 1
+STDOUT, STDERR = 1, 2
 # What ends no program by default, or only stops it (signal(7)).
 HARMLESS = [BY_NAME[name] for name in ("CONT", "TSTP", "WINCH")]
 
@@ -38,12 +41,35 @@ def receive_master(connection: int) -> int:
     return -1
 
 
-def stay(run: Run, signals: Signals, master: int, warn: Callable[[str], None]) -> int:
+def outputs_of(process: dict[str, Any], owner: Callable[[], tuple[int, bool]]) -> Outputs | None:
+    """What relays the output of ``process``, which has no terminal: None where it can have our own
+    descriptors.
+
+    ``owner`` is asked who its user is for the host, -1 where that is not known, and whether it is
+    in a user namespace.
+    """
+    files = [fd for fd in (STDOUT, STDERR) if os.is_regular(os.fstat(fd).st_mode)]
+    if not files:
+        return None
+    from ociruntime.process.outputs import Outputs, is_closed_to
+
+    who, in_userns = owner()
+    closed = [fd for fd in files if is_closed_to(fd, process, who, in_userns=in_userns)]
+    return Outputs(closed) if closed else None
+
+
+def stay(
+    run: Run,
+    signals: Signals,
+    master: int,
+    warn: Callable[[str], None],
+    outputs: Outputs | None = None,
+) -> int:
     """Wait for the end of ``run``'s process; the exit status a shell would show (128 + n for signal
     n).
 
-    Parameters: ``master`` is its terminal's master, -1 without one; ``warn`` is told of output that
-    found no place.
+    Parameters: ``master`` is its terminal's master, -1 without one; ``outputs`` relays to files;
+    ``warn`` is told of output that found no place.
     """
     relay = None
     if master >= 0:
@@ -56,6 +82,8 @@ def stay(run: Run, signals: Signals, master: int, warn: Callable[[str], None]) -
     children = Children(run.kernel)
     poller.register(children.fd, POLLIN)
     _bury(run)  # those of the hooks
+    if outputs:
+        outputs.begin(poller)
     try:
         if relay:
             relay.watch(poller)
@@ -63,6 +91,8 @@ def stay(run: Run, signals: Signals, master: int, warn: Callable[[str], None]) -
             for fd, event in poller.poll():
                 if fd == run.pidfd:
                     status = _status(run)
+                    if outputs:
+                        outputs.finish(warn)
                     if relay:
                         _finish(relay, signals, warn)
                     return status
@@ -72,6 +102,8 @@ def stay(run: Run, signals: Signals, master: int, warn: Callable[[str], None]) -
                 elif fd == children.fd:
                     children.clear()
                     _bury(run)
+                elif outputs and outputs.serve(poller, fd):
+                    pass
                 elif relay:
                     relay.serve(poller, fd, event)
     finally:

@@ -36,6 +36,7 @@ class Run:
     stubs       what init has made in the rootfs, oldest first (host side)
     streams     what becomes descriptors 0 to 2 of init, which then has none but this run's, before
                 a namespace is joined; empty: it has the caller's, and all others
+    keeps       with streams: init has all others for all that, as a command's
     waits_for_thaw  whether a frozen container is waited for (``exec --ignore-paused``)
     warnings    what was skipped or ignored, with the reason
     notes       what helps to find a fault, for --debug (host side)
@@ -59,6 +60,7 @@ class Run:
         "hooks_ran",
         "host_fds",
         "inroot",
+        "keeps",
         "kernel",
         "lent",
         "mounts",
@@ -89,6 +91,7 @@ class Run:
         self.inroot: InRoot | None = None
         self.mounts: dict[str, int] = {}
         self.streams: tuple[int, ...] = ()
+        self.keeps = False
         self.stubs: list[Stub] = []
         self.umask = -1
         self.waits_for_thaw = False

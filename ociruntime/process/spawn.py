@@ -111,18 +111,20 @@ def _join_and_clone(
     run: Run, wanted: Namespaces, cgroup_fd: int, here: Channel, there: Channel
 ) -> None:
     others = [there.fileno()]
+    streams = () if run.keeps else run.streams
     pid, failed, number = run.kernel.clone_joined(
         wanted.new,
         cgroup_fd,
         [(fd, kind) for _, kind, fd in wanted.joined],
-        run.streams,
+        streams,
         kept(run, [*others, cgroup_fd] if cgroup_fd >= 0 else others),
     )
     if pid == 0:
-        if run.streams:
+        if streams:
             here.forget()
         else:
             here.close()
+            take_streams(run, others)
         init_main(run, there)
     if pid < 0:
         error = OSError(number, os.strerror(number))

@@ -58,24 +58,24 @@ class GiveStreams(Step):
         return f"give pipes on the standard streams to whom the host knows as uid {self.uid}"
 
     def execute(self, run: Run) -> None:
-        owner = _outside(run, self.uid)
+        owner = outside(run.kernel, run.pid, self.uid)
         if owner < 0:
             return  # not mapped: becoming that user will say so
         for fd in run.streams or STREAMS:
             give(run.kernel, fd, run.kernel.stat(fd), owner)
 
 
-def _outside(run: Run, uid: int) -> int:
-    """Who ``uid`` of the process's user namespace is in ours; -1 when it is nobody."""
-    fd = run.kernel.open(f"/proc/{run.pid}/uid_map", c.O_RDONLY)
+def outside(kernel: Kernel, pid: int, uid: int) -> int:
+    """Who ``uid`` of the user namespace of process ``pid`` is in ours; -1 when it is nobody."""
+    fd = kernel.open(f"/proc/{pid}/uid_map", c.O_RDONLY)
     try:
-        text = run.kernel.read_whole(fd).decode()
+        text = kernel.read_whole(fd).decode()
     finally:
-        run.kernel.close(fd)
+        kernel.close(fd)
     for line in text.splitlines():
-        inside, outside, size = map(int, line.split())
-        if inside <= uid < inside + size:
-            return outside + uid - inside
+        first, host, size = map(int, line.split())
+        if first <= uid < first + size:
+            return host + uid - first
     return -1
 
 

@@ -162,3 +162,107 @@ def test_a_fifo_is_the_hosts(
 def assert_untouched(path: Path) -> None:
     found = path.stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, 0o600)
+
+
+# --- files, in the foreground -----------------------------------------------------------------
+
+
+@contextmanager
+def opened(path: Path, flags: int = 0) -> Iterator[int]:
+    """A file of the host's that is nobody else's to open."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def foreground(
+    runtime: Runtime, sandbox: Sandbox, made: Bundle, verb: str, script: str, *options: str,
+    **how: object,
+) -> int:  # fmt: skip
+    """`run` of the bundle with this script, or `exec` of it in the bundle's container."""
+    if verb == "run":
+        made.shell(script).write()
+        container = sandbox.new_id()
+        runtime.created.append(container)
+        words = ("run", "--bundle", str(made.path), *options, container)
+    else:
+        made.args = ["sleep", "100"]
+        words = ("exec", *options, runtime.up(made), "sh", "-c", script)
+    return call(runtime, sandbox, *words, **how)
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+@pytest.mark.parametrize("uid", [0, 1000])
+@pytest.mark.parametrize("inside", [True, False], ids=["user namespace", "none"])
+def test_files_can_be_opened_again(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, inside: bool, uid: int, verb: str
+) -> None:
+    """... in effect: who could not open the file has a pipe to us, and we write to the file."""
+    if not runtime.is_ours:
+        pytest.skip("crun gives the file away, or refuses")
+    made = with_user_namespace(bundle()) if inside else bundle()
+    made.set("/process/user", {"uid": uid, "gid": 0})
+    path = sandbox.directory / "output"
+    script = "readlink /proc/self/fd/1; for i in 1 2 3; do echo $i >>/dev/stdout; echo e$i >&2"
+    script += "; done"
+    with opened(path, os.O_APPEND) as file:
+        assert foreground(runtime, sandbox, made, verb, script, stdout=file, stderr=file) == 0
+    what, *lines = path.read_text().splitlines()
+    assert what.startswith("pipe:") == (inside or uid != 0)
+    assert lines == ["1", "e1", "2", "e2", "3", "e3"]
+    assert_untouched(path)
+
+
+def test_all_of_a_long_output(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    """It is appended where the caller said so, and nothing is missing at the end."""
+    made = bundle().set("/process/user", {"uid": 1000, "gid": 0})
+    path = sandbox.directory / "output"
+    path.write_text("before\n")
+    script = "seq 200000; exit 3"
+    with opened(path, os.O_APPEND) as file:
+        assert foreground(runtime, sandbox, made, "run", script, stdout=file) == 3
+    wanted = ["before", *map(str, range(1, 200_001))]
+    assert path.read_text().splitlines() == wanted
+
+
+def test_with_joined_namespaces_and_descriptors(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
+) -> None:
+    """Whatever else the process gets, it gets as well."""
+    other = runtime.pid(runtime.up(bundle(args=["sleep", "100"])))
+    made = bundle().drop_namespace("network").add_namespace("network", f"/proc/{other}/ns/net")
+    made.set("/process/user", {"uid": 1000, "gid": 0})
+    path, given = sandbox.directory / "output", sandbox.directory / "given"
+    given.write_text("given\n")
+    # Of two open files, the one at 3 is handed on.
+    script = "cat <&3; echo >&4 2>/dev/null || echo no 4"
+    with opened(path) as file, opened(given) as descriptor:
+        command = 'exec "$@" 3<&0'
+        words = ["run", "--bundle", str(made.shell(script).write().path), "--preserve-fds", "1"]
+        container = sandbox.new_id()
+        runtime.created.append(container)
+        words = [str(runtime.binary), "--root", str(runtime.root), *words, container]
+        done = subprocess.run(
+            ["sh", "-c", command, "sh", *words],
+            stdin=descriptor, stdout=file, env=sandbox.environment(), check=False,
+            timeout=TIMEOUT,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert path.read_text() == "given\nno 4\n"
+
+
+def test_detached(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
+    """Nobody stays who could write to the file: it is the process's, and still nobody else's."""
+    made = bundle().set("/process/user", {"uid": 1000, "gid": 0}).shell("echo x")
+    path = sandbox.directory / "output"
+    container = sandbox.new_id()
+    runtime.created.append(container)
+    with opened(path) as file:
+        words = ("run", "--detach", "--bundle", str(made.write().path), container)
+        assert call(runtime, sandbox, *words, stdout=file) == 0
+    runtime.wait_for(container, "stopped")
+    assert path.read_text() == "x\n"
+    if runtime.is_ours:
+        assert_untouched(path)
