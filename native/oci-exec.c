@@ -16,22 +16,20 @@
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/keyctl.h>
-#include <linux/magic.h>
 #include <linux/mount.h>
-#include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/stat.h>
 
-#include <asm/statfs.h>
-
 #include "become.h"
 #include "home.h"
+#include "inside.h"
 #include "map-block.h"
 #include "raw.h"
 #include "report.h"
+#include "streams.h"
 
-enum { EXIT_BLOCK = 70, RETRIES = 128, KEY_TEXT = 512 };
+enum { EXIT_BLOCK = 70, KEY_TEXT = 512 };
 /* keyctl_setperm(3): the possessor keeps all, the user may view, read and search. */
 enum { USER_VIEW_READ_SEARCH = 0x000b0000 };
 
@@ -47,31 +45,6 @@ static const struct block_entry *entry_of(const struct block *block)
         entry->joins_count > (block->size - entry->joins_offset) / sizeof(__s32))
         leave(EXIT_BLOCK);
     return entry;
-}
-
-/* Opens what `path` leads to without leaving `root`.  A rename anywhere during a ".." makes the
- * kernel answer EAGAIN; a hostile one can do so for long. */
-static int open_inside(int root, const char *path, __u64 flags)
-{
-    struct open_how how = {.flags = flags | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-    long result = -EAGAIN;
-    for (int i = 0; i < RETRIES && result == -EAGAIN; i++)
-        result = sys(__NR_openat2, root, path, &how, sizeof how);
-    return (int)result;
-}
-
-static void look(int fd, struct statx *found)
-{
-    static const unsigned int WANTED = STATX_TYPE | STATX_MODE | STATX_UID | STATX_INO;
-    found->stx_mode = 0;
-    /* Numbers of devices always come along. */
-    sys(__NR_statx, fd, "", AT_EMPTY_PATH, WANTED, found);
-}
-
-static int is_kind(const struct statx *found, unsigned int kind)
-{
-    return (found->stx_mode & S_IFMT) == kind;
 }
 
 static void wait_for_go(int channel)
@@ -133,47 +106,6 @@ static int make_proc(int channel)
     return proc;
 }
 
-static int is_root(int fd, const struct block_entry *entry)
-{
-    struct statx found;
-    look(fd, &found);
-    return found.stx_ino == entry->root_ino && found.stx_dev_major == entry->root_major &&
-           found.stx_dev_minor == entry->root_minor;
-}
-
-static int is_same_directory(int one, int other)
-{
-    struct statx here, there;
-    look(one, &here);
-    look(other, &there);
-    return here.stx_ino == there.stx_ino && here.stx_dev_major == there.stx_dev_major &&
-           here.stx_dev_minor == there.stx_dev_minor;
-}
-
-/* setns leads to the root of the namespace, which is the machine's where the runtime that made the
- * container ran in a chroot. The container's is the one that was recorded, or the one that its first
- * process has taken with it there (a switch_root). */
-static int enter_root(int channel, const struct block_entry *entry)
-{
-    int root = entry->root_fd;
-    if (root < 0 || entry->flags & ENTRY_KNOWN) {
-        int top = (int)sys(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-        check(channel, STAGE_ROOT, top, 0);
-        if (!(entry->flags & ENTRY_KNOWN) || is_root(top, entry) ||
-            (root >= 0 && is_same_directory(top, root))) {
-            if (root >= 0)
-                sys(__NR_close, root);
-            return top;
-        }
-        if (root < 0 || !is_root(root, entry))
-            fail(channel, STAGE_ROOT, -ESTALE, 0);
-        sys(__NR_close, top);
-    }
-    check(channel, STAGE_ROOT, sys(__NR_fchdir, root), 0);
-    check(channel, STAGE_ROOT, sys(__NR_chroot, "."), 0);
-    return root;
-}
-
 /* `type;uid;gid;PERMISSIONS;name`, the permissions in hexadecimal (keyctl(2)). */
 static unsigned int permissions_of(const char *text, long length)
 {
@@ -207,65 +139,6 @@ static __attribute__((noinline)) void join_keyring(int channel, const char *name
         send_report(channel, STAGE_KEYRING | REPORT_NOTE, -result, 0, 0);
     else
         check(channel, STAGE_KEYRING, result, 0);
-}
-
-static int is_null(int fd)
-{
-    struct statx found;
-    look(fd, &found);
-    return is_kind(&found, S_IFCHR) && found.stx_rdev_major == 1 && found.stx_rdev_minor == 3;
-}
-
-/* On a filesystem that nobody can mount: what is there is open, and nothing else. */
-static int is_nameless(int fd)
-{
-    struct statfs found = {.f_type = 0};
-    sys(__NR_fstatfs, fd, &found);
-    return found.f_type == PIPEFS_MAGIC || found.f_type == SOCKFS_MAGIC;
-}
-
-/* Only pipes and sockets change their owner, and only those without a name: a file, a FIFO, a device
- * or a directory may be the host's (CVE-2026-88265).  Whether one is /dev/null. */
-static int own_streams(int channel, unsigned int uid)
-{
-    int nulls = 0;
-    for (int fd = 0; fd < FIRST_FD; fd++) {
-        struct statx found;
-        look(fd, &found);
-        nulls |= is_null(fd);
-        if ((!is_kind(&found, S_IFIFO) && !is_kind(&found, S_IFSOCK)) || found.stx_uid == uid ||
-            !is_nameless(fd))
-            continue;
-        long result = sys(__NR_fchownat, fd, "", uid, -1, AT_EMPTY_PATH);
-        /* Whoever may not give it away keeps it (EPERM); some have no owner (EINVAL). */
-        if (result != -EPERM && result != -EINVAL && result != -EROFS)
-            check(channel, STAGE_STREAMS, result, (unsigned int)fd);
-    }
-    return nulls;
-}
-
-/* The container's own /dev/null, for reading and writing, where a stream is that device: engines
- * open theirs for reading, and give it for output, too.  Proven before it is opened, and after;
- * without one the engine's stays. */
-static void reopen_null(int root)
-{
-    int probe = open_inside(root, "/dev/null", O_PATH | O_NOFOLLOW);
-    if (probe < 0)
-        return;
-    int proven = is_null(probe);
-    sys(__NR_close, probe);
-    if (!proven)
-        return;
-    int file = open_inside(root, "/dev/null", O_RDWR | O_NONBLOCK | O_NOCTTY);
-    if (file < 0)
-        return;
-    if (is_null(file)) {
-        sys(__NR_fcntl, file, F_SETFL, 0);
-        for (int fd = 0; fd < FIRST_FD; fd++)
-            if (is_null(fd))
-                sys(__NR_dup3, file, fd, 0);
-    }
-    sys(__NR_close, file);
 }
 
 /* By descriptor, and proven to be inside (CVE-2024-21626). Whether we are still away from it: it may

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The container's root, and what is in it: never a path that somebody in there could lead out of it.
+ */
+#ifndef OCIRUNTIME_INSIDE_H
+#define OCIRUNTIME_INSIDE_H
+
+#include <linux/types.h>
+
+#include "block.h"
+
+struct statx;
+
+/* Makes the container's root ours, and returns it. */
+int enter_root(int channel, const struct block_entry *entry);
+
+/* A descriptor of what `path` leads to without leaving `root`, or -errno. */
+int open_inside(int root, const char *path, __u64 flags);
+
+/* Type, mode, owner, inode and devices of what `fd` is; no type where that cannot be told. */
+void look(int fd, struct statx *found);
+int is_kind(const struct statx *found, unsigned int kind);
+
+#endif
