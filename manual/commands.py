@@ -75,16 +75,23 @@ def _options(
     return tuple(found)
 
 
+class _Uncalled(types.ModuleType):
+    """Stands for the extension module, which is not built yet, or is that of an older build: it is
+    imported from, and not called.
+    """
+
+    install_dir = None
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return None
+
+
 def _package(name: str) -> types.ModuleType:
-    """A module of this checkout; the extension module, which is not built yet, is not called."""
-    if str(CHECKOUT) not in sys.path:
-        sys.path.insert(0, str(CHECKOUT))
+    """A module of this checkout."""
     if SYSCALLS not in sys.modules:
-        try:
-            importlib.import_module(SYSCALLS)
-        except ImportError:
-            stand_in = types.ModuleType(SYSCALLS)
-            vars(stand_in)["install_dir"] = None
-            sys.modules[SYSCALLS] = stand_in
-            vars(importlib.import_module("ociruntime.kernel"))["_sys"] = stand_in
+        sys.path.insert(0, str(CHECKOUT))
+        stand_in = sys.modules[SYSCALLS] = _Uncalled(SYSCALLS)
+        vars(importlib.import_module("ociruntime.kernel"))["_sys"] = stand_in
     return importlib.import_module(name)
