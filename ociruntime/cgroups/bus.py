@@ -15,7 +15,8 @@ from time import monotonic, sleep
 from jeepney import DBusAddress, HeaderFields, MatchRule, MessageType, Properties, new_method_call
 from jeepney.bus import get_connectable_addresses
 from jeepney.bus_messages import message_bus
-from jeepney.io.blocking import DBusConnection
+from jeepney.io.blocking import DBusConnection, DBusConnectionBase
+from jeepney.io.common import MessageFilters
 
 from ociruntime.errors import OciError, StepError
 
@@ -29,6 +30,8 @@ NAME = "org.freedesktop.systemd1"
 PATH = "/org/freedesktop/systemd1"
 INTERFACE = f"{NAME}.Manager"
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+# systemd's own, for root alone, where there is no D-Bus daemon.
+PRIVATE = "unix:path=/run/systemd/private"
 # How long systemd may take for a call or a job (seconds); it answers late while it reloads.
 CALL_SECONDS = 25.0
 CONNECT_SECONDS = 5.0
@@ -38,6 +41,7 @@ RETRY_PAUSE = 0.02
 AUTHENTICATE = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"
 AUTHENTICATED = (b"DATA", b"OK")
 DONE = "done"
+JOBS = MatchRule(type="signal", interface=INTERFACE, member="JobRemoved", path=PATH)
 EXISTS = f"{NAME}.UnitExists"
 MISSING = (f"{NAME}.NoSuchUnit", f"{NAME}.UnitNotLoaded")
 
@@ -49,6 +53,15 @@ class Refused(OciError):
         super().__init__(text or name)
         self.name = name
         self.text = text
+
+
+class Direct(DBusConnection):  # type: ignore[misc]
+    """A connection to systemd itself: there is no bus to say Hello to."""
+
+    def __init__(self, sock: socket) -> None:
+        DBusConnectionBase.__init__(self, sock)
+        self._filters = MessageFilters()
+        self.unique_name = None
 
 
 class Manager:
@@ -66,7 +79,13 @@ class Manager:
         try:
             self._connection = DBusConnection(_connect(text))
         except (OSError, EOFError, RuntimeError, ValueError) as error:
-            raise StepError(f"D-Bus {text}", _number(error), _cure(error, user=user)) from None
+            direct = None if user or os.geteuid() != 0 else _direct()
+            if direct is None:
+                number = _number(error)
+                raise StepError(f"D-Bus {text}", number, _cure(error, user=user)) from None
+            self._connection = direct
+            self._watching = True
+            self._connection.filter(JOBS, queue=self._jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +131,10 @@ class Manager:
         (path,) = self.call("GetUnit", "s", unit)
         return self._get(DBusAddress(path, bus_name=NAME, interface=f"{NAME}.{kind}"), name)
 
+    def control_group(self) -> str:
+        """The cgroup below which this systemd keeps its units, ``/`` or ``/a/b``."""
+        return str(self._get(self._address, "ControlGroup")) or "/"
+
     def version(self) -> int:
         """The number of systemd's release; 0 when it tells none."""
         digits = str(self._get(self._address, "Version")).removeprefix("v")
@@ -143,9 +166,8 @@ class Manager:
     def _watch(self) -> None:
         """From here on keep the signals that tell the ends of jobs."""
         if not self._watching:
-            rule = MatchRule(type="signal", interface=INTERFACE, member="JobRemoved", path=PATH)
-            self._send(message_bus.AddMatch(rule))
-            self._connection.filter(rule, queue=self._jobs)
+            self._send(message_bus.AddMatch(JOBS))
+            self._connection.filter(JOBS, queue=self._jobs)
             self._watching = True
 
     def _job(self, member: str, signature: str, *body: object) -> None:
@@ -168,6 +190,14 @@ class Manager:
                 if result != DONE:
                     raise Refused("", f"the job of {member} ended with the result {result}")
                 return
+
+
+def _direct() -> Direct | None:
+    """systemd by its own socket, which tells the ends of jobs unasked; None without one."""
+    try:
+        return Direct(_connect(PRIVATE))
+    except (OSError, EOFError, RuntimeError, ValueError):
+        return None
 
 
 def _bus_address(*, user: bool) -> str:

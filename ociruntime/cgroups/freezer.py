@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 from ociruntime.cgroups.explain import explain_write
 from ociruntime.cgroups.files import read_file, read_optional, write_file
-from ociruntime.cgroups.tree import DIRECTORY, FIRST_PAUSE, GONE, LONGEST_PAUSE, children
+from ociruntime.cgroups.tree import FIRST_PAUSE, GONE, LONGEST_PAUSE, walk
 from ociruntime.errors import StepError
 
 TYPE_CHECKING = False
@@ -89,25 +89,17 @@ class FreezerV1(Freezer):
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def thaw(self, *, deep: bool = False) -> None:
+        self._thaw(self.directory)
+        if deep:
+            for here in walk(self.kernel, self.directory):
+                self._thaw(here)
+
+    def _thaw(self, directory: int) -> None:
         try:
-            self._thaw(self.directory, deep=deep)
+            write_file(self.kernel, directory, STATE, "THAWED")
         except OSError as error:
             if error.errno not in GONE:
                 raise self._refused(STATE, "THAWED", error) from None
-
-    def _thaw(self, directory: int, *, deep: bool) -> None:
-        write_file(self.kernel, directory, STATE, "THAWED")
-        if not deep:
-            return
-        for name in children(self.kernel, directory):
-            try:
-                child = self.kernel.openat(directory, name, DIRECTORY)
-            except FileNotFoundError:
-                continue
-            try:
-                self._thaw(child, deep=True)
-            finally:
-                self.kernel.close(child)
 
     def frozen(self) -> bool:
         return read_optional(self.kernel, self.directory, STATE) in FROZEN_STATES

@@ -83,6 +83,13 @@ class Group:
             self._check_filesystem(place, fd)
         return fd
 
+    def missing(self) -> Place | None:
+        """The first place whose cgroup does not exist, though the container has been made."""
+        for place in self.placement.places:
+            if self._levels(place) < len(place.parts):
+                return place
+        return None
+
     def fds(self) -> list[int]:
         """The open directory fds: no process of the container may have one (CVE-2024-21626)."""
         return list(self._fds.values())
@@ -314,6 +321,9 @@ class Group:
 
     def _explain(self, setting: Setting, number: int) -> str:
         """What the refusal of a setting means and what to do about it."""
+        gone = self.missing() if number in tree.GONE else None
+        if gone is not None:
+            return f"the cgroup {gone.directory} was removed; nothing can be limited by it any more"
         unified = self.placement.unified
         if number == errno.ENOENT and unified and not self.placement.find(setting.controller):
             names = read_optional(self.kernel, self.directory(unified), "cgroup.controllers")

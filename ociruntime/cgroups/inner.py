@@ -46,16 +46,28 @@ def _key(placement: Placement, name: str, wish: str) -> str:
     raise UsageError(f"exec: --cgroup {wish}: no cgroup of {name!a} here; there are: {has}")
 
 
+def of_process(kernel: Kernel, place: Place, pid: int) -> Place | None:
+    """Where a process is in the hierarchy of ``place``; None when it is gone, or not below the
+    mount. That cgroup is not ours to remove.
+    """
+    for line in read_path(kernel, f"/proc/{pid}/cgroup").split("\n"):
+        _, _, rest = line.partition(":")
+        key, _, path = rest.partition(":")
+        if rest and key == place.key:
+            parts = [part for part in path.split("/") if part]
+            if ".." not in parts and not path.endswith(" (deleted)"):
+                return Place(place.key, place.mountpoint, parts, len(parts))
+    return None
+
+
 def of_first_process(kernel: Kernel, place: Place, pid: int) -> Place | None:
     """Where in the unified hierarchy the container's first process is, if that is below ``place``.
 
     Once somebody inside has given controllers to children (systemd, dockerd), the container's own
     cgroup can have no processes any more (cgroups(7), "no internal processes" rule).
     """
-    for line in read_path(kernel, f"/proc/{pid}/cgroup").split("\n"):
-        if line.startswith("0::"):
-            parts = [part for part in line[3:].split("/") if part]
-            count = len(place.parts)
-            if len(parts) > count and parts[:count] == place.parts and ".." not in parts:
-                return Place(place.key, place.mountpoint, parts, place.existing)
-    return None
+    found = of_process(kernel, place, pid)
+    count = len(place.parts)
+    if found is None or len(found.parts) <= count or found.parts[:count] != place.parts:
+        return None
+    return found

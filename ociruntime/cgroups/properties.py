@@ -54,22 +54,38 @@ def amount(text: str) -> tuple[str, object]:
     return "t", whole(text) if power <= 0 else whole(str(int(text[:-1]) << 10 * power))
 
 
+def tasks(text: str) -> tuple[str, object]:
+    """A number of tasks; systemd has no word for none at all."""
+    signature, number = amount(text)
+    return signature, number or 1
+
+
 def weight(text: str) -> tuple[str, object]:
     """A weight, of all devices where they have their own."""
     return "t", whole(text.removeprefix("default "))
 
 
 def mask(text: str) -> tuple[str, object]:
-    """A list such as ``0-3,7`` as bytes whose bits are the numbers, the lowest first; an empty
-    one, which `update` writes back, lifts the limit.
+    """A list such as ``0-3,7`` as bytes whose bits are the numbers, the lowest first; ``all``, and
+    an empty one, which `update` writes back, lift the limit.
+
+    In every form that the kernel takes (Documentation/admin-guide/kernel-parameters.rst, "cpu
+    lists") but ``N``, the last one.
     """
     bits = 0
-    for part in text.split(",") if text.strip() else ():
-        begin, _, end = part.partition("-")
+    for part in text.replace(",", " ").split():
+        if part == "all":
+            return "ay", b""
+        span, _, groups = part.partition(":")
+        begin, _, end = span.partition("-")
         first, last = whole(begin), whole(end or begin)
-        if not first <= last <= LARGEST_NUMBER:
+        used, _, size = groups.partition("/")
+        count, width = (whole(used), whole(size)) if groups else (1, 1)
+        if not (first <= last <= LARGEST_NUMBER and 0 < count <= width):
             raise ValueError(part)
-        bits |= (1 << last + 1) - (1 << first)
+        for number in range(first, last + 1):
+            if (number - first) % width < count:
+                bits |= 1 << number
     return "ay", bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
@@ -84,7 +100,7 @@ FILES_V2: dict[str, tuple[str, Callable[[str], tuple[str, object]]]] = {
     "memory.max": ("MemoryMax", amount),
     "memory.min": ("MemoryMin", amount),
     "memory.swap.max": ("MemorySwapMax", amount),
-    "pids.max": ("TasksMax", amount),
+    "pids.max": ("TasksMax", tasks),
 }
 FILES_V1: dict[str, tuple[str, Callable[[str], tuple[str, object]]]] = {
     "blkio.weight": ("BlockIOWeight", weight),
@@ -92,7 +108,7 @@ FILES_V1: dict[str, tuple[str, Callable[[str], tuple[str, object]]]] = {
     "cpuset.cpus": ("AllowedCPUs", mask),
     "cpuset.mems": ("AllowedMemoryNodes", mask),
     "memory.limit_in_bytes": ("MemoryLimit", amount),
-    "pids.max": ("TasksMax", amount),
+    "pids.max": ("TasksMax", tasks),
 }
 
 
@@ -212,24 +228,70 @@ def _specifier(kind: str, major: int, minor: int, names: dict[tuple[str, int], s
 
 
 # Annotations org.systemd.property.NAME -> D-Bus signature. Left out is what would start other
-# units, run commands, or undo what the config says about resources and devices.
+# units, run commands, or undo what the config says about devices; below are the resource controls
+# (systemd.resource-control(5)), which the config's own limits override.
 ALLOWED = {
     "After": "as",
     "Before": "as",
     "CollectMode": "s",
     "Documentation": "as",
-    "IPAccounting": "b",
     "KillMode": "s",
     "KillSignal": "i",
-    "ManagedOOMMemoryPressure": "s",
-    "ManagedOOMPreference": "s",
-    "ManagedOOMSwap": "s",
     "OOMPolicy": "s",
     "PartOf": "as",
     "RuntimeMaxUSec": "t",
     "SendSIGHUP": "b",
     "SendSIGKILL": "b",
     "TimeoutStopUSec": "t",
+    "AllowedCPUs": "ay",
+    "AllowedMemoryNodes": "ay",
+    "BlockIOAccounting": "b",
+    "BlockIOWeight": "t",
+    "CPUAccounting": "b",
+    "CPUQuotaPerSecUSec": "t",
+    "CPUQuotaPeriodUSec": "t",
+    "CPUShares": "t",
+    "CPUWeight": "t",
+    "DefaultMemoryLow": "t",
+    "DefaultMemoryMin": "t",
+    "IOAccounting": "b",
+    "IODeviceLatencyTargetUSec": "a(st)",
+    "IODeviceWeight": "a(st)",
+    "IOReadBandwidthMax": "a(st)",
+    "IOReadIOPSMax": "a(st)",
+    "IOWeight": "t",
+    "IOWriteBandwidthMax": "a(st)",
+    "IOWriteIOPSMax": "a(st)",
+    "IPAccounting": "b",
+    "ManagedOOMMemoryPressure": "s",
+    "ManagedOOMMemoryPressureDurationUSec": "t",
+    "ManagedOOMMemoryPressureLimit": "u",
+    "ManagedOOMPreference": "s",
+    "ManagedOOMSwap": "s",
+    "MemoryAccounting": "b",
+    "MemoryHigh": "t",
+    "MemoryLimit": "t",
+    "MemoryLow": "t",
+    "MemoryMax": "t",
+    "MemoryMin": "t",
+    "MemoryPressureThresholdUSec": "t",
+    "MemoryPressureWatch": "s",
+    "MemorySwapMax": "t",
+    "MemoryZSwapMax": "t",
+    "MemoryZSwapWriteback": "b",
+    "StartupAllowedCPUs": "ay",
+    "StartupAllowedMemoryNodes": "ay",
+    "StartupBlockIOWeight": "t",
+    "StartupCPUShares": "t",
+    "StartupCPUWeight": "t",
+    "StartupIOWeight": "t",
+    "StartupMemoryHigh": "t",
+    "StartupMemoryLow": "t",
+    "StartupMemoryMax": "t",
+    "StartupMemorySwapMax": "t",
+    "StartupMemoryZSwapMax": "t",
+    "TasksAccounting": "b",
+    "TasksMax": "t",
 }
 
 
@@ -270,15 +332,34 @@ def _seconds(name: str, text: str, pointer: str) -> tuple[str, str]:
         ) from None
 
 
-WORDS = {"t": "uint64 ", "i": "int32 ", "as": "@as "}
-EXAMPLES = {"t": "uint64 5000000", "i": "int32 15", "as": "['a.service']", "s": "'x'", "b": "true"}
+# What GVariant's text format may have in front of a value.
+WORDS = {
+    "t": ("uint64 ",),
+    "u": ("uint32 ",),
+    "i": ("int32 ",),
+    "as": ("@as ",),
+    "ay": ("@ay ", "byte "),
+    "a(st)": ("@a(st) ", "uint64 "),
+}
+EXAMPLES = {
+    "t": "uint64 5000000",
+    "u": "uint32 5000000",
+    "i": "int32 15",
+    "as": "['a.service']",
+    "ay": "[byte 0x03, 0x01]",
+    "a(st)": "[('/dev/sda', uint64 5000000)]",
+    "s": "'x'",
+    "b": "true",
+}
 
 
 def _value(key: str, signature: str, text: str, pointer: str) -> object:
     """The value of ``signature`` that ``text`` stands for."""
     import ast
 
-    plain = text.strip().removeprefix(WORDS.get(signature, " "))
+    plain = text.strip()
+    for word in WORDS.get(signature, ()):
+        plain = plain.replace(word, "")
     plain = {"true": "True", "false": "False"}.get(plain, plain)
     try:
         value = ast.literal_eval(plain)
@@ -288,8 +369,12 @@ def _value(key: str, signature: str, text: str, pointer: str) -> object:
         "b": isinstance(value, bool),
         "s": isinstance(value, str),
         "t": type(value) is int and 0 <= value <= INFINITY,
+        "u": type(value) is int and 0 <= value < 1 << 32,
         "i": type(value) is int and -(1 << 31) <= value < 1 << 31,
         "as": isinstance(value, list) and all(isinstance(item, str) for item in value),
+        "ay": isinstance(value, list)
+        and all(type(item) is int and 0 <= item < 256 for item in value),
+        "a(st)": isinstance(value, list) and all(_is_limit(item) for item in value),
     }
     if not fits[signature]:
         raise PlanError(
@@ -297,4 +382,15 @@ def _value(key: str, signature: str, text: str, pointer: str) -> object:
             pointer,
             f"write it as in {EXAMPLES[signature]}",
         )
-    return value
+    return bytes(value) if signature == "ay" and isinstance(value, list) else value
+
+
+def _is_limit(item: object) -> bool:
+    """Whether it is the path of a device and a number."""
+    return (
+        isinstance(item, tuple)
+        and len(item) == 2
+        and isinstance(item[0], str)
+        and type(item[1]) is int
+        and 0 <= item[1] <= INFINITY
+    )

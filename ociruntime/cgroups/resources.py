@@ -21,6 +21,24 @@ if TYPE_CHECKING:
     Config = dict[str, Any]
 
 
+# From this version of the specification on, 0 of pids.limit is a limit like any other.
+ZERO_PIDS = (1, 3)
+
+
+def in_words_of(version: str, resources: Config) -> Config:
+    """``resources`` as the newest version of the specification has them.
+
+    Parameters: ``version`` is the config's ociVersion. Before 1.3.0 engines wrote a pids.limit of 0
+    for "unlimited" (podman up to 5.4), and runc and crun took it so.
+    """
+    if (resources.get("pids") or {}).get("limit") != 0:
+        return resources
+    major, minor = version.split(".")[:2]
+    if (int(major), int(minor)) >= ZERO_PIDS:
+        return resources
+    return {**resources, "pids": {**resources["pids"], "limit": -1}}
+
+
 def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list[Setting]:
     """``linux.resources`` for this host's version of cgroups, each of it possible as far as can be
     told now.

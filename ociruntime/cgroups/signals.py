@@ -5,6 +5,8 @@ Source: Documentation/admin-guide/cgroup-v2.rst, "cgroup.kill".
 
 from __future__ import annotations
 
+import errno
+
 from ociruntime.cgroups.files import write_file
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
@@ -12,6 +14,13 @@ from ociruntime.kernel import constants as c
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cgroups.group import Group
+    from ociruntime.kernel.kernel import Kernel
+
+# How many processes are signalled at once; fewer where the limit of open files is lower.
+BATCH = 512
+NO_ROOM = (errno.EMFILE, errno.ENFILE)
+# Files that stay free for the walk through the cgroups.
+SPARE = 4
 
 
 def signal_all(group: Group, number: int) -> int:
@@ -61,21 +70,43 @@ def _kill(group: Group) -> bool:
 def _signal(group: Group, pids: list[int], number: int) -> None:
     """Signal by pidfd, and only those that are members still once their pidfd is open: pids are
     reused.
+
+    In batches: there may be more processes than we may have files open.
     """
-    kernel = group.kernel
-    pidfds: dict[int, int] = {}
-    try:
-        for pid in pids:
-            try:
-                pidfds[pid] = kernel.pidfd_open(pid)
-            except ProcessLookupError:
-                continue
-        for pid in group.all_procs():
-            if pid in pidfds:
-                try:
-                    kernel.pidfd_send_signal(pidfds[pid], number)
-                except ProcessLookupError:
-                    continue
-    finally:
-        for pidfd in pidfds.values():
-            kernel.close(pidfd)
+    waiting = list(reversed(pids))
+    while waiting:
+        pidfds: dict[int, int] = {}
+        try:
+            _open_some(group.kernel, waiting, pidfds)
+            members = set(group.all_procs()) if pidfds else set()
+            for pid, pidfd in pidfds.items():
+                if pid in members:
+                    try:
+                        group.kernel.pidfd_send_signal(pidfd, number)
+                    except ProcessLookupError:
+                        continue
+        finally:
+            for pidfd in pidfds.values():
+                group.kernel.close(pidfd)
+
+
+def _open_some(kernel: Kernel, waiting: list[int], pidfds: dict[int, int]) -> None:
+    """Take pids from the end of ``waiting``, as many as may be open at once."""
+    while waiting and len(pidfds) < BATCH:
+        if waiting[-1] in pidfds:
+            waiting.pop()  # it moved while the cgroups were walked
+            continue
+        try:
+            pidfds[waiting[-1]] = kernel.pidfd_open(waiting[-1])
+        except ProcessLookupError:
+            pass
+        except OSError as error:
+            if error.errno not in NO_ROOM or len(pidfds) <= SPARE:
+                raise
+            # What lists the members needs some, too.
+            for _ in range(SPARE):
+                pid, pidfd = pidfds.popitem()
+                kernel.close(pidfd)
+                waiting.append(pid)
+            return
+        waiting.pop()

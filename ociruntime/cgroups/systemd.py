@@ -13,9 +13,11 @@ from __future__ import annotations
 import os
 
 from ociruntime.cgroups import properties as units
+from ociruntime.cgroups import tree
 from ociruntime.cgroups.detect import V2
 from ociruntime.cgroups.devices import rules_of
 from ociruntime.cgroups.files import read_path
+from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.cgroups.group import Group
 from ociruntime.cgroups.path import UNKNOWN
 from ociruntime.cgroups.removal import kill_ours
@@ -35,6 +37,11 @@ if TYPE_CHECKING:
 
 # v1 controllers whose directories systemd makes and removes; the others' are ours.
 MANAGED = frozenset(("blkio", "cpu", "cpuacct", "devices", "memory", "pids"))
+
+TAKEN = (
+    "a unit of this name is active; delete its container, stop it with `systemctl stop`, or choose "
+    "another name in linux.cgroupsPath"
+)
 
 
 def open_unit(kernel: Kernel, placement: Placement) -> UnitGroup:
@@ -74,16 +81,36 @@ class UnitGroup(Group):
             unit.description = f"ociruntime container {name} (made by process {os.getpid()})"
         for place in self.placement.places:
             if place.existing == UNKNOWN and _managed(place):
-                place.existing = len(place.parts) - 1
+                # A slice is there for others, too; what runs elsewhere is not ours to kill.
+                taken = not unit.is_slice and self._is_taken(place)
+                place.existing = len(place.parts) - (0 if taken else 1)
         super().survey()
 
+    def _is_taken(self, place: Place) -> bool:
+        """Whether the unit's cgroup is there, and has processes or is frozen."""
+        try:
+            inside = tree.processes(self.kernel, self.directory(place), deep=True)
+        except OSError as error:
+            if error.errno not in tree.GONE:
+                raise
+            return False
+        return bool(inside) or is_frozen(self.kernel, {place.key: place.directory})
+
     def create(self) -> None:
-        """Start the unit, and make the directories that systemd did not."""
+        """Start the unit, and make the directories that systemd did not.
+
+        Refused, as without systemd, when the cgroup has processes or is frozen: starting the unit
+        would make them the unit's.
+        """
         from ociruntime.cgroups.bus import EXISTS, Refused
 
         self.survey()
         unit = self.unit
         with self.connect() as manager:
+            if unit.user:
+                self._expect(manager)
+            if not unit.is_slice:
+                self._refuse_taken(manager)
             wanted = self._start_properties()
             try:
                 try:
@@ -101,6 +128,29 @@ class UnitGroup(Group):
             self._locate(manager)
         for place in self.placement.places:
             self._make(place)
+
+    def _refuse_taken(self, manager: Manager) -> None:
+        from ociruntime.cgroups.bus import Refused
+
+        try:
+            self._refuse_occupied()
+        except StepError:
+            try:
+                state = manager.unit_property(self.unit.name, "Unit", "ActiveState")
+            except Refused:
+                state = ""
+            if state in ("active", "activating", "reloading"):
+                raise StepError(f"systemd unit {self.unit.name}", 0, TAKEN) from None
+            raise
+
+    def _expect(self, manager: Manager) -> None:
+        """Look where a user's systemd will put the unit: below its own cgroup."""
+        root = self.unit.root.rstrip("/")
+        above = [part for part in manager.control_group().removeprefix(root).split("/") if part]
+        for place in self.placement.places:
+            place.parts = above + place.parts
+            place.existing = UNKNOWN
+        self.survey()
 
     def _start_properties(self) -> list[Property]:
         unit = self.unit
@@ -177,10 +227,7 @@ class UnitGroup(Group):
         """A refusal of systemd's, with what can be done about it."""
         text = str(error)
         if getattr(error, "name", "") == exists:
-            text = (
-                "a unit of this name is active; delete its container, stop it with "
-                "`systemctl stop`, or choose another name in linux.cgroupsPath"
-            )
+            text = TAKEN
         return StepError(f"systemd unit {self.unit.name}", 0, text)
 
     # processes
@@ -233,6 +280,9 @@ class UnitGroup(Group):
         if wanted:
             labels = ", ".join(setting.label for setting in settings)
             self._set_properties(wanted, labels)
+        if any(setting.file == "cpu.idle" and setting.value == "1" for setting in settings):
+            # systemd has made it idle by now, and then it has no share to write.
+            settings = [item for item in settings if item.file not in ("cpu.weight", "cpu.shares")]
         super().apply(settings)
 
     def _period(self) -> int:

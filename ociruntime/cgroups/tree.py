@@ -14,6 +14,8 @@ from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ociruntime.kernel.kernel import Kernel
 
 # The pause between two looks at something that takes a moment (seconds): doubled up to the second
@@ -68,17 +70,11 @@ def _enter(kernel: Kernel, here: int, name: str) -> int:
     return there
 
 
-def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
-    """The pids in an open cgroup and, with ``deep``, in all below it.
-
-    A process that the caller's PID namespace does not show is listed as 0 by the kernel and left
-    out.
-    """
-    found = _members(kernel, directory)
-    below = children(kernel, directory) if deep else []
-    if not below:
-        return found
-    waiting = [below]  # from the top to where we are: the names that are still to be visited
+def walk(kernel: Kernel, directory: int) -> Iterator[int]:
+    """Every cgroup below an open one, those above first, open until the next is asked for."""
+    waiting = [children(kernel, directory)]  # from the top to where we are: still to be visited
+    if not waiting[0]:
+        return
     here = kernel.openat(directory, ".", DIRECTORY)
     try:
         while True:
@@ -87,16 +83,29 @@ def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
                     here = _enter(kernel, here, waiting[-1].pop())
                 except FileNotFoundError:
                     continue
-                found += _members(kernel, here)
+                yield here
                 waiting.append(children(kernel, here))
             else:
                 waiting.pop()
                 if not waiting:
-                    return found
+                    return
                 # A cgroup stays below the same parent all its life.
                 here = _enter(kernel, here, "..")
     finally:
         kernel.close(here)
+
+
+def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
+    """The pids in an open cgroup and, with ``deep``, in all below it.
+
+    A process that the caller's PID namespace does not show is listed as 0 by the kernel and left
+    out.
+    """
+    found = _members(kernel, directory)
+    if deep:
+        for here in walk(kernel, directory):
+            found += _members(kernel, here)
+    return found
 
 
 def removed(kernel: Kernel, parent: int, name: str) -> bool:

@@ -14,6 +14,7 @@ from ociruntime.state.status import CREATING, STOPPED, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.cgroups.group import Group
     from ociruntime.cli.main import Globals
     from ociruntime.state.store import Container
 
@@ -64,6 +65,8 @@ def processes(container: Container) -> list[int]:
         )
     if group is not None:
         pids = sorted(group.all_procs())
+        if container.data["pid"] not in pids and word not in (CREATING, STOPPED):
+            pids = _with_first(container, group, pids)
     elif word in (CREATING, STOPPED):
         pids = []
     else:
@@ -71,6 +74,21 @@ def processes(container: Container) -> list[int]:
     if not pids and word == CREATING:
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
     return pids
+
+
+def _with_first(container: Container, group: Group, pids: list[int]) -> list[int]:
+    """``pids`` and the first process with its PID namespace, which somebody has moved out of the
+    cgroup.
+    """
+    if not container.data.get("shared_pid"):
+        return sorted({*pids, *namespace_members(container.data["pid"])})
+    gone = group.missing()
+    if gone is not None:
+        raise OciError(
+            f"container {container.id}: its cgroup {gone.directory} was removed, and it has no PID "
+            "namespace of its own, so its processes cannot be told from others"
+        )
+    return sorted({*pids, container.data["pid"]})
 
 
 def run_ps(options: list[str]) -> str:

@@ -37,6 +37,7 @@ def statistics(container: Container) -> Event:
     except OSError as error:
         if error.errno not in GONE:
             raise
+        _refuse_removed(container, group)
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} has just ended") from None
 
 
@@ -67,6 +68,7 @@ def events(container: Container, interval: float) -> Iterator[Event]:
                     usage = stats(group)
                 except OSError as error:
                     if error.errno in GONE:
+                        _refuse_removed(container, group)
                         return
                     raise
                 yield _event(container, "stats", usage)
@@ -74,6 +76,18 @@ def events(container: Container, interval: float) -> Iterator[Event]:
         watch.close()
         if pidfd >= 0:
             os.close(pidfd)
+
+
+def _refuse_removed(container: Container, group: Group) -> None:
+    """Raise ``StateError`` where the container goes on without its cgroup."""
+    if st.status(container) == st.STOPPED:
+        return
+    gone = group.missing()
+    if gone is not None:
+        raise StateError(
+            f"container {container.id}: its cgroup {gone.directory} was removed, so nobody counts "
+            "what it uses"
+        )
 
 
 def _event(container: Container, kind: str, data: Event | None) -> Event:

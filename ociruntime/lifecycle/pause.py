@@ -35,6 +35,10 @@ def pause(container: Container) -> None:
             raise error from None  # where nothing can be written, nothing was
         raise
     if not froze:
+        gone = group.missing()
+        if gone is not None:
+            why = f"its cgroup {gone.directory} was removed"
+            raise StateError(f"container {container.id} cannot be paused: {why}")
         raise no_freezer(container)
 
 

@@ -218,7 +218,8 @@ def opening_steps(
             from ociruntime.cgroups.inner import choose
 
             placement = choose(placement, cgroups)
-        steps.append(OpenCgroup(placement, data["pid"], user="user" in names))
+        opened = OpenCgroup(placement, data["pid"], user="user" in names, chosen=bool(cgroups))
+        steps.append(opened)
     return steps, flags, placement
 
 

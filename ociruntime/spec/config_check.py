@@ -174,8 +174,8 @@ RESOURCES = structure({
         "period": UINT64,
         "realtimeRuntime": INT64,
         "realtimePeriod": UINT64,
-        "cpus": matching(is_number_list),
-        "mems": matching(is_number_list),
+        "cpus": matching(is_line),
+        "mems": matching(is_line),
         "idle": integer(0, 1),
     }),
     "blockIO": structure({
@@ -200,7 +200,7 @@ RESOURCES = structure({
     }),
     "pids": structure({
         "limit": INT64,
-    }, "limit"),
+    }),
     "rdma": mapping(len, structure({
         "hcaHandles": UINT32,
         "hcaObjects": UINT32,

@@ -86,6 +86,27 @@ def is_decimal(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
+def is_kernel_list(text: str) -> bool:
+    """True for a list of CPUs or memory nodes in any form that the kernel takes
+    (Documentation/admin-guide/kernel-parameters.rst): ``0-3,7``, ``all``, ``0-N``, ``0-7:2/4``.
+    """
+    for part in text.replace(",", " ").split():
+        span, colon, groups = part.partition(":")
+        low, hyphen, high = span.partition("-")
+        used, slash, size = groups.partition("/")
+        if part == "all":
+            continue
+        if any(not is_decimal(word) and word != "N" for word in ([low, high] if hyphen else [low])):
+            return False
+        if hyphen and is_decimal(low) and is_decimal(high) and int(low) > int(high):
+            return False
+        if colon and not (hyphen and slash and is_decimal(used) and is_decimal(size)):
+            return False
+        if colon and not 0 < int(used) <= int(size):
+            return False
+    return True
+
+
 def is_number_list(text: str) -> bool:
     """True for a list of CPUs or memory nodes such as "0-3, 7": numbers and rising ranges."""
     for part in text.split(","):

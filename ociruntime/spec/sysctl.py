@@ -7,7 +7,14 @@ from __future__ import annotations
 
 # Path below /proc/sys, or its beginning -> the namespace the parameter belongs to.  All others
 # belong to the whole host.
-_EXACT = {"kernel/domainname": "uts", "kernel/hostname": "uts", "kernel/sem": "ipc"}
+_EXACT = {
+    "kernel/domainname": "uts",
+    "kernel/hostname": "uts",
+    "kernel/pid_max": "pid",
+    "kernel/sem": "ipc",
+}
+# The namespace's only from a version of Linux on, the host's before.
+SINCE = {"kernel/pid_max": (6, 14)}
 _PREFIXES = (
     ("net/", "network"),
     ("kernel/msg", "ipc"),

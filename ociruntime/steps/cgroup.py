@@ -16,7 +16,7 @@ from ociruntime.cgroups.explain import NOT_ALLOWED
 from ociruntime.cgroups.files import read_optional
 from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import POINTER
-from ociruntime.cgroups.resources import settings_for
+from ociruntime.cgroups.resources import in_words_of, settings_for
 from ociruntime.cgroups.setting import EARLY, dotted
 from ociruntime.errors import PlanError, StepError
 from ociruntime.plan.step import ContainerStep, Step
@@ -108,19 +108,23 @@ class CreateCgroup(Step):
 class OpenCgroup(Step):
     """Open the cgroup of a container that exists already, for ``exec``.
 
-    Parameters: ``init`` is its first process, ``user`` whether a user namespace is joined.
+    Parameters: ``init`` is its first process, ``user`` whether a user namespace is joined,
+    ``chosen`` whether the caller has named the cgroup: then it is that one or none.
     """
 
-    __slots__ = ("init", "placement", "user")
+    __slots__ = ("chosen", "init", "placement", "user")
 
     kind = "open-cgroup"
     stage = "prepare"
 
-    def __init__(self, placement: Placement, init: int, *, user: bool) -> None:
+    def __init__(
+        self, placement: Placement, init: int, *, user: bool, chosen: bool = False
+    ) -> None:
         super().__init__(POINTER, "cgroup")
         self.placement = placement
         self.init = init
         self.user = user
+        self.chosen = chosen
 
     def describe(self) -> str:
         return "open the container's cgroup"
@@ -130,18 +134,33 @@ class OpenCgroup(Step):
 
     def execute(self, run: Run) -> None:
         group = run.cgroup = open_group(run.kernel, self.placement)
-        for place in self.placement.places:
+        places = self.placement.places
+        for index, place in enumerate(places):
             try:
                 group.directory(place)
             except FileNotFoundError:
-                detail = "there is no such cgroup; make it first, or correct the path"
-                raise StepError(f"cgroup {place.directory}", errno.ENOENT, detail) from None
-        self._give_way(run, group)
+                places[index] = self._successor(run, group, place)
+        if not self.chosen:
+            self._give_way(run, group)
         if self.user:
             group.prefer_file()
         for key, fd in group.open_to_join().items():
             run.fds[JOIN + key] = fd
         run.host_fds += group.fds()
+
+    def _successor(self, run: Run, group: Group, place: Place) -> Place:
+        """Where the first process is, whose own cgroup somebody on the host has removed."""
+        from ociruntime.cgroups.inner import of_process
+
+        other = None if self.chosen else of_process(run.kernel, place, self.init)
+        try:
+            if other is not None:
+                group.directory(other)
+                return other
+        except FileNotFoundError:
+            pass
+        detail = "there is no such cgroup; make it first, or correct the path"
+        raise StepError(f"cgroup {place.directory}", errno.ENOENT, detail) from None
 
     def _give_way(self, run: Run, group: Group) -> None:
         """Follow the container's first process where the container's own cgroup must be empty."""
@@ -267,7 +286,7 @@ def cgroup_steps(
     cgroups cannot limit.
     """
     linux = config.get("linux") or {}
-    resources = linux.get("resources") or {}
+    resources = in_words_of(config["ociVersion"], linux.get("resources") or {})
     settings = settings_for(resources, layout, warnings)
     rules = list(resources.get("devices") or [])
     tolerant = rootless and not settings and not linux.get("cgroupsPath") and placement.unit is None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 
+from ociruntime import hostos as os
 from ociruntime.kernel.procfs import PrivateProc
 from ociruntime.plan.step import ContainerStep
+from ociruntime.spec.sysctl import SINCE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class SetSysctls(ContainerStep):
         try:
             for _, path, value in self.values:
                 self.label = f"linux.sysctl {path.replace('/', '.')}={value}"
+                if path in SINCE and running_kernel() < SINCE[path]:
+                    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
                 proc.write("sys/" + path, value)
         finally:
             proc.close()
@@ -88,6 +92,13 @@ class SetSysctls(ContainerStep):
         return {
             errno.ENOENT: "this kernel has no such setting in the container's namespaces",
             errno.EINVAL: "the kernel refuses the value",
+            errno.EOPNOTSUPP: "this kernel has one for the whole host; remove it",
             errno.EACCES: "it is not writable in the container's namespaces",
             errno.EPERM: "it is not writable in the container's namespaces",
         }.get(number, "")
+
+
+def running_kernel() -> tuple[int, int]:
+    """Version and patch level of Linux (uname(2))."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int(minor.partition("-")[0])

@@ -56,6 +56,37 @@ def test_one_process(runtime: Runtime, bundle: MakeBundle) -> None:
     assert "fork" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("version", "pids", "wanted"),
+    [("1.2.0", {"limit": 0}, "max"), ("1.3.0", {"limit": 0}, "0"), ("1.3.0", {}, "max")],
+)
+def test_no_pids(
+    runtime: Runtime, bundle: MakeBundle, version: str, pids: dict[str, int], wanted: str
+) -> None:
+    """podman up to 5.4 writes 0 for "unlimited"."""
+    made = limits(bundle(args=["sleep", "100"]), pids=pids).set("/ociVersion", version)
+    runtime.up(made)
+    place = LAYOUT.find("pids")
+    assert place is not None
+    own = Path(place.mountpoint + made.config["linux"]["cgroupsPath"])
+    assert (own / "pids.max").read_text().strip() == wanted
+    result = runtime.call("update", "--pids-limit", "5", runtime.created[0])
+    assert result.ok
+    assert (own / "pids.max").read_text() == "5\n"
+
+
+@pytest.mark.parametrize(("cpus", "wanted"), [("0-0:1/4", "0"), ("all", ""), ("0,N", "")])
+def test_lists_of_cpus(runtime: Runtime, bundle: MakeBundle, cpus: str, wanted: str) -> None:
+    place = LAYOUT.find("cpuset")
+    if place is None:
+        pytest.skip("needs the controller cpuset")
+    made = limits(bundle(args=["sleep", "100"]), cpu={"cpus": cpus})
+    runtime.up(made)
+    own = Path(place.mountpoint + made.config["linux"]["cgroupsPath"])
+    found = (own / "cpuset.cpus").read_text().strip()
+    assert found == wanted or (not wanted and found.startswith("0"))
+
+
 @NO_NAMESPACE
 def test_limits_as_the_container_sees_them(
     runtime: Runtime, bundle: MakeBundle, namespace: bool

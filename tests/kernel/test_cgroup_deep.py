@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from ociruntime.cgroups import tree
+from ociruntime.cgroups.files import write_file
+from ociruntime.cgroups.freezer import FreezerV1
 from ociruntime.kernel.kernel import Kernel
+from tests.support.runtime import TIMEOUT
 from tests.support.sandbox import Sandbox
 
 LEVELS = 1500
@@ -74,6 +77,35 @@ def test_processes_and_removal(sandbox: Sandbox) -> None:
         assert tree.remove_tree(kernel, parent, name, time.monotonic() + 10)
         assert not (unified / name).exists()
         assert tree.remove_tree(kernel, parent, name, time.monotonic())
+    finally:
+        os.close(top)
+        os.close(parent)
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_the_frozen_deep_below_thaw(sandbox: Sandbox) -> None:
+    """On v1 a process that is frozen there would keep SIGKILL waiting."""
+    freezer = Path("/sys/fs/cgroup/freezer")
+    if not (freezer / "tasks").exists():
+        pytest.skip("needs the freezer of cgroup v1")
+    kernel = Kernel()
+    name = sandbox.new_id()
+    (freezer / name).mkdir()
+    top = os.open(freezer / name, os.O_RDONLY | os.O_DIRECTORY)
+    parent = os.open(freezer, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        innermost = nest(top)
+        with subprocess.Popen(["/bin/sleep", "1000"]) as inner:
+            try:
+                write_file(kernel, innermost, "cgroup.procs", str(inner.pid))
+                write_file(kernel, innermost, "freezer.state", "FROZEN")
+                inner.kill()
+                FreezerV1(kernel, top, name).thaw(deep=True)
+                assert inner.wait(TIMEOUT) == -9
+            finally:
+                write_file(kernel, innermost, "freezer.state", "THAWED")
+                os.close(innermost)
+        assert tree.remove_tree(kernel, parent, name, time.monotonic() + TIMEOUT)
     finally:
         os.close(top)
         os.close(parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import subprocess
 import time
@@ -323,6 +324,26 @@ def test_freeze_signal_thaw(
     group.thaw()
     assert process.wait(TIMEOUT) == -15
     assert not group.frozen()
+
+
+@pytest.mark.parametrize("number", [15, 9])
+def test_more_processes_than_open_files(
+    new_group: NewGroup, sleeper: Callable[..., subprocess.Popen[bytes]], number: int
+) -> None:
+    group = new_group()
+    group.create()
+    processes = [sleeper() for _ in range(40)]
+    for process in processes:
+        group.join(process.pid)
+    group.all_procs()  # what it opens once is open
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = len(os.listdir("/proc/self/fd")) + 15
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+    try:
+        assert signal_all(group, number) == len(processes)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert {process.wait(TIMEOUT) for process in processes} == {-number}
 
 
 def test_kill_reaches_a_frozen_cgroup(

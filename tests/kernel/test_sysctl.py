@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,3 +42,17 @@ def test_unknown_name(runtime: Runtime, bundle: MakeBundle) -> None:
 def test_refused_value(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle().set("/linux/sysctl", {"net.ipv4.ip_forward": "many"})
     assert_clear(runtime, runtime.create(made), "net.ipv4.ip_forward", "many")
+
+
+def test_pid_max(runtime: Runtime, bundle: MakeBundle) -> None:
+    """A pid namespace has its own since Linux 6.14; before, nothing of the host is changed."""
+    before = Path("/proc/sys/kernel/pid_max").read_text()
+    made = bundle().set("/linux/sysctl", {"kernel.pid_max": "4321"})
+    made.shell("cat /proc/sys/kernel/pid_max")
+    result = runtime.run(made)
+    major, minor = os.uname().release.split(".")[:2]
+    if (int(major), int(minor.partition("-")[0])) >= (6, 14):
+        assert result.check().stdout == "4321\n"
+    else:
+        assert_clear(runtime, result, "kernel.pid_max", "the whole host", "remove it")
+    assert Path("/proc/sys/kernel/pid_max").read_text() == before

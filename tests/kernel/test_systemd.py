@@ -191,6 +191,100 @@ def test_active_unit(systemd: Runtime, bundle: MakeBundle) -> None:
 
 
 @needs_systemd
+@pytest.mark.parametrize("how", ["occupied", "frozen"])
+def test_a_cgroup_at_the_unit_s_place(
+    systemd: Runtime, bundle: MakeBundle, sandbox: Sandbox, how: str
+) -> None:
+    """As without systemd: what is in it already is somebody else's."""
+    made, unit = make(bundle)
+    places = [
+        Path(item.mountpoint, "system.slice", unit)
+        for item in LAYOUT.hierarchies
+        if item.key in ("", "name=systemd", "freezer", "pids")
+    ]
+    with subprocess.Popen(["sleep", "1000"]) as stranger:
+        try:
+            for place in places:
+                place.mkdir()
+                if how == "occupied":
+                    (place / "cgroup.procs").write_text(str(stranger.pid))
+                elif (place / "cgroup.freeze").exists():
+                    (place / "cgroup.freeze").write_text("1")
+            result = systemd.create(made)
+            assert_clear(systemd, result, unit, "not empty" if how == "occupied" else "frozen")
+            systemd.failed.clear()
+            assert stranger.poll() is None
+            assert units(unit) == []
+            assert all(place.is_dir() for place in places)
+        finally:
+            stranger.kill()
+            stranger.wait()
+            for place in places:
+                place.rmdir()
+    systemd.up(made)
+
+
+@needs_systemd
+def test_without_a_bus(systemd: Runtime, bundle: MakeBundle) -> None:
+    """root speaks to systemd itself then."""
+    made, unit = make(bundle, {"pids": {"limit": 20}})
+    nobus = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"}
+    container = systemd.create(made, env=nobus).check().container
+    assert shown(unit, "TasksMax") == {"TasksMax": "20"}
+    systemd.call("update", "--pids-limit", "30", container, env=nobus).check()
+    assert shown(unit, "TasksMax") == {"TasksMax": "30"}
+    systemd.delete(container, "--force", env=nobus).check()
+    assert units(unit) == []
+
+
+@needs_systemd
+@pytest.mark.parametrize(
+    ("version", "wanted", "told"), [("1.2.0", "max", "infinity"), ("1.3.0", "0", "1")]
+)
+def test_no_tasks(
+    systemd: Runtime, bundle: MakeBundle, version: str, wanted: str, told: str
+) -> None:
+    made, unit = make(bundle, {"pids": {"limit": 0}})
+    pid = systemd.pid(systemd.up(made.set("/ociVersion", version)))
+    assert shown(unit, "TasksMax") == {"TasksMax": told}
+    place = LAYOUT.find("pids")
+    assert place is not None
+    own = Path(f"{place.mountpoint}/system.slice/{unit}/pids.max")
+    assert own.read_text().strip() == wanted
+    assert pid
+
+
+@needs_systemd
+@needs_v2
+def test_shares_of_an_idle_cgroup(systemd: Runtime, bundle: MakeBundle) -> None:
+    made, unit = make(bundle, {"cpu": {"shares": 512, "idle": 1}})
+    systemd.up(made)
+    assert files(unit, "cpu.idle") == ["1"]
+
+
+@needs_systemd
+@needs_v2
+def test_resource_controls_by_annotation(systemd: Runtime, bundle: MakeBundle) -> None:
+    made, unit = make(bundle)
+    made.set("/annotations", {"org.systemd.property.MemoryHigh": f"uint64 {64 * MIB}"})
+    systemd.up(made)
+    assert files(unit, "memory.high") == [str(64 * MIB)]
+
+
+@needs_systemd
+@needs_v2
+def test_exec_where_the_cgroup_is_the_container_s(systemd: Runtime, bundle: MakeBundle) -> None:
+    made, _ = make(bundle)
+    made.add_namespace("user")
+    for kind in ("uidMappings", "gidMappings"):
+        made.set(f"/linux/{kind}", [{"containerID": 0, "hostID": 100000, "size": 65536}])
+    made.mount("/sys/fs/cgroup")["options"] = ["rw", "nosuid", "noexec", "nodev"]
+    made.rootfs.chmod(0o755)
+    container = systemd.up(made)
+    assert systemd.exec(container, "cat", "/proc/self/cgroup").check().stdout == "0::/\n"
+
+
+@needs_systemd
 def test_failed_unit_makes_way(systemd: Runtime, bundle: MakeBundle) -> None:
     made, unit = make(bundle)
     command = ["systemd-run", "--scope", f"--unit={unit}", "--property=RuntimeMaxSec=1"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.spec.fault import WARNING, Fault, is_number_list, token
+from ociruntime.spec.fault import WARNING, Fault, is_kernel_list, token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,12 +83,15 @@ def _memory(faults: list[Fault], memory: dict[str, Any]) -> None:
         Fault(
             f"{_PLACE}/memory/{name}",
             memory[name],
-            f"{name} is ignored: kernels have no separate limit for it any more",
+            message,
             f"{_CGROUPS}#memory: kernel and kernelTCP are NOT RECOMMENDED",
             "use limit, which counts kernel memory too",
             WARNING,
         )
-        for name in ("kernel", "kernelTCP")
+        for name, message in (
+            ("kernel", "kernel is ignored: kernels have no separate limit for it any more"),
+            ("kernelTCP", "kernelTCP is a limit of cgroup v1 alone"),
+        )
         if memory.get(name, 0) > 0  # engines write 0 where the user said nothing
     ]
     limit, swap = memory.get("limit", 0), memory.get("swap", 0)
@@ -116,7 +119,7 @@ def _cpu(faults: list[Fault], cpu: dict[str, Any]) -> None:
         faults.append(_cpu_fault(cpu, "quota", message, cure))
     for name in ("cpus", "mems"):
         text = cpu.get(name, "").strip()
-        if text and not is_number_list(text):
+        if text and not is_kernel_list(text):
             message, cure = f'"{text}" is not a list of numbers', 'write it as "0-3,7"'
             faults.append(_cpu_fault(cpu, name, message, cure))
 

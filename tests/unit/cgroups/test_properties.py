@@ -43,7 +43,12 @@ V2: dict[str, tuple[dict[str, Any], dict[str, object]]] = {
         {"cpu": {"cpus": "0-1,9", "mems": "0"}},
         {"AllowedCPUs": b"\x03\x02", "AllowedMemoryNodes": b"\x01"},
     ),
+    "cpuset in other forms": (
+        {"cpu": {"cpus": "0-7:2/4 9", "mems": "all"}},
+        {"AllowedCPUs": b"\x33\x02", "AllowedMemoryNodes": b""},
+    ),
     "pids": ({"pids": {"limit": 20}}, {"TasksMax": 20}),
+    "no pids": ({"pids": {"limit": 0}}, {"TasksMax": 1}),
     "io": (
         {"blockIO": {"weight": 10, "weightDevice": [{"major": 8, "minor": 0, "weight": 500}]}},
         {"IOWeight": 1},
@@ -137,8 +142,8 @@ def test_bytes_as_the_kernel_takes_them(text: str, expected: int) -> None:
         ("cpu.max", "x y"),
         ("cpu.max", "50000 0"),
         ("cpu.max", "50000 -1"),
-        ("cpuset.cpus", "all"),
-        ("cpuset.cpus", "0-1:1/2"),
+        ("cpuset.cpus", "0-N"),
+        ("cpuset.cpus", "0-1:3/2"),
         ("cpuset.cpus", "3-1"),
         ("cpuset.cpus", "0-99999999"),
     ],
@@ -174,6 +179,14 @@ def test_only_scopes_are_delegated() -> None:
         ("KillSignal", "int32 15", ("KillSignal", "i", 15)),
         ("After", "['a.service', 'b.service']", ("After", "as", ["a.service", "b.service"])),
         ("After", "@as []", ("After", "as", [])),
+        ("MemoryHigh", "uint64 4096", ("MemoryHigh", "t", 4096)),
+        ("AllowedCPUs", "[byte 0x03, 0x01]", ("AllowedCPUs", "ay", b"\x03\x01")),
+        ("ManagedOOMMemoryPressureLimit", "uint32 7", ("ManagedOOMMemoryPressureLimit", "u", 7)),
+        (
+            "IOReadBandwidthMax",
+            "[('/dev/vda', uint64 5)]",
+            ("IOReadBandwidthMax", "a(st)", [("/dev/vda", 5)]),
+        ),
     ],
 )
 def test_annotations(name: str, text: str, expected: tuple[str, str, object]) -> None:
@@ -192,6 +205,9 @@ def test_annotations(name: str, text: str, expected: tuple[str, str, object]) ->
         ("CollectMode", "inactive"),
         ("CollectMode", "__import__('os').getcwd()"),
         ("SendSIGHUP", "1"),
+        ("AllowedCPUs", "[256]"),
+        ("AllowedCPUs", "3"),
+        ("IOReadBandwidthMax", "[('/dev/vda', -1)]"),
         ("After", "['a', 1]"),
         ("After", "((((" * 200),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ociruntime.cgroups.resources import in_words_of
 from ociruntime.cgroups.resources_v2 import settings_v2
 from ociruntime.cgroups.setting import EARLY
 from ociruntime.errors import PlanError
@@ -139,3 +140,15 @@ def test_ignored_with_a_warning() -> None:
 def test_early() -> None:
     found = settings_v2({"cpu": {"cpus": "0", "shares": 5}}, [])
     assert [item.phase == EARLY for item in found] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("version", "limit"),
+    [("1.0.0", -1), ("1.2.1", -1), ("1.3.0", 0), ("1.3.0-rc.1", 0), ("1.10.0", 0)],
+)
+def test_no_pids_at_all_is_of_a_version(version: str, limit: int) -> None:
+    given: dict[str, Any] = {"pids": {"limit": 0}, "cpu": {"shares": 5}}
+    wanted = {**given, "pids": {"limit": limit}}
+    assert in_words_of(version, given) == wanted
+    for other in ({}, {"pids": {}}, {"pids": {"limit": 7}}, {"pids": {"limit": -1}}):
+        assert in_words_of(version, other) == other

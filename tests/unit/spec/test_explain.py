@@ -36,7 +36,7 @@ BAD = b"""{
   "linux": {"namespaces": [{"type": "mountt"}, {"type": "pid"}],
     "netDevices": {"a b": {}},
     "resources": {"memory": {"limit": "5", "swapines": 1, "swappiness": 101},
-                  "pids": {}}}
+                  "pids": {"limit": "5"}}}
 }
 """
 
@@ -132,9 +132,9 @@ def test_all_faults_at_once() -> None:
         ),
         "/linux/resources/pids/limit": (
             15,
-            27,
-            '/linux/resources/pids has no "limit"',
-            'add "limit"',
+            37,
+            '"5" is a string, not an integer',
+            "write the number without quotes",
         ),
         "/process/user/gid": (5, 49, "user has no gid: 0 is taken", 'add "gid": 0'),
         "/hostnam": (

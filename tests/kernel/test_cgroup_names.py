@@ -1,0 +1,112 @@
+"""Cgroups whose names are no text: a container, or whoever starts us, can make them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ociruntime.cgroups.detect import detect
+from ociruntime.kernel.kernel import Kernel
+from tests.support.executed import WAYS, Way, execute, process
+
+if TYPE_CHECKING:
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
+    from tests.support.sandbox import Sandbox
+
+MakeBundle = Callable[..., "Bundle"]
+LAYOUT = detect(Kernel())
+# A new cpuset takes no process before it has CPUs.
+ENTERED = [item for item in LAYOUT.hierarchies if "cpuset" not in item.key.split(",")]
+pytestmark = pytest.mark.skipif(not LAYOUT.hierarchies, reason="needs cgroups")
+NAMES = [b"\xff\xfe", "ä ö".encode(), b"line\x0bend \x1c", b"\xe2\x28"]
+
+
+@pytest.fixture
+def container(runtime: Runtime, bundle: MakeBundle) -> str:
+    """One with such cgroups below its own in every hierarchy, and a process in the first."""
+    made = bundle(args=["sleep", "100"])
+    container = runtime.up(made)
+    inner = runtime.exec(container, "sleep", "99", options=["--detach", "--pid-file", "pid"])
+    inner.check()
+    pid = (runtime.sandbox.directory / "pid").read_text()
+    for item in LAYOUT.hierarchies:
+        own = os.fsencode(item.mountpoint + made.config["linux"]["cgroupsPath"])
+        for name in NAMES:
+            os.makedirs(b"%s/%s/%s" % (own, name, name))
+        if item in ENTERED:
+            Path(os.fsdecode(b"%s/%s/cgroup.procs" % (own, NAMES[0]))).write_text(pid)
+    return container
+
+
+def test_commands(runtime: Runtime, container: str, sandbox: Sandbox) -> None:
+    assert len(runtime.ps(container, "--format", "json").check().json()) == 2
+    runtime.call("events", "--stats", container).check()
+    runtime.call("pause", container).check()
+    runtime.call("resume", container).check()
+    runtime.exec(container, "true").check()
+    runtime.call("kill", "--all", container, "KILL").check()
+    runtime.wait_for(container, "stopped")
+    runtime.delete(container).check()
+    assert sandbox.cgroups() == []
+
+
+def test_delete(runtime: Runtime, container: str, sandbox: Sandbox) -> None:
+    runtime.delete(container, "--force").check()
+    assert sandbox.cgroups() == []
+
+
+def test_exec_into_one(runtime: Runtime, container: str) -> None:
+    name = os.fsdecode(NAMES[0])
+    wish = name if LAYOUT.mode == "v2" else f"pids:{name}"
+    options = ["--cgroup", wish]
+    script = 'tr -cd "\\377\\376\\n" </proc/self/cgroup | sort -u | wc -l'
+    said = runtime.exec(container, "sh", "-c", script, options=options).check().stdout
+    assert int(said) >= 1
+    missing = runtime.exec(container, "true", options=["--cgroup", f"{wish}x"])
+    assert not missing.ok
+    assert "there is no such cgroup" in missing.stderr
+    assert "internal" not in missing.stderr
+
+
+@WAYS
+def test_exec_follows_the_first_process(runtime: Runtime, container: str, way: Way) -> None:
+    pid = runtime.pid(container)
+    for item in ENTERED:
+        own = next(
+            line.split(b":", 2)[2]
+            for line in Path(f"/proc/{pid}/cgroup").read_bytes().splitlines()
+            if line.split(b":")[1] == os.fsencode(item.key)
+        )
+        directory = os.fsencode(item.mountpoint) + own
+        Path(os.fsdecode(b"%s/%s/cgroup.procs" % (directory, NAMES[3]))).write_text(str(pid))
+    assert execute(runtime, container, process("true"), way).status == 0
+
+
+@pytest.fixture
+def caller(sandbox: Sandbox) -> Iterator[tuple[str, ...]]:
+    """A command in front of the runtime's that puts it into a cgroup with such a name."""
+    name = os.fsencode(sandbox.prefix) + b"-\xff"
+    places = [os.fsencode(item.mountpoint) + b"/" + name for item in ENTERED]
+    for place in places:
+        os.mkdir(place)
+    script = 'until [ "$1" = -- ]; do echo 0 >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
+    yield ("sh", "-c", script, "sh", *map(os.fsdecode, places), "--")
+    for place in places:
+        os.rmdir(place)
+
+
+def test_below_the_caller_s_own(
+    runtime: Runtime, bundle: MakeBundle, caller: tuple[str, ...]
+) -> None:
+    made = bundle(args=["sleep", "100"])
+    made.set("/linux/cgroupsPath", made.name)
+    container = runtime.create(made, wrapper=caller).check().container
+    runtime.start(container).check()
+    assert len(runtime.ps(container, "--format", "json").check().json()) == 1
+    runtime.exec(container, "true").check()
+    runtime.delete(container, "--force").check()
