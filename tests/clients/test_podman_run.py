@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import tarfile
+
+from tests.support.engines.image import write_image
 from tests.support.engines.podman import PodmanWith
+
+LINKS = {
+    "etc/localtime": "../usr/share/zoneinfo/Etc/UTC",
+    "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
+}
 
 
 def test_streams_and_exit_status(podman: PodmanWith) -> None:
@@ -171,3 +179,28 @@ def test_exec_of_what_cannot_be_run(podman: PodmanWith) -> None:
         assert unknown or done.status == status, done
         assert f'exec: "{name}"' in done.stderr
     assert podman("exec", "--workdir", "/nowhere", container, "true").status == 127
+
+
+def test_an_image_whose_files_are_links(podman: PodmanWith) -> None:
+    """systemd's images have links where podman mounts files; most of them lead to nothing yet."""
+    path = podman.podman.directory / f"links-{podman.runtime}.tar"
+    write_image(path)
+    with tarfile.open(path, "a") as tar:
+        for name, target in LINKS.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            tar.addfile(info)
+    image = f"localhost/links-{podman.runtime}:latest"
+    podman("import", str(path), image).check()
+    path.unlink()
+    podman.host.shell("mkdir -p /run/zone; echo the zone >/run/zone/info")
+    done = podman(
+        "run", "--rm", "--network", "none", "--cgroup-parent", podman.host.cgroup_parent,
+        "-v", "/run/zone/info:/etc/localtime:ro", "-v", "/run/zone/info:/etc/resolv.conf", image,
+        "sh", "-c", "cat /etc/localtime /etc/resolv.conf; readlink /etc/localtime",
+    ).check()  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[0] == "the zone"
+    assert lines[1] == "the zone"
+    assert lines[-1] == LINKS["etc/localtime"]
+    podman("rmi", image).check()
