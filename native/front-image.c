@@ -11,8 +11,10 @@
 #include <asm/prctl.h>
 #include <asm/stat.h>
 #include <linux/auxvec.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
+#include <linux/stat.h>
 #include <stddef.h>
 
 #include "raw.h"
@@ -64,19 +66,78 @@ static const char *changed_source(void)
     return changed;
 }
 
-/* NULL, or why this image cannot be entered. */
-static const char *misfit(int fd, const char *directory)
+/* Who owns the program that runs could have put anything there instead of the program: his image is
+ * as good as that, and root's is as good as anybody's. Another user's is not, not even the caller's
+ * own: no installation comes to that. In a user namespace that root is not in, its files belong to
+ * the overflow uid, the program's as well as the image's. */
+static int is_owner_trusted(unsigned int owner, const struct front *front)
 {
-    long length = sys(__NR_pread64, fd, &header, sizeof header, 0);
+    struct stat program;
+    return owner == 0 || (sys(__NR_newfstatat, AT_FDCWD, front->path, &program, 0) == 0 &&
+                          program.st_uid == owner);
+}
+
+/* NULL, or why the file is nothing to look into. */
+static const char *untrusted(const struct stat *status, const struct front *front)
+{
+    if ((status->st_mode & S_IFMT) != S_IFREG)
+        return "it is no regular file";
+    if (!is_owner_trusted(status->st_uid, front))
+        return "it belongs neither to root nor to the owner of ociruntime";
+    if (status->st_mode & (S_IWGRP | S_IWOTH))
+        return "others than its owner may write to it";
+    return NULL;
+}
+
+/* The header is what the maker wrote, so what it says can be used. */
+static int is_header_whole(int fd)
+{
+    return sys(__NR_pread64, fd, &header, sizeof header, 0) == sizeof header &&
+           header.magic == IMAGE_MAGIC && image_checksum(&header) == header.checksum &&
+           header.segment_count <= IMAGE_SEGMENTS && header.source_count <= IMAGE_SOURCES;
+}
+
+static int is_content_whole(int fd)
+{
+    static uint64_t piece[IMAGE_PAGE * 16 / sizeof(uint64_t)];
+    uint64_t sum = CHECKSUM_START;
+    long got;
+    for (unsigned long offset = IMAGE_CONTENT; offset < header.size; offset += (unsigned long)got) {
+        got = sys(__NR_pread64, fd, piece, sizeof piece, offset);
+        if (got <= 0 || got % sizeof *piece != 0)
+            return 0;
+        sum = checksum_add(sum, piece, (unsigned long)got / sizeof *piece);
+    }
+    return sum == header.content;
+}
+
+static int is_as_made(const struct stat *status)
+{
+    return status->st_ino == header.inode && (int64_t)status->st_mtime == header.seconds &&
+           (int64_t)status->st_mtime_nsec == header.nanoseconds;
+}
+
+/* NULL, or why this image cannot be entered. */
+static const char *misfit(int fd, const struct front *front)
+{
     struct stat status;
-    if (length != sizeof header || header.magic != IMAGE_MAGIC ||
-        sys(__NR_fstat, fd, &status) != 0 || (uint64_t)status.st_size != header.size ||
-        header.segment_count > IMAGE_SEGMENTS || header.source_count > IMAGE_SOURCES)
+    if (sys(__NR_fstat, fd, &status) != 0)
+        return "it cannot be read";
+    const char *reason = untrusted(&status, front);
+    if (reason != NULL)
+        return reason;
+    if (!is_header_whole(fd))
         return "it is damaged, or of another version of ociruntime";
-    if (!is_same(header.directory, directory))
+    if ((uint64_t)status.st_size != header.size)
+        return "it has another size than when it was made";
+    if (!is_same(header.directory, front->directory))
         return "it was made for another directory";
     if (!is_this_processor())
         return "it was made on another processor";
+    if (!is_as_made(&status))
+        return "it was copied or written to since it was made";
+    if (front->checks_content && !is_content_whole(fd))
+        return "its content is damaged";
     return changed_source();
 }
 
@@ -151,10 +212,14 @@ static _Noreturn void enter(void)
 
 const char *image_load(const char *name, const struct front *front)
 {
-    long fd = sys(__NR_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
+    /* Nothing that may lie there instead of a file makes us wait (fifo(7), open(2)). */
+    long fd =
+        sys(__NR_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
     if (fd < 0)
-        return "there is none";
-    const char *reason = misfit((int)fd, front->directory);
+        return fd == -ENOENT  ? "there is none"
+               : fd == -ELOOP ? "it is a symbolic link"
+                              : "it cannot be opened";
+    const char *reason = misfit((int)fd, front);
     if (reason == NULL &&
         (map_segments((int)fd) < 0 || (front->is_long && use_huge_pages((int)fd) < 0)))
         reason = "its addresses are in use, or memory is scarce";

@@ -143,6 +143,15 @@ static int is_resident(const struct front *front)
            (is_same(front->argv[1], "shim") || is_same(front->argv[1], "zygote"));
 }
 
+/* `ociruntime image` is asked for the truth, which may cost milliseconds. */
+static int is_about_image(const struct front *front)
+{
+    int verb = 1;
+    while (verb < front->argc && front->argv[verb][0] == '-')
+        verb++;
+    return verb < front->argc && is_same(front->argv[verb], "image");
+}
+
 /* These make an image instead of entering one. */
 static int is_for_builder(const struct front *front)
 {
@@ -190,6 +199,7 @@ static _Noreturn void start(struct front *front, char **longer)
     int seals = needs_seal(front);
     int lacks_seal = !sealed && seals;
     front->is_long = seals && !is_resident(front);
+    front->checks_content = is_about_image(front);
     if (lacks_seal) {
         const char *failed_step;
         seal_reexec(front->argv, front->environment, &failed_step);

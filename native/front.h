@@ -12,6 +12,7 @@ struct front {
     char **argv;
     char **environment;
     int is_long;                 /* the command does a lot, and then ends */
+    int checks_content;          /* the command is about the start image */
     const unsigned long *vector; /* auxiliary vector: pairs, the last one begins with 0 */
     char path[PATH_MAX];         /* the front's own, where it is installed */
     char directory[PATH_MAX];    /* of that */
@@ -23,8 +24,9 @@ int is_same(const char *left, const char *right);
 /* Appends `text` to the one in `buffer` (PATH_MAX bytes); 0 when there is no room. */
 int append(char *buffer, const char *text);
 
-/* Maps the start image of that name and enters it. Returns only when there is none, or none for
- * this processor, this directory and these versions of its sources: why, or the source's path. */
+/* Maps the start image of that name and enters it. Returns only when there is none, or none that is
+ * whole, ours, and for this processor, this directory and these versions of its sources: why, or
+ * the source's path. */
 const char *image_load(const char *name, const struct front *front);
 
 /* For --trace: notes that `name` is reached now (stamps.h). `first` looks for the option; without

@@ -16,9 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image-file.h"
+
 #ifdef IMAGE_SUPPORTED
 
-#define PAGE 4096UL
+#define PAGE IMAGE_PAGE
 /* Empty pages in between are cheaper in the file than another mapping at each start. */
 #define ZEROES_WORTH_A_SEGMENT 64
 /* What a frame of this file may have below its own stack pointer. */
@@ -178,20 +180,51 @@ static int add_mappings(int fd, char *maps)
     return 0;
 }
 
+/* Of what is in the file, not of the memory, which goes on changing. */
+static int sum_content(int fd)
+{
+    static uint64_t piece[PAGE * 16 / sizeof(uint64_t)];
+    uint64_t sum = CHECKSUM_START;
+    ssize_t got;
+    for (off_t offset = IMAGE_CONTENT; (uint64_t)offset < header.size; offset += got) {
+        got = pread(fd, piece, sizeof piece, offset);
+        if (got <= 0)
+            return -1;
+        sum = checksum_add(sum, piece, (size_t)got / sizeof *piece);
+    }
+    header.content = sum;
+    return 0;
+}
+
+/* The header comes last, and its writing is not to be seen in the time that it tells. */
+static int write_header(int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -1;
+    header.inode = status.st_ino;
+    header.seconds = status.st_mtim.tv_sec;
+    header.nanoseconds = status.st_mtim.tv_nsec;
+    header.checksum = image_checksum(&header);
+    const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, status.st_mtim};
+    return write_all(fd, (uintptr_t)&header, sizeof header, 0) < 0 || futimens(fd, times) < 0 ? -1
+                                                                                             : 0;
+}
+
 static int write_image(int fd, image_entry *entry)
 {
     static char maps[MAPS_SIZE];
     uintptr_t thread_pointer;
     __asm__("mov %%fs:0, %0" : "=r"(thread_pointer));
     header.magic = IMAGE_MAGIC;
-    header.size = (sizeof header + PAGE - 1) & ~(PAGE - 1);
+    header.size = IMAGE_CONTENT;
     header.thread_pointer = thread_pointer;
     header.stack = ((uintptr_t)__builtin_frame_address(0) - STACK_MARGIN) & ~15UL;
     header.entry = (uintptr_t)entry;
     image_read_processor(&header.processor);
-    if (read_maps(maps, sizeof maps) < 0 || add_mappings(fd, maps) < 0)
+    if (read_maps(maps, sizeof maps) < 0 || add_mappings(fd, maps) < 0 || sum_content(fd) < 0)
         return -1;
-    return write_all(fd, (uintptr_t)&header, sizeof header, 0);
+    return write_header(fd);
 }
 
 const char *image_dump(const char *name, const char *launcher, image_entry *entry)
@@ -200,25 +233,17 @@ const char *image_dump(const char *name, const char *launcher, image_entry *entr
     if (first_address() == 0 || directory >= IMAGE_PATH)
         return "address range";
     memcpy(header.directory, launcher, directory);
-    char *unfinished;
-    if (asprintf(&unfinished, "%s.%d", name, (int)getpid()) < 0)
-        return "memory";
-    int fd = open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return unfinished;
+    struct image_file file;
+    if (image_file_open(&file, name) < 0)
+        return name;
     /* A machine that crashes does not find half an image under the name. */
-    int failed = write_image(fd, entry) < 0 || fchmod(fd, 0644) < 0 || fsync(fd) < 0;
+    int is_done =
+        write_image(file.fd, entry) == 0 && fchmod(file.fd, 0644) == 0 && fsync(file.fd) == 0;
     /* Who maps it shall have in memory what he reads, as after the next boot, and not all of it in
      * the large folios of its writing: a resident shim has a seventh less then. */
-    if (!failed)
-        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    failed |= close(fd) < 0;
-    if (!failed && rename(unfinished, name) == 0)
-        return NULL;
-    int reason = errno;
-    unlink(unfinished);
-    errno = reason;
-    return name;
+    if (is_done)
+        posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
+    return image_file_close(&file, name, is_done) == 0 ? NULL : name;
 }
 
 #else

@@ -12,7 +12,10 @@
 #ifndef OCIRUNTIME_IMAGE_H
 #define OCIRUNTIME_IMAGE_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "checksum.h"
 
 #define IMAGE_NAME "start.image"
 /* The only arguments that make one; not for people: the build calls the first, and that one the
@@ -21,7 +24,7 @@
 #define DUMP_IMAGE "--dump-image"
 /* Where the front found no image to enter, it tells the launcher in the environment why. */
 #define IMAGE_VARIABLE "_OCIRUNTIME_NO_IMAGE"
-#define IMAGE_MAGIC 0x32474d49494349ULL /* a version of the layout is a magic of its own */
+#define IMAGE_MAGIC 0x33474d49494349ULL /* a version of the layout is a magic of its own */
 /* Libraries take five segments each; where the interpreter is as its makers ship it, a dozen of
  * Python's modules are libraries. */
 #define IMAGE_SEGMENTS 240
@@ -59,9 +62,19 @@ struct image_processor {
     uint64_t states;      /* xgetbv 0 */
 };
 
+/* What is in the file cannot be read at each start: 20 MB. So the header has a checksum of its own,
+ * and says which file it was written to and when that was written last; the checksum of the rest is
+ * compared when somebody asks (`ociruntime image`). Who writes to the file changes that time, and
+ * only its owner or root can set it back. The time of the last change of status (ctime) would say
+ * more, but naming the finished file sets it, so no file can hold its own. */
 struct image_header {
     uint64_t magic;
-    uint64_t size; /* bytes in the file */
+    uint64_t checksum; /* of what follows here */
+    uint64_t size;     /* bytes in the file */
+    uint64_t content;  /* checksum of what is behind IMAGE_CONTENT */
+    uint64_t inode;
+    int64_t seconds; /* modification time */
+    int64_t nanoseconds;
     uint64_t thread_pointer;
     uint64_t stack;
     uint64_t entry; /* image_entry */
@@ -72,6 +85,16 @@ struct image_header {
     struct image_segment segments[IMAGE_SEGMENTS];
     struct image_source sources[IMAGE_SOURCES];
 };
+
+#define IMAGE_PAGE 4096UL
+/* Where the segments begin in the file. */
+#define IMAGE_CONTENT ((sizeof(struct image_header) + IMAGE_PAGE - 1) & ~(IMAGE_PAGE - 1))
+
+static inline uint64_t image_checksum(const struct image_header *header)
+{
+    return checksum_add(CHECKSUM_START, &header->size,
+                        (sizeof *header - offsetof(struct image_header, size)) / sizeof(uint64_t));
+}
 
 /* What the process that maps an image tells the interpreter in it. */
 struct image_caller {

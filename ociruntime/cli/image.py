@@ -37,6 +37,11 @@ def main(words: list[str], _globals: Globals) -> int:
         say(f"there is no start image for {machine}; commands start the long way round\n".encode())
         return 0
     front = os.fsencode(sys.executable)
+    if os.geteuid() not in (0, os.stat(front).st_uid):
+        raise OciError(
+            f"image refresh: only an image of root's or of the owner of {sys.executable} is used:"
+            " run it as one of them"
+        )
     pid = os.posix_spawn(front, [front, MAKE_IMAGE.encode()], os.environ)
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
         raise OciError("image refresh: commands go on as before, but more slowly without an image")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 from pathlib import Path
@@ -13,7 +14,10 @@ PREFIX = CHECKOUT / ".venv"
 SITE = "lib/python3.11/site-packages"
 IMAGE = f"{SITE}/ociruntime/kernel/start.image"
 # Offsets in the header (native/image.h).
-PROCESSOR, DIRECTORY, SOURCES_AT, SOURCE_SIZE = 40, 72, 336 + 240 * 32, 296
+SIZE, INODE, TIME, PROCESSOR, DIRECTORY, COUNTS = 16, 32, 40, 80, 112, 368
+SEGMENTS_AT = COUNTS + 8
+SOURCES_AT, SOURCE_SIZE = SEGMENTS_AT + 240 * 32, 296
+HEADER_SIZE = SOURCES_AT + 32 * SOURCE_SIZE
 
 
 def run(prefix: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -39,7 +43,8 @@ def uses_image(prefix: Path, *before: str) -> bool:
     return "libpython" not in opened
 
 
-def change(path: Path, offset: int) -> None:
+def flip(path: Path, offset: int) -> None:
+    """Change one bit of the file."""
     with path.open("r+b") as file:
         file.seek(offset)
         byte = file.read(1)[0]
@@ -47,18 +52,45 @@ def change(path: Path, offset: int) -> None:
         file.write(bytes([byte ^ 1]))
 
 
+def checksum(words: bytes) -> int:
+    """What native/checksum.h says."""
+    total = 0x6F63697274696D67
+    for (word,) in struct.iter_unpack("=Q", words):
+        total = (total ^ word) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        total ^= total >> 32
+    return total
+
+
+def set_back(path: Path) -> None:
+    """Give the image the modification time that its header tells."""
+    seconds, nanoseconds = struct.unpack("=qq", path.read_bytes()[TIME : TIME + 16])
+    time = seconds * 10**9 + nanoseconds
+    os.utime(path, ns=(time, time))
+
+
+def change(path: Path, offset: int) -> None:
+    """Change one bit of the header as if the image had been made so."""
+    flip(path, offset)
+    with path.open("r+b") as file:
+        header = file.read(HEADER_SIZE)
+        file.seek(8)
+        file.write(struct.pack("=Q", checksum(header[SIZE:])))
+    set_back(path)
+
+
 def segments(path: Path) -> list[int]:
     """The addresses of the image's segments (struct image_header)."""
     header = path.read_bytes()[:SOURCES_AT]
-    count = struct.unpack_from("=I", header, 332)[0]
-    return [struct.unpack_from("=Q", header, 336 + 32 * number)[0] for number in range(count)]
+    count = struct.unpack_from("=I", header, COUNTS + 4)[0]
+    places = (SEGMENTS_AT + 32 * number for number in range(count))
+    return [struct.unpack_from("=Q", header, place)[0] for place in places]
 
 
 def sources(path: Path) -> dict[str, tuple[int, bool]]:
     """The libraries that the image was made of: where the entry is, whether it is vital."""
-    header = path.read_bytes()[: SOURCES_AT + 32 * SOURCE_SIZE]
+    header = path.read_bytes()[:HEADER_SIZE]
     found = {}
-    for number in range(struct.unpack_from("=I", header, 328)[0]):
+    for number in range(struct.unpack_from("=I", header, COUNTS)[0]):
         place = SOURCES_AT + SOURCE_SIZE * number
         name = header[place : place + 256].rstrip(b"\0").decode()
         found[name] = (place, header[place + 256] == 1)
