@@ -14,6 +14,7 @@
 
 #include <linux/fcntl.h>
 #include <linux/prctl.h>
+#include <linux/signal.h>
 #include <stddef.h>
 
 #include "image.h"
@@ -219,6 +220,14 @@ static _Noreturn void start(struct front *front, char **longer)
     die("cannot execute its launcher ", name, "; reinstall it, or run `make dev`");
 }
 
+/* Who may write only small files (RLIMIT_FSIZE) gets an error instead of a signal, as from Python,
+ * which does the same later; programs of ours are reset before they become others'. */
+static void ignore_size_signal(void)
+{
+    static const unsigned long IGNORE[4] = {1 /* SIG_IGN */};
+    sys(__NR_rt_sigaction, SIGXFSZ, IGNORE, 0, sizeof *IGNORE);
+}
+
 _Noreturn void entry(unsigned long *stack)
 {
     static struct front front;
@@ -237,5 +246,6 @@ _Noreturn void entry(unsigned long *stack)
         variables[i] = environment[i];
     front.environment = variables;
     open_standard_descriptors();
+    ignore_size_signal();
     start(&front, longer);
 }

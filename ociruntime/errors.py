@@ -142,13 +142,22 @@ def explain_errno(number: int, detail: str = "") -> str:
     if not number:
         return detail
     words = os.strerror(number).lower()
+    if number == _errno.EMFILE and not detail:
+        detail = f"{words}; raise the caller's limit of open files (ulimit -n)"
     if detail and number in MATCHED and words not in detail.lower():
         detail = f"{detail} ({words})"
     return f"{errno_name(number)}: {detail or words}"
 
 
 def unexpected(error: BaseException) -> str:
-    """A fault of ours: no traceback, but enough to find the place."""
+    """A fault of ours: no traceback, but enough to find the place. Lack of memory is none."""
+    if isinstance(error, MemoryError):
+        return (
+            "not enough memory for the runtime itself: raise the limits that the caller set "
+            "(RLIMIT_AS, RLIMIT_DATA, its cgroup's), or free some"
+        )
+    if isinstance(error, OSError) and error.errno in (_errno.EMFILE, _errno.ENFILE):
+        return f"the runtime itself: {explain_errno(_errno.EMFILE)}"
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -78,14 +78,15 @@ _BY_FILE = {
     "linux.cgroupsPath",
     ("cgroup.procs", errno.EINVAL): "a real-time process needs a budget; set cpu.realtimeRuntime",
     ("cgroup.procs", errno.EAGAIN): "pids.max of it or of a cgroup above is reached; raise it",
-    ("cpu.cfs_quota_us", errno.EINVAL): "a quota is at least 1000 us and at most the parent "
-    "cgroup's; correct cpu.quota or cpu.period",
+    ("cpu.cfs_quota_us", errno.EINVAL): "a quota is at least 1000 us, at most the parent "
+    "cgroup's, and not below the burst; correct cpu.quota, cpu.period or cpu.burst",
     (
         "cpu.cfs_period_us",
         errno.EINVAL,
     ): "a period is 1000 to 1000000 us, and with it the quota must "
     "stay within the parent cgroup's; correct cpu.period",
-    ("cpu.max", errno.EINVAL): "quota and period are at least 1000 us, the period at most 1000000",
+    ("cpu.max", errno.EINVAL): "quota and period are at least 1000 us, the period at most 1000000, "
+    "and the quota is not below the burst; correct cpu.quota, cpu.period or cpu.burst",
     ("cpu.cfs_burst_us", errno.EINVAL): _BURST,
     ("cpu.max.burst", errno.EINVAL): _BURST,
     ("cpu.rt_runtime_us", errno.EINVAL): _REAL_TIME,

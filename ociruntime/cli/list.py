@@ -35,7 +35,7 @@ def main(words: list[str], globals_: Globals) -> int:
     """Print the containers under --root: as a table, as a JSON array, or their ids alone.
 
     One that is deleted meanwhile is left out; one whose state cannot be understood is a warning,
-    and the others are printed all the same.
+    and the others are printed all the same. The exit status is 1 when one could not be read.
     """
     options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="list")
     form = options.text("format") or "table"
@@ -46,7 +46,7 @@ def main(words: list[str], globals_: Globals) -> int:
     root = globals_.store.root
     if globals_.root_is_given and not os.path.isdir(root):
         raise StateError(f"--root {root}: no such directory; name the one that containers are in")
-    documents, warnings = containers(globals_.store)
+    documents, warnings, complete = read_all(globals_.store)
     for warning in warnings:
         globals_.log.warning(warning)
     if options.flag("quiet"):
@@ -56,13 +56,22 @@ def main(words: list[str], globals_: Globals) -> int:
     else:
         text = table(documents)
     say(text.encode("utf-8", "backslashreplace"))
-    return 0
+    return 0 if complete else 1
 
 
 def containers(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
     """(state documents, warnings) of all containers, sorted by id; ``owner`` is a user name."""
+    documents, warnings, _ = read_all(store)
+    return documents, warnings
+
+
+def read_all(store: Store) -> tuple[list[dict[str, Any]], list[str], bool]:
+    """As ``containers``, and whether all could be read: one that is damaged or half-made is no
+    reason to fail, one that the caller cannot read is.
+    """
     documents = []
     warnings = []
+    complete = True
     for container_id in store.ids():
         try:
             check_id(container_id)
@@ -72,11 +81,14 @@ def containers(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
             document = _document(store, container_id)
         except NotFound:
             continue
-        except (OciError, OSError) as error:
+        except (StateError, OSError) as error:
+            complete = False
+            warnings.append(f"container {container_id}: {error}")
+        except OciError as error:
             warnings.append(f"container {container_id}: {error}")
         else:
             documents += [document] if document else []
-    return documents, warnings
+    return documents, warnings, complete
 
 
 def _document(store: Store, container_id: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from ociruntime.cli.create import ALIASES as CREATE_ALIASES
 from ociruntime.cli.create import OPTIONS as CREATE_OPTIONS
 from ociruntime.cli.create import prepare
 from ociruntime.cli.options import FLAG, parse
-from ociruntime.errors import NotFound, OciError
+from ociruntime.errors import NotFound
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import Signals
@@ -68,18 +68,9 @@ def main(words: list[str], globals_: Globals) -> int:
     except BaseException:
         _remove(run.container, globals_)
         raise
-    if not options.flag("keep") and _lock_again(container):
+    if not options.flag("keep"):
         _remove(container, globals_)
     return status
-
-
-def _lock_again(container: Container) -> bool:
-    """Whether the container is still there for us to remove."""
-    try:
-        container.lock()
-    except NotFound:
-        return False
-    return True
 
 
 def _remove(container: Container | None, globals_: Globals) -> None:
@@ -87,7 +78,10 @@ def _remove(container: Container | None, globals_: Globals) -> None:
     if container is None:
         return
     try:
+        container.lock()
         for warning in destroy(container):
             globals_.log.warning(warning)
-    except OciError as error:
+    except NotFound:
+        pass
+    except Exception as error:  # noqa: BLE001 - what has brought us here is what has to be told
         globals_.log.warning(f"cannot remove container {container.id}: {error}")  # noqa: G004

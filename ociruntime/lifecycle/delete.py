@@ -113,11 +113,27 @@ def _end_process(container: Container) -> None:
         poller.register(pidfd, POLLIN)
         if not poller.poll(DEATH_SECONDS * 1000):
             raise OciError(
-                f"container {container.id}: process {data['pid']} does not die of "
-                "SIGKILL; it hangs in the kernel"
+                f"container {container.id}: process {data['pid']} did not die of SIGKILL within "
+                f"{DEATH_SECONDS:g} s; {_what_keeps(data['pid'])}"
             )
     finally:
         os.close(pidfd)
+
+
+def _what_keeps(pid: int) -> str:
+    """Why a process that was killed is there still, as far as it can be told."""
+    from ociruntime.process.patience import FROZEN_CURE, why_held
+    from ociruntime.state.processes import STATE, stat_fields
+
+    why = why_held(pid)
+    if why.startswith("frozen"):
+        return f"it is {why}; {FROZEN_CURE}"
+    if stat_fields(pid)[STATE:1] == [b"D"]:
+        return "it hangs in the kernel (state D); a device or a file system does not answer"
+    return (
+        "the last process of its pid namespace may wait for others that nobody has waited for; end "
+        "the processes that executed them, and delete again"
+    )
 
 
 def _run_poststop(container: Container, warnings: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
 from _struct import iter_unpack
-from errno import EINVAL
+from errno import E2BIG, EINVAL
 
 from ociruntime import hostos as os
 from ociruntime.errors import HookError, OciError, StateError, WrongStatus
@@ -193,6 +193,10 @@ def explain_report(report: Report, process: dict[str, Any]) -> str:
     engines turn into 126 and 127.
     """
     why = os.strerror(report.errno).lower()
+    if report.stage == block.STAGE_EXEC and report.errno == E2BIG:
+        from ociruntime.steps.execinit import too_long
+
+        return f"{why}: {too_long(process['args'], process.get('env') or ())}"
     if report.stage == block.STAGE_EXEC:
         return f'exec: "{process["args"][0]}": {why}'
     name = IDENTITY.get(report.stage)

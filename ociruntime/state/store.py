@@ -25,7 +25,14 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 
 from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, parse_settings
-from ociruntime.errors import AlreadyExists, NotFound, OciError, SpecError, StateError
+from ociruntime.errors import (
+    AlreadyExists,
+    NotFound,
+    OciError,
+    SpecError,
+    StateError,
+    explain_errno,
+)
 from ociruntime.jsontext import dumps
 from ociruntime.kernel.kernel import Kernel
 
@@ -125,7 +132,10 @@ class Container:
             self.data = {}
             return
         except OSError as error:
-            raise DamagedStateError(self.id, f"{name}: {error.strerror}") from None
+            if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+                raise DamagedStateError(self.id, f"{name} is no regular file") from None
+            why = explain_errno(error.errno or 0)
+            raise StateError(f"container {self.id}: cannot read {name}: {why}") from None
         try:
             data = parse_object(raw, f"state of {self.id}", names=True)
         except SpecError as error:
@@ -180,7 +190,11 @@ class Container:
             pass
 
     def remove(self) -> None:
-        """Remove the directory; the id is free again."""
+        """Remove the directory; the id is free again. One that is gone stays so: another container
+        may have its name.
+        """
+        if os.fstat(self.fd).st_nlink == 0:
+            return
         for name in FILES:
             try:
                 os.unlink(name, dir_fd=self.fd)

@@ -21,6 +21,7 @@ from ociruntime.plan.step import Step
 from ociruntime.process.executor import death, explain
 from ociruntime.process.spawn import clone_error, refused
 from ociruntime.steps.cgroup import JOIN, to_join
+from ociruntime.steps.execinit import too_long
 from ociruntime.steps.lsm import OpenProc
 from ociruntime.steps.process import (
     MISSING,
@@ -213,7 +214,7 @@ class EnterContainer(Step):
 
     def explain(self, number: int) -> str:
         if number == errno.E2BIG:
-            return "process.args and process.env are more than the kernel takes; shorten them"
+            return too_long(self.process["args"], self.process.get("env") or ())
         return self._spawn().explain(number)
 
     def explain_note(self, report: Report) -> str:

@@ -4,6 +4,8 @@ memory.
 
 from __future__ import annotations
 
+import errno
+
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.block import init_argv, pack_block
@@ -12,10 +14,14 @@ from ociruntime.plan.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ociruntime.plan.identity import Identity
     from ociruntime.process.run import Run
 
 FIRST = 3
+# MAX_ARG_STRLEN (execve(2)): one text with its NUL.
+LONGEST_TEXT = 128 * 1024
 
 
 class ExecInit(ContainerStep):
@@ -84,7 +90,25 @@ class ExecInit(ContainerStep):
         kernel.prctl(c.PR_SET_PDEATHSIG, 0)
         argv = init_argv(block, candidates, [os.fsencode(argument) for argument in self.args])
         environment = [os.fsencode(entry) for entry in run.environment]
-        kernel.execveat(run.fds["init"], argv, environment)
+        try:
+            kernel.execveat(run.fds["init"], argv, environment)
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            raise OSError(errno.E2BIG, too_long(self.args, run.environment)) from None
+
+
+def too_long(args: Sequence[str], env: Sequence[str]) -> str:
+    """What the kernel has no room for: one text of the process, or all of them together."""
+    for name, texts in (("env", env), ("args", args)):
+        for index, text in enumerate(texts):
+            if len(os.fsencode(text)) >= LONGEST_TEXT:
+                shown = f" {text.partition('=')[0][:40]}" if name == "env" else ""
+                return (
+                    f"process.{name}[{index}]{shown} is longer than {LONGEST_TEXT >> 10} KiB, more "
+                    "than a program can be given; shorten it"
+                )
+    return "process.args and process.env are more than the kernel takes; shorten them"
 
 
 class LetGo(Step):

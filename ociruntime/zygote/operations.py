@@ -165,7 +165,7 @@ def _run(request: Request) -> Outcome:
     assert container is not None
     try:
         warnings += start(container)
-    except OciError:
+    except BaseException:
         _remove(container)
         raise
     container.close()
@@ -176,7 +176,7 @@ def _remove(container: Container) -> None:
     """As after a failing ``ociruntime run``: nothing of the container stays."""
     try:
         destroy(container)
-    except OciError:
+    except Exception:  # noqa: BLE001
         return  # the failure of `start` is what matters; `delete --force` says why
 
 
