@@ -42,6 +42,22 @@ def test_user_namespace(remapping: Docker, runtime: str) -> None:
         view("volume", "rm", "named").check()
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_devices(remapping: Docker, runtime: str) -> None:
+    """ptmx among them, as for privileged containers, stays the link to the container's own."""
+    view = DockerWith(remapping, runtime)
+    try:
+        # runc has no other name for a device of the host's in a user namespace.
+        place = "/dev/full" if runtime == "runc" else "/dev/mine"
+        devices = ("--device", "/dev/ptmx", "--device", f"/dev/full:{place}")
+        container = view.up(*devices, "--network", "none", "--", "sleep", "1000")
+        script = f"readlink /dev/ptmx; stat -c %F {place}; echo x >{place} || echo full"
+        seen = view.shell(container, script).splitlines()
+        assert seen == ["pts/ptmx", "character special file", "full"]
+    finally:
+        view.remove_all()
+
+
 def test_default_runtime(remapping: Docker) -> None:
     """Nothing on the command line names it; --userns host takes one out of the namespace."""
     words = ("--network", "none", "--userns", "host", NAME)

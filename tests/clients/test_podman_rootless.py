@@ -83,6 +83,18 @@ def test_volume_and_own_id(rootless: PodmanWith) -> None:
     assert owners.split() == [str(UID), str(UID)]
 
 
+def test_volume_that_only_the_user_reaches(rootless: PodmanWith) -> None:
+    """The container's root is another of his ids, which may not search his home."""
+    directory = f"{HOME}/private-{rootless.runtime}"
+    rootless.host.shell(
+        f"mkdir -m 700 {directory}; echo seen >{directory}/file; chmod 644 {directory}/file;"
+        f"chown -R {UID}:{UID} {directory}"
+    )
+    options = ["--uidmap", "0:1:1000", "--gidmap", "0:1:1000", "-v", f"{directory}/file:/file:ro"]
+    done = rootless.run("--rm", *options, "--", "sh", "-c", "cat /file; cat /proc/self/uid_map")
+    assert done.check().stdout.split()[:2] == ["seen", "0"]
+
+
 def test_exec(rootless: PodmanWith) -> None:
     container = rootless.up("--env", "FROM=run", "--", "sleep", "1000")
     script = "id -u; pwd; echo $FROM; exit 9"
