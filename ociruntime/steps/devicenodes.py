@@ -44,18 +44,17 @@ class MakeNodes(Step):
     def execute(self, run: Run) -> None:
         kernel = run.kernel
         options = ["mode=711", "size=64k"]
-        nodes = new_filesystem(kernel, "tmpfs", "tmpfs", options)
+        run.fds[NODES] = nodes = new_filesystem(kernel, "tmpfs", "tmpfs", options)
         for index, (step, (uid, gid)) in enumerate(zip(self.devices, self.owners, strict=True)):
             device, name = step.device, str(index)
             number = os.makedev(device.major, device.minor)
             try:
                 kernel.mknodat(nodes, name, device.kind | device.mode, number)
             except PermissionError:
-                kernel.close(nodes)
+                kernel.close(run.fds.pop(NODES))
                 return
             kernel.fchownat(nodes, name, uid, gid)
             kernel.fchmodat(nodes, name, device.mode)
-        run.fds[NODES] = nodes
 
 
 class TakeNodes(ContainerStep):
