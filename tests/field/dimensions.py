@@ -53,10 +53,13 @@ CGROUPS = {
         "27.35",
         [at("/mounts/6/options", ["nosuid", "noexec", "nodev", "relatime", "rw"])],
     ),
+    "pids.limit 0, as of old": ("27.23: unlimited", [at("/linux/resources/pids", {"limit": 0})]),
     "pids.limit 0 since 1.3.0": (
         "27.23",
         [at("/ociVersion", "1.3.0"), at("/linux/resources/pids", {"limit": 0})],
     ),
+    "pids without limit": ("27.23", [at("/linux/resources/pids", {})]),
+    "lists of cpus": ("27.24", [at("/linux/resources/cpu", {"cpus": "0-1:1/2"})]),
     "kernelTCP": ("27.24", [at("/linux/resources/memory", {"kernelTCP": 1 << 26})]),
 }
 ACCEPTED = {

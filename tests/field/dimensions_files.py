@@ -121,6 +121,16 @@ OPTIONS = {
             mount("/mnt/7", "none", "bind", "ro", source=DIRECTORY),
         ],
     ),
+    "remount": (
+        "27.8: a tmpfs that is remounted with data; atime options of binds",
+        [
+            mount("/mnt", "tmpfs", "size=64k"),
+            mount("/mnt", "tmpfs", "remount", "size=128k", "ro"),
+            bind("/media", DIRECTORY, "noatime"),
+            bind("/tmp/x", "@CASE@/bundle/rootfs/media", "norelatime"),
+            mount("/media", "none", "remount", "bind", "ro", "nosuid", source=DIRECTORY),
+        ],
+    ),
     "tmpcopyup": (
         "27.12: what a copied directory holds",
         [
@@ -128,6 +138,15 @@ OPTIONS = {
             put("rootfs/opt/dir", "directory", mode="0700", owner="7:8"),
             link("rootfs/opt/l", "a"),
             mount("/opt", "tmpfs", "tmpcopyup"),
+        ],
+    ),
+    "read-only and masked paths": (
+        "27.10: what lies below a read-only path; kinds of masked paths",
+        [
+            bind("/mnt"),
+            mount("/mnt/below", "tmpfs"),
+            at("/linux/readonlyPaths", ["/mnt", "/none", "/etc/hosts"]),
+            at("/linux/maskedPaths", ["/mnt/content", "/etc/passwd", "/none", "/home"]),
         ],
     ),
     "shared with the host": (

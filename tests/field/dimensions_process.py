@@ -245,6 +245,10 @@ NAMESPACES = {
             {"remove": "/mounts/6"},
         ],
     ),
+    "no mount namespace": (
+        "27.9",
+        [*without_namespace("mount"), at("/linux/maskedPaths", []), at("/linux/readonlyPaths", [])],
+    ),
     "no ipc namespace": ("the host's queues", without_namespace("ipc")),
     "sysctls": (
         "27.25: dots and slashes; a value that ends a line",

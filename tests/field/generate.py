@@ -184,7 +184,7 @@ RESOURCES = st.one_of(
                 [],
                 [
                     {"allow": True, "access": "rwm"},
-                    {"allow": False, "type": "b", "major": 7, "access": "m"},
+                    {"allow": False, "type": "b", "major": 7, "access": "rwm"},
                 ],
             ]
         ),

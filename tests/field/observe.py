@@ -104,13 +104,13 @@ def report(
     return seen
 
 
-def mounts(scene: Scene, table: str) -> dict[str, str]:
+def mounts(scene: Scene, table: str) -> dict[str, dict[str, str]]:
     """Return a mount table as a member for each mount: its place, and what is mounted how.
 
     The tag of a peer group that the caller's namespace has, too, is told as what it is.
     """
     outside = scene.host_peers
-    found: dict[str, str] = {}
+    found: dict[str, dict[str, str]] = {}
     raw = [line.split(" - ")[0].split(" ")[6:] for line in table.splitlines()]
     for mount, fields in zip(parse_mountinfo(table), raw, strict=True):
         point, number = mount.point, 2
@@ -118,9 +118,14 @@ def mounts(scene: Scene, table: str) -> dict[str, str]:
             point = f"{mount.point} #{number}"
             number += 1
         tags = " ".join(sorted(_tag(field, outside) for field in fields))
-        options = ",".join(sorted(mount.options | {f"super:{o}" for o in mount.super_options}))
-        text = f"{mount.fstype} {mount.source} root={mount.root} {options} {tags}"
-        found[point] = text.strip()
+        access = {"ro", "rw"}
+        found[point] = {
+            "what": f"{mount.fstype} {mount.source} root={mount.root}",
+            "options": ",".join(sorted(mount.options)),
+            "file system": ",".join(sorted(mount.super_options - access)),
+            "file system access": ",".join(mount.super_options & access),
+            "propagation": tags,
+        }
     return found
 
 

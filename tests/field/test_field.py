@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.field import differences
 from tests.field.case import Case
-from tests.field.compare import Outcome, compare
+from tests.field.compare import Outcome, PeerSilentError, compare
 from tests.field.dimensions import DIMENSIONS
+from tests.field.generate import cases
 from tests.field.peers import NoPeersError, are_newest, build_look, find_peers
 
 pytestmark = pytest.mark.kernel
@@ -59,3 +61,27 @@ def test_dimension(name: str, runtime_binary: Path, peers: Sequence[Path], look:
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_found(file: Path, runtime_binary: Path, peers: Sequence[Path], look: Path) -> None:
     assert_none(compare(Case.from_json(file.read_text()), runtime_binary, peers, look), peers)
+
+
+@pytest.mark.parametrize("number", range(SEEDS))
+@pytest.mark.timeout(600)
+def test_by_chance(number: int, runtime_binary: Path, peers: Sequence[Path], look: Path) -> None:
+    """The same cases each time; `make field` is what searches."""
+
+    @seed(number)
+    @settings(
+        max_examples=EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases())
+    def play(case: Case) -> None:
+        try:
+            outcome = compare(case, runtime_binary, peers, look)
+        except PeerSilentError:
+            return  # it says nothing about us
+        assert_none(outcome, peers)
+
+    play()
