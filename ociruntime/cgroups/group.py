@@ -42,8 +42,7 @@ class Group:
         self.kernel = kernel
         self.placement = placement
         self.withheld: Withheld = {}
-        # Somebody else's (see ``prefer_file``).
-        self.by_file = False
+        self.by_file = False  # the unified cgroup is somebody else's (``prefer_file``)
         self._fds: dict[str, int] = {}
 
     # directories
@@ -200,8 +199,8 @@ class Group:
         """
         place = self.placement.unified
         if place is not None:
-            owner = self.kernel.stat(self.directory(place), "cgroup.procs").uid
-            self.by_file = owner != os.geteuid()
+            found = self.kernel.stat(self.directory(place), "cgroup.procs")
+            self.by_file = found.uid != os.geteuid()
 
     def open_for_clone(self) -> int:
         """An fd for CLONE_INTO_CGROUP, owned by the group; -1 without a unified hierarchy, and
@@ -220,20 +219,14 @@ class Group:
                 if place.key or self.by_file:
                     file = "tasks" if place.key else "cgroup.procs"
                     fds[place.key] = self.kernel.openat(self.directory(place), file, c.O_WRONLY)
-        except PermissionError:
-            self._close_all(fds)
-            if not self.by_file:
+        except OSError as error:
+            for fd in fds.values():
+                self.kernel.close(fd)
+            if not (self.by_file and isinstance(error, PermissionError)):
                 raise
             self.by_file = False  # then with the rights that the namespace gives
             return self.open_to_join()
-        except OSError:
-            self._close_all(fds)
-            raise
         return fds
-
-    def _close_all(self, fds: dict[str, int]) -> None:
-        for fd in fds.values():
-            self.kernel.close(fd)
 
     def join(self, pid: int) -> None:
         """Move any process into the cgroup in every hierarchy.
