@@ -20,8 +20,8 @@ COLUMNS = {
 
 def read(path: Path) -> dict[str, str]:
     """The results of one distribution."""
-    fields = [line.split() for line in path.read_text().splitlines()]
-    return {name: value.replace("_", " ") for _, name, value in fields}
+    fields = [line.split(" ", 2) for line in path.read_text().splitlines()]
+    return {name: value for _, name, value in fields}
 
 
 def main(arguments: list[str]) -> int:

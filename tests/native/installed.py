@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from tests.native.driver import CHECKOUT
 
 PREFIX = CHECKOUT / ".venv"
-SITE = "lib/python3.11/site-packages"
+SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 IMAGE = f"{SITE}/ociruntime/kernel/start.image"
 # Offsets in the header (native/image.h).
 SIZE, INODE, TIME, PROCESSOR, DIRECTORY, COUNTS = 16, 32, 40, 80, 112, 368

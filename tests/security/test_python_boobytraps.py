@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LIMIT = 8.0  # seconds
 SENTINEL = "/trapped"
 FAKE_MODULE = f"open('{SENTINEL}', 'w').write('imported'); raise SystemExit(66)\n"
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBRARIES = [
     "ld-linux-x86-64.so.2",
     "ld-linux-aarch64.so.1",
@@ -36,7 +37,7 @@ LIBRARIES = [
     "libnss_files.so.2",
     "libnss_compat.so.2",
     "libgcc_s.so.1",
-    "libpython3.11.so.1.0",
+    f"libpython{VERSION}.so.1.0",
     "libffi.so.8",
     "libcap.so.2",
     "libselinux.so.1",
@@ -50,21 +51,21 @@ FILES = [
     "etc/locale.alias",
     "etc/resolv.conf",
     "etc/login.defs",
-    "etc/python3.11/sitecustomize.py",
+    f"etc/python{VERSION}/sitecustomize.py",
     "usr/lib/locale/locale-archive",
     "usr/share/zoneinfo/UTC",
     "root/.config",
     "dev/shm",
     "tmp/x",
 ]
-NAMES_OF_OURS = ("ociruntime", "oci-init", "python3", "python3.11", "newuidmap", "newgidmap")
+NAMES_OF_OURS = ("ociruntime", "oci-init", "python3", f"python{VERSION}", "newuidmap", "newgidmap")
 
 
 def _module_roots(binary: Path) -> list[str]:
     """Every directory an interpreter of this host could look for modules in."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    version = f"python{VERSION}"
     found = {f"usr/lib/{version}", f"usr/local/lib/{version}", "usr/lib/python3/dist-packages"}
-    found |= {f"usr/local/lib/{version}/dist-packages", "usr/lib/python3.11"}
+    found.add(f"usr/local/lib/{version}/dist-packages")
     found |= {f"usr/lib/{version}/lib-dynload", sysconfig.get_path("stdlib").lstrip("/")}
     here = binary.resolve().parent.parent  # a venv, a prefix, or a checkout
     found |= {str(here).lstrip("/"), f"{here}/lib/{version}/site-packages".lstrip("/")}
