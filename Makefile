@@ -92,6 +92,12 @@ test: build dev $(VENV)/.stamp-tests
 	$(VENV)/bin/mypy
 	$(SUDO) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests
 
+# A storm of all operations on a few ids, with hostile programs inside, for HOURS: what is left, and
+# who waited longer than ten seconds.
+HOURS := 1
+soak: build $(VENV)/.stamp-tests
+	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python -m tests.soak --hours $(HOURS) $(ARGS)
+
 # In a virtual machine with systemd and AppArmor, once with cgroup v2 and once with hybrid cgroups; see
 # tests/vm/README.md. Words for pytest: make vm-test ARGS="-k nested".
 vm-test: build $(VENV)/.stamp-tests

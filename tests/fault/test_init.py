@@ -78,6 +78,7 @@ def torment(victim: Victim, driven: Driven, action: Action, first: int = 0) -> t
     return point, status, said
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_create(victim: Victim, action: Action, part: int) -> None:
     options = {
@@ -96,6 +97,7 @@ def test_create(victim: Victim, action: Action, part: int) -> None:
         victim.check(f"{point}: {said}")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("verb", ["start", "delete"])
 def test_lines(victim: Victim, action: Action, verb: str, part: int) -> None:
@@ -113,6 +115,7 @@ def test_lines(victim: Victim, action: Action, verb: str, part: int) -> None:
 
 
 @pytest.mark.parametrize("whom", ["first", "new"])
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_exec(victim: Victim, action: Action, whom: str, part: int) -> None:
     """It happens to the container's first process, or to the new one."""

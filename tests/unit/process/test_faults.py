@@ -68,6 +68,7 @@ def assert_clear(error: OciError | None, *words: str) -> None:
     assert error is not None
     text = str(error)
     assert "\n" not in text
+    assert "internal error" not in text
     assert len(text) > 10
     for word in words:
         assert word in text
