@@ -64,6 +64,7 @@ $(VENV)/.stamp-venv: pyproject.toml Makefile
 
 # The build directory is kept, so that only what changed is built again.
 $(VENV)/.stamp-installed: $(VENV)/.stamp-venv $(SOURCES)
+	$(if $(filter meson_options.txt,$?),rm -rf build/wheel) # meson only takes new options anew
 	@mkdir -p build/wheel
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/pip install -q --disable-pip-version-check --use-pep517 \
 	  --no-build-isolation --no-deps --force-reinstall --config-settings=build-dir=build/wheel .

@@ -105,6 +105,9 @@ class Kernel(Processes):
         while data:
             data = data[self.write(fd, data) :]
 
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        return self.invoke("lseek", fd, offset, whence)
+
     def ftruncate(self, fd: int, size: int) -> None:
         self.invoke("ftruncate", fd, size)
 

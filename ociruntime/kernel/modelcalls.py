@@ -171,8 +171,19 @@ class ModelCalls:
         return at
 
     def _do_ftruncate(self, fd: int, size: int) -> int:
-        del self._handle(fd).node.content[size:]
+        content = self._handle(fd).node.content
+        del content[size:]
+        content += bytes(size - len(content))
         return 0
+
+    def _do_lseek(self, fd: int, offset: int, whence: int) -> int:
+        """No file has a hole but the one at its end; what is written goes to the end."""
+        handle = self._handle(fd)
+        size = len(handle.node.content)
+        if whence in (c.SEEK_DATA, c.SEEK_HOLE) and offset >= size:
+            raise refusal(errno.ENXIO)
+        handle.offset = size if whence == c.SEEK_HOLE else offset
+        return handle.offset
 
     def _do_dup3(self, fd: int, to: int, _flags: int) -> int:
         self.process.fds[to] = Handle(self._handle(fd).node)

@@ -10,7 +10,7 @@ from ociruntime.kernel.inroot import components
 from ociruntime.plan.idmap import Idmaps
 from ociruntime.plan.namespaces import host_id
 from ociruntime.plan.step import CONTAINER, HOST, Step
-from ociruntime.spec.mount_options import parse
+from ociruntime.spec.mount_options import CopyBound, parse
 from ociruntime.spec.tables import DEFAULT_DEVICES, DEFAULT_SYMLINKS, DEVICE_TYPES
 from ociruntime.steps.devices import Device, MakeDevice, MakeSymlink
 from ociruntime.steps.masks import MaskPath, ReadonlyPath
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # The old spelling of a bind mount's type, next to the options bind and rbind.
 BIND_TYPES = ("bind", "rbind")
 CGROUP_TYPES = ("cgroup", "cgroup2")
+COPY_BOUND = 1 << 30  # bytes
 PTMX = "/dev/ptmx"
 # Filesystems of the kernel that SELinux labels by its own policy.
 WITHOUT_LABEL = ("proc", "sysfs")
@@ -95,6 +96,8 @@ def mount_steps(
             step = _cgroup_mount(pointer, label, entry, options, namespaces, host, mount_label)
             mounts.append(step)
         else:
+            if options.tmpcopyup:
+                options.copy_bound = _copy_bound(config, options)
             made = _labelled(_new_mount(pointer, label, entry, options, namespaces), config)
             if idmap:
                 opens.append(_made_on_the_host(made, idmap))
@@ -106,6 +109,27 @@ def mount_steps(
             else:
                 mounts.append(made)
     return idmaps.steps + opens, mounts, late
+
+
+def _copy_bound(config: dict[str, Any], options: MountOptions) -> CopyBound | None:
+    """How much tmpcopyup may copy. The copy is made before the container's limits are set, when
+    what exceeds them would only be found by killing something; None: the filesystem's size bounds
+    it.
+    """
+    resources = (config.get("linux") or {}).get("resources") or {}
+    limits = []
+    limit = (resources.get("memory") or {}).get("limit") or 0
+    if limit > 0:
+        limits.append(CopyBound("linux.resources.memory.limit", limit))
+    text = ((resources.get("unified") or {}).get("memory.max") or "").strip()
+    if text.isdecimal():
+        limits.append(CopyBound("memory.max in linux.resources.unified", int(text)))
+    if limits:
+        return min(limits, key=lambda bound: bound.size)
+    sizes = [option.partition("=") for option in options.data]
+    if any(key in ("size", "nr_blocks") and value != "0" for key, _, value in sizes):
+        return None
+    return CopyBound("the most without size= and without a limit for the memory", COPY_BOUND)
 
 
 def _remount(

@@ -32,6 +32,7 @@ class Run:
     pid, pidfd  the init process (host pid), 0 and -1 before it exists
     channel     this process's end of the conversation, None before the clone
     inroot      the inside of the rootfs (container side)
+    copied      bytes that tmpcopyup has copied so far (container side)
     mounts      detached mounts and private procfs by name (container side)
     stubs       what init has made in the rootfs, oldest first (host side)
     streams     what becomes descriptors 0 to 2 of init, which then has none but this run's, before
@@ -53,6 +54,7 @@ class Run:
         "channel",
         "connect",
         "container",
+        "copied",
         "cwd",
         "environment",
         "fds",
@@ -90,6 +92,7 @@ class Run:
         self.channel: Channel | None = None
         self.inroot: InRoot | None = None
         self.mounts: dict[str, int] = {}
+        self.copied = 0
         self.streams: tuple[int, ...] = ()
         self.keeps = False
         self.stubs: list[Stub] = []

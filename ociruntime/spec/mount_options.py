@@ -21,6 +21,16 @@ from ociruntime.spec.tables import (
 IDMAP_PREFIXES = ("idmap=", "ridmap=")
 
 
+class CopyBound:
+    """How many bytes tmpcopyup may copy at most, and what says so."""
+
+    __slots__ = ("name", "size")
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+
+
 class MountOptions:
     """Meaning of a list of mount options.
 
@@ -57,6 +67,7 @@ class MountOptions:
         "attr_clr",
         "attr_set",
         "bind",
+        "copy_bound",
         "copy_symlink",
         "data",
         "dest_nofollow",
@@ -93,6 +104,7 @@ class MountOptions:
         self.src_nofollow = False
         self.dest_nofollow = False
         self.copy_symlink = False
+        self.copy_bound: CopyBound | None = None
         self.data: list[str] = []
 
     @property

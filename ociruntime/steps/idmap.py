@@ -243,7 +243,7 @@ class AttachFilesystem(ContainerStep):
         target = find_target(inroot, self.destination, self.options, directory=True)
         try:
             if self.options.tmpcopyup:
-                copy_image(inroot, self.destination, mount)
+                copy_image(run, self.destination, mount, self.options)
             set_attributes(kernel, mount, self.options)
             attach(inroot, mount, target, self.destination, self.options)
         finally:

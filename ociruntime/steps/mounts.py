@@ -182,7 +182,7 @@ class Mount(ContainerStep):
             else:
                 mount = self.make(run, options.sb_flags + own)
             if options.tmpcopyup:
-                copy_image(inroot, self.destination, mount)
+                copy_image(run, self.destination, mount, options)
             set_attributes(kernel, mount, options)
             self.keep(run, mount)
             attach(inroot, mount, target, self.destination, options)
@@ -279,13 +279,13 @@ def make_filesystem(
     return new_filesystem(kernel, filesystem, source, data, attributes, options.sb_flags_if_known)
 
 
-def copy_image(inroot: InRoot, destination: str, mount: int) -> None:
+def copy_image(run: Run, destination: str, mount: int, options: MountOptions) -> None:
     """Tmpcopyup: what the image has at ``destination`` appears in the detached ``mount``."""
-    image = inroot.open(destination, c.O_RDONLY | c.O_DIRECTORY)
+    image = run.inside().open(destination, c.O_RDONLY | c.O_DIRECTORY)
     try:
-        copy_tree(inroot.kernel, image, mount)
+        run.copied = copy_tree(run.kernel, image, mount, options.copy_bound, run.copied)
     finally:
-        inroot.kernel.close(image)
+        run.kernel.close(image)
 
 
 def attach(

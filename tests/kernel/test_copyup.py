@@ -141,3 +141,89 @@ def test_many_deep_directories(runtime: Runtime, bundle: MakeBundle) -> None:
 def test_a_mount_below(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle().add_mount("/mnt/sub", "tmpfs", "tmpfs")
     assert_clear(runtime, runtime.create(copying(made, user=False)), "something is mounted")
+
+
+def fill(place: Path, name: str, size: int) -> None:
+    with (place / name).open("wb") as file:
+        for _ in range(size >> 20):
+            file.write(b"x" * (1 << 20))
+
+
+def test_holes_stay_holes(runtime: Runtime, bundle: MakeBundle) -> None:
+    """A terabyte of nothing costs nothing, neither within a limit nor within a size."""
+    made = bundle()
+    place = made.rootfs / "mnt"
+    with (place / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+        for offset, text in ((0, b"first"), (1 << 30, b"middle"), ((1 << 39) + 77, b"last")):
+            file.seek(offset)
+            file.write(text)
+    (place / "empty").touch()
+    with (place / "hole").open("wb") as file:
+        file.truncate(1 << 20)
+    made.add_mount("/mnt", "tmpfs", "tmpfs", ["tmpcopyup", "size=1m"])
+    made.set("/linux/resources/memory", {"limit": 64 << 20})
+    script = (
+        "cd /mnt; stat -c '%n %s' *; du -k sparse | cut -f1; head -c 5 sparse;"
+        f" for block in {(1 << 30) // 4096} {(1 << 39) // 4096}; do"
+        " dd if=sparse bs=4096 skip=$block count=1 2>/dev/null | tr -d '\\0'; done;"
+        f" cmp -n {1 << 20} hole /dev/zero"
+    )
+    found = runtime.run_output(made, script).splitlines()
+    assert found[:3] == ["empty 0", f"hole {1 << 20}", f"sparse {1 << 40}"]
+    assert int(found[3]) <= 3 * 4
+    assert found[4] == "firstmiddlelast"
+
+
+LIMIT = {"memory": {"limit": 8 << 20}}
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("options", "resources", "words"),
+    [
+        ([], LIMIT, ("linux.resources.memory.limit is 8388608",)),
+        (["size=64m"], LIMIT, ("linux.resources.memory.limit is 8388608",)),
+        (["size=4m"], {}, ("more than the new filesystem has room for", "size=")),
+        (["nr_blocks=1024"], {}, ("more than the new filesystem has room for",)),
+    ],
+    ids=["memory", "both", "size", "blocks"],
+)
+def test_no_more_than_the_limit(
+    runtime: Runtime,
+    bundle: MakeBundle,
+    options: list[str],
+    resources: dict[str, object],
+    words: tuple[str, ...],
+) -> None:
+    """The mount, what is too much and the limit are named, and nothing is left."""
+    made = bundle()
+    (made.rootfs / "mnt/sub").mkdir()
+    fill(made.rootfs / "mnt/sub", "dump", 10 << 20)
+    made.add_mount("/mnt", "tmpfs", "tmpfs", ["tmpcopyup", *options])
+    if resources:
+        made.set("/linux/resources", resources)
+    assert_clear(runtime, runtime.create(made), "mounts[", "/mnt (tmpfs)", "tmpcopyup", *words)
+
+
+@pytest.mark.security
+def test_mounts_count_together(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle()
+    made.set("/linux/resources", LIMIT)
+    for name in ("first", "second"):
+        (made.rootfs / name).mkdir()
+        fill(made.rootfs / name, "half", 5 << 20)
+        made.add_mount(f"/{name}", "tmpfs", "tmpfs", ["tmpcopyup"])
+    total = 2 * (5 << 20) + 2 * 1024
+    told = f"with half of the image {total} bytes would be copied"
+    assert_clear(runtime, runtime.create(made), "/second (tmpfs)", told)
+
+
+@pytest.mark.security
+def test_files_without_content_count(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle()
+    made.set("/linux/resources", {"memory": {"limit": 1 << 20}})
+    for number in range(1025):
+        (made.rootfs / "mnt" / str(number)).touch()
+    made.add_mount("/mnt", "tmpfs", "tmpfs", ["tmpcopyup"])
+    assert_clear(runtime, runtime.create(made), "linux.resources.memory.limit is 1048576")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import ociruntime.steps
+from ociruntime.cgroups.detect import V2, Hierarchy, Layout
 from ociruntime.errors import PlanError
 from ociruntime.jsontext import dumps
 from ociruntime.plan.build import Plan, build, sysctl_path
@@ -47,6 +48,43 @@ def test_steps_are_data(name: str) -> None:
         assert step.label
         assert step.side in ("host", "container")
         resolve(config, step.pointer)
+
+
+GIBIBYTE = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("options", "resources", "bound"),
+    [
+        ([], {}, GIBIBYTE),
+        (["size=0"], {}, GIBIBYTE),
+        (["mode=700"], {"memory": {"limit": -1}}, GIBIBYTE),
+        ([], {"memory": {"limit": 0}, "unified": {"memory.max": "max"}}, GIBIBYTE),
+        (["size=70%"], {}, None),
+        (["nr_blocks=9"], {}, None),
+        ([], {"memory": {"limit": 1 << 20}}, 1 << 20),
+        (["size=4g"], {"memory": {"limit": 1 << 20}}, 1 << 20),
+        ([], {"memory": {"limit": 2 << 30}}, 2 << 30),
+        ([], {"unified": {"memory.max": "4096"}}, 4096),
+        ([], {"memory": {"limit": 1 << 20}, "unified": {"memory.max": "4096"}}, 4096),
+    ],
+)
+def test_tmpcopyup_is_bounded(
+    options: list[str], resources: dict[str, Any], bound: int | None
+) -> None:
+    """By the memory of the container, else by the mount's size, else by a GiB (docs/mounts.md)."""
+    config = engine_config()
+    config["linux"]["resources"].update({"memory": {}, **resources})
+    entry = {"destination": "/data", "type": "tmpfs", "options": ["tmpcopyup", *options]}
+    config["mounts"].append(entry)
+    host = root_host()
+    controllers = ("cpu", "cpuset", "io", "memory", "pids")
+    host.cgroups = Layout(V2, [Hierarchy("", controllers, "/sys/fs/cgroup", "/", "/")])
+    (step,) = [
+        step for step in plan(config, host).steps if getattr(step, "destination", "") == "/data"
+    ]
+    found = step.options.copy_bound  # type: ignore[attr-defined]
+    assert (found and found.size) == bound
 
 
 def test_a_kind_names_one_class() -> None:
