@@ -296,6 +296,8 @@ def cases(draw: st.DrawFn) -> Case:
     """A seed with up to five groups of changes."""
     groups = draw(st.lists(CHANGES, min_size=1, max_size=5))
     changes = [draw(st.sampled_from(LIVES)), *(change for group in groups for change in group)]
+    if draw(st.integers(0, 7)) == 0:  # an ordinary user, whose configuration is another
+        return Case(_few_execs([*d.ROOTLESS, *changes]))
     seed = draw(st.sampled_from(["default", "default", *SEEDS]))
     return Case(_few_execs(changes), seed)
 

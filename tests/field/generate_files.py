@@ -57,7 +57,6 @@ FLAGS = [
     "norelatime",
     "strictatime",
     "nostrictatime",
-    "defaults",
 ]
 RECURSIVE = ["rro", "rrw", "rnosuid", "rnodev", "rnoexec", "rnoatime", "rrelatime", "rstrictatime"]
 PROPAGATION = ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable"]
