@@ -6,17 +6,15 @@ first process is the last one, though it ends first.
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
-
 from ociruntime import hostos as os
-from ociruntime.process.foreground import receive_master
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.lifetimes import Lifetimes, gone
 from ociruntime.shim.loop import Future, Job, first
+from ociruntime.shim.making import Making
 from ociruntime.shim.options import read_options
-from ociruntime.shim.stdio import Streams, Wanted
-from ociruntime.shim.task import CREATED, PAUSED, RUNNING, STOPPED, Execution, Process, Task
+from ociruntime.shim.stdio import Wanted
+from ociruntime.shim.task import CREATED, PAUSED, RUNNING, STOPPED, Execution, Task
 from ociruntime.shim.ttrpc import RpcError
 from ociruntime.shim.withdrawals import Withdrawals
 from ociruntime.state.store import Store
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from ociruntime.shim.wire import Message
     from ociruntime.shim.worker import Workers
 
-    # Gets streams, an extra descriptor or -1, and what to call with the pid.
-    Maker = Callable[[list[int], int, Callable[[int], None]], Awaitable[object]]
     Method = Callable[["Tasks", dict[str, Any]], Awaitable[dict[str, Any]]]
 
 SERVICES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
@@ -66,6 +62,7 @@ class Tasks:
         self.tasks: dict[str, Task] = {}
         self.withdrawals = Withdrawals(loop, workers, self.tasks)
         self.lifetimes = Lifetimes(loop, workers, exits, publisher)
+        self.making = Making(loop, workers, self.lifetimes, namespace)
         self.shutdown: Callable[[], None] = loop.stop
 
     async def handle(self, service: str, method: str, payload: bytes) -> bytes:
@@ -113,7 +110,7 @@ class Tasks:
         operation = operations.create_container(
             store, container_id, bundle, request["rootfs"], options
         )
-        making = Job(self._make(task, task, lambda *how: self.workers.run(operation, *how)))
+        making = Job(self.making.make(task, task, lambda *how: self.workers.run(operation, *how)))
         task.making = making
         try:
             await making.result
@@ -137,39 +134,6 @@ class Tasks:
         }
         self.publisher.publish("/tasks/create", "TaskCreate", m.TASK_CREATE, values)
         return {"pid": task.pid}
-
-    async def _make(self, process: Process, task: Task, run: Maker) -> None:
-        """Make a process of ``task`` with its streams; nothing is left of them on failure."""
-        streams = Streams(self.loop, self.workers.log.warning)
-        ends = None
-        try:
-            environment = {"CONTAINER_ID": process.id, "CONTAINER_NAMESPACE": self.namespace}
-            await streams.open(process.wanted, environment)
-            extra = -1
-            if process.wanted.terminal:
-                ends = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
-                extra = ends[1].fileno()
-
-            def made(pid: int) -> None:
-                process.pid = pid
-                self.lifetimes.follow(process, task)
-
-            await run(streams.inside, extra, made)
-            streams.close_inside()
-            if ends is not None:
-                ends[1].close()
-                master = receive_master(ends[0].detach())
-                if master < 0:
-                    raise RpcError(ttrpc.UNKNOWN, "the process has sent no terminal")
-                streams.attach(master)
-        except BaseException:
-            streams.close()
-            raise
-        finally:
-            if ends is not None:
-                for end in ends:
-                    end.close()
-        process.take(streams)
 
     async def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run the container's program, or a process that Exec has announced."""
@@ -208,7 +172,7 @@ class Tasks:
             if not await self.tenants.run(*what, streams, extra, made):
                 await self.workers.run(operations.run_process(*what), streams, extra, made)
 
-        await self._make(process, task, run)
+        await self.making.make(process, task, run)
         process.spec = b""
         process.status = RUNNING
         values = {"container_id": task.id, "exec_id": process.exec_id, "pid": process.pid}

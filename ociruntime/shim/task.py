@@ -57,6 +57,8 @@ class Process:
     def take(self, streams: Streams) -> None:
         """The streams are there: do what was asked of them meanwhile."""
         self.streams = streams
+        if self.status == STOPPED:  # it was faster than we are
+            streams.process_ended()
         if self.size is not None:
             streams.resize(*self.size)
         if self.input_closed:

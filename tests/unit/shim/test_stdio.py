@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ociruntime.shim.loop import Loop
+from ociruntime.shim.loop import Loop, first
 from ociruntime.shim.stdio import Streams, Wanted
+from ociruntime.shim.task import Process
 
 SECONDS = 10.0
 # More than the kernel keeps of what is written on a terminal: whoever is not read waits.
@@ -84,3 +85,29 @@ def test_a_terminal_that_is_closed_and_opened_again(
     client.thread.join(SECONDS)
     assert client.output.count(b"hello") == 2
     assert client.output.count(b"x") == MUCH
+
+
+def test_a_process_that_has_ended_before_its_streams_were_there(
+    tmp_path: Path, terminal: tuple[int, str]
+) -> None:
+    """Their end is not waited for."""
+    master, _ = terminal
+    client = Client(tmp_path / "output")
+    loop = Loop()
+    streams = Streams(loop, lambda _: None)
+    process = Process("container", "", Wanted("", str(client.fifo), "", terminal=True))
+    ends: list[bool] = []
+
+    async def scenario() -> None:
+        await streams.open(process.wanted, {})
+        streams.attach(master)
+        process.end(0, 1)
+        process.take(streams)
+        ends.append(await first(loop, streams.drained(), SECONDS))
+        streams.close()
+        loop.stop()
+
+    loop.spawn(scenario())
+    loop.run()
+    client.thread.join(SECONDS)
+    assert ends == [True]
