@@ -50,7 +50,7 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 prove = @$(1) --version >/dev/null && { $(1) image refresh || :; } && $(1) --version >/dev/null
 
 .PHONY: build demo test test-tools vm-test distro-test package-test engines-test bench conformance \
-	conformance-matrix conformance-newer conformance-vm field findings install uninstall dev clean
+	conformance-matrix conformance-newer conformance-vm security-figures field findings install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -98,6 +98,18 @@ test: build dev $(VENV)/.stamp-tests
 HOURS := 1
 soak: build $(VENV)/.stamp-tests
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python -m tests.soak --hours $(HOURS) $(ARGS)
+
+# What the tests try, into docs/security.md; SCOPE=quick is a part, for a machine with other work.
+SCOPE := all
+TRIED_all := tests/security tests/fault tests/kernel/test_bad_input_*.py
+TRIED_quick := $(addprefix tests/security/test_,mount_race.py symlink_mount_target.py masked_paths.py \
+	exec_user_parse.py uid_range.py) tests/fault/test_kill.py tests/fault/test_pairs.py \
+	-k "not (test_kill or test_pairs) or kill-all or 0- or test_exec and part0"
+FIGURES_all := --tally-scope "all of tests/security and tests/fault"
+FIGURES_quick := --race-seconds 1 --tally-scope "of tests/security and tests/fault a part"
+security-figures: build $(VENV)/.stamp-tests
+	$(SUDO) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal --tally docs/security.md \
+	  $(FIGURES_$(SCOPE)) tests/unit/process/test_faults.py $(TRIED_$(SCOPE))
 
 # In a virtual machine with systemd and AppArmor, once with cgroup v2 and once with hybrid cgroups; see
 # tests/vm/README.md. Words for pytest: make vm-test ARGS="-k nested".

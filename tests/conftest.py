@@ -20,6 +20,7 @@ if str(CHECKOUT) not in sys.path:  # `tests.support` must import under every imp
     sys.path.insert(0, str(CHECKOUT))
 
 from conformance.host import enter_own_mount_namespace  # noqa: E402
+from tests.support import tally  # noqa: E402
 from tests.support.bundle import Bundle  # noqa: E402
 from tests.support.canary import Canary  # noqa: E402
 from tests.support.probe import build_probe  # noqa: E402
@@ -37,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--race-seconds", type=float, default=6.0, help="longest time of one race test (6)"
     )
+    group.addoption("--tally", type=Path, metavar="PAGE", help="write what was tried into PAGE")
+    group.addoption("--tally-scope", default="a part of it", help="what of the tests that was")
     group.addoption(
         "--leaks", choices=("fail", "ignore"), default="fail", help="what a leak does (fail)"
     )
@@ -77,6 +80,7 @@ DEEPEST = 12
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove the cgroup that all tests' cgroups lie in, from the controlling process."""
     if hasattr(session.config, "workerinput"):
+        session.config.workeroutput["tally"] = dict(tally.COUNTS)
         return
     # os.walk passes over cgroups that somebody else removes meanwhile; glob raises.
     for where, names, _ in os.walk("/sys/fs/cgroup"):
@@ -89,6 +93,26 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
                 continue  # another session is using it
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker has counted; one that died has nothing to say."""
+    tally.COUNTS.update(getattr(node, "workeroutput", {}).get("tally", {}))
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """With --tally: the figures of a run that came to its end and in which nothing failed."""
+    page = config.getoption("--tally")
+    if page is None:
+        return
+    terminalreporter.section("what was tried")
+    if exitstatus != pytest.ExitCode.OK:
+        terminalreporter.line(f"{page} stays as it is: not all tests passed")
+        return
+    passed = len(terminalreporter.stats.get("passed", ()))
+    seconds, scope = config.getoption("--race-seconds"), config.getoption("--tally-scope")
+    terminalreporter.write(tally.write(page, passed, seconds, scope))
+
+
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """The test's names and directories; fails the test for what it leaves behind."""
@@ -96,6 +120,8 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     try:
         yield box
         leaks = box.settled_leaks()
+        tally.count("sandboxes")
+        tally.count("left", len(leaks))
     finally:
         box.clean()
     if leaks and request.config.getoption("--leaks") == "fail":

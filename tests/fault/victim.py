@@ -22,6 +22,7 @@ from ociruntime.plan.host import read_host
 from ociruntime.plan.options import CreateOptions
 from ociruntime.state.store import Store
 from tests.support.config import base_config
+from tests.support.tally import count
 
 if TYPE_CHECKING:
     from ociruntime.plan.step import Step
@@ -109,6 +110,7 @@ class Victim:
             point = driven.wait_for_point()
             if not point:
                 assert driven.finish() == 0, driven.said()
+            count("kills", bool(point))
             return point
 
     def drive(self, verb: str, at: int, **asked: object) -> Driven:

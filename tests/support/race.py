@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.tally import count
+
 ROUNDS = 500
 
 
@@ -35,4 +37,5 @@ def rounds(seconds: float) -> Iterator[int]:
     for number in range(ROUNDS):
         if time.monotonic() >= deadline:
             return
+        count("rounds")
         yield number

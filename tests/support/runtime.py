@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tests.support.bundle import Bundle
+from tests.support.tally import count
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
@@ -131,6 +132,9 @@ class Runtime:
                 ) from None
         seconds = time.monotonic() - begin
         done = Result(command, container, process.returncode, _text(out), _text(err), seconds)
+        lines = done.stderr.splitlines()
+        count("calls")
+        count("refused", not done.ok and len(lines) == 1 and lines[0].startswith("ociruntime: "))
         # Whatever a test does to the runtime, what it answers is meant for a person.
         assert not self.is_ours or "internal error" not in done.stderr, str(done)
         return done

@@ -17,6 +17,7 @@ from ociruntime.errors import OciError, StepError
 from ociruntime.plan.step import HOST, Step
 from ociruntime.process.run import Run
 from tests.support.descriptors import open_descriptors
+from tests.support.tally import count as tally
 from tests.unit.process.configs import CONFIGS
 from tests.unit.process.inline import Creation
 
@@ -119,6 +120,7 @@ def test_every_step(
 
 def break_step(patch: pytest.MonkeyPatch, step: Step, *, half_way: bool) -> None:
     """Make ``execute`` of one step fail."""
+    tally("faults")
     original = type(step).execute
 
     def fail(this: Step, run: Run) -> None:
@@ -203,6 +205,7 @@ def test_every_call(
     for index, kind in enumerate(callers(creation(next(numbers), CONFIGS[name]()))):
         number = ERRNOS[(index + shift) % len(ERRNOS)]
         made = creation(next(numbers), CONFIGS[name]())
+        tally("faults")
         made.recorder.fail_at, made.recorder.fail_with = index, number
         error = made.failure()
         call = f"{index} {kind}: {made.recorder.calls[index]}"
