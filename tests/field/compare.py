@@ -32,11 +32,16 @@ class PeerSilentError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """`found` is what differs, with `config`; `agreed`: the peers did the same calls alike."""
+    """`found` is what differs, with `config`; `agreed`: the peers did the same calls alike.
+
+    `made` is False where a peer refused to make the container: of a case by chance it is not known
+    whether they refused for one reason, so it says nothing.
+    """
 
     found: list[Difference]
     agreed: bool
     config: dict[str, Any]
+    made: bool = True
 
 
 def flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -75,15 +80,16 @@ def compare(case: Case, ours: Path, peers: Sequence[Path], look: Path) -> Outcom
             seen.append(Play(case, binary, look).run())
         except SilentError as error:
             raise PeerSilentError(binary.name) from error
+    made = all("process" in one for one in seen)
     config = case.config(seeds.SEEDS)
     agreed = all(one["calls"] == seen[0]["calls"] for one in seen)
     play = Play(case, ours, look)
     try:
         own = play.run()
     except SilentError as error:
-        return Outcome([Difference("answer", str(error), "an answer")], agreed, config)
+        return Outcome([Difference("answer", str(error), "an answer")], agreed, config, made)
     found = difference(own, seen)
     if found and found[0].place.startswith("calls/"):
         said = "; ".join(line for line in play.said if ": 0 " not in line)
         found = [Difference(one.place, f"{one.ours}: {said}", one.peers) for one in found]
-    return Outcome(found, agreed, config)
+    return Outcome(found, agreed, config, made)

@@ -65,7 +65,7 @@ class Search:
             return []
         except (OSError, LookupError, ValueError, TypeError):
             return []  # no case: a change that needs another one, which was left out
-        return differences.unmeant(outcome, self._meant)
+        return differences.unmeant(outcome, self._meant) if outcome.made else []
 
     def _write(self, case: Case, shown: list[Difference]) -> None:
         if not shown:

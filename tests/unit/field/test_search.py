@@ -29,6 +29,8 @@ class Runtimes:
         words = [change["caller"] for change in case.all("caller")]
         if "silent" in words:
             raise PeerSilentError("a peer")
+        if "refused" in words:
+            return Outcome([Difference("left/image/x", "a", "b")], True, {}, made=False)
         if "once" in words and self.flaky:
             self.flaky -= 1
             return outcome(Difference("process/cwd", "/x", "/y"))
@@ -73,6 +75,10 @@ def test_a_file_names_no_place_of_this_machine(made: search.Search) -> None:
 
 def test_what_shows_once_is_not_written(made: search.Search) -> None:
     assert not play(made, "once")
+
+
+def test_what_the_peers_do_not_make_says_nothing(made: search.Search) -> None:
+    assert not play(made, "refused")
 
 
 def test_what_a_peer_does_not_answer_is_kept_nowhere(made: search.Search, tmp_path: Path) -> None:
