@@ -102,7 +102,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
     """With --tally: the figures of a run that came to its end and in which nothing failed."""
     page = config.getoption("--tally")
-    if page is None:
+    if page is None or hasattr(config, "workerinput"):  # a worker sees its own part only
         return
     terminalreporter.section("what was tried")
     if exitstatus != pytest.ExitCode.OK:
