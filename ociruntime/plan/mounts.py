@@ -77,8 +77,8 @@ def mount_steps(
                 warnings.append(f"{label}: unknown, and left out: {', '.join(unknown)}")
             propagation = 0 if keeps_peers and options.propagation else c.MS_SLAVE
             within = _within(source, rootfs)
-            if idmap and namespaces.has("user"):
-                within = ""  # init would not be allowed to idmap it
+            # In a user namespace init would not be allowed to idmap it.
+            at_turn = bool(within) and not (idmap and namespaces.has("user"))
             opened = OpenSource(
                 pointer,
                 label,
@@ -86,10 +86,10 @@ def mount_steps(
                 destination,
                 options,
                 propagation,
-                CONTAINER if within else side,
+                CONTAINER if at_turn else side,
                 within,
             )
-            (mounts if within else opens).append(_idmapped(opened, idmap) if idmap else opened)
+            (mounts if at_turn else opens).append(_idmapped(opened, idmap) if idmap else opened)
             mounts.append(BindMount(pointer, label, source, destination, options))
         elif kind in CGROUP_TYPES:
             mount_label = label_option(config)

@@ -13,6 +13,7 @@ import errno
 from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.inroot import InRoot
 from ociruntime.kernel.mountfd import needs_old_mount
 from ociruntime.plan.step import ContainerStep, Step
 from ociruntime.steps.mounts import (
@@ -174,6 +175,20 @@ class OpenIdmappedSource(OpenSource):
 
     def describe(self) -> str:
         return f"{super().describe()}, idmapped"
+
+    def look_up(self, run: Run, flags: int) -> int:
+        """One in the rootfs that is opened ahead of its turn, too, stays in there: the way to it is
+        the image's.
+        """
+        if not self.within or run.inroot is not None:
+            return super().look_up(run, flags)
+        kernel = run.kernel
+        rootfs = os.path.normpath(self.source).removesuffix(self.within)
+        top = kernel.open(rootfs, c.O_PATH | c.O_DIRECTORY)
+        try:
+            return InRoot(kernel, top).open(self.within, flags)
+        finally:
+            kernel.close(top)
 
     def idmap_source(self, run: Run, mount: int) -> None:
         userns = run.fds[self.idmap]

@@ -70,10 +70,7 @@ class OpenSource(Step):
     def execute(self, run: Run) -> None:
         kernel, options = run.kernel, self.options
         flags = c.O_PATH | (c.O_NOFOLLOW if options.src_nofollow or options.copy_symlink else 0)
-        if self.within:
-            source = run.inside().open(self.within, flags)
-        else:
-            source = kernel.open(self.source, flags)
+        source = self.look_up(run, flags)
         try:
             run.fds[self.pointer] = mount = clone_fd(kernel, source, recursive=options.rbind)
         finally:
@@ -82,6 +79,12 @@ class OpenSource(Step):
             kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
         self.idmap_source(run, mount)
         set_attributes(kernel, mount, options)
+
+    def look_up(self, run: Run, flags: int) -> int:
+        """A descriptor of the source."""
+        if self.within:
+            return run.inside().open(self.within, flags)
+        return run.kernel.open(self.source, flags)
 
     def idmap_source(self, run: Run, mount: int) -> None:
         """Nothing: ``steps.idmap`` has the sources that are idmapped."""

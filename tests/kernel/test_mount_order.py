@@ -122,6 +122,23 @@ def test_a_source_that_is_idmapped(runtime: Runtime, bundle: MakeBundle, source:
     assert runtime.run_output(made, script).split() == ["1000", "7"]
 
 
+@pytest.mark.parametrize("option", ["idmap", "ridmap"])
+def test_a_symlink_to_an_idmapped_source_stays_inside(
+    runtime: Runtime, bundle: MakeBundle, canary: Canary, option: str
+) -> None:
+    """Although the host side opens it, ahead of its turn."""
+    made = with_user_namespace(bundle())
+    (made.rootfs / "mnt/link").symlink_to(canary.path)
+    made.bind(made.rootfs / "mnt/link/dir", "/home", ["rbind", option])
+    assert_clear(runtime, runtime.create(made), "mnt/link/dir", "ENOENT", "container's root")
+    inside = Path(f"{made.rootfs}{canary.path}/dir")
+    inside.mkdir(parents=True)
+    (inside / "file").write_text("inside\n")
+    made.bind(made.rootfs / "mnt", "/var", ["bind", option])
+    assert runtime.run_output(made, "cat /home/file; ls /var").split() == ["inside", "link"]
+    canary.check()
+
+
 @pytest.mark.parametrize("user", [False, True], ids=["its-own", "nested"])
 def test_a_source_that_only_the_caller_reaches(
     runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, source: Path, user: bool
