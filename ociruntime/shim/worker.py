@@ -70,7 +70,8 @@ class Workers:
             try:
                 status = await ended
             except BaseException:  # nobody waits for it any more
-                end_worker(pid)
+                if not ended.done:  # else it was reaped, and its number may be another's
+                    end_worker(pid)
                 raise
             ours.settimeout(0)
             result = _receive(ours, status)

@@ -67,3 +67,26 @@ def test_end(script: str, expected: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == expected
+
+
+def test_a_worker_that_was_reaped_is_not_killed() -> None:
+    """Its end and that of its request's time may be found in one turn: the number is free by then."""
+    script = """
+from ociruntime.shim import loop, worker
+
+killed = []
+worker.end_worker = killed.append
+job = loop.Job(worker.Workers(exits, None).run(lambda _: (0, [])))
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+
+def both():
+    exits.reap()
+    job.cancel(RuntimeError("no time"))
+
+loop._turn.call([both])
+print(job.cancelled, killed)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True []\n"
