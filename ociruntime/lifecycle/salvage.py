@@ -78,8 +78,10 @@ def _damaged(container: Container) -> dict[str, Any]:
 
 
 def _cgroup(container: Container) -> dict[str, object] | None:
-    """The cgroup as ``create`` places it, where the stored configuration names one of the
-    container's own and it exists.
+    """The cgroup as ``create`` places it, where it exists and has the container's id in its name.
+
+    Another one may have been there before the container, with others below it, whom nobody wants
+    to be killed: who made it is not known any more.
     """
     from ociruntime.cgroups.detect import detect
     from ociruntime.cgroups.path import place
@@ -93,7 +95,11 @@ def _cgroup(container: Container) -> dict[str, object] | None:
         placement = place(detect(Kernel()), path, container.id)
     except (OSError, OciError):
         return None
-    placement.places[:] = [each for each in placement.places if os.path.isdir(each.directory)]
+    placement.places[:] = [
+        each
+        for each in placement.places
+        if container.id in each.parts[-1] and os.path.isdir(each.directory)
+    ]
     for each in placement.places:
         # Who made the levels above is not known any more: they stay.
         each.existing = len(each.parts) - 1

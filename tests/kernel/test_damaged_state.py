@@ -7,20 +7,24 @@ from __future__ import annotations
 import json
 import os
 import select
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from ociruntime.cgroups.detect import detect
+from ociruntime.kernel.kernel import Kernel
 
+if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
 
 MakeBundle = Callable[..., "Bundle"]
 SECONDS = 20
 COPY = ".state.json.new"
+LAYOUT = detect(Kernel())
 
 
 def changed(**values: object) -> Callable[[bytes], bytes]:
@@ -56,6 +60,20 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def up(runtime: Runtime, made: Bundle) -> str:
+    """A container whose cgroup has its id, as engines name it."""
+    container = runtime.create(made, container=made.name).check().container
+    runtime.start(container).check()
+    return container
+
+
+def make_cgroup(cgroup: Path) -> None:
+    cgroup.mkdir()
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        if (cgroup / file).exists() and not (cgroup / file).read_text().strip():
+            (cgroup / file).write_text((cgroup.parent / file).read_text())
+
+
 def gone(pidfd: int) -> bool:
     ready, _, _ = select.select([pidfd], [], [], SECONDS)
     return bool(ready)
@@ -64,7 +82,7 @@ def gone(pidfd: int) -> bool:
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("both", [False, True], ids=["state", "copy-too"])
 def test_delete_by_force(runtime: Runtime, bundle: MakeBundle, damage: str, both: bool) -> None:
-    container = runtime.up(bundle(args=["sleep", "100"]))
+    container = up(runtime, bundle(args=["sleep", "100"]))
     other = runtime.up(bundle(args=["sleep", "100"]))
     pidfd = os.pidfd_open(runtime.pid(container))
     directory = runtime.root / container
@@ -80,12 +98,12 @@ def test_delete_by_force(runtime: Runtime, bundle: MakeBundle, damage: str, both
     assert gone(pidfd)
     os.close(pidfd)
     assert not directory.exists()
-    assert not [path for path in runtime.sandbox.cgroups() if path.name in str(container)]
+    assert not [path for path in runtime.sandbox.cgroups() if path.name == container]
     assert runtime.status(other) == "running"
 
 
 def test_state_of_another_container(runtime: Runtime, bundle: MakeBundle) -> None:
-    container = runtime.up(bundle(args=["sleep", "100"]))
+    container = up(runtime, bundle(args=["sleep", "100"]))
     other = runtime.up(bundle(args=["sleep", "100"]))
     pidfd = os.pidfd_open(runtime.pid(container))
     for name in ("state.json", COPY):
@@ -95,6 +113,37 @@ def test_state_of_another_container(runtime: Runtime, bundle: MakeBundle) -> Non
     assert gone(pidfd)
     os.close(pidfd)
     assert runtime.status(other) == "running"
+
+
+@pytest.mark.skipif(not LAYOUT.hierarchies, reason="needs cgroups")
+def test_a_cgroup_that_was_there_before(runtime: Runtime, bundle: MakeBundle) -> None:
+    """The container was put into it; who else is below it has nothing to do with that."""
+    name = f"{runtime.sandbox.prefix}-shared"
+    places = [Path(item.mountpoint, "ocirt-test", name) for item in LAYOUT.hierarchies]
+    for place in places:
+        make_cgroup(place)
+    with subprocess.Popen(["sleep", "100"]) as neighbour:
+        try:
+            made = bundle(args=["sleep", "100"]).set("/linux/cgroupsPath", f"/ocirt-test/{name}")
+            container = runtime.up(made)
+            for place in places:
+                make_cgroup(place / "neighbour")
+                (place / "neighbour/cgroup.procs").write_text(str(neighbour.pid))
+            pidfd = os.pidfd_open(runtime.pid(container))
+            for file in ("state.json", COPY):
+                path = runtime.root / container / file
+                path.write_bytes(DAMAGES["other status"](path.read_bytes()))
+            done = runtime.delete(container, "--force").check()
+            assert "look for processes" in done.stderr
+            assert neighbour.poll() is None
+            assert all(place.is_dir() for place in places)
+            assert gone(pidfd)
+            os.close(pidfd)
+        finally:
+            neighbour.kill()
+    for place in places:
+        (place / "neighbour").rmdir()
+        place.rmdir()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"hooks": 1}', b'{"hooks": {}}'])
