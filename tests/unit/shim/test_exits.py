@@ -70,7 +70,7 @@ def test_end(script: str, expected: str) -> None:
 
 
 def test_a_worker_that_was_reaped_is_not_killed() -> None:
-    """Its end and that of its request's time may be found in one turn: the number is free by then."""
+    """Its end and that of its request's time may come in one turn: the number is free by then."""
     script = """
 from ociruntime.shim import loop, worker
 
