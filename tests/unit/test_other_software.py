@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# Written in pieces: this file is looked through, too.
+# Written in pieces: this file is looked through, too. A project's web page is no registry: the form
+# of debian/copyright has a name there.
 REGISTRIES = re.compile(
-    r"\b(?:[\w-]+\.)*(?:deb" r"ian|ubu" r"ntu|py" r"pi|pyt" r"honhosted|np" r"mjs|go"
+    r"\b(?:[\w-]+\.)*(?<!\bwww\.)(?:deb" r"ian|ubu" r"ntu|py" r"pi|pyt" r"honhosted|np" r"mjs|go"
     r"lang|cra" r"tes|ruby" r"gems|fedora" r"project|alpine" r"linux)\.(?:org|com|net|io)\b"
 )  # fmt: skip
 ENGINES = (
@@ -98,6 +99,7 @@ def test_what_goes_wrong_elsewhere_is_told_by_its_class_only() -> None:
     ("pattern", "line"),
     [
         (REGISTRIES, "deb http://" + "ftp.de.deb" + "ian.org/x sid main"),
+        (REGISTRIES, "https://" + "deb.deb" + "ian.org/www"),
         (REGISTRIES, "pip install " + "-i https:/" + "/py" + "pi.org/simple x"),
         (PEERS, "--runtime /usr/sbin/ru" + "nc"),
         (TRIGGERS, "with 65 levels cr" + "un hang" + "s for ever"),
