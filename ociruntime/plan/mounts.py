@@ -143,13 +143,14 @@ def _remount(
     # Imported for the configs that need it.
     from ociruntime.steps.remount import Reconfigure, Remount
 
-    if not options.bind and (options.sb_flags or options.data):
-        place = components(destination)
-        there = [one for one in mounts if components(getattr(one, "destination", "")) == place]
-        made = there[-1] if there else None
-        if type(made) is Mount and _is_own(made.filesystem, namespaces) and not made.kept:
-            made.kept = pointer
-            return Reconfigure(pointer, label, destination, options)
+    place = components(destination)
+    makers = (one for one in reversed(mounts) if isinstance(one, (Mount, BindMount)))
+    made = next((one for one in makers if components(one.destination) == place), None)
+    if made is not None:
+        made.kept.append(pointer)
+    reaches_filesystem = not options.bind and (options.sb_flags or options.data)
+    if reaches_filesystem and type(made) is Mount and _is_own(made.filesystem, namespaces):
+        return Reconfigure(pointer, label, destination, options)
     if options.data:
         raise PlanError(
             f"{label}: {', '.join(options.data)} would change a filesystem that is not this "

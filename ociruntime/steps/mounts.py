@@ -102,7 +102,7 @@ class OpenSource(Step):
 class BindMount(ContainerStep):
     """Attach what ``OpenSource`` took."""
 
-    __slots__ = ("destination", "options", "source")
+    __slots__ = ("destination", "kept", "options", "source")
 
     kind = "bind-mount"
 
@@ -113,6 +113,7 @@ class BindMount(ContainerStep):
         self.source = source
         self.destination = destination
         self.options = options
+        self.kept: list[str] = []  # as ``Mount``'s
 
     def describe(self) -> str:
         return f"mount {self.source} on {self.destination}"
@@ -135,6 +136,7 @@ class BindMount(ContainerStep):
                     f"{self.source} is not a directory, but {self.destination} in the rootfs is "
                     "one; mount a directory there, or choose the path of a file",
                 )
+            keep(run, mount, self.kept)
             attach(inroot, mount, target, self.destination, self.options)
         finally:
             kernel.close(target)
@@ -164,8 +166,8 @@ class Mount(ContainerStep):
         self.source = source
         self.destination = destination
         self.options = options
-        # The pointer of the entry that remounts it, for which the mount is kept.
-        self.kept = ""
+        # The pointers of entries that remount it, for which the mount is kept.
+        self.kept: list[str] = []
 
     def describe(self) -> str:
         return f"mount a new {self.filesystem} on {self.destination}"
@@ -193,9 +195,8 @@ class Mount(ContainerStep):
             kernel.close(target)
 
     def keep(self, run: Run, mount: int) -> None:
-        """Keep a descriptor of a mount that is changed later."""
-        if self.kept:
-            run.mounts[self.kept] = run.kernel.open_tree(mount, "", c.AT_EMPTY_PATH)
+        """Keep descriptors of a mount that is changed later."""
+        keep(run, mount, self.kept)
 
     def make(self, run: Run, data: list[str]) -> int:
         """The detached filesystem with its options ``data``."""
@@ -289,6 +290,14 @@ def copy_image(run: Run, destination: str, mount: int, options: MountOptions) ->
         run.copied = copy_tree(run.kernel, image, mount, options.copy_bound, run.copied)
     finally:
         run.kernel.close(image)
+
+
+def keep(run: Run, mount: int, pointers: list[str]) -> None:
+    """Keep a descriptor of ``mount`` for each entry of the config that changes it later: whoever
+    shares the rootfs may have moved the place by then.
+    """
+    for pointer in pointers:
+        run.mounts[pointer] = run.kernel.open_tree(mount, "", c.AT_EMPTY_PATH)
 
 
 def attach(

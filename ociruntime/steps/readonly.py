@@ -33,6 +33,7 @@ class MountWritable(Mount):
         self.options.sb_flags = [flag for flag in self.options.sb_flags if flag != "ro"]
 
     def keep(self, run: Run, mount: int) -> None:
+        super().keep(run, mount)
         run.mounts[self.pointer] = run.kernel.open_tree(mount, "", c.AT_EMPTY_PATH)
 
 

@@ -43,8 +43,9 @@ class Remount(ContainerStep):
             run.kernel.close(target)
 
     def find(self, run: Run) -> int:
-        """A descriptor of the mount."""
-        return run.inside().find(self.destination)
+        """A descriptor of the mount: of an earlier one of this config its own (CVE-2026-115521)."""
+        mount = run.mounts.pop(self.pointer, -1)
+        return mount if mount >= 0 else run.inside().find(self.destination)
 
     def explain(self, number: int) -> str:
         if number == errno.EINVAL:

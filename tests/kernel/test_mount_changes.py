@@ -63,6 +63,26 @@ def test_remount(
     assert of_filesystem <= found.super_options
 
 
+def test_remounts_of_one_mount(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = remounting(remounting(bundle(), "size=256k"), "bind", "noexec")
+    made.config["mounts"].pop(-2)
+    made.config["mounts"].append({"destination": "/x", "options": ["remount", "size=128k"]})
+    found = mounted(runtime, made, "/x")
+    assert {"noexec", "nodev"} <= found.options
+    assert "size=128k" in found.super_options
+
+
+def test_remount_of_a_mount_that_is_elsewhere_by_then(
+    runtime: Runtime, bundle: MakeBundle, source: Path
+) -> None:
+    """Who shares the rootfs may move a mount point; here a later mount of the config hides it."""
+    if not runtime.is_ours:
+        pytest.skip("others look for it by its path")
+    made = bundle().bind(source, "/mnt/x").bind(source, "/mnt", ["bind"])
+    made.config["mounts"].append({"destination": "/mnt/x", "options": ["remount", "bind", "ro"]})
+    assert "ro" in mounted(runtime, made, "/mnt/x").options
+
+
 def test_remount_with_an_option_that_the_filesystem_does_not_know(
     runtime: Runtime, bundle: MakeBundle
 ) -> None:
