@@ -13,6 +13,7 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.inroot import components
 from ociruntime.kernel.mountfd import clone_fd
 from ociruntime.plan.step import ContainerStep
 
@@ -95,12 +96,27 @@ class MakeDevice(ContainerStep):
 
     def _make(self, run: Run, directory: int, name: str, path: str) -> int:
         device = self.device
+        if components(path) != components(device.path):
+            self._refuse_elsewhere(run, directory, path)
         number = os.makedev(device.major, device.minor)
         run.kernel.mknodat(directory, name, device.kind | device.mode, number)
         run.inside().remember(directory, name, path, directory=False)
         if device.uid or device.gid:
             run.kernel.fchownat(directory, name, device.uid, device.gid)
         return -1
+
+    def _refuse_elsewhere(self, run: Run, directory: int, path: str) -> None:
+        """A symlink of the image chooses no volume of the host's to make the node in."""
+        kernel = run.kernel
+        parent = run.inside().find(self.device.path.rpartition("/")[0])
+        same = kernel.stat(parent).mount_id == kernel.stat(directory).mount_id
+        kernel.close(parent)
+        if not same:
+            raise OSError(
+                errno.EXDEV,
+                f"{self.device.path} in the image is a symlink to /{path}, which is on another "
+                "mount; no device is made there: remove it from the image",
+            )
 
     def _is_device(self, found: Stat) -> bool:
         device = self.device

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.canary import Canary
 from tests.support.mounts import parse_mountinfo
 from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
@@ -182,3 +183,19 @@ def test_slash_behind_the_name(runtime: Runtime, bundle: MakeBundle) -> None:
         "/linux/devices", [{"path": "/dev/made/", "type": "c", "major": 1, "minor": 3}]
     )
     runtime.run_output(made, "echo x >/dev/made")
+
+
+def test_a_symlink_chooses_no_volume_for_a_device(
+    runtime: Runtime, bundle: MakeBundle, canary: Canary
+) -> None:
+    """The node would be on the host for good; on the rootfs itself it is made (CVE-2026-41579)."""
+    made = bundle().drop_mounts("/dev").bind(canary.path, "/mnt")
+    (made.rootfs / "dev").mkdir(exist_ok=True)
+    link = made.rootfs / "dev/made"
+    link.symlink_to("/mnt/made")
+    made.set("/linux/devices", [{"path": "/dev/made", "type": "c", "major": 1, "minor": 3}])
+    assert_clear(runtime, runtime.create(made), "/dev/made", "symlink", "/mnt/made", "mount")
+    canary.check()
+    link.unlink()
+    link.symlink_to("/etc/made")
+    assert " 1:3 " in runtime.run_output(made, f"{STAT} /etc/made")
