@@ -90,6 +90,12 @@ def test_limits(podman: PodmanWith) -> None:
     assert podman.shell(container, script).split() == ["50000", "33554432"]
 
 
+def test_no_limit_of_processes(podman: PodmanWith) -> None:
+    """Up to release 5.4 podman writes a limit of 0 for it."""
+    done = podman.run("--rm", "--pids-limit", "-1", "--", "cat", "/sys/fs/cgroup/pids/pids.max")
+    assert done.check().stdout == "max\n"
+
+
 def test_users_and_privileges(podman: PodmanWith) -> None:
     script = "id; grep -E '^(CapEff|Seccomp|NoNewPrivs):' /proc/self/status; umask"
     options = ["--user", "1000:5", "--group-add", "7", "--umask", "0027",
