@@ -96,7 +96,11 @@ class MakeDevice(ContainerStep):
 
     def _make(self, run: Run, directory: int, name: str, path: str) -> int:
         device = self.device
-        if components(path) != components(device.path):
+        # As the config has it, or with its `..` taken out: no symlink has led there.
+        if components(path) not in (
+            components(device.path),
+            components(os.path.normpath(device.path)),
+        ):
             self._refuse_elsewhere(run, directory, path)
         number = os.makedev(device.major, device.minor)
         run.kernel.mknodat(directory, name, device.kind | device.mode, number)
@@ -108,9 +112,13 @@ class MakeDevice(ContainerStep):
     def _refuse_elsewhere(self, run: Run, directory: int, path: str) -> None:
         """A symlink of the image chooses no volume of the host's to make the node in."""
         kernel = run.kernel
-        parent = run.inside().find(self.device.path.rpartition("/")[0])
-        same = kernel.stat(parent).mount_id == kernel.stat(directory).mount_id
-        kernel.close(parent)
+        try:
+            parent = run.inside().find(self.device.path.rpartition("/")[0])
+        except FileNotFoundError:
+            same = False  # behind a missing directory, a symlink and a `..`
+        else:
+            same = kernel.stat(parent).mount_id == kernel.stat(directory).mount_id
+            kernel.close(parent)
         if not same:
             raise OSError(
                 errno.EXDEV,
