@@ -78,7 +78,7 @@ def _signal(group: Group, pids: list[int], number: int) -> None:
         pidfds: dict[int, int] = {}
         try:
             _open_some(group.kernel, waiting, pidfds)
-            members = set(group.all_procs()) if pidfds else set()
+            members = _members_now(group, waiting, pidfds) if pidfds else set()
             for pid, pidfd in pidfds.items():
                 if pid in members:
                     try:
@@ -88,6 +88,26 @@ def _signal(group: Group, pids: list[int], number: int) -> None:
         finally:
             for pidfd in pidfds.values():
                 group.kernel.close(pidfd)
+
+
+def _members_now(group: Group, waiting: list[int], pidfds: dict[int, int]) -> set[int]:
+    """The cgroup's processes; where the last pidfd was the last file that we may have open, half of
+    them go back to ``waiting``.
+    """
+    while True:
+        try:
+            return set(group.all_procs())
+        except OSError as error:
+            if error.errno not in NO_ROOM or len(pidfds) < 2:
+                raise
+        for _ in range(len(pidfds) // 2):
+            _give_back(group.kernel, waiting, pidfds)
+
+
+def _give_back(kernel: Kernel, waiting: list[int], pidfds: dict[int, int]) -> None:
+    pid, pidfd = pidfds.popitem()
+    kernel.close(pidfd)
+    waiting.append(pid)
 
 
 def _open_some(kernel: Kernel, waiting: list[int], pidfds: dict[int, int]) -> None:
@@ -105,8 +125,6 @@ def _open_some(kernel: Kernel, waiting: list[int], pidfds: dict[int, int]) -> No
                 raise
             # What lists the members needs some, too.
             for _ in range(SPARE):
-                pid, pidfd = pidfds.popitem()
-                kernel.close(pidfd)
-                waiting.append(pid)
+                _give_back(kernel, waiting, pidfds)
             return
         waiting.pop()

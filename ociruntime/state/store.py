@@ -34,7 +34,6 @@ from ociruntime.errors import (
     explain_errno,
 )
 from ociruntime.jsontext import dumps
-from ociruntime.kernel.kernel import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +87,9 @@ class Container:
 
         Raises ``StateError``, as ``write`` does.
         """
+        # Bundles are described where our extension module may not be built yet.
+        from ociruntime.kernel.kernel import Kernel
+
         self.write(TEMPORARY, seal(self.id, dumps(self.data)))
         try:
             Kernel().exchange(self.fd, TEMPORARY, STATE)

@@ -271,17 +271,17 @@ def test_closed_standard_descriptors(launcher: Path) -> None:
 
 # Signals 32 and 33: what make starts by posix_spawn(3) of glibc may have them ignored.
 OF_THE_C_LIBRARY = 0b11 << 31
-# The launcher ignores SIGPIPE: a vanished reader must not kill it half-way.
-SIGPIPE = 1 << signal.SIGPIPE - 1
+# The launcher ignores two: neither a vanished reader nor a file that may not grow may kill it.
+OURS = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
 
 
 def test_dispositions_stay_as_inherited(launcher: Path) -> None:
     # Under nohup or a shell's `&` this process itself ignores some; restore_signals resets three.
-    restored = SIGPIPE | 1 << signal.SIGXFSZ - 1 | 1 << signal.SIGHUP - 1
+    restored = OURS | 1 << signal.SIGHUP - 1
     own = read_status("SigIgn") & ~OF_THE_C_LIBRARY & ~restored
     for program, ignored in (
-        (["env", "--default-signal=HUP", launcher], SIGPIPE),
-        (["env", "--ignore-signal=HUP", launcher], SIGPIPE | 1 << signal.SIGHUP - 1),
+        (["env", "--default-signal=HUP", launcher], OURS),
+        (["env", "--ignore-signal=HUP", launcher], OURS | 1 << signal.SIGHUP - 1),
     ):
         seen = facts(*program, "facts", restore_signals=True)
         assert int(seen["ignored"], 16) & ~OF_THE_C_LIBRARY == own | ignored

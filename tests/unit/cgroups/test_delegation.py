@@ -49,7 +49,9 @@ def test_old_kernels_and_missing_files(
     kernel = Owners(base)
     layout = Layout("v2", [Hierarchy("", ("memory",), str(base / "unified"), "/", "/")])
     run = Run(kernel, [])
-    steps = cgroup_steps({}, place(layout, "/leaf", "c1"), layout, rootless=False, warnings=[])
+    placement = place(layout, "/leaf", "c1")
+    config = {"ociVersion": "1.3.0"}
+    steps = cgroup_steps(config, placement, layout, rootless=False, warnings=[])
     for step in steps["prepare"]:
         step.execute(run)
     DelegateCgroup(UID, tolerant=False, delegate=str(delegate)).execute(run)

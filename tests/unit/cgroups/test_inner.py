@@ -69,7 +69,7 @@ def opened(fake: FakeCgroups, init_path: str, control: str) -> Path:
         str(fake.base / "proc") if path == "/proc/77/cgroup" else path, flags, mode
     )
     run = Run(fake, [])
-    OpenCgroup(place(v2_layout(str(base)), OWN, "c1"), 77).execute(run)
+    OpenCgroup(place(v2_layout(str(base)), OWN, "c1"), 77, user=False).execute(run)
     assert run.cgroup is not None
     return fake.path(run.cgroup.open_for_clone()).relative_to(base)
 
@@ -90,4 +90,4 @@ def test_never_follows_init_out_of_the_container(fake: FakeCgroups) -> None:
 def test_missing(fake: FakeCgroups) -> None:
     placement = Placement("v2", place(v2_layout(str(fake.base / "unified")), OWN, "c1").places)
     with pytest.raises(StepError, match=r"a/c1: ENOENT: there is no such cgroup.*\(no such file"):
-        OpenCgroup(placement, 1).execute(Run(fake, []))
+        OpenCgroup(placement, 1, user=False, chosen=True).execute(Run(fake, []))

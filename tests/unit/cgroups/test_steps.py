@@ -33,7 +33,8 @@ USER = Host(1000, 1000, 0, 40, Layout("none", []), in_userns=False)
 
 def plan(layout: Layout, linux: dict[str, Any], *, rootless: bool = False) -> dict[str, list[Step]]:
     placement = place(layout, linux.get("cgroupsPath"), "c1")
-    return cgroup_steps({"linux": linux}, placement, layout, rootless=rootless, warnings=[])
+    config = {"ociVersion": "1.3.0", "linux": linux}
+    return cgroup_steps(config, placement, layout, rootless=rootless, warnings=[])
 
 
 def kinds(steps: dict[str, list[Step]]) -> dict[str, list[str]]:
