@@ -162,8 +162,15 @@ class Container:
         return self
 
     def config(self) -> dict[str, Any]:
-        """The configuration as it was at create. Raises ``DamagedStateError``."""
-        raw = self.read(CONFIG)
+        """The configuration as it was at create. Raises ``DamagedStateError``, or ``NotFound``
+        where the container is deleted at this moment.
+        """
+        try:
+            raw = self.read(CONFIG)
+        except FileNotFoundError:
+            if os.fstat(self.fd).st_nlink == 0 or STATE not in os.listdir(self.fd):
+                raise NotFound(self.id) from None
+            raise DamagedStateError(self.id, "its stored config.json is missing") from None
         if self.data.get(CONFIG_CHECKSUM, crc32(raw)) != crc32(raw):
             raise DamagedStateError(self.id, "somebody has changed its stored config.json")
         try:
