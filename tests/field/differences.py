@@ -35,7 +35,7 @@ HEAD = """\
 
 ociruntime takes the same bundles and the same command line. The specification's MUSTs stand; where
 it is silent, or only recommends, and the newest runc and crun agree, it does what they do. These
-are the places where it does not, each with its reason. `tests/field` plays thousands of
+are the places where it does not, each with its reason. `tests/field` plays many
 configurations with all three and fails for any other difference; this page is made from its list
 (`tests/field/differences.toml`).
 """
