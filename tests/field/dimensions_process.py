@@ -311,7 +311,6 @@ LIFE = {
         "27.26: calls after the process ended",
         [
             call("kill", signal=["TERM"]),
-            call("ps"),
             call("state"),
             call("exec"),
             call("pause"),

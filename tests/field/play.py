@@ -120,7 +120,7 @@ class Play:
         return True
 
     def _while_it_runs(self) -> None:
-        executed = 0
+        executed, ended = 0, False
         for change in self.case.all("call"):
             verb = change["call"]
             options = fill(change.get("options", []), self.scene.names)
@@ -137,7 +137,10 @@ class Play:
                 signals = change.get("signal", [])
                 if self._call("kill", *options, self.scene.id, *signals).ok and signals != ["0"]:
                     self._wait_stopped()
+                    ended = True
             elif verb == "ps":
+                if ended:  # not comparable: only newer peers have an answer to it
+                    continue
                 answer = self._call("ps", "--format", "json", self.scene.id)
                 self.seen[f"{self._last}-processes"] = observe.processes(answer.stdout)
             else:
