@@ -36,7 +36,7 @@ from ociruntime.plan.attributes import (
 )
 from ociruntime.plan.environment import settled
 from ociruntime.plan.identity import keeps_groups, plan_identity
-from ociruntime.plan.limits import open_limit, rlimits
+from ociruntime.plan.limits import rlimits
 from ociruntime.plan.mounts import (
     cgroup_delegation,
     cgroup_sources,
@@ -177,7 +177,6 @@ class _Builder:
         steps += label_checks(process, self.linux)
         steps += hook_output_steps(self.config.get("annotations"))
         steps += self._seccomp(process)
-        self.raise_limit, self.restore_limit = open_limit(len(opens))
         steps += self._prepare(opens) + nodes
         steps += cgroup["prepare"]
         sources = cgroup_sources(self.config, self.namespaces, self.host)
@@ -255,7 +254,6 @@ class _Builder:
         if self.terminal and self.options.console_socket:
             steps.append(ConnectConsole(self.options.console_socket))
         steps += self.namespaces.opens
-        steps += self.raise_limit
         if self.has_mount_ns and self._host_opens_mounts():
             steps.append(OpenRootfs(self.rootfs, c.MS_SLAVE, HOST))
         steps += [step for step in opens if step.side == HOST]
@@ -393,7 +391,7 @@ class _Builder:
 
     def _finish(self) -> list[Step]:
         process = self.process or {}
-        steps: list[Step] = [*self.restore_limit]
+        steps: list[Step] = []
         limits, _ = rlimits(process, self.options.preserve_fds)
         if limits:
             steps.append(SetRlimits(limits))

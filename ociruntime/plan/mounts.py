@@ -7,6 +7,7 @@ from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import components
+from ociruntime.plan.handover import spread
 from ociruntime.plan.idmap import Idmaps
 from ociruntime.plan.namespaces import host_id
 from ociruntime.plan.step import CONTAINER, HOST, Step
@@ -108,6 +109,7 @@ def mount_steps(
                 late.append(finish)
             else:
                 mounts.append(made)
+    opens, mounts = spread(opens, mounts)
     return idmaps.steps + opens, mounts, late
 
 
@@ -348,18 +350,18 @@ def device_steps(
     links: list[Step] = [
         MakeSymlink(path, target, replace=path == PTMX) for path, target in DEFAULT_SYMLINKS.items()
     ]
-    before, after = _nodes([step for step in own.values() if step.bind], namespaces, host)
-    return before, [*after, *devices.values(), *links]
-
-
-def _nodes(
-    devices: list[MakeDevice], namespaces: NamespacePlan, host: Host
-) -> tuple[list[Step], list[Step]]:
-    """Steps that make bound devices on the host side and take them in init, where that works."""
-    if not devices or not host.privileged or not namespaces.is_new("user"):
-        return [], []
+    nodes = [step for step in own.values() if step.bind]
+    if not nodes or not host.privileged or not namespaces.is_new("user"):
+        return [], [*devices.values(), *links]
     # Imported for the configs that need it.
-    from ociruntime.steps.devicenodes import MakeNodes, TakeNodes
+    from ociruntime.steps.devicenodes import HideNodes, ShowNodes
+
+    return [_nodes(nodes, namespaces)], [ShowNodes(), *devices.values(), HideNodes(), *links]
+
+
+def _nodes(devices: list[MakeDevice], namespaces: NamespacePlan) -> Step:
+    """The step that makes bound devices on the host side."""
+    from ociruntime.steps.devicenodes import MakeNodes
 
     owners = [
         (
@@ -368,7 +370,9 @@ def _nodes(
         )
         for step in devices
     ]
-    return [MakeNodes(devices, owners)], [TakeNodes(devices)]
+    for index, step in enumerate(devices):
+        step.node = str(index)
+    return MakeNodes(devices, owners)
 
 
 def mask_steps(linux: dict[str, Any], label: str = "") -> list[Step]:

@@ -2,7 +2,8 @@
 
 Inside, mknod(2) is forbidden (user_namespaces(7)). So the host side makes the nodes, with the
 owners and modes of the config, in a tmpfs that nobody else sees, and init binds them one by one;
-the host itself need not have them.
+the host itself need not have them. A privileged container has some hundred: no descriptor is held
+for each of them.
 """
 
 from __future__ import annotations
@@ -11,18 +12,16 @@ from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.mountfd import new_filesystem
 from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.steps.devices import NODES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.process.run import Run
     from ociruntime.steps.devices import MakeDevice
 
-# In ``Run.fds``: the tmpfs with the nodes.
-NODES = "device-nodes"
-
 
 class MakeNodes(Step):
-    """Make the nodes in a detached tmpfs; each is named by its number in the list.
+    """Make the nodes in a detached tmpfs, each with its ``MakeDevice.node`` for a name.
 
     Parameters: ``owners`` are the ids (uid, gid) of the host for each of ``devices``. A caller who
     may not make nodes leaves it to ``MakeDevice`` to bind the host's.
@@ -45,8 +44,8 @@ class MakeNodes(Step):
         kernel = run.kernel
         options = ["mode=711", "size=64k"]
         run.fds[NODES] = nodes = new_filesystem(kernel, "tmpfs", "tmpfs", options)
-        for index, (step, (uid, gid)) in enumerate(zip(self.devices, self.owners, strict=True)):
-            device, name = step.device, str(index)
+        for step, (uid, gid) in zip(self.devices, self.owners, strict=True):
+            device, name = step.device, step.node
             number = os.makedev(device.major, device.minor)
             try:
                 kernel.mknodat(nodes, name, device.kind | device.mode, number)
@@ -57,23 +56,22 @@ class MakeNodes(Step):
             kernel.fchmodat(nodes, name, device.mode)
 
 
-class TakeNodes(ContainerStep):
-    """Take a detached copy of each node.
+class ShowNodes(ContainerStep):
+    """Let ``MakeDevice`` take copies of the nodes.
 
     The kernel copies only what is attached (open_tree(2)): the tmpfs lies over the namespace's own
     root meanwhile, where no path that begins there meets it.
     """
 
-    __slots__ = ("devices",)
+    __slots__ = ()
 
-    kind = "take-nodes"
+    kind = "show-nodes"
 
-    def __init__(self, devices: list[MakeDevice]) -> None:
+    def __init__(self) -> None:
         super().__init__("/linux/devices", "device nodes for the user namespace")
-        self.devices = devices
 
     def describe(self) -> str:
-        return "take copies of the device nodes"
+        return "attach the device nodes where nothing looks"
 
     def execute(self, run: Run) -> None:
         kernel = run.kernel
@@ -82,11 +80,31 @@ class TakeNodes(ContainerStep):
             return
         top = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
         kernel.move_mount(nodes, top)
-        for index, step in enumerate(self.devices):
-            run.mounts[step.pointer] = kernel.open_tree(nodes, str(index), c.OPEN_TREE_CLONE)
+        kernel.close(top)
+        run.mounts[NODES] = nodes
+
+
+class HideNodes(ContainerStep):
+    """Take away what ``ShowNodes`` attached."""
+
+    __slots__ = ()
+
+    kind = "hide-nodes"
+
+    def __init__(self) -> None:
+        super().__init__("/linux/devices", "device nodes for the user namespace")
+
+    def describe(self) -> str:
+        return "detach the device nodes"
+
+    def execute(self, run: Run) -> None:
+        kernel = run.kernel
+        nodes = run.mounts.pop(NODES, -1)
+        if nodes < 0:
+            return
         before = kernel.open(".", c.O_PATH | c.O_DIRECTORY)
         kernel.fchdir(nodes)
         kernel.unmount_here()
         kernel.fchdir(before)
-        for fd in (before, nodes, top):
-            kernel.close(fd)
+        kernel.close(before)
+        kernel.close(nodes)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel, Stat
     from ociruntime.process.run import Run
 
+# In ``Run.mounts``: the tmpfs with the nodes of ``steps.devicenodes``.
+NODES = "device-nodes"
 # Of a bound device: it is no program, and stays none when it is exchanged on the host.
 BOUND = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
 
@@ -57,9 +59,11 @@ class MakeDevice(ContainerStep):
 
     A device that the image or a mount has already is left alone when it is that device; an existing
     file that is not the device is an error [MUST], but an empty file is a place to bind on.
+    ``node`` is the name of what to bind among the nodes made on the host side, empty for the
+    host's own device.
     """
 
-    __slots__ = ("bind", "device")
+    __slots__ = ("bind", "device", "node")
 
     kind = "make-device"
 
@@ -67,6 +71,7 @@ class MakeDevice(ContainerStep):
         super().__init__(pointer, f"device {device.path}")
         self.device = device
         self.bind = bind
+        self.node = ""
 
     def describe(self) -> str:
         how = "bind the host's" if self.bind else "make the"
@@ -134,8 +139,9 @@ class MakeDevice(ContainerStep):
 
     def _bind(self, run: Run, target: int) -> None:
         kernel = run.kernel
-        mount = run.mounts.pop(self.pointer, -1)
-        if mount < 0:
+        if self.node and NODES in run.mounts:
+            mount = kernel.open_tree(run.mounts[NODES], self.node, c.OPEN_TREE_CLONE)
+        else:
             mount = self._take_hosts(kernel)
         kernel.mount_setattr(mount, set_=BOUND, propagation=c.MS_PRIVATE)
         kernel.move_mount(mount, target)

@@ -120,6 +120,18 @@ def in_user_namespace(made: Bundle) -> Bundle:
     return made.set("/linux/gidMappings", MAPPING)
 
 
+def test_more_devices_than_descriptors(runtime: Runtime, bundle: MakeBundle) -> None:
+    """In a user namespace they are bind mounts, for each of which a descriptor is open once."""
+    devices = [
+        {"path": f"/dev/made/{number}", "type": "c", "major": 1, "minor": 3}
+        for number in range(100)
+    ]
+    made = in_user_namespace(bundle()).set("/linux/devices", devices)
+    made.set("/process/rlimits", []).shell("ls /dev/made | wc -l")
+    few = ("sh", "-c", 'ulimit -n 64; exec setpriv --bounding-set=-sys_resource "$@"', "sh")
+    assert runtime.run(made, wrapper=few).check().stdout.strip() == "100"
+
+
 def test_device_that_the_host_lacks(runtime: Runtime, bundle: MakeBundle) -> None:
     """Root of the host makes it, as the config describes it, for a user namespace, too."""
     entries = [

@@ -15,6 +15,7 @@ from ociruntime.cgroups.detect import V2, Hierarchy, Layout
 from ociruntime.errors import PlanError
 from ociruntime.jsontext import dumps
 from ociruntime.plan.build import Plan, build, sysctl_path
+from ociruntime.plan.handover import FEW_SOURCES
 from ociruntime.plan.host import Host
 from ociruntime.plan.limits import DESCRIPTORS, rlimits
 from ociruntime.plan.namespaces import host_id, mappings, time_offsets
@@ -329,22 +330,49 @@ def test_bundle_relative_sources() -> None:
 
 
 def test_many_bind_mounts() -> None:
-    """Room for their descriptors is there before the first, and gone before the config's limits."""
+    """So many descriptors at a time that they fit below any limit, each opened before its mount."""
     config = engine_config()
     bind = {"type": "bind", "source": "/s", "options": ["bind"]}
     config["mounts"] += [{"destination": f"/m/{index}", **bind} for index in range(300)]
-    config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 100}]
-    order = kinds(plan(config))
-    places = [
-        order.index(kind)
-        for kind in (
-            "raise-open-limit",
-            "open-source",
-            "spawn",
-            "restore-open-limit",
-            "set-rlimits",
-        )
-    ]
-    assert places == sorted(places)
-    for step in plan(config).steps:
+    most = 0
+    held: set[str] = set()
+    steps = plan(config).steps
+    for step in steps:
+        if step.kind == "open-source":
+            held.add(step.pointer)
+        elif step.kind == "bind-mount":
+            held.remove(step.pointer)
+        most = max(most, len(held))
         dumps([step.as_dict()])
+    assert (most, held) == (FEW_SOURCES, set())
+    order = [step.kind for step in steps]
+    assert order.index("open-handover") < order.index("spawn") < order.index("close-sources")
+    sent = [step.operands()["pointers"] for step in steps if step.kind == "send-sources"]
+    taken = [step.operands()["pointers"] for step in steps if step.kind == "take-sources"]
+    assert sent == taken
+
+
+def test_few_bind_mounts() -> None:
+    """They are all opened before anything is mounted, and nothing is handed over."""
+    config = engine_config()
+    few = FEW_SOURCES - sum(1 for entry in config["mounts"] if entry.get("type") == "bind")
+    bind = {"type": "bind", "source": "/s", "options": ["bind"]}
+    config["mounts"] += [{"destination": f"/m/{index}", **bind} for index in range(few)]
+    order = kinds(plan(config))
+    assert "open-handover" not in order
+    last = len(order) - order[::-1].index("open-source")
+    assert last < order.index("spawn")
+
+
+def test_many_bind_mounts_in_a_namespace_that_is_joined() -> None:
+    """Init opens them itself, where they mean what they mean there: the late ones at their turn."""
+    config = engine_config()
+    bind = {"type": "bind", "source": "/s", "options": ["bind"]}
+    config["mounts"] += [{"destination": f"/m/{index}", **bind} for index in range(300)]
+    entry = next(one for one in config["linux"]["namespaces"] if one["type"] == "mount")
+    entry["path"] = "/proc/1/ns/mnt"
+    order = kinds(plan(config))
+    assert "open-handover" not in order
+    opened = [index for index, kind in enumerate(order) if kind == "open-source"]
+    assert opened[FEW_SOURCES - 1] < order.index("attach-rootfs") < opened[FEW_SOURCES]
+    assert all(order[index + 1] == "bind-mount" for index in opened[FEW_SOURCES:])
