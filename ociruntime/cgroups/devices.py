@@ -16,9 +16,9 @@ WILDCARD = -1
 
 Key = tuple[str, int, int]
 
-# What containers cannot do without, whatever the config says: making any device node (using it is
-# another matter), the devices of config-linux.md, "Default Devices", terminals, and /dev/net/tun,
-# which runc and crun allow too.
+# What containers cannot do without: making any device node (using it is another matter), the
+# devices of config-linux.md, "Default Devices", terminals, and /dev/net/tun, which runc and crun
+# allow too.
 DEFAULTS = (
     ("b", WILDCARD, WILDCARD, "m"),
     ("c", WILDCARD, WILDCARD, "m"),
@@ -71,7 +71,9 @@ def rules_of(entries: list[dict[str, object]]) -> list[Rule]:
     """The rules in order: ``linux.resources.devices``, then the defaults, last as in runc.
 
     An entry of type ``a``, which is the default, becomes a rule for ``b`` and one for ``c``.
-    Without any entry nothing but the defaults is allowed (as in runc).
+    Without any entry nothing but the defaults is allowed (as in runc). Where everything is allowed
+    but what the config names, that stays denied, except for what is named exactly as a default is:
+    so it is on cgroup v1 with runc and crun, whose defaults take back the very same exception only.
     """
     rules = [Rule(kind, WILDCARD, WILDCARD, ALL, POINTER, allow=False) for kind in KINDS]
     for index, entry in enumerate(entries):
@@ -81,8 +83,16 @@ def rules_of(entries: list[dict[str, object]]) -> list[Rule]:
         access, pointer = str(entry.get("access") or ALL), f"{POINTER}/{index}"
         allow = bool(entry["allow"])
         rules += [Rule(one, major, minor, access, pointer, allow=allow) for one in kinds]
+    general = {rule.kind: rule.allow for rule in rules if rule.everything}
+    denied = {
+        (rule.kind, rule.major, rule.minor)
+        for rule in rules
+        if not (rule.allow or rule.everything)
+    }
     return rules + [
-        Rule(kind, major, minor, access, "", allow=True) for kind, major, minor, access in DEFAULTS
+        Rule(kind, major, minor, access, "", allow=True)
+        for kind, major, minor, access in DEFAULTS
+        if not general[kind] or (kind, major, minor) in denied
     ]
 
 
@@ -151,7 +161,7 @@ def _take_back(access: Access, rule: Rule, key: Key) -> None:
                 access.exceptions[other] = left
             else:
                 del access.exceptions[other]
-        elif _overlaps(key, other) and set(letters) & set(rule.access):
+        elif overlaps(key, other) and set(letters) & set(rule.access):
             raise _inexpressible(str(rule), line(*other, letters), rule.pointer or POINTER)
 
 
@@ -164,7 +174,7 @@ def _inexpressible(narrow: str, wide: str, pointer: str) -> PlanError:
     )
 
 
-def _overlaps(one: Key, other: Key) -> bool:
+def overlaps(one: Key, other: Key) -> bool:
     """True when there are devices that both speak of."""
     return one[0] == other[0] and all(
         a == b or WILDCARD in (a, b) for a, b in zip(one[1:], other[1:], strict=True)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import errno
 
 from ociruntime.cgroups.detect import V2
-from ociruntime.cgroups.devices import WILDCARD, rules_of, target
+from ociruntime.cgroups.devices import WILDCARD, overlaps, rules_of, target
 from ociruntime.errors import PlanError, StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ociruntime.cgroups.devices import Rule
+    from ociruntime.cgroups.devices import Access, Key, Rule
     from ociruntime.cgroups.setting import Setting
 
     # name, D-Bus signature, value
@@ -191,16 +191,26 @@ def devices(rules: list[Rule], drivers: str) -> list[Property]:
     access = target(rules)
     if access.allow and not access.exceptions:
         return [("DevicePolicy", "s", "auto"), ("DeviceAllow", "a(ss)", [])]
-    known = target(rules_of([])) if access.allow else access
+    known = _defaults_left(access) if access.allow else access.exceptions
     names = _device_names(drivers)
     allowed = []
-    for (kind, major, minor), letters in known.exceptions.items():
+    for (kind, major, minor), letters in known.items():
         specifier = _specifier(kind, major, minor, names)
         if specifier:
             allowed.append((specifier, letters))
     # An empty list first: properties of the name add up.
     nothing: Property = ("DeviceAllow", "a(ss)", [])
     return [("DevicePolicy", "s", "strict"), nothing, ("DeviceAllow", "a(ss)", allowed)]
+
+
+def _defaults_left(access: Access) -> dict[Key, str]:
+    """The default devices without the uses that ``access``, which allows all else, denies."""
+    left = dict(target(rules_of([])).exceptions)
+    for denied, letters in access.exceptions.items():
+        for key, had in left.items():
+            if overlaps(key, denied):
+                left[key] = "".join(x for x in had if x == "m" or x not in letters)
+    return left
 
 
 def _device_names(text: str) -> dict[tuple[str, int], str]:

@@ -315,6 +315,23 @@ def test_devices(runtime: Runtime, bundle: MakeBundle) -> None:
     assert runtime.run_output(made, script).split("\n")[:-1] == ["1 3", "1 5", "1 11"]
 
 
+def test_denied_behind_allow_all(runtime: Runtime, bundle: MakeBundle) -> None:
+    """Making the node, too, as with runc and crun; a default by its own numbers stays allowed."""
+    script = """
+        for spec in "b 7 1" "b 8 1" "c 1 3" "c 1 11"; do
+          mknod /node $spec 2>/dev/null && echo "$spec"
+          rm -f /node
+        done; true
+    """
+    denied = [
+        {"allow": False, "type": "b", "major": 7, "access": "m"},
+        {"allow": False, "type": "c", "major": 1, "minor": 3, "access": "rwm"},
+        {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "rwm"},
+    ]
+    made = limits(bundle(), devices=[{"allow": True, "access": "rwm"}, *denied])
+    assert runtime.run_output(made, script).splitlines() == ["b 8 1", "c 1 3"]
+
+
 def test_every_process_is_inside_from_the_start(runtime: Runtime, bundle: MakeBundle) -> None:
     container = runtime.create(bundle(args=["sleep", "100"])).check().container
     pid = runtime.pid(container)

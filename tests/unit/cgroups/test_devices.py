@@ -64,8 +64,17 @@ def test_a_deny_list_starts_from_nothing() -> None:
 
 
 def test_a_deny_list_behind_allow_all() -> None:
-    # Making the node stays allowed, as for every device.
-    assert lines([ALLOW_ALL, {**FUSE, "allow": False}]) == [("deny", "c 10:229 rw")]
+    """Making the node is denied, too: what is denied by name is no oversight."""
+    assert lines([ALLOW_ALL, {**FUSE, "allow": False}]) == [("deny", "c 10:229 rwm")]
+
+
+def test_a_default_by_its_own_numbers_behind_allow_all() -> None:
+    null: Entry = {"allow": False, "type": "c", "major": 1, "minor": 3}
+    assert lines([ALLOW_ALL, null]) == []
+    assert lines([ALLOW_ALL, {**null, "minor": -1}]) == [("deny", "c 1:* rwm")]
+    block: Entry = {"allow": False, "type": "b", "access": "m"}
+    assert lines([ALLOW_ALL, block]) == []
+    assert lines([ALLOW_ALL, {**block, "major": 7}]) == [("deny", "b 7:* m")]
 
 
 def test_access_and_numbers_may_be_absent() -> None:

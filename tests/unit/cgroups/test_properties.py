@@ -250,8 +250,6 @@ DEFAULT_DEVICES = {
         # No driver has the number, and systemd has no word for one minor number of all drivers.
         ([{"allow": True, "type": "b", "major": 9, "access": "r"}], set()),
         ([{"allow": True, "type": "c", "minor": 9, "access": "r"}], set()),
-        # "Everything but" is more than can be said.
-        ([{"allow": True}, {"allow": False, "type": "c", "major": 10, "minor": 229}], set()),
     ],
 )
 def test_devices(entries: list[dict[str, object]], more: set[tuple[str, str]]) -> None:
@@ -261,6 +259,26 @@ def test_devices(entries: list[dict[str, object]], more: set[tuple[str, str]]) -
     assert allowed[:2] == ("DeviceAllow", "a(ss)")
     assert isinstance(allowed[2], list)
     assert set(allowed[2]) == DEFAULT_DEVICES | more
+
+
+READABLE = {(f"/dev/char/1:{minor}", "rm") for minor in (3, 5, 7, 8, 9)}
+
+
+@pytest.mark.parametrize(
+    ("denied", "left"),
+    [
+        ({"type": "c", "major": 10, "minor": 229}, DEFAULT_DEVICES),
+        (
+            {"type": "c", "major": 1, "access": "w"},
+            {entry for entry in DEFAULT_DEVICES if "/1:" not in entry[0]} | READABLE,
+        ),
+    ],
+)
+def test_everything_but(denied: dict[str, object], left: set[tuple[str, str]]) -> None:
+    """More than can be said: the defaults, and of those no use that is denied."""
+    _, _, allowed = devices(rules_of([{"allow": True}, {"allow": False, **denied}]), DRIVERS)
+    assert isinstance(allowed[2], list)
+    assert set(allowed[2]) == left
 
 
 def test_every_device() -> None:
