@@ -311,7 +311,7 @@ static __attribute__((noinline)) int resume(const struct image_caller *caller)
 static _Noreturn __attribute__((optimize("no-stack-protector"))) void
 enter_image(const struct image_caller *caller)
 {
-    image_renew_guard(caller->random);
+    machine_renew_guard(caller->random);
     _exit(resume(caller));
 }
 

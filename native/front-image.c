@@ -6,9 +6,6 @@
 
 #include "front.h"
 
-#ifdef IMAGE_SUPPORTED
-
-#include <asm/prctl.h>
 #include <asm/stat.h>
 #include <linux/auxvec.h>
 #include <linux/errno.h>
@@ -37,16 +34,25 @@ static enum source_state state_of(const struct image_source *source)
                : CHANGED;
 }
 
-static int is_this_processor(void)
+/* What the kernel says in the auxiliary vector (getauxval(3)), 0 where it says nothing. */
+static unsigned long auxiliary(const struct front *front, unsigned long type)
 {
+    const unsigned long *pair = front->vector;
+    while (pair[0] != type && pair[0] != AT_NULL)
+        pair += 2;
+    return pair[0] == type ? pair[1] : 0;
+}
+
+static int is_this_processor(const struct front *front)
+{
+    const uint64_t capabilities[] = {auxiliary(front, AT_HWCAP), auxiliary(front, AT_HWCAP2),
+                                     auxiliary(front, AT_PAGESZ)};
     struct image_processor processor;
-    image_read_processor(&processor);
-    const struct image_processor *wanted = &header.processor;
-    for (int i = 0; i < 3; i++)
-        if (processor.identity[i] != wanted->identity[i] ||
-            processor.features[i] != wanted->features[i])
+    machine_read_processor(&processor, capabilities);
+    for (unsigned int i = 0; i < sizeof processor.words / sizeof processor.words[0]; i++)
+        if (processor.words[i] != header.processor.words[i])
             return 0;
-    return processor.states == wanted->states;
+    return 1;
 }
 
 /* NULL, or the first library that is another one than when the image was made. */
@@ -99,7 +105,7 @@ static int is_header_whole(int fd)
 
 static int is_content_whole(int fd)
 {
-    static uint64_t piece[IMAGE_PAGE * 16 / sizeof(uint64_t)];
+    static uint64_t piece[IMAGE_PAGE / sizeof(uint64_t)];
     uint64_t sum = CHECKSUM_START;
     long got;
     for (unsigned long offset = IMAGE_CONTENT; offset < header.size; offset += (unsigned long)got) {
@@ -132,7 +138,7 @@ static const char *misfit(int fd, const struct front *front)
         return "it has another size than when it was made";
     if (!is_same(header.directory, front->directory))
         return "it was made for another directory";
-    if (!is_this_processor())
+    if (!is_this_processor(front))
         return "it was made on another processor";
     if (!is_as_made(&status))
         return "it was copied or written to since it was made";
@@ -199,15 +205,8 @@ static int use_huge_pages(int fd)
 /* From here on the thread pointer is the image's. */
 static _Noreturn void enter(void)
 {
-    sys(__NR_arch_prctl, ARCH_SET_FS, header.thread_pointer);
-    __asm__ volatile("mov %0, %%rsp\n\t"
-                     "xor %%ebp, %%ebp\n\t"
-                     "call *%1\n\t"
-                     "hlt"
-                     :
-                     : "r"(header.stack), "r"(header.entry), "D"(&caller)
-                     : "memory");
-    __builtin_unreachable();
+    machine_set_thread_pointer(header.thread_pointer);
+    machine_call(header.entry, header.stack, &caller);
 }
 
 const char *image_load(const char *name, const struct front *front)
@@ -229,18 +228,8 @@ const char *image_load(const char *name, const struct front *front)
     caller.argc = front->argc;
     caller.argv = front->argv;
     caller.environment = front->environment;
-    for (const unsigned long *pair = front->vector; pair[0] != AT_NULL; pair += 2)
-        if (pair[0] == AT_RANDOM)
-            caller.random = *(const uint64_t *)pair[1]; /* NOLINT: an address is what it is */
+    const uint64_t *random = (const uint64_t *)auxiliary(front, AT_RANDOM);
+    if (random != NULL)
+        caller.random = *random;
     enter();
 }
-
-#else
-
-const char *image_load(const char *name, const struct front *front)
-{
-    (void)name, (void)front;
-    return "this processor architecture has none";
-}
-
-#endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * See image-dump.h. Runs in a process made by image-host.c, which tells the first address of the
- * image in OCIRUNTIME_IMAGE_LOW.
+ * See image-dump.h. Runs in a process made by image-host.c, which tells the addresses of the image
+ * in IMAGE_RANGE_VARIABLE.
  */
 #define _GNU_SOURCE
 #include "image-dump.h"
@@ -12,34 +12,40 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "image-file.h"
 
-#ifdef IMAGE_SUPPORTED
-
-#define PAGE IMAGE_PAGE
-/* Empty pages in between are cheaper in the file than another mapping at each start. */
-#define ZEROES_WORTH_A_SEGMENT 64
+/* Bytes: fewer are cheaper in the file than another mapping at each start. */
+#define ZEROES_WORTH_A_SEGMENT (256UL << 10)
 /* What a frame of this file may have below its own stack pointer. */
 #define STACK_MARGIN 4096UL
 #define MAPS_SIZE (1 << 18)
 
 static struct image_header header;
+static uintptr_t page_size;
+static uintptr_t first, last; /* address of the image */
 
-/* 0 in a process that image-host.c did not make. */
-static uintptr_t first_address(void)
+/* -1 in a process that image-host.c did not make. */
+static int read_range(void)
 {
-    const char *text = getenv("OCIRUNTIME_IMAGE_LOW");
-    return text != NULL ? strtoul(text, NULL, 16) : 0;
+    unsigned long from, to;
+    const char *text = getenv(IMAGE_RANGE_VARIABLE);
+    if (text == NULL || sscanf(text, "%lx-%lx", &from, &to) != 2)
+        return -1;
+    first = from;
+    last = to;
+    page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
+    return 0;
 }
 
 static int is_zero(uintptr_t page)
 {
     const uint64_t *word = (const uint64_t *)page;
-    for (size_t i = 0; i < PAGE / sizeof *word; i++)
+    for (size_t i = 0; i < page_size / sizeof *word; i++)
         if (word[i] != 0)
             return 0;
     return 1;
@@ -88,14 +94,14 @@ static int add_mapping(int fd, uintptr_t from, uintptr_t to, int protection)
     while (page < to) {
         uintptr_t end = page;
         while (end < to && is_zero(end))
-            end += PAGE;
-        if (end - page >= ZEROES_WORTH_A_SEGMENT * PAGE || (end > page && end == to)) {
+            end += page_size;
+        if (end - page >= ZEROES_WORTH_A_SEGMENT || (end > page && end == to)) {
             if (add_segment(fd, start, page, protection, 1) < 0 ||
                 add_segment(fd, page, end, protection, 0) < 0)
                 return -1;
             start = end;
         }
-        page = end > page ? end : page + PAGE;
+        page = end > page ? end : page + page_size;
     }
     return add_segment(fd, start, to, protection, 1);
 }
@@ -146,14 +152,13 @@ struct mapping {
 /* The next readable mapping of the image in the text of /proc/self/maps; 0 at the end. */
 static int next_mapping(char **text, struct mapping *mapping)
 {
-    uintptr_t low = first_address();
     char *line;
     while ((line = strtok_r(NULL, "\n", text)) != NULL) {
         unsigned long from, to;
         char flags[5];
         int path_at = 0;
         if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %n", &from, &to, flags, &path_at) < 3 ||
-            from < low || to > IMAGE_HIGH || flags[0] != 'r')
+            from < first || to > last || flags[0] != 'r')
             continue;
         *mapping = (struct mapping){
             .from = from,
@@ -183,7 +188,7 @@ static int add_mappings(int fd, char *maps)
 /* Of what is in the file, not of the memory, which goes on changing. */
 static int sum_content(int fd)
 {
-    static uint64_t piece[PAGE * 16 / sizeof(uint64_t)];
+    static uint64_t piece[IMAGE_PAGE / sizeof(uint64_t)];
     uint64_t sum = CHECKSUM_START;
     ssize_t got;
     for (off_t offset = IMAGE_CONTENT; (uint64_t)offset < header.size; offset += got) {
@@ -214,14 +219,13 @@ static int write_header(int fd)
 static int write_image(int fd, image_entry *entry)
 {
     static char maps[MAPS_SIZE];
-    uintptr_t thread_pointer;
-    __asm__("mov %%fs:0, %0" : "=r"(thread_pointer));
     header.magic = IMAGE_MAGIC;
     header.size = IMAGE_CONTENT;
-    header.thread_pointer = thread_pointer;
+    header.thread_pointer = machine_thread_pointer();
     header.stack = ((uintptr_t)__builtin_frame_address(0) - STACK_MARGIN) & ~15UL;
     header.entry = (uintptr_t)entry;
-    image_read_processor(&header.processor);
+    const uint64_t capabilities[] = {getauxval(AT_HWCAP), getauxval(AT_HWCAP2), page_size};
+    machine_read_processor(&header.processor, capabilities);
     if (read_maps(maps, sizeof maps) < 0 || add_mappings(fd, maps) < 0 || sum_content(fd) < 0)
         return -1;
     return write_header(fd);
@@ -230,7 +234,7 @@ static int write_image(int fd, image_entry *entry)
 const char *image_dump(const char *name, const char *launcher, image_entry *entry)
 {
     size_t directory = (size_t)(strrchr(launcher, '/') - launcher);
-    if (first_address() == 0 || directory >= IMAGE_PATH)
+    if (read_range() < 0 || directory >= IMAGE_PATH)
         return "address range";
     memcpy(header.directory, launcher, directory);
     struct image_file file;
@@ -245,14 +249,3 @@ const char *image_dump(const char *name, const char *launcher, image_entry *entr
         posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
     return image_file_close(&file, name, is_done) == 0 ? NULL : name;
 }
-
-#else
-
-const char *image_dump(const char *name, const char *launcher, image_entry *entry)
-{
-    (void)name, (void)launcher, (void)entry;
-    errno = ENOSYS;
-    return "this processor architecture";
-}
-
-#endif

@@ -12,16 +12,4 @@
 __attribute__((visibility("hidden"))) const char *image_dump(const char *name, const char *launcher,
                                                              image_entry *entry);
 
-/* To be called first by `entry`, which must be compiled without stack protector: gives the thread
- * a guard of its own. */
-static inline __attribute__((always_inline)) void image_renew_guard(uint64_t random)
-{
-#ifdef __x86_64__
-    /* The lowest byte stays 0, as glibc has it: no string runs over it. */
-    __asm__ volatile("mov %0, %%fs:0x28" : : "r"(random & ~0xffULL));
-#else
-    (void)random;
-#endif
-}
-
 #endif

@@ -15,8 +15,6 @@
 
 #include "image.h"
 
-#ifdef IMAGE_SUPPORTED
-
 #include <elf.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,7 +25,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
 #define STACK_SIZE (8UL << 20)
 #define HEADERS_MAX 16
 
@@ -38,6 +35,14 @@ struct program {
     size_t header_count;
     char loader[IMAGE_PATH];
 };
+
+/* Addresses, from the first one to before the last. */
+struct range {
+    uintptr_t from;
+    uintptr_t to;
+};
+
+static uintptr_t page; /* bytes in one */
 
 /* The environment of the process that becomes an image; the caller's must not be in it. */
 static const char *const ENVIRONMENT[] = {"GLIBC_TUNABLES=glibc.pthread.rseq=0", NULL};
@@ -50,13 +55,13 @@ static int protection_of(const Elf64_Phdr *header)
 
 static int map_segment(int fd, uintptr_t base, const Elf64_Phdr *header)
 {
-    uintptr_t start = base + (header->p_vaddr & ~(PAGE - 1));
+    uintptr_t start = base + (header->p_vaddr & ~(page - 1));
     uintptr_t in_file = base + header->p_vaddr + header->p_filesz;
     uintptr_t end = base + header->p_vaddr + header->p_memsz;
-    uintptr_t file_end = (in_file + PAGE - 1) & ~(PAGE - 1);
+    uintptr_t file_end = (in_file + page - 1) & ~(page - 1);
     int protection = protection_of(header);
     if (mmap((void *)start, in_file - start, protection, MAP_PRIVATE | MAP_FIXED, fd,
-             (off_t)(header->p_offset & ~(PAGE - 1))) == MAP_FAILED)
+             (off_t)(header->p_offset & ~(page - 1))) == MAP_FAILED)
         return -1;
     if (end <= in_file)
         return 0;
@@ -109,22 +114,34 @@ done:
     return result;
 }
 
+/* The addresses that an image may have: those at which the kernel puts mappings from below, and in
+ * the layout that it has had since Linux 2.6.9 nothing. The bottom-up layout begins at a third (x86)
+ * or a quarter (AArch64) of all addresses, programs are at two thirds, and the stack of this process
+ * lies at the end, which tells how many bits an address has: on AArch64 that is the kernel's choice
+ * (Documentation/arm64/memory.rst). */
+static struct range possible_addresses(void)
+{
+    uintptr_t all = (uintptr_t)-1 >> __builtin_clzl((uintptr_t)__builtin_frame_address(0));
+    return (struct range){all / 4, all / 8 * 5};
+}
+
 /* The kernel gives the lowest hole that is large enough, and there are holes between what this
  * process has already. Filled up, they leave only addresses behind all of that; the first is
  * returned. */
-static uintptr_t fill_holes(void)
+static uintptr_t fill_holes(const struct range *possible)
 {
     uintptr_t end = 0;
     char line[512];
     FILE *maps = fopen("/proc/self/maps", "re");
     while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
         unsigned long from, to;
-        if (sscanf(line, "%lx-%lx", &from, &to) == 2 && from >= IMAGE_LOW && to < IMAGE_HIGH)
+        if (sscanf(line, "%lx-%lx", &from, &to) == 2 && from >= possible->from &&
+            to < possible->to)
             end = to;
     }
     if (maps != NULL)
         fclose(maps);
-    for (size_t size = 1UL << 36; size >= PAGE; size >>= 1) {
+    for (size_t size = 1UL << 36; size >= page; size >>= 1) {
         for (;;) {
             void *place = mmap(NULL, size, PROT_NONE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -142,8 +159,8 @@ static uintptr_t fill_holes(void)
 /* malloc falls back to mappings where the program break cannot move. */
 static int block_break(void)
 {
-    uintptr_t here = ((uintptr_t)sbrk(0) + PAGE - 1) & ~(PAGE - 1);
-    return mmap((void *)here, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+    uintptr_t here = ((uintptr_t)sbrk(0) + page - 1) & ~(page - 1);
+    return mmap((void *)here, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
                 0) == MAP_FAILED
                ? -1
                : 0;
@@ -158,12 +175,13 @@ static char *push_text(char **top, const char *text)
 
 /* argc, argv, environment and auxiliary vector, below the texts that they point to. */
 static uintptr_t *make_stack(char *top, char **argv, const struct program *program,
-                             uintptr_t loader_base, uintptr_t first)
+                             uintptr_t loader_base, const struct range *range)
 {
     uintptr_t words[128];
     size_t count = 1;
-    char low[64];
-    snprintf(low, sizeof low, "OCIRUNTIME_IMAGE_LOW=%lx", (unsigned long)first);
+    char addresses[64];
+    snprintf(addresses, sizeof addresses, IMAGE_RANGE_VARIABLE "=%lx-%lx",
+             (unsigned long)range->from, (unsigned long)range->to);
 
     for (; argv[count - 1] != NULL && count < 16; count++)
         words[count] = (uintptr_t)push_text(&top, argv[count - 1]);
@@ -171,7 +189,7 @@ static uintptr_t *make_stack(char *top, char **argv, const struct program *progr
     words[count++] = 0;
     for (size_t i = 0; ENVIRONMENT[i] != NULL; i++)
         words[count++] = (uintptr_t)push_text(&top, ENVIRONMENT[i]);
-    words[count++] = (uintptr_t)push_text(&top, low);
+    words[count++] = (uintptr_t)push_text(&top, addresses);
     words[count++] = 0;
 
     char *random = top -= 16;
@@ -183,7 +201,7 @@ static uintptr_t *make_stack(char *top, char **argv, const struct program *progr
         {AT_BASE, loader_base},
         {AT_ENTRY, program->entry},
         {AT_FLAGS, 0},
-        {AT_PAGESZ, PAGE},
+        {AT_PAGESZ, page},
         {AT_CLKTCK, getauxval(AT_CLKTCK)},
         {AT_UID, getuid()},
         {AT_EUID, geteuid()},
@@ -214,8 +232,10 @@ const char *image_host(const char *path, char **again, char **argv)
         return "personality(ADDR_COMPAT_LAYOUT)";
     }
     struct program program = {0}, loader = {0};
-    uintptr_t first = fill_holes();
-    if (first == 0 || block_break() < 0)
+    page = getauxval(AT_PAGESZ);
+    struct range range = possible_addresses();
+    range.from = fill_holes(&range);
+    if (range.from == 0 || block_break() < 0)
         return "address range";
     if (map_program(path, &program) < 0 || map_program(program.loader, &loader) < 0)
         return "mapping of the launcher";
@@ -224,24 +244,6 @@ const char *image_host(const char *path, char **again, char **argv)
     if (stack == MAP_FAILED)
         return "stack";
     uintptr_t *words =
-        make_stack(stack + STACK_SIZE, argv, &program, loader.base, first);
-    __asm__ volatile("mov %0, %%rsp\n\t"
-                     "xor %%edx, %%edx\n\t"
-                     "xor %%ebp, %%ebp\n\t"
-                     "jmp *%1"
-                     :
-                     : "r"(words), "r"(loader.entry)
-                     : "memory", "rdx");
-    __builtin_unreachable();
+        make_stack(stack + STACK_SIZE, argv, &program, loader.base, &range);
+    machine_run(loader.entry, (uintptr_t)words);
 }
-
-#else
-
-const char *image_host(const char *path, char **again, char **argv)
-{
-    (void)path, (void)again, (void)argv;
-    errno = ENOSYS;
-    return "this processor architecture";
-}
-
-#endif

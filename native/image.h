@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "checksum.h"
+#include "machine.h"
 
 #define IMAGE_NAME "start.image"
 /* The only arguments that make one; not for people: the build calls the first, and that one the
@@ -30,10 +31,8 @@
 #define IMAGE_SEGMENTS 240
 #define IMAGE_SOURCES 32
 #define IMAGE_PATH 256
-/* The addresses of an image: above what the kernel gives to programs, below where it puts
- * libraries, stacks and mappings since Linux 2.6.9 (the bottom-up layout starts here). */
-#define IMAGE_LOW 0x2a0000000000ULL
-#define IMAGE_HIGH 0x400000000000ULL
+/* In the environment of the process that becomes an image: where its memory is. */
+#define IMAGE_RANGE_VARIABLE "OCIRUNTIME_IMAGE_RANGE"
 #define IMAGE_HUGE_PAGE (2UL << 20)
 
 struct image_segment {
@@ -54,12 +53,6 @@ struct image_source {
     uint64_t size;
     int64_t seconds; /* modification time */
     int64_t nanoseconds;
-};
-
-struct image_processor {
-    uint32_t identity[3]; /* cpuid leaf 1: eax, ecx, edx */
-    uint32_t features[3]; /* leaf 7: ebx, ecx, edx */
-    uint64_t states;      /* xgetbv 0 */
 };
 
 /* What is in the file cannot be read at each start: 20 MB. So the header has a checksum of its own,
@@ -86,7 +79,8 @@ struct image_header {
     struct image_source sources[IMAGE_SOURCES];
 };
 
-#define IMAGE_PAGE 4096UL
+/* The largest that a kernel of ours has: the page of some on AArch64. */
+#define IMAGE_PAGE 65536UL
 /* Where the segments begin in the file. */
 #define IMAGE_CONTENT ((sizeof(struct image_header) + IMAGE_PAGE - 1) & ~(IMAGE_PAGE - 1))
 
@@ -105,28 +99,5 @@ struct image_caller {
     const char *without; /* the interpreter's library, if it is gone */
 };
 typedef void image_entry(const struct image_caller *caller);
-
-#ifdef __x86_64__
-#define IMAGE_SUPPORTED 1
-
-static inline void image_read_processor(struct image_processor *processor)
-{
-    uint32_t ignored;
-    __asm__("cpuid"
-            : "=a"(processor->identity[0]), "=b"(ignored), "=c"(processor->identity[1]),
-              "=d"(processor->identity[2])
-            : "0"(1), "2"(0));
-    __asm__("cpuid"
-            : "=a"(ignored), "=b"(processor->features[0]), "=c"(processor->features[1]),
-              "=d"(processor->features[2])
-            : "0"(7), "2"(0));
-    processor->states = 0;
-    if (processor->identity[1] & 1U << 27) { /* OSXSAVE */
-        uint32_t low, high;
-        __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-        processor->states = (uint64_t)high << 32 | low;
-    }
-}
-#endif
 
 #endif

@@ -8,7 +8,7 @@ import platform
 import sys
 import sysconfig
 
-MACHINES = ("x86_64", "aarch64")  # native/raw.h, native/start.c
+MACHINES = ("x86_64", "aarch64")  # native/machine.h
 
 
 def library() -> str | None:

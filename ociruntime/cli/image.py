@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ociruntime.cli.main import Globals
 
 ACTIONS = ("show", "refresh")
-MACHINES = ("x86_64",)
 MAKE_IMAGE = "--make-image"  # native/image.h
 
 
@@ -32,10 +31,6 @@ def main(words: list[str], _globals: Globals) -> int:
         return 0
     if not is_embedded():
         raise OciError("image refresh: the image is that of the program `ociruntime`; start that")
-    machine = os.uname().machine
-    if machine not in MACHINES:
-        say(f"there is no start image for {machine}; commands start the long way round\n".encode())
-        return 0
     front = os.fsencode(sys.executable)
     if os.geteuid() not in (0, os.stat(front).st_uid):
         raise OciError(
