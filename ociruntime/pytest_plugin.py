@@ -5,12 +5,15 @@ r"""A pytest plugin: containers as fixtures.
         assert made.communicate(timeout=10) == (b"hello\n", b"")
         assert made.wait(timeout=10).ok
 
-It is loaded wherever ociruntime is installed, and costs nothing until a test names a fixture:
+It is loaded wherever ociruntime is installed, and imports nothing of it until a test names a
+fixture:
 
 container      makes a container (function scope); all it made are removed when the test ends
 oci_runtime    the ``ociruntime.api.Runtime`` they live in, with a state directory of the session's
 oci_rootfs     the root filesystem they get: the ini option ``oci_rootfs``, else busybox
 oci_launcher   the ociruntime command, None for the one beside the library; to be overridden
+
+When a test fails, its report has the output, the status and the plan of each of its containers.
 """
 
 from __future__ import annotations
@@ -19,17 +22,77 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from ociruntime.api import Container, Runtime
+    import pluggy
+
+    from ociruntime.api import Bundle, Container, Runtime
 
 OPTION = "oci_rootfs"
+# Bytes of an output that a report has, the last ones.
+SHOWN = 10_000
 DIRECTORIES = ("bin", "dev", "etc", "proc", "root", "sys", "tmp")
+
+
+class Made:
+    """What a test has had made: its bundle, and the container unless that failed."""
+
+    def __init__(self, bundle: Bundle, name: str) -> None:
+        self.bundle = bundle
+        self.name = name
+        self.container: Container | None = None
+
+    def sections(self) -> Iterator[tuple[str, str]]:
+        """(title, text) for a report."""
+        from ociruntime.api import OciError
+
+        if self.container is not None and self.container.process is not None:
+            output = self.container.process.so_far()
+            for stream, said in zip(("stdout", "stderr"), output, strict=True):
+                if said:
+                    text = said[-SHOWN:].decode("utf-8", "backslashreplace")
+                    yield f"{stream} of container {self.name}", text
+            yield f"status of container {self.name}", self._status()
+        try:
+            plan = "\n".join(f"{step.side:9}  {step}" for step in self.bundle.plan(self.name))
+        except OciError as error:
+            plan = str(error)
+        yield f"plan of container {self.name}", plan
+
+    def _status(self) -> str:
+        from ociruntime.api import OciError
+
+        assert self.container is not None
+        assert self.container.process is not None
+        end = self.container.process.exited
+        if end is not None:
+            killed = f", killed by signal {end.signal}" if end.signal else ""
+            return f"ended with exit status {end.code}{killed}"
+        try:
+            return self.container.state().status
+        except OciError as error:
+            return str(error)
+
+
+MADE = pytest.StashKey[list[Made]]()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
+    """Add what is known of its containers to the report of a test that fails."""
+    outcome = yield
+    if call.when == "call" and call.excinfo is not None and MADE in item.stash:
+        report = outcome.get_result()
+        if report.failed:
+            for made in item.stash[MADE]:
+                report.sections += made.sections()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,18 +145,19 @@ def oci_runtime(
 
 @pytest.fixture
 def container(
-    oci_runtime: Runtime, oci_rootfs: Path, tmp_path: Path
+    request: pytest.FixtureRequest, oci_runtime: Runtime, oci_rootfs: Path, tmp_path: Path
 ) -> Iterator[Callable[..., Container]]:
     """Make containers: ``container(*args, rootfs=None, start=True, stdin=None, stdout=PIPE,
     stderr=PIPE, **changes)``.
 
-    ``args`` is the command; ``changes`` are merged into the configuration of ``ociruntime spec``
-    (``Bundle.make``): ``container("id", process={"user": {"uid": 1000}})``. The container is
+    ``args`` is the command; ``changes`` are those of ``Bundle.make``: ``container("id", user=1000,
+    memory="32M", process={"cwd": "/tmp"})``. The container is
     started unless ``start`` is False, and removed when the test ends.
     """
     from ociruntime.api import PIPE, Bundle, NotFound
 
-    made: list[Container] = []
+    made: list[Made] = []
+    request.node.stash[MADE] = made
     numbers = itertools.count(1)
 
     def make(
@@ -107,18 +171,22 @@ def container(
     ) -> Container:
         name = f"pytest-{os.getpid()}-{tmp_path.name}-{next(numbers)}"
         bundle = Bundle.make(tmp_path / name, rootfs or oci_rootfs, args, **changes)
+        entry = Made(bundle, name)
+        made.append(entry)
         create = oci_runtime.run if start else oci_runtime.create
-        made.append(create(bundle, name, stdin=stdin, stdout=stdout, stderr=stderr))
-        return made[-1]
+        entry.container = create(bundle, name, stdin=stdin, stdout=stdout, stderr=stderr)
+        return entry.container
 
     yield make
     problems = []
-    for each in reversed(made):
+    for entry in reversed(made):
+        if entry.container is None:
+            continue  # it was never made
         try:
-            each.delete(force=True)
+            entry.container.delete(force=True)
         except NotFound:
             continue  # the test has deleted it
         except Exception as error:  # noqa: BLE001 - the others are removed all the same
-            problems.append(f"{each.id}: {error}")
+            problems.append(f"{entry.name}: {error}")
     if problems:
         pytest.fail("cannot be removed: " + "; ".join(problems), pytrace=False)

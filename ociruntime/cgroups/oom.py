@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 
 def killed(group: Group) -> bool:
     """Whether the kernel has killed a process of the cgroup for lack of memory."""
+    return kills(group) > 0
+
+
+def kills(group: Group) -> int:
+    """How many processes of the cgroup, and of those below it, the kernel has killed for lack of
+    memory.
+    """
     try:
         directory = group.limits_directory("memory")
         for file in ("memory.events", "memory.oom_control"):  # v2, v1
             for line in read_optional(group.kernel, directory, file).split("\n"):
                 name, _, count = line.partition(" ")
-                if name == "oom_kill" and count != "0":
-                    return True
+                if name == "oom_kill":
+                    return int(count)
     except OSError:
         pass  # nobody watches its memory
-    return False
+    return 0
 
 
 class OomWatch:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from ociruntime import hostos as os
 from ociruntime.cli.options import VALUE, parse
 from ociruntime.cli.output import say
-from ociruntime.errors import NOT_RUNNING, OciError, UsageError, WrongStatus
+from ociruntime.errors import OciError, UsageError
 from ociruntime.jsontext import dumps
-from ociruntime.lifecycle.kill import saved_group
-from ociruntime.lifecycle.members import namespace_members
+from ociruntime.lifecycle.processes import processes
 from ociruntime.state.ids import check_id
-from ociruntime.state.status import CREATING, STOPPED, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.cgroups.group import Group
     from ociruntime.cli.main import Globals
-    from ociruntime.state.store import Container
 
 OPTIONS = {"format": VALUE}
 ALIASES = {"f": "format"}
@@ -47,48 +43,6 @@ def main(words: list[str], globals_: Globals) -> int:
         text = select(run_ps(ps_options or DEFAULT_PS_OPTIONS), pids)
     say(text.encode("utf-8", "surrogateescape"))
     return 0
-
-
-def processes(container: Container) -> list[int]:
-    """The pids in the container's cgroup and below it, sorted; without a cgroup of its own, those
-    in its PID namespace.
-
-    A stopped container may have none. Raises ``WrongStatus`` when it is being created,
-    ``OciError`` when it has neither.
-    """
-    word = status(container)
-    group = saved_group(container)
-    if group is None and container.data.get("shared_pid"):
-        raise OciError(
-            f"container {container.id} has no cgroup and no PID namespace of its own, so its "
-            "processes cannot be told from others; create it with one of them"
-        )
-    if group is not None:
-        pids = sorted(group.all_procs())
-        if container.data["pid"] not in pids and word not in (CREATING, STOPPED):
-            pids = _with_first(container, group, pids)
-    elif word in (CREATING, STOPPED):
-        pids = []
-    else:
-        pids = namespace_members(container.data["pid"])
-    if not pids and word == CREATING:
-        raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
-    return pids
-
-
-def _with_first(container: Container, group: Group, pids: list[int]) -> list[int]:
-    """``pids`` and the first process with its PID namespace, which somebody has moved out of the
-    cgroup.
-    """
-    if not container.data.get("shared_pid"):
-        return sorted({*pids, *namespace_members(container.data["pid"])})
-    gone = group.missing()
-    if gone is not None:
-        raise OciError(
-            f"container {container.id}: its cgroup {gone.directory} was removed, and it has no PID "
-            "namespace of its own, so its processes cannot be told from others"
-        )
-    return sorted({*pids, container.data["pid"]})
 
 
 def run_ps(options: list[str]) -> str:

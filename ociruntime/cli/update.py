@@ -8,6 +8,7 @@ from ociruntime.errors import SpecError, UsageError
 from ociruntime.jsontext import dumps
 from ociruntime.lifecycle.update import update
 from ociruntime.spec import load_resources
+from ociruntime.spec.amounts import is_number, parse_bytes
 from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False
@@ -40,9 +41,6 @@ LIMITS = {
 SCHEMAS = ("l3-cache-schema", "mem-bw-schema")
 OPTIONS = {"resources": VALUE, **dict.fromkeys(LIMITS, VALUE), **dict.fromkeys(SCHEMAS, VALUE)}
 ALIASES = {"r": "resources"}
-UNITS = "bkmgtp"
-# Digits of the largest 64-bit number.
-LONGEST_NUMBER = 20
 BITS = 64
 
 
@@ -109,21 +107,11 @@ def value_of(name: str, text: str, kind: str) -> int | str:
 
 
 def byte_count(name: str, text: str) -> int:
-    """``1073741824``, ``1g``, ``1GiB``, ``1.5 gb`` in bytes, in steps of 1024; -1 is no limit."""
-    if text == "-1":
-        return -1
-    number = text.lower().removesuffix("b").removesuffix("i").rstrip(" ")
-    unit = "b"
-    if number[-1:] in UNITS:
-        number, unit = number[:-1].rstrip(" "), number[-1:]
-    whole, dot, fraction = number.partition(".")
-    if not is_number(whole) or (dot and not is_number(fraction)):
+    """A number of bytes, as ``parse_bytes`` reads it."""
+    count = parse_bytes(text)
+    if count is None:
         raise UsageError(f"update: --{name} {text}: write bytes, or a number with k, m, g, t or p")
-    scale: int = 1024 ** UNITS.index(unit)
-    count = int(whole) * scale
-    return checked(
-        name, text, count + int(fraction) * scale // 10 ** len(fraction) if dot else count
-    )
+    return checked(name, text, count)
 
 
 def checked(name: str, text: str, value: int) -> int:
@@ -131,8 +119,3 @@ def checked(name: str, text: str, value: int) -> int:
     if value.bit_length() > BITS:
         raise UsageError(f"update: --{name} {text}: does not fit into {BITS} bits; write less")
     return value
-
-
-def is_number(text: str) -> bool:
-    """Whether ``text`` is made of digits, not too many to be a number of bytes."""
-    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER

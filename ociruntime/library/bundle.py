@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ociruntime.errors import SpecError
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.library.configuration import Place, configuration
 from ociruntime.lifecycle.create import make_plan, read_bundle
 from ociruntime.plan.host import as_root, read_host
 from ociruntime.plan.namespaces import needs_root
 from ociruntime.plan.options import CreateOptions
-from ociruntime.spec.default import default_config, rootless_config
 from ociruntime.spec.explain import explain
 from ociruntime.state.ids import check_id
 from ociruntime.state.store import Store
 
+if TYPE_CHECKING:
+    from ociruntime.library.connection import Connection
+    from ociruntime.library.options import ConfigOptions, PathLike
+
 CONFIG = "config.json"
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -81,21 +86,59 @@ class Bundle:
             raise SpecError(f"bundle {self.path}: {CONFIG}: {error}") from None
 
     @classmethod
-    def make(cls, path: PathLike, rootfs: PathLike, args: Sequence[str], **changes: Any) -> Bundle:
+    def make(
+        cls,
+        path: PathLike,
+        rootfs: PathLike,
+        args: Sequence[str],
+        **options: Unpack[ConfigOptions],
+    ) -> Self:
         """Write a bundle: what ``ociruntime spec`` writes for this user, without a terminal, for
         ``args`` in ``rootfs``. The directory ``path`` is made if need be.
 
-        Parameters: ``changes`` are merged into the configuration: objects member by member,
-        anything else is replaced, and None removes.
+        Parameters: ``options`` are those of ``ConfigOptions``. Raises ``TypeError`` and
+        ``ValueError`` for what cannot be meant, before anything is written.
         """
-        root = os.geteuid() == 0
-        config = default_config() if root else rootless_config(os.geteuid(), os.getegid())
-        config["process"].update(args=list(args), terminal=False)
-        config["root"]["path"] = os.path.abspath(rootfs)
-        os.makedirs(path, exist_ok=True)
+        return cls._write(Place(os.path.abspath(path)), rootfs, args, options)
+
+    @classmethod
+    def temporary(
+        cls, rootfs: PathLike, args: Sequence[str], **options: Unpack[ConfigOptions]
+    ) -> Self:
+        """``make`` in a new directory, which goes when nothing refers to the bundle any more: no
+        variable, and no ``Container`` that was made of it.
+        """
+        return cls._write_temporary(Place(""), rootfs, args, options)
+
+    @classmethod
+    def for_runtime(
+        cls, runtime: Connection, rootfs: PathLike, args: Sequence[str], options: ConfigOptions
+    ) -> Self:
+        """``temporary`` for the containers of ``runtime``."""
+        place = Place("", runtime.launcher, runtime.root)
+        return cls._write_temporary(place, rootfs, args, options)
+
+    @classmethod
+    def _write_temporary(
+        cls, place: Place, rootfs: PathLike, args: Sequence[str], options: ConfigOptions
+    ) -> Self:
+        place.path = tempfile.mkdtemp(prefix="ociruntime-")
+        try:
+            bundle = cls._write(place, rootfs, args, options)
+        except BaseException:
+            shutil.rmtree(place.path, ignore_errors=True)
+            raise
+        weakref.finalize(bundle, _remove, place.path, os.getpid())
+        return bundle
+
+    @classmethod
+    def _write(
+        cls, place: Place, rootfs: PathLike, args: Sequence[str], options: ConfigOptions
+    ) -> Self:
         bundle = cls.__new__(cls)
-        bundle.path = Path(os.path.abspath(path))
-        bundle.config = merged(config, changes)
+        bundle.path = Path(place.path)
+        bundle.config = configuration(place, rootfs, args, options)
+        os.makedirs(place.path, exist_ok=True)
         bundle.save()
         return bundle
 
@@ -118,17 +161,10 @@ class Bundle:
         return plan(self, container_id)
 
 
-def merged(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """``document`` with ``changes``, as ``Bundle.make`` merges them; neither is changed."""
-    result = dict(document)
-    for name, value in changes.items():
-        if value is None:
-            result.pop(name, None)
-        elif isinstance(value, dict) and isinstance(result.get(name), dict):
-            result[name] = merged(result[name], value)
-        else:
-            result[name] = copy.deepcopy(value)
-    return result
+def _remove(path: str, owner: int) -> None:
+    """Remove a temporary bundle; a forked child of the program leaves it alone."""
+    if os.getpid() == owner:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def validate(document: dict[str, Any] | str | bytes, kind: str = "config") -> list[Fault]:

@@ -18,7 +18,7 @@ from ociruntime.state.store import default_root
 from ociruntime.zygote.client import Exit, Reply
 
 if TYPE_CHECKING:
-    from ociruntime.library.bundle import PathLike
+    from ociruntime.library.options import PathLike
     from ociruntime.library.streams import Streams
 
 MANAGERS = ("cgroupfs", "systemd", "disabled")
@@ -32,6 +32,9 @@ class Connection:
     def __init__(
         self, root: PathLike | None, launcher: PathLike | None, cgroup_manager: str
     ) -> None:
+        for name, path in (("root", root), ("launcher", launcher)):
+            if path is not None and not isinstance(path, (str, os.PathLike)):
+                raise TypeError(f"{name}: give a path, not {path!r}")
         if cgroup_manager not in MANAGERS:
             raise UsageError(f"cgroup_manager {cgroup_manager}: use {', '.join(MANAGERS)}")
         self.root = os.path.abspath(root if root is not None else default_root())
@@ -39,6 +42,10 @@ class Connection:
         self.launcher = None if launcher is None else os.path.abspath(launcher)
         self._starting = threading.Lock()
         self._conversation: Conversation | None = None
+
+    def another(self) -> Connection:
+        """One more connection to the same containers, with a zygote of its own."""
+        return Connection(self.root, self.launcher, self.cgroup_manager)
 
     @property
     def zygote_pid(self) -> int:
@@ -50,78 +57,112 @@ class Connection:
         if self._conversation is not None:
             self._conversation.close()
 
+    def ask(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        fds: Mapping[str, int] | None = None,
+    ) -> Answer[Reply]:
+        """Have the zygote do something (``ociruntime.zygote``); the answer is told later."""
+        reply = Answer[Reply]()
+        self.started().submit(operation, self.known(parameters), fds or {}, reply)
+        return reply
+
     def call(
         self,
         operation: str,
         parameters: Mapping[str, Any],
         fds: Mapping[str, int] | None = None,
     ) -> Reply:
-        """Have the zygote do something (``ociruntime.zygote``); raises the ``OciError``."""
-        reply = Answer[Reply]()
-        self._started().submit(operation, self._known(parameters), fds or {}, reply)
-        return reply.result()
+        """``ask``, and wait for the answer; raises the ``OciError``."""
+        return self.ask(operation, parameters, fds).result()
 
-    def make(
+    def known(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a request with those that all have."""
+        return {"root": self.root, "cgroup_manager": self.cgroup_manager, **parameters}
+
+    def started(self) -> Conversation:
+        """The conversation with the zygote, which is started if need be."""
+        with self._starting:
+            if self._conversation is None:
+                self._conversation = Conversation(self.launcher)
+            return self._conversation
+
+
+class Making:
+    """A request that makes a process, until somebody has it. It is waited for in one thread or in
+    one task: ``send``, wait for ``answer``, then ``finish``; ``abandon`` when any of them fails or
+    is interrupted.
+    """
+
+    def __init__(
         self,
+        connection: Connection,
         operation: str,
         parameters: Mapping[str, Any],
         streams: Streams,
         preserve_fds: Sequence[int],
         *,
         terminal: bool,
-    ) -> Process:
-        """``call`` for operations that make a process. When the wait for it is interrupted (Ctrl-C)
-        the process, or its container, is taken back.
-        """
-        fds = dict(streams.fds)
-        fds.update({f"preserve{index}": fd for index, fd in enumerate(preserve_fds)})
-        console = Console() if terminal else None
-        if console is not None:
-            fds["console"] = console.theirs
-        answer, end = Answer[Reply](), Answer[Exit]()
-        try:
-            self._started().submit(operation, self._known(parameters), fds, answer, end)
-            reply = answer.result()
-            if not reply.fds:
-                raise OciError(
-                    f"{operation}: the process's pidfd was lost, because this program has too many "
-                    "open files; close some, or raise the limit"
-                )
-            streams.close_theirs()
-            master = console.receive() if console is not None else -1
-            return Process(reply, end, streams, master)
-        except BaseException:
-            streams.close()
-            if console is not None:
-                console.close()
-            if answer.expected:
-                self._take_back(operation, parameters, answer)
-            raise
-
-    def _take_back(
-        self, operation: str, parameters: Mapping[str, Any], answer: Answer[Reply]
     ) -> None:
+        self.connection = connection
+        self.operation = operation
+        self.parameters = parameters
+        self.answer = Answer[Reply]()
+        self._end = Answer[Exit]()
+        self._streams = streams
+        self._preserve_fds = preserve_fds
+        self._terminal = terminal
+        self._console: Console | None = None
+
+    def send(self) -> None:
+        """Send the request."""
+        fds = dict(self._streams.fds)
+        fds.update({f"preserve{index}": fd for index, fd in enumerate(self._preserve_fds)})
+        if self._terminal:
+            self._console = Console()
+            fds["console"] = self._console.theirs
+        parameters = self.connection.known(self.parameters)
+        self.connection.started().submit(
+            self.operation, parameters, fds, self.answer, self._end
+        )
+
+    def finish(self) -> Process:
+        """The process, when the answer is there or after it has come; raises the ``OciError``."""
+        reply = self.answer.result()
+        if not reply.fds:
+            raise OciError(
+                f"{self.operation}: the process's pidfd was lost, because this program has too "
+                "many open files; close some, or raise the limit"
+            )
+        self._streams.close_theirs()
+        master = self._console.receive() if self._console is not None else -1
+        name = f"a process of container {self.parameters['id']}"
+        if self.operation != "exec":
+            name = f"container {self.parameters['id']}"
+        return Process(reply, self._end, self._streams, master, name)
+
+    def abandon(self) -> None:
+        """Close what is open, and take back what the request has made, or will have."""
+        self._streams.close()
+        if self._console is not None:
+            self._console.close()
+        if self.answer.expected:
+            self._take_back()
+
+    def _take_back(self) -> None:
         """Undo a request whose result nobody wants any more; what failed has left nothing."""
         try:
-            if answer.error(PATIENCE) is not None:
+            if self.answer.error(PATIENCE) is not None:
                 return
-            reply = answer.result()
-            if operation != "exec":
-                self.call("delete", {"id": parameters["id"], "force": True})
+            reply = self.answer.result()
+            if self.operation != "exec":
+                self.connection.call("delete", {"id": self.parameters["id"], "force": True})
             elif reply.fds:
                 signal.pidfd_send_signal(reply.fds[0], signal.SIGKILL)
             reply.close()
         except (OciError, ProcessLookupError, TimeoutError):
             return
-
-    def _known(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        return {"root": self.root, "cgroup_manager": self.cgroup_manager, **parameters}
-
-    def _started(self) -> Conversation:
-        with self._starting:
-            if self._conversation is None:
-                self._conversation = Conversation(self.launcher)
-            return self._conversation
 
 
 class Console:

@@ -2,64 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal as signals
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypedDict, Unpack
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
-from ociruntime.errors import NotFound, StateError, UsageError
-from ociruntime.library.streams import Stream, Streams
+from ociruntime.errors import NotFound, StateError
+from ociruntime.library import arguments
+from ociruntime.library.connection import Making
+from ociruntime.library.options import CreateOptions, ExecOptions, UpdateOptions
+from ociruntime.library.streams import Streams
+from ociruntime.library.usage import (
+    Attached,
+    Event,
+    ProcessInfo,
+    Stats,
+    check_interval,
+    events_of,
+    networks_of,
+    processes_of,
+    stats_of,
+)
+from ociruntime.zygote.client import ZygoteGone
 
 if TYPE_CHECKING:
-    from ociruntime.library.bundle import PathLike
     from ociruntime.library.connection import Connection
+    from ociruntime.library.options import PathLike
     from ociruntime.library.process import ExitStatus, Process
-
-
-class ProcessOptions(TypedDict, total=False):
-    """How a process is connected; of ``create``, ``run`` and ``exec``.
-
-    stdin, stdout, stderr  descriptors, files, PIPE, DEVNULL (the default) or (stderr only) STDOUT
-    terminal        our end of its terminal is ``Process.terminal``
-    preserve_fds    become its descriptors from 3 on
-    console_socket  path of a listening socket that gets the terminal's master instead
-    pid_file        path of a file that gets its pid
-    pidfd_socket    path of a listening socket that gets its pidfd
-    """
-
-    stdin: Stream
-    stdout: Stream
-    stderr: Stream
-    terminal: bool
-    preserve_fds: Sequence[int]
-    console_socket: PathLike
-    pid_file: PathLike
-    pidfd_socket: PathLike
-
-
-class CreateOptions(ProcessOptions, total=False):
-    """Of ``create`` and ``run``.
-
-    config       path of the configuration, relative to the bundle (config.json)
-    pivot        False: no pivot_root(2), for a rootfs on an initramfs
-    new_keyring  False: no session keyring of its own
-    """
-
-    config: PathLike
-    pivot: bool
-    new_keyring: bool
-
-
-class ExecOptions(ProcessOptions, total=False):
-    """Of ``exec``.
-
-    ignore_paused  True: in a paused container, wait for its resume
-    """
-
-    ignore_paused: bool
-
 
 PATHS = ("console_socket", "pid_file", "pidfd_socket")
 
@@ -68,15 +39,16 @@ PATHS = ("console_socket", "pid_file", "pidfd_socket")
 class State:
     """A container's state (runtime.md#state).
 
-    status  creating, created, running, paused or stopped
-    pid     of its first process as this program sees it, 0 when it has ended
+    status   creating, created, running, paused or stopped
+    pid      of its first process as this program sees it, 0 when it has ended
+    created  when, in UTC
     """
 
     id: str
     status: str
     pid: int
     bundle: str
-    created: str
+    created: datetime
     rootfs: str = ""
     owner: str = ""
     oci_version: str = ""
@@ -96,38 +68,59 @@ class Container:
         self.runtime = runtime
         self.id = container_id
         self.process = process
+        # Kept, because a temporary bundle goes with the last who knows it.
+        self.bundle: PathLike | None = None
 
     @classmethod
     def create(
         cls,
         runtime: Connection,
         bundle: PathLike,
-        container_id: str,
+        container_id: str | None = None,
         *,
         start: bool = False,
         **options: Unpack[CreateOptions],
     ) -> Self:
         """Create a container from a bundle; its program waits for ``start``.
 
-        Parameters: ``start`` starts it at once, and removes it when that fails; ``options`` are
-        those of ``CreateOptions``; ``terminal`` is for a config whose process.terminal is true.
-        Raises ``OciError``; nothing is left then.
+        Parameters: ``container_id`` is a new one for None; ``start`` starts it at once, and removes
+        it when that fails; ``options`` are those of ``CreateOptions``; ``terminal`` is for a config
+        whose process.terminal is true. Raises ``OciError``; nothing is left then.
         """
-        operation = "run" if start else "create"
-        parameters = {"id": container_id, "bundle": os.path.abspath(bundle)}
-        process = _make(runtime, operation, parameters, options, CreateOptions)
-        return cls(runtime, container_id, process)
+        making = creation(runtime, bundle, container_id, options, start=start)
+        made = cls(runtime, making.parameters["id"], carried_out(making))
+        made.bundle = bundle
+        return made
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         try:
-            with contextlib.suppress(NotFound):
-                self.delete(force=True)
+            self._remove()
+        except Exception:
+            raise
+        except BaseException:
+            self._remove()  # interrupted: it is removed all the same
+            raise
         finally:
             if self.process is not None:
                 self.process.close()
+
+    def _remove(self) -> None:
+        """Remove it, even if its zygote is gone or its runtime was closed meanwhile."""
+        try:
+            self.delete(force=True)
+        except NotFound:
+            return
+        except ZygoteGone:
+            another = self.runtime.another()
+            try:
+                another.call("delete", {"id": self.id, "force": True})
+            except NotFound:
+                return
+            finally:
+                another.close()
 
     def __repr__(self) -> str:
         return f"<Container {self.id}>"
@@ -153,24 +146,13 @@ class Container:
 
     def state(self) -> State:
         """What is known about it now. Raises ``NotFound``."""
-        found = self.runtime.call("state", {"id": self.id}).take()
-        return State(
-            id=found["id"],
-            status=found["status"],
-            pid=found["pid"],
-            bundle=found["bundle"],
-            created=found["created"],
-            rootfs=found["rootfs"],
-            owner=found["owner"],
-            oci_version=found["ociVersion"],
-            annotations=found.get("annotations", {}),
-        )
+        return state_of(self.runtime.call("state", {"id": self.id}).take())
 
-    def kill(self, signal: int = signals.SIGTERM, *, everything: bool = False) -> None:
-        """Send a signal to its first process, or to ``everything`` in it. Raises
-        ``WrongStatus``.
+    def kill(self, signal: int | str = signals.SIGTERM, *, everything: bool = False) -> None:
+        """Send a signal (``15``, ``signal.SIGTERM`` or ``"TERM"``) to its first process, or to
+        ``everything`` in it. Raises ``WrongStatus``.
         """
-        self._call("kill", signal=int(signal), all=everything)
+        self._call("kill", signal=arguments.signal_number(signal), all=everything)
 
     def pause(self) -> None:
         """Freeze all its processes. Raises ``WrongStatus``."""
@@ -180,11 +162,32 @@ class Container:
         """Let them go on. Raises ``WrongStatus``."""
         self._call("resume")
 
-    def update(self, resources: Mapping[str, Any]) -> list[str]:
-        """Change its limits: ``resources`` is as linux.resources of config.json, and what it does
-        not name stays as it is. Returns warnings; raises ``SpecError``, ``OciError``.
+    def update(
+        self, resources: Mapping[str, Any] | None = None, **limits: Unpack[UpdateOptions]
+    ) -> list[str]:
+        """Change its limits: ``resources`` is as linux.resources of config.json, ``limits`` are the
+        usual ones by their short names, and what neither names stays as it is. Returns warnings;
+        raises ``TypeError``, ``SpecError``, ``OciError``.
         """
-        return self._call("update", resources=dict(resources))
+        return self._call("update", resources=changes(resources, limits))
+
+    def stats(self) -> Stats:
+        """What it uses now. Raises ``WrongStatus``, ``StateError`` without a cgroup."""
+        return stats_of(self.runtime.root, self.id)
+
+    def events(self, interval: float = 5.0) -> Iterator[Event]:
+        """What it uses every ``interval`` seconds, and whenever memory has run out, until its first
+        process ends. Raises as ``stats``.
+        """
+        return events_of(self.runtime.root, self.id, check_interval(interval))
+
+    def ps(self) -> list[ProcessInfo]:
+        """Its processes, by pid. Raises ``OciError`` when they cannot be told from others."""
+        return processes_of(self.runtime.root, self.id)
+
+    def networks(self) -> list[Attached]:
+        """The networks that it is on, with its addresses and published ports."""
+        return networks_of(self.id)
 
     def delete(self, *, force: bool = False) -> list[str]:
         """Remove it; one that runs only by ``force``. Returns warnings; raises ``WrongStatus``."""
@@ -194,9 +197,7 @@ class Container:
         return warnings
 
     def wait(self, timeout: float | None = None) -> ExitStatus:
-        """Wait for the end of its first process; raises ``TimeoutError`` after ``timeout``
-        seconds.
-        """
+        """Wait for the end of its first process; raises ``Timeout`` after ``timeout`` seconds."""
         return self._first().wait(timeout)
 
     async def ended(self) -> ExitStatus:
@@ -217,39 +218,24 @@ class Container:
         *,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
-        user: tuple[int, int] | None = None,
+        user: int | tuple[int, int] | None = None,
         process: Mapping[str, Any] | None = None,
         **options: Unpack[ExecOptions],
     ) -> Process:
         """Run one more process in it.
 
         It is the container's own process with other ``args``, ``env`` added, and another ``cwd``
-        and ``user`` (uid, gid); or it is ``process`` (as config.json's) with those changes.
+        and ``user`` (uid, or uid and gid); or it is ``process`` (as config.json's) with those
+        changes.
         ``options`` are those of ``ExecOptions``. Raises ``OciError`` or ``WrongStatus``; nothing is
         left then.
         """
-        changes: dict[str, Any] = {"args": list(args)} if args else {}
-        if options.get("terminal") or options.get("console_socket"):
-            changes["terminal"] = True
-        if cwd is not None:
-            changes["cwd"] = cwd
-        if user is not None:
-            changes["user"] = {"uid": user[0], "gid": user[1]}
-        parameters = {
-            "id": self.id,
-            "changes": changes,
-            "env": [f"{name}={value}" for name, value in (env or {}).items()],
-        }
-        if process is not None:
-            parameters["process"] = dict(process)
-        return _make(self.runtime, "exec", parameters, options, ExecOptions)
+        changes = {"args": args, "env": env, "cwd": cwd, "user": user}
+        return carried_out(execution(self.runtime, self.id, changes, process, options))
 
     def _first(self) -> Process:
         if self.process is None:
-            raise StateError(
-                f"container {self.id} was created by another program: only its parent is told how "
-                "it ends; watch its state instead"
-            )
+            raise foreign(self.id)
         return self.process
 
     def _call(self, operation: str, **parameters: Any) -> list[str]:
@@ -258,19 +244,107 @@ class Container:
         return warnings
 
 
-def _make(
+def foreign(container_id: str) -> StateError:
+    """The error for who waits for a process that is not this program's."""
+    return StateError(
+        f"container {container_id} was created by another program: only its parent is told how it "
+        "ends; watch its state instead"
+    )
+
+
+def state_of(found: Mapping[str, Any]) -> State:
+    """The state that the zygote has told."""
+    return State(
+        id=found["id"],
+        status=found["status"],
+        pid=found["pid"],
+        bundle=found["bundle"],
+        created=datetime.fromisoformat(found["created"]),
+        rootfs=found["rootfs"],
+        owner=found["owner"],
+        oci_version=found["ociVersion"],
+        annotations=found.get("annotations", {}),
+    )
+
+
+def changes(resources: object, limits: UpdateOptions) -> dict[str, Any]:
+    """linux.resources of what ``update`` was given."""
+    arguments.check_keywords("update", limits, UpdateOptions.__annotations__)
+    wanted = {} if resources is None else arguments.mapping("resources", resources)
+    arguments.check_names("update", wanted, "resources")
+    for name, values in arguments.limits(**limits).items():
+        wanted[name] = {**(wanted.get(name) or {}), **values}
+    return wanted
+
+
+def creation(
+    runtime: Connection,
+    bundle: PathLike,
+    container_id: object,
+    options: CreateOptions,
+    *,
+    start: bool,
+) -> Making:
+    """The request of ``create`` or ``run``."""
+    if not isinstance(bundle, (str, os.PathLike)):
+        raise TypeError(f"bundle: give a Bundle or the path of one, not {bundle!r}")
+    parameters = {"id": arguments.container_id(container_id), "bundle": os.path.abspath(bundle)}
+    operation = "run" if start else "create"
+    return _making(runtime, operation, parameters, options, CreateOptions)
+
+
+def execution(
+    runtime: Connection,
+    container_id: str,
+    given: Mapping[str, Any],
+    process: object,
+    options: ExecOptions,
+) -> Making:
+    """The request of ``exec``; ``given`` is args, env, cwd and user."""
+    changed: dict[str, Any] = {}
+    if isinstance(given["args"], (str, bytes)) or given["args"]:
+        changed["args"] = arguments.words("args", given["args"])
+    if options.get("terminal") or options.get("console_socket"):
+        changed["terminal"] = True
+    if given["cwd"] is not None:
+        if not isinstance(given["cwd"], str):
+            raise TypeError(f"cwd: give a path in the container, not {given['cwd']!r}")
+        changed["cwd"] = given["cwd"]
+    if given["user"] is not None:
+        changed["user"] = arguments.user(given["user"])
+    env = arguments.environment(given["env"] or {})
+    parameters = {
+        "id": container_id,
+        "changes": changed,
+        "env": [f"{name}={value}" for name, value in env.items()],
+    }
+    if process is not None:
+        parameters["process"] = arguments.mapping("process", process)
+        arguments.check_names("process", parameters["process"], "process")
+    return _making(runtime, "exec", parameters, options, ExecOptions)
+
+
+def carried_out(making: Making) -> Process:
+    """Wait for the process. When that is interrupted (Ctrl-C) it is taken back, or its
+    container.
+    """
+    try:
+        making.send()
+        return making.finish()
+    except BaseException:
+        making.abandon()
+        raise
+
+
+def _making(
     runtime: Connection,
     operation: str,
     parameters: dict[str, Any],
     options: CreateOptions | ExecOptions,
     known: type[CreateOptions | ExecOptions],
-) -> Process:
-    """Have ``operation`` make a process."""
+) -> Making:
+    arguments.check_keywords(operation, options, known.__annotations__)
     rest: dict[str, Any] = dict(options)
-    unknown = sorted(rest.keys() - known.__annotations__.keys())
-    if unknown:
-        names = ", ".join(known.__annotations__)
-        raise UsageError(f"{operation}: unknown option {unknown[0]}; there are {names}")
     for name in PATHS:
         if rest.get(name) is not None:
             rest[name] = os.path.abspath(rest[name])
@@ -279,7 +353,7 @@ def _make(
     streams = Streams(rest.pop("stdin", None), rest.pop("stdout", None), rest.pop("stderr", None))
     preserve_fds = rest.pop("preserve_fds", ())
     terminal = rest.pop("terminal", False)
-    given = {name: value for name, value in rest.items() if value is not None}
-    return runtime.make(
-        operation, {**parameters, **given}, streams, preserve_fds, terminal=terminal
+    wanted = {name: value for name, value in rest.items() if value is not None}
+    return Making(
+        runtime, operation, {**parameters, **wanted}, streams, preserve_fds, terminal=terminal
     )

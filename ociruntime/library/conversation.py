@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ociruntime.errors import OciError
+from ociruntime.library.errors import refined
 from ociruntime.zygote.client import Client, Exit, Reply, ZygoteGone
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Conversation:
             raise OciError("a Runtime cannot be used in a forked child; make another one there")
         with self._lock:
             if self._closed:
-                raise OciError("the Runtime is closed; make another one")
+                raise ZygoteGone("the Runtime is closed; make another one")
             if self._gone is not None:
                 raise _again(self._gone)
             number = 0
@@ -128,7 +129,7 @@ class Conversation:
         if reply is None:
             message.close()
         elif message.error is not None:
-            reply.fail(message.error)
+            reply.fail(refined(message.error))
         else:
             reply.tell(message)
 

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from ociruntime.errors import PROCESS_FINISHED, WrongStatus
+from ociruntime.library.arguments import signal_number
+from ociruntime.library.errors import Timeout
 from ociruntime.library.streams import Streams, close_files
 from ociruntime.library.talk import Talk
 
@@ -55,7 +57,10 @@ class Process:
         end: Answer[Exit],
         streams: Streams,
         terminal: int,
+        name: str,
     ) -> None:
+        # For what is said of it.
+        self.name = name
         result = reply.take()
         self.pid: int = result["pid"]
         self.pidfd = reply.fds[0]
@@ -89,8 +94,12 @@ class Process:
         return _status(self._end.result()) if self._end.done else None
 
     def wait(self, timeout: float | None = None) -> ExitStatus:
-        """Wait for its end; raises ``TimeoutError`` after ``timeout`` seconds (None: never)."""
-        return _status(self._end.result(timeout))
+        """Wait for its end; raises ``Timeout`` after ``timeout`` seconds (None: never)."""
+        try:
+            return _status(self._end.result(timeout))
+        except TimeoutError:
+            waited_for = f"{self.name}: the end of its process {self.pid}"
+            raise Timeout(waited_for, timeout or 0) from None
 
     async def ended(self) -> ExitStatus:
         """``wait`` for asyncio: any number of tasks, of any number of event loops, may wait."""
@@ -111,10 +120,13 @@ class Process:
             except RuntimeError:
                 continue  # its loop was closed meanwhile, and with it whoever waited
 
-    def send_signal(self, number: int) -> None:
-        """Send a signal to this process and no other. Raises ``WrongStatus`` when it has ended."""
+    def send_signal(self, number: int | str) -> None:
+        """Send a signal (``9``, ``signal.SIGKILL`` or ``"KILL"``) to this process and no other.
+        Raises ``WrongStatus`` when it has ended.
+        """
+        wanted = signal_number(number)
         try:
-            signal.pidfd_send_signal(self.pidfd, number)
+            signal.pidfd_send_signal(self.pidfd, wanted)
         except ProcessLookupError:
             raise WrongStatus(PROCESS_FINISHED) from None
 
@@ -123,10 +135,19 @@ class Process:
     ) -> tuple[bytes, bytes]:
         """Write ``data`` to its stdin, read its stdout and stderr to their ends, close all three.
 
-        Raises ``TimeoutError`` after ``timeout`` seconds; the next call goes on then, and returns
-        what came before as well.
+        Raises ``Timeout`` after ``timeout`` seconds; the next call goes on then, and returns what
+        came before as well.
         """
-        return self._talk.go_on(data or b"", timeout)
+        try:
+            return self._talk.go_on(data or b"", timeout)
+        except TimeoutError:
+            raise Timeout(f"{self.name}: the end of its output", timeout or 0) from None
+
+    def so_far(self) -> tuple[bytes, bytes]:
+        """What its stdout and stderr have said up to now, as far as nobody else has read it;
+        ``communicate`` returns it as well.
+        """
+        return self._talk.so_far()
 
     def close(self) -> None:
         """Close our ends of its streams and the pidfd; the process goes on."""

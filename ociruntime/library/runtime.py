@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self, Unpack
 
+from ociruntime.library import arguments
+from ociruntime.library.bundle import Bundle
 from ociruntime.library.connection import Connection
-from ociruntime.library.container import Container, CreateOptions
+from ociruntime.library.container import Container
 from ociruntime.library.streams import Stream, Streams
 from ociruntime.state.store import Store
 
 if TYPE_CHECKING:
-    from ociruntime.library.bundle import PathLike
+    from ociruntime.library.options import ConfigOptions, CreateOptions, PathLike
 
 
 class Runtime(Connection):
@@ -43,21 +45,29 @@ class Runtime(Connection):
     def __repr__(self) -> str:
         return f"<Runtime {self.root}>"
 
+    def bundle(
+        self, rootfs: PathLike, args: Sequence[str], **options: Unpack[ConfigOptions]
+    ) -> Bundle:
+        """``Bundle.temporary`` for this runtime: ``net`` is served by its command, and finds its
+        containers.
+        """
+        return Bundle.for_runtime(self, rootfs, args, options)
+
     def create(
-        self, bundle: PathLike, container_id: str, **options: Unpack[CreateOptions]
+        self, bundle: PathLike, container_id: str | None = None, **options: Unpack[CreateOptions]
     ) -> Container:
         """Create a container; see ``Container.create``."""
         return Container.create(self, bundle, container_id, **options)
 
     def run(
-        self, bundle: PathLike, container_id: str, **options: Unpack[CreateOptions]
+        self, bundle: PathLike, container_id: str | None = None, **options: Unpack[CreateOptions]
     ) -> Container:
         """Create a container and start it; see ``Container.create``."""
         return Container.create(self, bundle, container_id, start=True, **options)
 
     def container(self, container_id: str) -> Container:
         """The container of this id, whoever created it. Raises ``NotFound``."""
-        found = Container(self, container_id)
+        found = Container(self, arguments.container_id(container_id))
         found.state()
         return found
 
@@ -67,7 +77,7 @@ class Runtime(Connection):
 
     def command(
         self,
-        arguments: Sequence[str],
+        command: Sequence[str],
         *,
         stdin: Stream = None,
         stdout: Stream = None,
@@ -77,9 +87,10 @@ class Runtime(Connection):
 
         Streams as in ``create``, but not PIPE: the command has ended when this returns.
         """
+        words = arguments.words("command", command)
         streams = Streams(stdin, stdout, stderr)
         try:
-            parameters = {"arguments": ["--root", self.root, *arguments]}
+            parameters = {"arguments": ["--root", self.root, *words]}
             status: int = self.call("command", parameters, streams.fds).take()["status"]
         finally:
             streams.close()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from ociruntime.library.streams import close_files
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from ociruntime.library.streams import Streams
 
 PIECE = 65536
@@ -50,6 +52,22 @@ class Talk:
                     if self._write() if file is self._stdin else _read(file, key.data):
                         selector.unregister(file)
                         close_files(file)
+        out, errors = (b"".join(heard) for heard in self._heard)
+        return out, errors
+
+    def so_far(self) -> tuple[bytes, bytes]:
+        """What was heard up to now, and what waits to be; never waits itself."""
+        for file, heard in zip(self._outputs, self._heard, strict=True):
+            if file is not None and not file.closed:
+                os.set_blocking(file.fileno(), False)
+                try:
+                    # Through the file: what it has read ahead comes first.
+                    while part := cast("BufferedReader", file).read1(PIECE):
+                        heard.append(part)
+                except BlockingIOError:
+                    pass  # nothing more is there
+                finally:
+                    os.set_blocking(file.fileno(), True)
         out, errors = (b"".join(heard) for heard in self._heard)
         return out, errors
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import time
-from select import POLLIN, poll
+from select import POLLIN, epoll
 
 from ociruntime import hostos as os
 from ociruntime.cgroups.oom import OomWatch
@@ -19,7 +19,7 @@ from ociruntime.state.processes import open_process
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, Self
 
     from ociruntime.cgroups.group import Group
     from ociruntime.state.store import Container
@@ -39,43 +39,82 @@ def statistics(container: Container) -> Event:
             raise
         _refuse_removed(container, group)
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} has just ended") from None
+    finally:
+        group.close()
 
 
 def events(container: Container, interval: float) -> Iterator[Event]:
     """Statistics every ``interval`` seconds, and an event of type ``oom`` whenever memory has run
     out, until the container's process ends. Raises as ``statistics``.
     """
-    group = _group(container)
-    pidfd = open_process(container.data["pid"], container.data["start_time"])
-    watch = OomWatch(group)
-    poller = poll()
-    try:
-        if pidfd < 0:
-            return
-        poller.register(pidfd, POLLIN)
-        if watch.fd >= 0:
-            poller.register(watch.fd, watch.mask)
-        due = time.monotonic() + interval
-        while True:
-            ready = {fd for fd, _ in poller.poll(max(0.0, due - time.monotonic()) * 1000)}
-            if watch.happened():
-                yield _event(container, "oom", None)
-            if pidfd in ready:
-                return
-            if time.monotonic() >= due:
-                due += interval
-                try:
-                    usage = stats(group)
-                except OSError as error:
-                    if error.errno in GONE:
-                        _refuse_removed(container, group)
-                        return
+    with Source(container, interval) as source:
+        while not source.ended:
+            yield from source.collect(source.patience())
+
+
+class Source:
+    """The events of a container, for who waits himself: ``fileno`` is readable when memory may have
+    run out or the container's process has ended. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, container: Container, interval: float) -> None:
+        self.container = container
+        self.interval = interval
+        self.group = _group(container)
+        self._due = time.monotonic() + interval
+        self._watch = OomWatch(self.group)
+        self._pidfd = open_process(container.data["pid"], container.data["start_time"])
+        # Of two descriptors one, which asks each for what its kind tells.
+        self._epoll = epoll()
+        self.ended = self._pidfd < 0
+        if not self.ended:
+            self._epoll.register(self._pidfd, POLLIN)
+            if self._watch.fd >= 0:
+                self._epoll.register(self._watch.fd, self._watch.mask)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """The descriptor to be polled."""
+        return self._epoll.fileno()
+
+    def patience(self) -> float:
+        """Seconds until the next statistics are due."""
+        return max(0.0, self._due - time.monotonic())
+
+    def collect(self, seconds: float) -> list[Event]:
+        """What has happened, waiting for at most ``seconds``; afterwards ``ended`` says whether
+        there will be more.
+        """
+        found = []
+        ready = {fd for fd, _ in self._epoll.poll(seconds)}
+        if self._watch.happened():
+            found.append(_event(self.container, "oom", None))
+        if self._pidfd in ready:
+            self.ended = True
+        elif time.monotonic() >= self._due:
+            self._due += self.interval
+            try:
+                found.append(_event(self.container, "stats", stats(self.group)))
+            except OSError as error:
+                if error.errno not in GONE:
                     raise
-                yield _event(container, "stats", usage)
-    finally:
-        watch.close()
-        if pidfd >= 0:
-            os.close(pidfd)
+                _refuse_removed(self.container, self.group)
+                self.ended = True
+        return found
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._epoll.close()
+        self._watch.close()
+        self.group.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        self._pidfd = -1
 
 
 def _refuse_removed(container: Container, group: Group) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +34,7 @@ TESTS = [text for text in examples() if "def test_" in text]
 
 
 def test_there_are_examples() -> None:
-    assert len(PROGRAMS) > 4
+    assert len(PROGRAMS) > 8
     assert len(TESTS) == 1
 
 
@@ -48,9 +51,39 @@ def test_program(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ociruntime.library.connection.default_root", lambda: str(sandbox.root))
     monkeypatch.setattr("ociruntime.zygote.launcher.find_launcher", lambda: str(runtime_binary))
+    if 'net="bridge"' in program:
+        on_a_host_of_its_own(program, sandbox, tmp_path, runtime_binary)
+        return
     exec(compile(program, str(DOCUMENT), "exec"), {})
     with Runtime() as runtime:
         assert runtime.containers() == []
+
+
+def on_a_host_of_its_own(
+    program: str, sandbox: Sandbox, directory: Path, runtime_binary: Path
+) -> None:
+    """Networks change the host, so this one is a new network namespace with a /run of its own."""
+    start = (
+        "ip link set lo up && mount -t tmpfs tmpfs /run &&"
+        ' echo 1 >/proc/sys/net/ipv4/ip_forward && exec "$@"'
+    )
+    file = directory / "example.py"
+    file.write_text(program)
+    done = subprocess.run(
+        ["unshare", "-n", "-m", "sh", "-c", start, "sh", sys.executable, file],
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        timeout=60,
+        check=False,
+        env={
+            **sandbox.environment(),
+            "PATH": f"{runtime_binary.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(DOCUMENT.parents[1]),
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "bridge eth0 ('10.87.0.2/16',) ('8080:80/tcp',)\n"
 
 
 @pytest.mark.parametrize("text", TESTS)

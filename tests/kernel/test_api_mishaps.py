@@ -187,7 +187,6 @@ def test_mistakes_are_told(library: api.Runtime, sandbox: Sandbox, bundle: Made)
         container.wait(SECONDS)
     before = open_descriptors()
     mistakes: list[tuple[dict[str, Any], str]] = [
-        ({"pidfile": "x"}, "unknown option pidfile"),
         ({"stdin": api.PIPE, "stdout": io.StringIO()}, "stdout="),
         ({"stdin": api.PIPE, "stdout": 987654}, "are all of them open"),
         ({"preserve_fds": [0] * 300}, "300 descriptors"),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from ociruntime.api import Container, Runtime
 
 SECONDS = 10.0
+UID = 12345
 Make = Callable[..., Container]
 
 
@@ -69,3 +74,131 @@ def test_session_of_its_own(tmp_path: Path, runtime_binary: Path, oci_rootfs: Pa
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
+
+
+FAILING = """
+import os
+import pytest
+from ociruntime.api import ProgramNotFound
+
+def test_unread(container):
+    made = container("sh", "-c", "echo said; echo bad >&2; exit 3", hostname="box")
+    made.wait(10)
+    assert made.stdout.readline() == b"other"
+
+def test_heard(container):
+    made = container("sh", "-c", "echo heard; exec sleep 100")
+    with pytest.raises(TimeoutError):
+        made.communicate(timeout=0.2)
+    assert False
+
+def test_no_program(container):
+    container("nothing")
+
+def test_teardown_is_not_the_tests(container):
+    container("sh", "-c", "echo quiet").wait(10)
+"""
+PLUGINS = ("-p", "no:cacheprovider", "-p", "no:xdist")
+
+
+def session(directory: Path, text: str, wrapper: tuple[str, ...] = (), **env: str) -> str:
+    """What pytest says of the test file ``text``, in a process of its own."""
+    (directory / "test_it.py").write_text(text)
+    (directory / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [*wrapper, sys.executable, "-m", "pytest", "-q", *PLUGINS, f"--basetemp={directory}/t"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, **env},
+    )
+    return done.stdout + done.stderr
+
+
+def launched_by(directory: Path, runtime_binary: Path) -> None:
+    (directory / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture(scope='session')\ndef oci_launcher():\n"
+        f"    return {str(runtime_binary)!r}\n"
+    )
+
+
+def section(report: str, title: str) -> str:
+    """The text below a title of a report, up to the next one."""
+    found = re.search(rf"^-+ {title} -+\n(.*?)(?=^[-_=]+ )", report, re.MULTILINE | re.DOTALL)
+    assert found, f"{title}: not in\n{report}"
+    return found[1]
+
+
+def test_failures_show_output_status_and_plan(tmp_path: Path, runtime_binary: Path) -> None:
+    launched_by(tmp_path, runtime_binary)
+    report = session(tmp_path, FAILING)
+    assert "3 failed, 1 passed" in report
+    unread, heard, missing = (
+        rf"container pytest-\d+-test_{name}0-1" for name in ("unread", "heard", "no_program")
+    )
+    assert section(report, f"stderr of {unread}") == "bad\n"
+    assert section(report, f"status of {unread}") == "ended with exit status 3\n"
+    plan = section(report, f"plan of {unread}")
+    assert "container  set the hostname to box" in plan
+    assert len(plan.splitlines()) > 30
+    assert section(report, f"stdout of {heard}") == "heard\n"
+    assert section(report, f"status of {heard}") == "running\n"
+    assert "find the program nothing" in section(report, f"plan of {missing}")
+    assert "test_teardown_is_not_the_tests0" not in report
+
+
+USER = """
+import os
+
+def test_one(container):
+    assert os.geteuid() == 12345
+    made = container("sh", "-c", "id -u; hostname", hostname="mine")
+    assert made.communicate(timeout=20)[0] == b"0\\nmine\\n"
+    assert made.wait(20).ok
+"""
+
+
+def test_an_ordinary_user(tmp_path: Path, runtime_binary: Path) -> None:
+    """Without rights, without a line in /etc/passwd, with a temporary directory that is his."""
+    launched_by(tmp_path, runtime_binary)
+    home = Path(tempfile.mkdtemp(prefix="ocirt-user-"))  # pytest's own is closed to others
+    try:
+        for file in tmp_path.iterdir():
+            shutil.copy(file, home)
+        report = ""
+        (home / "t").mkdir()
+        for path in (home, *home.iterdir()):
+            os.chown(path, UID, UID)
+        wrapper = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
+        report = session(home, USER, wrapper, XDG_RUNTIME_DIR=str(home), HOME=str(home))
+        assert "1 passed" in report, report
+    finally:
+        shutil.rmtree(home)
+
+
+UNRELATED = """
+import sys
+
+def test_nothing():
+    ours = sorted(name for name in sys.modules if name.partition(".")[0] == "ociruntime")
+    assert ours == ["ociruntime", "ociruntime.pytest_plugin"]
+"""
+
+
+def test_an_unrelated_run_loads_nothing_of_it(tmp_path: Path) -> None:
+    report = session(tmp_path, UNRELATED)
+    assert "1 passed" in report, report
+
+
+def test_the_plugin_imports_what_pytest_has_anyway() -> None:
+    program = (
+        "import sys, pytest, _pytest.config, subprocess; before = set(sys.modules)\n"
+        "import ociruntime.pytest_plugin\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["ociruntime", "ociruntime.pytest_plugin"]
