@@ -51,15 +51,17 @@ class InRoot:
     """The inside of one rootfs.
 
     ``made`` collects what was created, in order; ``pinned`` are the procfs and sysfs that we
-    attached, by normal path. Methods take paths as the config gives them (leading ``/`` or not) and
+    attached, by normal path; ``dev`` is the mount id of what we attached at /dev, 0 for nothing.
+    Methods take paths as the config gives them (leading ``/`` or not) and
     raise ``OSError``.
     """
 
-    __slots__ = ("kernel", "made", "pinned", "root")
+    __slots__ = ("dev", "kernel", "made", "pinned", "root")
 
     def __init__(self, kernel: Kernel, root: int) -> None:
         self.kernel = kernel
         self.root = root
+        self.dev = 0
         self.made: list[Stub] = []
         self.pinned: dict[str, InRoot] = {}
 
@@ -78,6 +80,8 @@ class InRoot:
         the mount goes along. Anything else hides what was pinned there.
         """
         place = "/" + "/".join(components(destination))
+        if place == "/dev":
+            self.dev = self.kernel.stat(mount).mount_id
         self.pinned = {
             path: fd for path, fd in self.pinned.items() if not f"{path}/".startswith(f"{place}/")
         }

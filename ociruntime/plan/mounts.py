@@ -13,7 +13,7 @@ from ociruntime.plan.namespaces import host_id
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.spec.mount_options import CopyBound, parse
 from ociruntime.spec.tables import DEFAULT_DEVICES, DEFAULT_SYMLINKS, DEVICE_TYPES
-from ociruntime.steps.devices import Device, MakeDevice, MakeSymlink
+from ociruntime.steps.devices import CheckDev, Device, MakeDevice, MakeSymlink
 from ociruntime.steps.masks import MaskPath, ReadonlyPath
 from ociruntime.steps.mounts import BindMount, Mount, OpenSource
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BIND_TYPES = ("bind", "rbind")
 CGROUP_TYPES = ("cgroup", "cgroup2")
 COPY_BOUND = 1 << 30  # bytes
+MOUNTING = ("mount", "bind-mount", "attach-filesystem", "mount-cgroup")
 PTMX = "/dev/ptmx"
 # Filesystems of the kernel that SELinux labels by its own policy.
 WITHOUT_LABEL = ("proc", "sysfs")
@@ -145,13 +146,12 @@ def _remount(
     # Imported for the configs that need it.
     from ociruntime.steps.remount import Reconfigure, Remount
 
-    place = components(destination)
-    makers = (one for one in reversed(mounts) if isinstance(one, (Mount, BindMount)))
-    made = next((one for one in makers if components(one.destination) == place), None)
-    if made is not None:
-        made.kept.append(pointer)
+    made = _mounted_on(destination, mounts)
+    kept = getattr(made, "kept", None)
+    if kept is not None:
+        kept.append(pointer)
     reaches_filesystem = not options.bind and (options.sb_flags or options.data)
-    if reaches_filesystem and type(made) is Mount and _is_own(made.filesystem, namespaces):
+    if reaches_filesystem and isinstance(made, Mount) and _is_own(made.filesystem, namespaces):
         return Reconfigure(pointer, label, destination, options)
     if options.data:
         raise PlanError(
@@ -161,6 +161,15 @@ def _remount(
             "leave it out, or give it to the entry that mounts the filesystem",
         )
     return Remount(pointer, label, destination, options)
+
+
+def _mounted_on(destination: str, mounts: list[Step]) -> Step | None:
+    """The step that mounts what an entry behind ``mounts`` finds on ``destination``."""
+    place = components(destination)
+    for step in reversed(mounts):
+        if step.kind in MOUNTING and components(getattr(step, "destination", "")) == place:
+            return step
+    return None
 
 
 def _is_own(filesystem: str, namespaces: NamespacePlan) -> bool:
@@ -352,11 +361,12 @@ def device_steps(
     ]
     nodes = [step for step in own.values() if step.bind]
     if not nodes or not host.privileged or not namespaces.is_new("user"):
-        return [], [*devices.values(), *links]
+        return [], [CheckDev(), *devices.values(), *links]
     # Imported for the configs that need it.
     from ociruntime.steps.devicenodes import HideNodes, ShowNodes
 
-    return [_nodes(nodes, namespaces)], [ShowNodes(), *devices.values(), HideNodes(), *links]
+    inside = [CheckDev(), ShowNodes(), *devices.values(), HideNodes(), *links]
+    return [_nodes(nodes, namespaces)], inside
 
 
 def _nodes(devices: list[MakeDevice], namespaces: NamespacePlan) -> Step:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 NODES = "device-nodes"
 # Of a bound device: it is no program, and stays none when it is exchanged on the host.
 BOUND = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
+DEV = ["dev"]
+ELSEWHERE = (
+    "{} in the image is a symlink to /{}, or below one, which is on another mount; no device is "
+    "made there: remove it from the image"
+)
 
 
 class Device:
@@ -54,6 +59,44 @@ class Device:
         return f"{kind} device {self.major}:{self.minor}"
 
 
+class CheckDev(ContainerStep):
+    """A /dev that is a symlink in the image leads to no volume of the host's: devices, links and
+    the console would be made, and the image's ptmx removed, in there (CVE-2026-41579).
+    """
+
+    __slots__ = ()
+
+    kind = "check-dev"
+
+    def __init__(self) -> None:
+        super().__init__("", "/dev")
+
+    def describe(self) -> str:
+        return "look where /dev is"
+
+    def execute(self, run: Run) -> None:
+        kernel, inroot = run.kernel, run.inside()
+        try:
+            plain = inroot.open("/dev", c.O_PATH | c.O_DIRECTORY, c.RESOLVE_NO_SYMLINKS)
+        except FileNotFoundError:
+            return  # it is made in the root
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        else:
+            kernel.close(plain)
+            return
+        dev = inroot.directory("/dev")
+        here = kernel.stat(dev).mount_id
+        kernel.close(dev)
+        if here not in (kernel.stat(inroot.root).mount_id, inroot.dev):
+            raise OSError(
+                errno.EXDEV,
+                "it is a symlink in the image to a directory on another mount; no device is made "
+                "there: remove it from the image, or mount a tmpfs on /dev",
+            )
+
+
 class MakeDevice(ContainerStep):
     """Make one device node, or bind one where a user namespace forbids mknod(2).
 
@@ -79,10 +122,8 @@ class MakeDevice(ContainerStep):
 
     def execute(self, run: Run) -> None:
         kernel = run.kernel
-        if self.bind:
-            target = run.inside().file(self.device.path, 0o666)
-        else:
-            target = run.inside().node(self.device.path, lambda *place: self._make(run, *place))
+        make = self._place if self.bind else self._make
+        target = run.inside().node(self.device.path, lambda *place: make(run, *place))
         if target < 0:
             return
         try:
@@ -101,12 +142,7 @@ class MakeDevice(ContainerStep):
 
     def _make(self, run: Run, directory: int, name: str, path: str) -> int:
         device = self.device
-        # As the config has it, or with its `..` taken out: no symlink has led there.
-        if components(path) not in (
-            components(device.path),
-            components(os.path.normpath(device.path)),
-        ):
-            self._refuse_elsewhere(run, directory, path)
+        self._refuse_elsewhere(run, directory, path)
         number = os.makedev(device.major, device.minor)
         run.kernel.mknodat(directory, name, device.kind | device.mode, number)
         run.inside().remember(directory, name, path, directory=False)
@@ -114,22 +150,42 @@ class MakeDevice(ContainerStep):
             run.kernel.fchownat(directory, name, device.uid, device.gid)
         return -1
 
+    def _place(self, run: Run, directory: int, name: str, path: str) -> int:
+        """An empty file to bind on."""
+        self._refuse_elsewhere(run, directory, path)
+        run.kernel.close(run.inside().create(directory, name, 0o666, path))
+        return run.kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
+
     def _refuse_elsewhere(self, run: Run, directory: int, path: str) -> None:
-        """A symlink of the image chooses no volume of the host's to make the node in."""
-        kernel = run.kernel
-        try:
-            parent = run.inside().find(self.device.path.rpartition("/")[0])
-        except FileNotFoundError:
-            same = False  # behind a missing directory, a symlink and a `..`
-        else:
-            same = kernel.stat(parent).mount_id == kernel.stat(directory).mount_id
-            kernel.close(parent)
+        """A symlink of the image chooses no volume of the host's to make the node in.
+
+        ``directory`` may be on the mount that the path leads to without symlinks, on the root, and
+        on what the config mounts on /dev.
+        """
+        parts = components(path)
+        # In the order of the config, or with its `..` taken out: no dangling symlink has led there.
+        as_configured = parts in (
+            components(self.device.path),
+            components(os.path.normpath(self.device.path)),
+        )
+        if as_configured and parts[:-1] == DEV:
+            return  # ``CheckDev`` has looked
+        kernel, inroot = run.kernel, run.inside()
+        here = kernel.stat(directory).mount_id
+        if here in (kernel.stat(inroot.root).mount_id, inroot.dev):
+            return
+        parts = components(self.device.path)[:-1]
+        while True:
+            try:
+                flags = c.O_PATH | c.O_DIRECTORY
+                plain = inroot.open("/".join(parts), flags, c.RESOLVE_NO_SYMLINKS)
+                break
+            except OSError:  # the root itself, at last, is no symlink and is there
+                parts.pop()
+        same = kernel.stat(plain).mount_id == here
+        kernel.close(plain)
         if not same:
-            raise OSError(
-                errno.EXDEV,
-                f"{self.device.path} in the image is a symlink to /{path}, which is on another "
-                "mount; no device is made there: remove it from the image",
-            )
+            raise OSError(errno.EXDEV, ELSEWHERE.format(self.device.path, path))
 
     def _is_device(self, found: Stat) -> bool:
         device = self.device

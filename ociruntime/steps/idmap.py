@@ -23,6 +23,7 @@ from ociruntime.steps.mounts import (
     copy_image,
     explain_target,
     find_target,
+    keep,
     make_filesystem,
     set_attributes,
 )
@@ -239,7 +240,7 @@ class OpenFilesystem(Step):
 class AttachFilesystem(ContainerStep):
     """Attach what ``OpenFilesystem`` made."""
 
-    __slots__ = ("destination", "filesystem", "options")
+    __slots__ = ("destination", "filesystem", "kept", "options")
 
     kind = "attach-filesystem"
 
@@ -248,6 +249,7 @@ class AttachFilesystem(ContainerStep):
         self.filesystem = mount.filesystem
         self.destination = mount.destination
         self.options = mount.options
+        self.kept: list[str] = []  # as ``Mount``'s
 
     def describe(self) -> str:
         return f"mount the idmapped {self.filesystem} on {self.destination}"
@@ -260,6 +262,7 @@ class AttachFilesystem(ContainerStep):
             if self.options.tmpcopyup:
                 copy_image(run, self.destination, mount, self.options)
             set_attributes(kernel, mount, self.options)
+            keep(run, mount, self.kept)
             attach(inroot, mount, target, self.destination, self.options)
         finally:
             kernel.close(target)

@@ -72,6 +72,29 @@ def test_remounts_of_one_mount(runtime: Runtime, bundle: MakeBundle) -> None:
     assert "size=128k" in found.super_options
 
 
+def test_remount_of_a_read_only_dev(runtime: Runtime, bundle: MakeBundle) -> None:
+    """It is made read-only late, and is a filesystem of the container like others."""
+    made = bundle().drop_mounts("/dev").add_mount("/dev", "tmpfs", "tmpfs", ["size=1m", "ro"])
+    made.config["mounts"].append({"destination": "/dev", "options": ["remount", "size=128k"]})
+    found = mounted(runtime, made, "/dev")
+    assert "ro" in found.options or not runtime.is_ours  # as runc and crun, whose remount undoes it
+    assert "size=128k" in found.super_options
+
+
+def test_remount_is_about_what_is_uppermost(runtime: Runtime, bundle: MakeBundle) -> None:
+    """An idmapped filesystem, too, and not what it covers."""
+    mapping = [{"containerID": 0, "hostID": 100_000, "size": 65536}]
+    made = bundle().add_mount("/x", "tmpfs", "tmpfs", ["nodev"])
+    made.add_mount("/x", "tmpfs", "tmpfs", ["nosuid", "size=1m"])
+    made.config["mounts"][-1].update(uidMappings=mapping, gidMappings=mapping)
+    made.config["mounts"].append({"destination": "/x", "options": ["remount", "bind", "noexec"]})
+    if not runtime.is_ours:
+        pytest.skip("others idmap no tmpfs")
+    mounts = parse_mountinfo(runtime.run_output(made, "cat /proc/self/mountinfo"))
+    both = [mount.options for mount in mounts if mount.point == "/x"]
+    assert [("noexec" in options) == ("nosuid" in options) for options in both] == [True, True]
+
+
 def test_remount_of_a_mount_that_is_elsewhere_by_then(
     runtime: Runtime, bundle: MakeBundle, source: Path
 ) -> None:

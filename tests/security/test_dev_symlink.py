@@ -42,6 +42,43 @@ def test_dev(runtime: Runtime, bundle: MakeBundle, canary: Canary, shape: str, c
         assert_clear(runtime, result)
 
 
+@pytest.mark.parametrize("user", [False, True], ids=["made", "bound"])
+@pytest.mark.parametrize("link", ["dev", "dev/sub"])
+def test_a_volume_behind_a_symlink(
+    runtime: Runtime, bundle: MakeBundle, canary: Canary, link: str, user: bool
+) -> None:
+    """What the host has bound is in the container, and no place for devices all the same."""
+    (canary.path / "ptmx").write_text("the host's")
+    canary.seal()
+    device = {"path": "/dev/sub/made", "type": "c", "major": 1, "minor": 3}
+    made = bundle(args=["/bin/true"], linux={"devices": [device]}).drop_mounts("/dev")
+    made.bind(canary.path, "/mnt")
+    if link == "dev":
+        (made.rootfs / "dev").rmdir()
+    (made.rootfs / link).symlink_to("/mnt")
+    if user:
+        mapping = [{"containerID": 0, "hostID": 100_000, "size": 65536}]
+        for path in (made.rootfs, *made.rootfs.rglob("*")):
+            os.lchown(path, 100_000, 100_000)
+        made.add_namespace("user").set("/linux/uidMappings", mapping)
+        made.set("/linux/gidMappings", mapping)
+    assert_clear(runtime, runtime.create(made), "/dev", "symlink", "mount")
+    canary.check()
+
+
+@pytest.mark.parametrize("behind", ["a tmpfs on /dev", "the rootfs"])
+def test_a_dev_that_is_a_symlink_works(runtime: Runtime, bundle: MakeBundle, behind: str) -> None:
+    """What it leads to is the config's own /dev, or the image's."""
+    device = {"path": "/dev/sub/made", "type": "c", "major": 1, "minor": 3}
+    made = bundle(linux={"devices": [device]}).shell("ls -l /system/sub/made /dev/null")
+    if behind == "the rootfs":
+        made.drop_mounts("/dev")
+    (made.rootfs / "dev").rmdir()
+    (made.rootfs / "dev").symlink_to("system")
+    (made.rootfs / "system").mkdir()
+    assert runtime.run(made).check().stdout.count("1,   3") == 2
+
+
 @pytest.mark.parametrize("path", ["/dev/x/../../../../../made", "/", "/dev/", "/dev/..", "made"])
 def test_device_path(runtime: Runtime, bundle: MakeBundle, canary: Canary, path: str) -> None:
     """A device path has a last component, and `..` stops at the root."""
