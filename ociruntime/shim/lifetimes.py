@@ -63,11 +63,18 @@ class Lifetimes:
             task.watch = None
 
     def _oom(self, task: Task) -> None:
+        if task.starting:  # a program may be faster than what follows its start
+            task.early_ooms += 1
+            return
         self._publisher.publish("/tasks/oom", "TaskOOM", m.TASK_ID, {"container_id": task.id})
 
     def started(self, process: Process, task: Task) -> None:
-        """Start has told what it did: an end that came meanwhile may be told now."""
+        """Start has told what it did: what came meanwhile may be told now."""
         process.starting = False
+        if process is task:
+            for _ in range(task.early_ooms):
+                self._oom(task)
+            task.early_ooms = 0
         self._advance(process, task)
         if process is not task:
             self._advance(task, task)

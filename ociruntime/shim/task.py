@@ -122,7 +122,8 @@ class Task(Process):
     """A container: its first process, and the others by exec id.
 
     ``shared_pid``: it has no pid namespace whose end would be theirs, too. ``paused`` is what we
-    were told to do last. ``making`` is the work of Create while it goes on.
+    were told to do last. ``making`` is the work of Create while it goes on. ``early_ooms`` counts
+    those that came while Start worked.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class Task(Process):
         self.shared_pid = False
         self.paused = False
         self.watch: Watch | None = None
+        self.early_ooms = 0
         self.making: Job | None = None
 
     def process(self, exec_id: str) -> Process:

@@ -154,10 +154,9 @@ def test_a_first_process_out_of_memory(both: Both, listen: Callable[[str], list[
     assert "exit with non-zero exit code 137" in done.stderr
     both.host.wait_until(lambda: "/tasks/exit" in listen(container), "exit", both.daemon.log)
     topics = listen(container)
-    assert topics.count("/tasks/oom") == 1, topics
-    assert topics.index("/tasks/start") < topics.index("/tasks/oom")
-    if both.way == "shim":
-        assert topics.index("/tasks/oom") < topics.index("/tasks/exit")
+    if both.way == "shim":  # runc's may not see it any more
+        told = [topic for topic in topics if topic in ("/tasks/start", "/tasks/oom", "/tasks/exit")]
+        assert told == ["/tasks/start", "/tasks/oom", "/tasks/exit"]
 
 
 def test_an_exec_out_of_memory(both: Both, listen: Callable[[str], list[str]]) -> None:
