@@ -46,7 +46,7 @@ def delete_by_force(store: Store, container_id: str) -> list[str]:
     try:
         container = store.open(container_id)
         _kill_first(container)
-        container.ready(LOCK_SECONDS)
+        container.ready(LOCK_SECONDS, insist=True)
     except DamagedStateError as error:
         from ociruntime.lifecycle.salvage import salvage
 

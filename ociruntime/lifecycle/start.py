@@ -218,6 +218,7 @@ def _hooks_or_remove(
     from ociruntime.lifecycle.delete import destroy
     from ociruntime.lifecycle.starthook import run_start_hook
     from ociruntime.process.hook import run_hook
+    from ociruntime.process.hookguard import DELETED, HookGuard
 
     try:
         for index, hook in enumerate(config["hooks"][phase]):
@@ -225,7 +226,9 @@ def _hooks_or_remove(
             if phase == "startContainer":
                 run_start_hook(label, hook, container, config["process"])
             else:
-                run_hook(label, hook, container, st.RUNNING, container.data["pid"])
+                guard = HookGuard(lambda: DELETED if container.is_unwanted() else "")
+                pid = container.data["pid"]
+                run_hook(label, hook, container, st.RUNNING, pid, guard=guard)
     except HookError:
         warnings += destroy(container)
         container.data = {}

@@ -12,9 +12,11 @@ from ociruntime.errors import HookError, OciError
 from ociruntime.jsontext import to_bytes
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
 from ociruntime.process.hook import Hearing
+from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard
 from ociruntime.process.hookoutput import close_outputs, open_outputs
 from ociruntime.state import status as st
 from ociruntime.state.document import state_document
+from ociruntime.state.processes import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +56,14 @@ def run_start_hook(
     finally:
         close_outputs(outputs)
     try:
-        hearing.attend(run.pid)
+        hearing.attend(run.pid, HookGuard(lambda: _over(container), inside=True))
     finally:
         run.close()
+
+
+def _over(container: Container) -> str:
+    """Killed meanwhile, a container has nothing to start; a hook of one that shares the processes
+    of another outlives it.
+    """
+    data = container.data
+    return "" if is_alive(data["pid"], data["start_time"]) else CONTAINER_ENDED

@@ -7,7 +7,8 @@ forged (CVE-2021-43784). The conversation is
     init  -> host   note                meanwhile: what was skipped, what was made in the rootfs
     init  -> host   done                ... all of them
     init  -> host   failed(failure)     ... or this one did not work; I am gone
-    init  -> host   end of file         I have become oci-init
+    init  -> host   leaving             this was all, I become oci-init, which will wait for `start`
+    init  -> host   end of file         I have become it
 
 and, while the namespaces are being made, ``pid`` from the intermediate process and ``ready`` in
 both directions.
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 LIMIT = 65536
 # Of one text in a message (characters).
 FIELD_LIMIT = 4000
-GO, DONE, FAILED, NOTE, PID, READY = b"G", b"D", b"F", b"N", b"P", b"R"
+GO, DONE, FAILED, NOTE, LEAVING, PID, READY = b"G", b"D", b"F", b"N", b"L", b"P", b"R"
 WARNING, STUB = "W", "S"
 
 
@@ -51,12 +52,13 @@ class Closed(OciError):
 
 
 class Channel:
-    """One end of the conversation."""
+    """One end of the conversation. ``left``: the other side was ``leaving``."""
 
-    __slots__ = ("_patience", "_socket")
+    __slots__ = ("_patience", "_socket", "left")
 
     def __init__(self, end: socket) -> None:
         self._socket = end
+        self.left = False
         self._patience: Patience | None = None
 
     def fileno(self) -> int:
@@ -106,6 +108,10 @@ class Channel:
         """Report success."""
         self._send(DONE)
 
+    def leaving(self) -> None:
+        """Say that the end of file that follows is no death."""
+        self._send(LEAVING)
+
     def failed(self, number: int, label: str, detail: str) -> None:
         """Report a failure."""
         text = _clean(label)[:FIELD_LIMIT] + "\0" + _clean(detail)[:FIELD_LIMIT]
@@ -123,6 +129,9 @@ class Channel:
                 return None
             if kind == FAILED:
                 return _failure(message)
+            if kind == LEAVING:
+                self.left = True
+                continue
             if kind != NOTE:
                 raise Closed(f"init broke the protocol: {message[:16]!r}")
             for field in os.fsdecode(message[1:]).split("\0")[:-1]:

@@ -99,12 +99,12 @@ def delegate(run: Run, start: int, end: int) -> None:
     channel = run.channel
     assert channel is not None
     last = run.steps[end - 1]
-    becomes_program = isinstance(last, ExecInit)
     failure: Failure | None = None
     try:
         failure = channel.wait_done(run.warnings, run.stubs)
     except Closed:
-        if not becomes_program:
+        # One that has to wait has said that it would go: it may have been killed before.
+        if not isinstance(last, ExecInit) or (last.wait and not channel.left):
             raise OciError(death(run, run.steps[start])) from None
     if failure is not None:
         if failure.number:

@@ -16,8 +16,10 @@ from ociruntime import hostos as os
 from ociruntime.errors import HookError
 from ociruntime.jsontext import to_bytes
 from ociruntime.kernel import _sys
+from ociruntime.kernel.constants import PR_SET_PDEATHSIG, SIGKILL
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import reset
+from ociruntime.process import patience
 from ociruntime.process.hookoutput import NONE, close_outputs, open_outputs
 from ociruntime.state.document import state_document
 
@@ -25,13 +27,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from ociruntime.process.hookguard import HookGuard
     from ociruntime.state.store import Container
 
 # How much of a hook's output is kept for the error message (bytes).
 TAIL = 2048
-SIGKILL = 9
 KEPT = 3
 LAST_FD = 0x7FFFFFFF
+# How long a hook may take to obey SIGKILL before we look what keeps it, and after that.
+PROMPT_SECONDS, DEATH_SECONDS = 0.2, 10.0
+TIMED_OUT = "timeout"
 # The umask that this process has.
 SAME_UMASK = -1
 
@@ -44,22 +49,24 @@ def run_hook(
     pid: int,
     outputs: tuple[int, int] | None = None,
     umask: int = SAME_UMASK,
+    guard: HookGuard | None = None,
 ) -> None:
     """Run ``hook`` (an entry of config.json's hooks), a program of the host, and wait for its end.
 
     Parameters: ``status`` and ``pid`` go into the state document; ``outputs`` as
-    ``process.hookoutput`` has them, None to open what the container's annotations name; ``umask``
-    is the caller's. Raises ``HookError`` with exit status or signal, duration and the last lines of
-    its output.
+    ``process.hookoutput`` has them, None to open what the container's annotations name, where the
+    hook is init's, and dies with it; ``umask`` is the caller's; ``guard`` is what else can end the
+    wait. Raises ``HookError`` with exit status or signal, duration and the last lines of its
+    output.
     """
     document = to_bytes(state_document(container, status, pid))
     directory = container.data["bundle"]
     if outputs is not None:
-        execute_hook(label, hook, document, directory, outputs, umask)
+        execute_hook(label, hook, document, directory, outputs, umask, follows=os.getpid())
         return
     outputs = open_outputs(container.data.get("annotations"))
     try:
-        execute_hook(label, hook, document, directory, outputs, umask)
+        execute_hook(label, hook, document, directory, outputs, umask, guard)
     finally:
         close_outputs(outputs)
 
@@ -71,13 +78,17 @@ def execute_hook(
     directory: str,
     outputs: tuple[int, int] = NONE,
     umask: int = SAME_UMASK,
+    guard: HookGuard | None = None,
+    follows: int = 0,
 ) -> None:
-    """As ``run_hook``, with the state ``document`` as JSON text, in ``directory``."""
+    """As ``run_hook``, with the state ``document`` as JSON text, in ``directory``; it dies with
+    process ``follows``, its parent, unless that is 0.
+    """
     hearing = Hearing(label, hook, document)
     failed_read, failed_write = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _child(hook, directory, umask, hearing.streams(outputs), failed_write)
+        _child(hook, directory, umask, hearing.streams(outputs), failed_write, follows)
     os.close(failed_write)
     number = int.from_bytes(os.read(failed_read, 4), "little")
     os.close(failed_read)
@@ -86,16 +97,26 @@ def execute_hook(
         os.waitpid(pid, 0)
         hint = "; hooks are programs of the host" if number == errno.ENOENT else ""
         raise HookError(f"{label}: cannot be run: {os.strerror(number).lower()}{hint}")
-    hearing.attend(pid)
+    hearing.attend(pid, guard)
 
 
 def _child(
-    hook: dict[str, Any], directory: str, umask: int, streams: tuple[int, int, int], failed: int
+    hook: dict[str, Any],
+    directory: str,
+    umask: int,
+    streams: tuple[int, int, int],
+    failed: int,
+    follows: int,
 ) -> NoReturn:
     """The hook's process between fork and exec: no import, no path of ours."""
     number = errno.EINVAL
     try:
-        reset(Kernel())
+        kernel = Kernel()
+        reset(kernel)
+        if follows:
+            kernel.prctl(PR_SET_PDEATHSIG, SIGKILL)
+            if os.getppid() != follows:
+                os._exit(127)  # it has died before we said so
         if umask != SAME_UMASK:
             os.umask(umask)
         _enter(directory)
@@ -160,23 +181,28 @@ class Hearing:
         for fd in self._pipes:
             os.close(fd)
 
-    def attend(self, pid: int) -> None:
+    def attend(self, pid: int, guard: HookGuard | None = None) -> None:
         """Feed and hear the hook, our child ``pid``, until it ends; raises ``HookError`` unless
-        that was good.
+        that was good. ``guard`` is what can end it beside its timeout.
         """
         theirs, stdin, output, theirs_too = self._pipes
         os.close(theirs)
         os.close(theirs_too)
         deadline = self._started + self._timeout if self._timeout else None
+        pidfd = os.pidfd_open(pid)
         try:
-            tail, timed_out = _converse(pid, self._document, stdin, output, deadline)
+            tail, why = _converse(pid, pidfd, self._document, stdin, output, deadline, guard)
+            if why == TIMED_OUT:
+                why = f"did not end within its timeout of {self._timeout} s"
+            if why:
+                why += _end(pid, pidfd, guard)
         finally:
             os.close(output)
-        _, result = os.waitpid(pid, 0)
+            os.close(pidfd)
         label = self._label
-        if timed_out:
-            limit = f"its timeout of {self._timeout} s"
-            raise HookError(f"{label}: did not end within {limit}{_said(tail)}")
+        if why:
+            raise HookError(f"{label}: {why}{_said(tail)}")
+        _, result = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(result)
         if code:
             how = f"exited with status {code}" if code > 0 else f"was killed by signal {-code}"
@@ -185,29 +211,45 @@ class Hearing:
 
 
 def _converse(
-    pid: int, document: bytes, stdin: int, output: int, deadline: float | None
-) -> tuple[bytes, bool]:
-    """Feed the document, collect the output's tail, until the hook ends: (tail, whether time ran
-    out).
+    pid: int,
+    pidfd: int,
+    document: bytes,
+    stdin: int,
+    output: int,
+    deadline: float | None,
+    guard: HookGuard | None,
+) -> tuple[bytes, str]:
+    """Feed the document, collect the output's tail, until the hook ends: (tail, "" or why it has to
+    be ended).
 
     Closes ``stdin`` as soon as the document has been written, so that the hook sees its end.
     """
     os.set_blocking(stdin, False)
     os.set_blocking(output, False)
-    pidfd = os.pidfd_open(pid)
     poller = poll()
     poller.register(pidfd, POLLIN)
     poller.register(output, POLLIN)
     poller.register(stdin, POLLOUT)
     tail = b""
     feeding = True
+    next_look = None if guard is None else time.monotonic() + patience.LOOK_SECONDS
     try:
         while True:
-            wait = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            # Looked at each time: one that never stops talking has a timeout, too.
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                return tail, TIMED_OUT
+            if guard is not None and next_look is not None and now >= next_look:
+                try:
+                    why = guard.look(pid)
+                except patience.HeldError as error:
+                    why = str(error)
+                if why:
+                    return tail, why
+                next_look = now + patience.LOOK_SECONDS
+            moments = [moment for moment in (deadline, next_look) if moment is not None]
+            wait = max(0.0, min(moments) - now) * 1000 if moments else None
             events = dict(poller.poll(wait))
-            if not events:
-                os.kill(pid, SIGKILL)
-                return tail, True
             if feeding and stdin in events:
                 document = _feed(stdin, document, events[stdin])
                 if not document:
@@ -221,11 +263,23 @@ def _converse(
                     poller.unregister(output)
             if pidfd in events:
                 # A grandchild may keep the pipe open; what the hook itself wrote is there already.
-                return (tail + _read(output))[-TAIL:], False
+                return (tail + _read(output))[-TAIL:], ""
     finally:
-        os.close(pidfd)
         if feeding:
             os.close(stdin)
+
+
+def _end(pid: int, pidfd: int, guard: HookGuard | None) -> str:
+    """Kill and reap the hook; what is left to be said if it does not die."""
+    os.kill(pid, SIGKILL)  # our unreaped child
+    kernel = Kernel()
+    if not kernel.ends_within(pidfd, PROMPT_SECONDS):
+        if guard is not None:
+            guard.let_die(pid)
+        if not kernel.ends_within(pidfd, DEATH_SECONDS):
+            return f"; it (process {pid}) did not die of SIGKILL within {DEATH_SECONDS:g} s"
+    os.waitpid(pid, 0)
+    return ""
 
 
 def _feed(stdin: int, document: bytes, event: int) -> bytes:

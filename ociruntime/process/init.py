@@ -65,6 +65,8 @@ def _execute(run: Run, channel: Channel, start: int, end: int) -> None:
         try:
             if isinstance(step, ExecInit):
                 _note(run, channel)  # afterwards there is nobody to tell it
+                if step.wait:
+                    channel.leaving()
             step.execute(run)
         except OSError as error:
             number, detail = reason(step, error)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # How long a process may be held up, and how often it is looked at meanwhile.
 HELD_SECONDS = 10.0
+# Bytes of a list of children that are read.
+MOST = 4096
 LOOK_SECONDS = 1.0
 
 ENDED, STOPPED, TRACED = "ended", "stopped by a signal", "stopped by a tracer"
@@ -51,15 +53,19 @@ class Patience:
     """The wait for one process; ``pid`` is as we see it, ``what`` names it in the error.
 
     ``frozen_too`` is false where the caller knows that the process is frozen, and wants to wait.
+    ``children_too``: it waits for its children, hooks that it has executed.
     """
 
-    __slots__ = ("_frozen_too", "_pid", "_since", "_what")
+    __slots__ = ("_children_too", "_frozen_too", "_pid", "_since", "_what")
 
-    def __init__(self, pid: int, what: str, *, frozen_too: bool = True) -> None:
+    def __init__(
+        self, pid: int, what: str, *, frozen_too: bool = True, children_too: bool = False
+    ) -> None:
         self._pid = pid
         self._what = what
         self._since = 0.0
         self._frozen_too = frozen_too
+        self._children_too = children_too
 
     def look(self) -> bool:
         """Whether the process can still answer; raises ``HeldError`` when it could not run for too
@@ -69,16 +75,26 @@ class Patience:
         now = time.monotonic()
         if why == ENDED:
             return False
+        what = f"{self._what} (process {self._pid})"
+        if not why and self._children_too:
+            why, what = self._held_child()
         if not why or (why not in CURES and not self._frozen_too):
             self._since = 0.0
         elif not self._since:
             self._since = now
         elif now - self._since >= HELD_SECONDS:
             raise HeldError(
-                f"{self._what} (process {self._pid}) is {why} and did not go on within "
-                f"{HELD_SECONDS:g} s; {CURES.get(why, FROZEN_CURE)}"
+                f"{what} is {why} and did not go on within {HELD_SECONDS:g} s; "
+                f"{CURES.get(why, FROZEN_CURE)}"
             )
         return True
+
+    def _held_child(self) -> tuple[str, str]:
+        for child in children_of(self._pid):
+            why = why_held(child)
+            if why and why != ENDED:
+                return why, f"process {child}, which {self._what} has executed and waits for,"
+        return "", ""
 
 
 def why_held(pid: int) -> str:
@@ -118,9 +134,25 @@ def _frozen(pid: int) -> str:
     return ""
 
 
+def children_of(pid: int) -> list[int]:
+    """The children of process ``pid`` (proc_pid_task(5)); [] on kernels without
+    CONFIG_PROC_CHILDREN.
+    """
+    try:
+        fd = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, MOST)
+        finally:
+            os.close(fd)
+    except OSError:
+        return []
+    # Each number ends with a blank; of more than we read, the last may not be whole.
+    return [int(word) for word in text[: text.rfind(b" ") + 1].split()]
+
+
 def let_go(pid: int) -> None:
-    """Take a process that was killed out of a frozen cgroup of v1, which would keep it: into ours,
-    where it dies at once.
+    """Take a process that was killed, and its children, out of a frozen cgroup of v1, which would
+    keep it: into ours, where it dies at once.
     """
     from ociruntime.cgroups.detect import detect
     from ociruntime.kernel.kernel import Kernel
@@ -131,9 +163,14 @@ def let_go(pid: int) -> None:
         return
     try:
         fd = os.open(f"{freezer.mountpoint}{path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, str(pid).encode())
-        finally:
-            os.close(fd)
     except OSError:
-        pass  # it has ended, or is not ours to move; who waits finds out
+        return  # who waits finds out
+    try:
+        # The first process of a pid namespace dies behind the others in there.
+        for each in (*children_of(pid), pid):
+            try:
+                os.write(fd, str(each).encode())
+            except OSError:
+                continue  # it has ended, or is not ours to move
+    finally:
+        os.close(fd)

@@ -135,7 +135,7 @@ class Run:
     def patience(self) -> Patience:
         """How long to wait for the process in the container."""
         what = "the process in the container"
-        return Patience(self.pid, what, frozen_too=not self.waits_for_thaw)
+        return Patience(self.pid, what, frozen_too=not self.waits_for_thaw, children_too=True)
 
     def inside(self) -> InRoot:
         """The rootfs; only steps behind AttachRootfs ask for it."""

@@ -148,12 +148,17 @@ class Tasks:
             if isinstance(process, Execution):
                 await self._start_execution(task, process)
             else:
+                operation = operations.start_container(task.store, task.id)
+                task.beginning = Job(self.workers.run(operation))
                 try:
-                    await self.workers.run(operations.start_container(task.store, task.id))
-                except RpcError as error:
-                    if error.code == ttrpc.DEADLINE_EXCEEDED:
+                    await task.beginning.result
+                except BaseException as error:
+                    task.beginning.cancel(error)
+                    if isinstance(error, RpcError) and error.code == ttrpc.DEADLINE_EXCEEDED:
                         process.status = RUNNING  # as far as anybody can know: to be killed first
                     raise
+                finally:
+                    task.beginning = None
                 process.status = RUNNING
                 values = {"container_id": task.id, "pid": task.pid}
                 self.publisher.publish("/tasks/start", "TaskStart", m.TASK_START, values)
@@ -239,6 +244,8 @@ class Tasks:
         task = self._task(request["id"])
         number = request["signal"]
         process = task.process(request["exec_id"])
+        if process is task and task.beginning is not None and number == SIGKILL:
+            self.loop.spawn(self.withdrawals.end_start(task))
         everything = process is task and (request["all"] or task.shared_pid or task.paused)
         if not everything:
             if process.starting and not process.pid:

@@ -122,8 +122,8 @@ class Task(Process):
     """A container: its first process, and the others by exec id.
 
     ``shared_pid``: it has no pid namespace whose end would be theirs, too. ``paused`` is what we
-    were told to do last. ``making`` is the work of Create while it goes on. ``early_ooms`` counts
-    those that came while Start worked.
+    were told to do last. ``making`` is the work of Create while it goes on, ``beginning`` that of
+    Start. ``early_ooms`` counts those that came while Start worked.
     """
 
     def __init__(
@@ -140,6 +140,7 @@ class Task(Process):
         self.watch: Watch | None = None
         self.early_ooms = 0
         self.making: Job | None = None
+        self.beginning: Job | None = None
 
     def process(self, exec_id: str) -> Process:
         """The first process for an empty id; raises ``RpcError``."""

@@ -1,4 +1,5 @@
-"""Containers whose Create was interrupted: what it had begun is taken back, or stays deletable.
+"""Containers whose Create was interrupted: what it had begun is taken back, or stays deletable;
+and those that are killed while Start is at work.
 
 Create ends before its work does when the time that its client granted is over (the process of the
 container may be kept from going on: by a neighbour that stops or traces it, by a frozen cgroup, by
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import time
 
+from ociruntime.process.hookguard import GRACE_SECONDS
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.loop import Job, first
 from ociruntime.shim.ttrpc import RpcError
@@ -55,6 +57,15 @@ class Withdrawals:
                 self._workers.log.warning(text)
                 return
             del self._tasks[task.id]
+
+    async def end_start(self, task: Task) -> None:
+        """Start of a container that is killed meanwhile waits for no hook any longer than that one
+        may need to put its things in order.
+        """
+        beginning = task.beginning
+        if not await first(self._loop, task.begun, GRACE_SECONDS) and beginning is not None:
+            text = f"{task.id}: it was killed while its hooks were at work"
+            beginning.cancel(RpcError(ttrpc.ABORTED, text))
 
     async def delete(self, task: Task) -> dict[str, Any]:
         """Delete's answer for a container without a process; raises ``RpcError``."""

@@ -15,6 +15,7 @@ from ociruntime.errors import AlreadyExists, NotFound, OciError, WrongStatus
 from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import SET_SIZE, SIG_SETMASK
+from ociruntime.process.patience import children_of
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future
 from ociruntime.shim.ttrpc import RpcError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     Operation = Callable[[int], tuple[int, list[str]]]
 
 LONGEST = 60000
-PAGE = 4096
 RESULT_FD, EXTRA_FD, FIRST_FREE = 3, 4, 5
 
 
@@ -90,7 +90,7 @@ def end_worker(pid: int) -> None:
     """Kill a worker, our child that is not reaped, and what it has made and not handed over yet: a
     process of a container that is stopped, or traced, would not notice that nobody waits for it.
     """
-    made = [fd for child in _children(pid) if (fd := _hold(child, pid)) >= 0]
+    made = [fd for child in children_of(pid) if (fd := _hold(child, pid)) >= 0]
     os.kill(pid, SIGKILL)
     kernel = Kernel()
     for pidfd in made:
@@ -101,25 +101,13 @@ def end_worker(pid: int) -> None:
         os.close(pidfd)
 
 
-def _children(pid: int) -> list[int]:
-    """proc_pid_task(5); none on kernels without CONFIG_PROC_CHILDREN."""
-    try:
-        fd = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return []
-    try:
-        return [int(word) for word in os.read(fd, PAGE).split()]
-    finally:
-        os.close(fd)
-
-
 def _hold(child: int, parent: int) -> int:
     """A pidfd of ``child``, -1 unless it is ``parent``'s: the number may be another's by now."""
     try:
         pidfd = Kernel().pidfd_open(child)
     except ProcessLookupError:
         return -1
-    if child in _children(parent):
+    if child in children_of(parent):
         return pidfd
     os.close(pidfd)
     return -1

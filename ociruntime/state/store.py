@@ -8,6 +8,9 @@
     ROOT/ID/.state.json.new  state.json as it was before its last change, which ``delete --force``
     needs when somebody has damaged that one
 
+    ROOT/ID/.unwanted  made by a ``delete --force`` that finds the lock taken: who has it does not
+    wait for a hook any longer
+
 Everything that ``create`` is going to make is written down before it is made, so ``delete`` can
 finish any half-made container, whenever its maker was killed.
 
@@ -43,6 +46,7 @@ STATE = "state.json"
 CONFIG = "config.json"
 SOCKET = "start.sock"
 TEMPORARY = ".state.json.new"
+UNWANTED = ".unwanted"
 FILES = (STATE, CONFIG, SOCKET, TEMPORARY)
 LOCK_SECONDS = 10.0
 CHECKSUM, CONFIG_CHECKSUM = "checksum", "config_checksum"
@@ -150,11 +154,11 @@ class Container:
             raise DamagedStateError(self.id, "somebody has changed it")
         self.data = data
 
-    def ready(self, seconds: float | None) -> Container:
+    def ready(self, seconds: float | None, *, insist: bool = False) -> Container:
         """Lock (within ``seconds``, unless None) and load this container; closed on failure."""
         try:
             if seconds is not None:
-                self.lock(seconds)
+                self.lock(seconds, insist=insist)
             self.load()
         except BaseException:
             self.close()
@@ -205,20 +209,38 @@ class Container:
         if os.fstat(self.fd).st_nlink == 0:
             return
         for name in FILES:
-            try:
-                os.unlink(name, dir_fd=self.fd)
-            except FileNotFoundError:
-                pass
+            self._unlink(name)
+        where = os.path.join(self.store.root, self.id)
         try:
-            os.rmdir(os.path.join(self.store.root, self.id))
+            try:
+                os.rmdir(where)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                self._unlink(UNWANTED)
+                os.rmdir(where)
         except FileNotFoundError:
             pass
         except OSError as error:
-            where = os.path.join(self.store.root, self.id)
             raise StateError(f"{where}: {error.strerror}; remove what is in it by hand") from None
 
-    def lock(self, seconds: float = LOCK_SECONDS) -> None:
-        """Wait at most ``seconds`` until no other command changes this container.
+    def _unlink(self, name: str) -> None:
+        try:
+            os.unlink(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
+
+    def is_unwanted(self) -> bool:
+        """Whether a ``delete --force`` waits for the lock, which is ours."""
+        try:
+            os.stat(UNWANTED, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def lock(self, seconds: float = LOCK_SECONDS, *, insist: bool = False) -> None:
+        """Wait at most ``seconds`` until no other command changes this container; with ``insist``
+        who does so is told that it is unwanted.
 
         Raises ``NotFound`` when it was deleted meanwhile, ``StateError`` when the time is up.
         """
@@ -230,14 +252,26 @@ class Container:
             except OSError as error:
                 if error.errno != errno.EWOULDBLOCK:
                     raise OciError(f"cannot lock container {self.id}: {error.strerror}") from None
+            if insist:
+                insist = False
+                self._insist()
             if time.monotonic() > deadline:
+                from ociruntime.state.busy import holder
+
                 raise StateError(
-                    f"container {self.id} is busy: another command has been at work on it for "
+                    f"container {self.id} is busy: {holder(self.fd)} has been at work on it for "
                     f"{seconds:g} s; wait for it, or end it and use `delete --force`"
                 )
             time.sleep(0.005)
         if os.fstat(self.fd).st_nlink == 0:
             raise NotFound(self.id)
+
+    def _insist(self) -> None:
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            os.close(os.open(UNWANTED, flags, 0o600, dir_fd=self.fd))
+        except OSError:
+            pass  # there is no room, or it has gone: the lock will tell
 
     def unlock(self) -> None:
         """Let other commands change the container."""
@@ -307,7 +341,7 @@ class Store:
         """
         container = self._open(container_id)
         try:
-            container.lock()
+            container.lock(insist=True)
         except BaseException:
             container.close()
             raise

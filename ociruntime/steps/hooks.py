@@ -8,6 +8,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import HookError
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.hook import run_hook
+from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard
 from ociruntime.process.hookoutput import ANNOTATIONS, STDERR, STDOUT, open_outputs
 
 TYPE_CHECKING = False
@@ -84,10 +85,13 @@ class RunHook(Step):
         # A hook in the container's namespaces is told the pid as the container sees it.
         pid = os.getpid() if self.side == CONTAINER else run.pid
         # Init may not open the host's files; on the host side they are opened for each hook.
-        outputs = None
+        outputs = guard = None
         if self.side == CONTAINER:
+            # The host side looks after init and its children.
             outputs = run.fds.get(STDOUT, -1), run.fds.get(STDERR, -1)
-        run_hook(self.label, self.hook, run.container, self.status, pid, outputs, run.umask)
+        else:
+            guard = HookGuard(lambda: CONTAINER_ENDED if run.kernel.has_ended(run.pidfd) else "")
+        run_hook(self.label, self.hook, run.container, self.status, pid, outputs, run.umask, guard)
 
     def undo(self, run: Run) -> None:
         """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle,

@@ -143,6 +143,44 @@ def test_start_ends_in_its_time_and_the_container_can_be_deleted(
         assert_gone(shim, made.name)
 
 
+@pytest.mark.parametrize("when", ["startContainer", "poststart"])
+def test_kill_ends_a_start_that_waits_for_a_hook(
+    shim: ContainerdWith, held_up: Callable[[str, str], Bundle], when: str
+) -> None:
+    """A client that granted any time: nothing else would end it, and nobody could delete it."""
+    pod = shim.up("--", "sleep", "1000")
+    made = held_up(when, "sleeps")
+    hook = made.config["hooks"][when][0]
+    hook["path"], hook["args"] = "/bin/sh", ["sh", "-c", "exec sleep 100001"]
+    made.write()
+    with client(shim, pod) as connection:
+        assert ask(connection, "Create", id=made.name, bundle=str(made.path))["pid"]
+        beginning = connection.ask("Start", m.PROCESS_KEY, id=made.name)
+        deadline = time.monotonic() + LIMIT
+        while not processes("sleep\x00100001"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        ask(connection, "Kill", id=made.name, signal=9)
+        with pytest.raises(Refused):
+            connection.receive(beginning)
+        assert ask(connection, "Wait", id=made.name)["exit_status"] == 137
+        ask(connection, "Delete", id=made.name)
+        assert_gone(shim, made.name)
+        assert not processes("sleep\x00100001")
+
+
+def processes(command: str) -> list[Path]:
+    """Those whose command line is that."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_text(errors="replace").startswith(command):
+                found.append(path)
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
 def test_wait_ends_in_its_time(shim: ContainerdWith) -> None:
     pod = shim.up("--", "sleep", "1000")
     with client(shim, pod) as connection:

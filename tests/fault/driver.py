@@ -4,8 +4,9 @@
 
 ``FD`` is a socket: at the point of interest its name is written there and the process, or the
 container's init, waits until something is sent back, which may be for ever. JSON has ``verb``,
-``root``, ``id``, ``at`` (the number of the point), ``patience`` (seconds, optional: how long
-somebody who is held up is waited for) and what the verb needs.
+``root``, ``id``, ``at`` (the number of the point, NOWHERE for none), ``patience`` (seconds,
+optional: how long somebody who is held up, or a hook that nobody needs, is waited for) and what the
+verb needs.
 
 What an engine would see is printed to standard error, with exit status 1: the error in one line,
 ``internal error`` where it is none of ours. ``run`` is create and start; when only start fails, the
@@ -30,7 +31,7 @@ from ociruntime.lifecycle.delete import delete  # noqa: E402
 from ociruntime.lifecycle.start import start  # noqa: E402
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process  # noqa: E402
 from ociruntime.plan.options import CreateOptions  # noqa: E402
-from ociruntime.process import patience  # noqa: E402
+from ociruntime.process import hookguard, patience  # noqa: E402
 from ociruntime.state.store import Store  # noqa: E402
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ TRACED = tuple(
 
 
 NOT_STARTED = 3
+NOWHERE = -1
 
 
 class StopAt:
@@ -82,6 +84,7 @@ def main() -> None:
     asked = json.loads(sys.argv[2])
     stop.at = asked["at"]
     patience.HELD_SECONDS = asked.get("patience", patience.HELD_SECONDS)
+    hookguard.GRACE_SECONDS = asked.get("patience", hookguard.GRACE_SECONDS)
     patience.LOOK_SECONDS = min(patience.LOOK_SECONDS, patience.HELD_SECONDS / 4)
     try:
         carry_out(asked, stop)
@@ -114,7 +117,8 @@ def carry_out(asked: dict[str, Any], stop: StopAt) -> None:
     else:
         operation = {"start": start, "delete": delete}[asked["verb"]]
         container = store.open_locked(asked["id"])
-        sys.settrace(stop.trace)
+        if stop.at != NOWHERE:
+            sys.settrace(stop.trace)
         operation(container)
         sys.settrace(None)
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 DRIVER = Path(__file__).with_name("driver.py")
+# Of ``at``: the driver stops nowhere, as its own NOWHERE.
+NOWHERE = -1
 SECONDS = 20 * float(os.environ.get("OCIRT_TIME_FACTOR", "1"))
 
 

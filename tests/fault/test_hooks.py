@@ -1,0 +1,230 @@
+"""Hooks without a timeout that do not end: somebody who wants the container away is not held up by
+them, and one that is kept from running in the container is told apart from one that works.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fault.test_pairs import Call
+from tests.fault.victim import NOWHERE, Driven
+from tests.support.runtime import TIMEOUT
+
+if TYPE_CHECKING:
+    from tests.support.bundle import Bundle
+    from tests.support.runtime import Runtime
+
+pytestmark = pytest.mark.kernel
+MakeBundle = Callable[..., "Bundle"]
+# Seconds that the driver waits for a hook that is held up, or that nobody needs.
+PATIENCE = 0.2
+# The hook says that it is there, and stays.
+STAYS = "echo here >{place}; exec sleep 1000"
+FREEZERS = (("freezer.state", "FROZEN", "THAWED"), ("cgroup.freeze", "1", "0"))
+
+
+def wait_until(holds: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+class Hooked:
+    """A container with one hook that never ends."""
+
+    def __init__(self, runtime: Runtime, made: Bundle, phase: str, *, shared: bool) -> None:
+        self.runtime = runtime
+        self.sandbox = runtime.sandbox
+        self.made = made
+        self.id = made.name
+        self.phase = phase
+        work = made.rootfs / "work"
+        work.mkdir()
+        inside = phase == "startContainer"
+        self.place = work / "place"
+        script = STAYS.format(place="/work/place" if inside else self.place)
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}
+        made.args = ["sleep", "100"]
+        made.set("/hooks", {phase: [hook]})
+        if shared:
+            made.drop_namespace("pid")
+        made.write()
+
+    def up_to_the_hook(self, *, driven: bool = True) -> Driven | Call:
+        """Let the command that runs the hook come so far: the driver, or the runtime itself."""
+        verb = "start" if self.phase in ("startContainer", "poststart") else "create"
+        if verb == "start":
+            self.runtime.create(self.made, container=self.id).check()
+        else:
+            self.runtime.created.append(self.id)
+        if driven:
+            asked: dict[str, Any] = {"verb": verb, "at": NOWHERE, "patience": PATIENCE}
+            asked.update(root=str(self.runtime.root), id=self.id)
+            asked.update(bundle=str(self.made.path), options={})
+            command: Driven | Call = Driven(asked, self.sandbox)
+        else:
+            words = ["create", "--bundle", str(self.made.path)] if verb == "create" else ["start"]
+            command = Call(self.runtime, [*words, self.id], 0)
+        wait_until(lambda: self.place.exists() and self.place.read_text(), f"{verb}: no hook")
+        return command
+
+    def hook(self, command: Driven | Call) -> int:
+        """The hook's process: of `create` in the container a child of its init."""
+        parent = children(command.process.pid)[-1]
+        return children(parent)[-1] if self.phase == "createContainer" else parent
+
+    def kill_init(self) -> None:
+        """Nobody is told the pid of a container that is being created, but the hooks."""
+        state = json.loads((self.runtime.root / self.id / "state.json").read_bytes())
+        assert state["pid"] > 1
+        os.kill(state["pid"], signal.SIGKILL)
+
+    def check_gone(self) -> None:
+        assert not self.runtime.state(self.id).ok
+        assert self.sandbox.settled_leaks() == []
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+@pytest.fixture(params=[False, True], ids=["own pid namespace", "shared"])
+def shared(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def stop(_hooked: Hooked, pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+def freeze(hooked: Hooked, _pid: int) -> None:
+    for path in hooked.sandbox.cgroups():
+        for name, value, _ in FREEZERS:
+            if path.name == hooked.id and (path / name).exists():
+                (path / name).write_text(value)
+
+
+@pytest.mark.parametrize("phase", ["createContainer", "startContainer"])
+@pytest.mark.parametrize("how", [stop, freeze])
+def test_held_up_in_the_container(
+    runtime: Runtime,
+    bundle: MakeBundle,
+    phase: str,
+    how: Callable[[Hooked, int], None],
+    *,
+    shared: bool,
+) -> None:
+    """It would have waited for ever: somebody who shares the processes can stop the hook."""
+    hooked = Hooked(runtime, bundle(), phase, shared=shared)
+    command = hooked.up_to_the_hook()
+    assert isinstance(command, Driven)
+    with command:
+        how(hooked, hooked.hook(command))
+        assert command.finish() == 1
+        said = command.said()
+    assert ("stopped by a signal" if how is stop else "frozen") in said, said
+    assert len(said.strip().splitlines()) == 1, said
+    hooked.check_gone()
+
+
+@pytest.mark.parametrize("phase", ["createRuntime", "createContainer", "startContainer"])
+def test_kill_ends_the_wait(
+    runtime: Runtime, bundle: MakeBundle, phase: str, *, shared: bool
+) -> None:
+    """The container cannot come to life any more."""
+    hooked = Hooked(runtime, bundle(), phase, shared=shared)
+    command = hooked.up_to_the_hook()
+    assert isinstance(command, Driven)
+    with command:
+        hooked.kill_init()
+        assert command.finish() == 1
+        said = command.said()
+    assert len(said.strip().splitlines()) == 1, said
+    hooked.check_gone()
+
+
+@pytest.mark.parametrize("phase", ["createRuntime", "createContainer", "startContainer"])
+def test_the_hook_dies_with_init_where_no_cgroup_ends_it(
+    runtime: Runtime, bundle: MakeBundle, phase: str
+) -> None:
+    """Nor a pid namespace."""
+    runtime.global_options = ("--cgroup-manager", "disabled")
+    hooked = Hooked(runtime, bundle(), phase, shared=True)
+    command = hooked.up_to_the_hook(driven=False)
+    assert isinstance(command, Call)
+    hooked.kill_init()
+    command.check()
+    hooked.check_gone()
+
+
+@pytest.mark.parametrize("phase", ["createRuntime", "createContainer", "startContainer"])
+def test_force_ends_the_wait(runtime: Runtime, bundle: MakeBundle, phase: str) -> None:
+    hooked = Hooked(runtime, bundle(), phase, shared=False)
+    command = hooked.up_to_the_hook(driven=False)
+    runtime.delete(hooked.id, "--force").check()
+    assert isinstance(command, Call)
+    command.check()
+    hooked.check_gone()
+
+
+def test_force_ends_a_poststart_hook(runtime: Runtime, bundle: MakeBundle) -> None:
+    """The container runs by then, and its end would be no reason."""
+    hooked = Hooked(runtime, bundle(), "poststart", shared=False)
+    command = hooked.up_to_the_hook()
+    assert isinstance(command, Driven)
+    with command:
+        runtime.delete(hooked.id, "--force").check()
+        assert command.finish() == 1
+        assert "deleted by force" in command.said()
+    hooked.check_gone()
+
+
+@pytest.mark.parametrize("phase", ["createRuntime", "createContainer", "startContainer"])
+def test_a_timeout_holds_for_a_hook_that_never_stops_talking(
+    runtime: Runtime, bundle: MakeBundle, phase: str
+) -> None:
+    script = "while :; do echo more; done"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 1}
+    made = bundle(args=["sleep", "100"], hooks={phase: [hook]})
+    result = runtime.create(made)
+    if phase == "startContainer":
+        runtime.created.remove(result.check().container)
+        result = runtime.start(result.container)
+    assert result.status == 1
+    assert "timeout of 1 s" in result.stderr
+    assert runtime.sandbox.settled_leaks() == []
+
+
+def test_a_timeout_holds_for_a_frozen_hook(runtime: Runtime, bundle: MakeBundle) -> None:
+    """SIGKILL waits until somebody thaws it."""
+    hooked = Hooked(runtime, bundle(), "startContainer", shared=False)
+    hooked.made.config["hooks"]["startContainer"][0]["timeout"] = 1
+    hooked.made.write()
+    command = hooked.up_to_the_hook(driven=False)
+    assert isinstance(command, Call)
+    freeze(hooked, 0)
+    command.check()
+    assert "timeout of 1 s" in command.log.read_text()
+    hooked.check_gone()
+
+
+def test_who_is_at_work_is_named(runtime: Runtime, bundle: MakeBundle) -> None:
+    """And another one need not wait longer than ten seconds for that."""
+    hooked = Hooked(runtime, bundle(), "poststart", shared=False)
+    command = hooked.up_to_the_hook(driven=False)
+    assert isinstance(command, Call)
+    result = runtime.call("update", "--pids-limit", "9", hooked.id, timeout=3 * TIMEOUT)
+    assert result.status == 1
+    assert f"is busy: another command (process {command.process.pid})" in result.stderr
+    runtime.delete(hooked.id, "--force").check()
+    command.check()
