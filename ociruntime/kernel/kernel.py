@@ -22,6 +22,8 @@ from ociruntime.kernel.processes import Processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     Argument = int | bytes | bytearray | None
 
 # Bytes that are read at once.
@@ -177,7 +179,10 @@ class Kernel(Processes):
 
     def names(self, fd: int) -> list[str]:
         """The names in a directory that was opened for reading, without ``.`` and ``..``."""
-        found: list[str] = []
+        return list(self.each_name(fd))
+
+    def each_name(self, fd: int) -> Iterator[str]:
+        """The same one after the other: somebody may have made more than there is memory for."""
         buffer = bytearray(32768)
         while size := self.invoke("getdents64", fd, buffer, len(buffer)):
             at = 0
@@ -185,9 +190,8 @@ class Kernel(Processes):
                 length = unpack_from("=H", buffer, at + 16)[0]
                 name = bytes(buffer[at + 19 : at + length]).split(b"\0", 1)[0]
                 if name not in (b".", b".."):
-                    found.append(os.fsdecode(name))
+                    yield os.fsdecode(name)
                 at += length
-        return found
 
     def dup3(self, fd: int, to: int) -> None:
         """dup3(2) without close-on-exec; ``fd`` and ``to`` must differ."""

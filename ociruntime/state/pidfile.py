@@ -26,6 +26,18 @@ def temporary_of(path: str, pid: int) -> str:
     return os.path.join(os.path.dirname(path), f".pid-{pid}")
 
 
+def create_temporary(name: str) -> int:
+    """A new file at ``name``, open for writing. What is there already was left by somebody who was
+    killed before it got its name: the process with that pid is ours now.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, 0o644)
+    except FileExistsError:
+        os.unlink(name)
+        return os.open(name, flags, 0o644)
+
+
 def write_and_close(fd: int, text: bytes) -> None:
     """Write ``text`` by one write(2)."""
     try:

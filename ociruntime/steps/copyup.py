@@ -42,9 +42,9 @@ class _Level:
 
     __slots__ = ("fds", "name", "waiting")
 
-    def __init__(self, name: str, fds: tuple[int, int], waiting: list[str]) -> None:
+    def __init__(self, name: str, fds: tuple[int, ...], waiting: list[str]) -> None:
         self.name = name
-        self.fds: tuple[int, ...] = fds
+        self.fds = fds
         self.waiting = waiting
 
 
@@ -89,10 +89,10 @@ class _Copy:
         if len(os.fsencode(self.path(name))) > LONGEST:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         kernel = self.kernel
-        here = kernel.openat2(parents[0], name, READ, NOFOLLOW)
-        level = _Level(name, (here, kernel.openat2(parents[1], name, READ, NOFOLLOW)), [])
+        level = _Level(name, (kernel.openat2(parents[0], name, READ, NOFOLLOW),), [])
         self.levels.append(level)
-        for entry in kernel.names(here):
+        level.fds += (kernel.openat2(parents[1], name, READ, NOFOLLOW),)
+        for entry in kernel.each_name(level.fds[0]):
             if self._copy(level.fds[0], level.fds[1], entry):
                 level.waiting.append(entry)
         if len(self.levels) > OPEN_LEVELS:
@@ -157,8 +157,9 @@ class _Copy:
         kernel = self.kernel
         flags = c.O_RDONLY | c.O_NOFOLLOW | c.O_NONBLOCK
         content = kernel.openat2(source, name, flags, NOFOLLOW)
-        made = kernel.openat(target, name, c.O_WRONLY | c.O_CREAT | c.O_EXCL, 0o600)
+        made = -1
         try:
+            made = kernel.openat(target, name, c.O_WRONLY | c.O_CREAT | c.O_EXCL, 0o600)
             stat = kernel.stat(content)
             if stat.kind != c.S_IFREG:
                 return
@@ -171,7 +172,8 @@ class _Copy:
             kernel.ftruncate(made, stat.size)
         finally:
             kernel.close(content)
-            kernel.close(made)
+            if made >= 0:
+                kernel.close(made)
 
 
 def copy_tree(

@@ -10,7 +10,13 @@ from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import Step
-from ociruntime.state.pidfile import is_special, remove_pid_file, temporary_of, write_and_close
+from ociruntime.state.pidfile import (
+    create_temporary,
+    is_special,
+    remove_pid_file,
+    temporary_of,
+    write_and_close,
+)
 from ociruntime.state.processes import start_time
 
 TYPE_CHECKING = False
@@ -168,8 +174,7 @@ class WritePidFile(Step):
             write_and_close(fd, text)
             return
         temporary = temporary_of(self.path, run.pid)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        write_and_close(os.open(temporary, flags, 0o644), text)
+        write_and_close(create_temporary(temporary), text)
         os.rename(temporary, self.path)
 
     def undo(self, run: Run) -> None:

@@ -89,3 +89,13 @@ def test_a_name_as_long_as_may_be(runtime: Runtime, bundle: MakeBundle, tmp_path
     container = runtime.create(bundle(args=["true"]), "--pid-file", str(path)).check().container
     assert int(path.read_text()) == runtime.pid(container)
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_what_a_killed_runtime_left(runtime: Runtime, bundle: MakeBundle, tmp_path: Path) -> None:
+    """It had that pid, and was killed before its file got its name."""
+    script = f'read -r line; pid=${{line#*\\"pid\\":}}; echo 4711 >{tmp_path}/.pid-${{pid%%,*}}'
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}
+    made = bundle(args=["true"], hooks={"createRuntime": [hook]})
+    container = runtime.create(made, "--pid-file", str(tmp_path / "pid")).check().container
+    assert int((tmp_path / "pid").read_text()) == runtime.pid(container)
+    assert os.listdir(tmp_path) == ["pid"]
