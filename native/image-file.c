@@ -61,7 +61,9 @@ int image_file_open(struct image_file *file, const char *name)
         file->is_named = 1;
         file->fd = open(file->unfinished, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     }
-    return file->fd < 0 || flock(file->fd, LOCK_EX | LOCK_NB) < 0 ? -1 : 0;
+    if (file->fd < 0)
+        return -1;
+    return flock(file->fd, LOCK_EX | LOCK_NB) == 0 ? 0 : image_file_close(file, name, 0);
 }
 
 static int give_name(struct image_file *file)

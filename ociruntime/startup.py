@@ -45,10 +45,10 @@ def explain() -> str:
     return "started from the start image"
 
 
-def without_library(error: BaseException) -> str | None:
-    """What to say of an import that failed because Python was removed or replaced."""
+def without_library() -> str | None:
+    """What to say of a failed import, when Python was removed or replaced."""
     lost = lost_library()
-    if lost is None or not isinstance(error, ImportError):
+    if lost is None:
         return None
     return (
         f"Python was removed or replaced ({lost} is gone), and this command needs a part of it that"

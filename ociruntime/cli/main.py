@@ -101,10 +101,17 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the last resort: one line, no traceback
-        from ociruntime.startup import without_library
-
-        log.error(without_library(error) or unexpected(error))
+        log.error(_why_lost(error) or unexpected(error))
         return EXEC_FAILED if verb == "exec" else 1
+
+
+def _why_lost(error: Exception) -> str | None:
+    """Nothing is loaded for errors that need nothing: files may be what is short."""
+    if not isinstance(error, ImportError):
+        return None
+    from ociruntime.startup import without_library
+
+    return without_library()
 
 
 def _run(verb: str, words: list[str], globals_: Globals) -> int:

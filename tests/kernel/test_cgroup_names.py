@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +13,9 @@ import pytest
 
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.process.patience import why_held
 from tests.support.executed import WAYS, Way, execute, process
+from tests.support.runtime import TIMEOUT
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
@@ -110,3 +114,54 @@ def test_below_the_caller_s_own(
     assert len(runtime.ps(container, "--format", "json").check().json()) == 1
     runtime.exec(container, "true").check()
     runtime.delete(container, "--force").check()
+
+
+@pytest.mark.parametrize("manager", ["cgroupfs", "disabled"])
+def test_every_command_from_there(
+    runtime: Runtime, bundle: MakeBundle, caller: tuple[str, ...], manager: str
+) -> None:
+    """Also where the container has no cgroup but the caller's."""
+    runtime.global_options = ("--cgroup-manager", manager)
+    made = bundle(args=["sleep", "100"])
+    made.set("/linux/cgroupsPath", made.name)
+    container = runtime.run(made, "--detach", wrapper=caller).check().container
+    of_cgroups = (
+        ["pause", container],
+        ["resume", container],
+        ["update", "--pids-limit", "50", container],
+        ["events", "--stats", container],
+    )
+    for words in (
+        ["state", container],
+        ["list"],
+        ["ps", container],
+        ["exec", container, "true"],
+        *(of_cgroups if manager == "cgroupfs" else ()),
+        ["kill", "--all", container, "CONT"],
+        ["delete", "--force", container],
+    ):
+        runtime.call(*words, wrapper=caller).check()
+
+
+def test_a_process_that_is_frozen_there(caller: tuple[str, ...]) -> None:
+    """Who waits for one asks its cgroup, whatever that is called."""
+    with subprocess.Popen([*caller, "sleep", "100"]) as process:
+        place = next(
+            path
+            for path in map(Path, caller)
+            if (path / "freezer.state").exists() or (path / "cgroup.freeze").exists()
+        )
+        deadline = time.monotonic() + TIMEOUT
+        while str(process.pid) not in (place / "cgroup.procs").read_text().split():
+            assert time.monotonic() < deadline
+        assert why_held(process.pid) == ""
+        freezer = (place / "freezer.state", "FROZEN", "THAWED")
+        if not freezer[0].exists():
+            freezer = (place / "cgroup.freeze", "1", "0")
+        freezer[0].write_text(freezer[1])
+        try:
+            while not why_held(process.pid).startswith(f"frozen (cgroup {place}"):
+                assert time.monotonic() < deadline, why_held(process.pid)
+        finally:
+            freezer[0].write_text(freezer[2])
+            process.kill()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MakeBundle = Callable[..., "Bundle"]
 LIMITS = ("fsize=0", "fsize=4096", "data=1000000", "data=8000000", "as=4000000", "as=30000000")
-FILES = ("nofile=4", "nofile=6", "nofile=8", "nofile=12")
+FILES = tuple(f"nofile={number}" for number in range(4, 13))
 
 
 @pytest.mark.parametrize("limit", [*LIMITS, *FILES])

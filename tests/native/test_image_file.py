@@ -258,3 +258,13 @@ def test_makers_at_once_each_make_a_whole_one(prefix: Path) -> None:
         assert maker.returncode == 0
     assert others(prefix) == []
     assert run(prefix, "image").stdout == "started from the start image\n"
+
+
+def test_a_file_system_without_locks(prefix: Path) -> None:
+    """No image is made, and what had a name already goes."""
+    lacking = without_tmpfile(prefix)
+    status, calls = make_traced(prefix, lacking, "flock:error=ENOLCK:when=1")
+    assert status == 1
+    assert any("ENOLCK" in call for call in calls)
+    assert others(prefix) == []
+    assert uses_image(prefix)
