@@ -34,6 +34,7 @@ class Run:
     inroot      the inside of the rootfs (container side)
     copied      bytes that tmpcopyup has copied so far (container side)
     mounts      detached mounts and private procfs by name (container side)
+    plain_root  whether the path of the rootfs has no symlink (host side)
     stubs       what init has made in the rootfs, oldest first (host side)
     streams     what becomes descriptors 0 to 2 of init, which then has none but this run's, before
                 a namespace is joined; empty: it has the caller's, and all others
@@ -70,6 +71,7 @@ class Run:
         "observer",
         "pid",
         "pidfd",
+        "plain_root",
         "seccomp",
         "steps",
         "streams",
@@ -93,6 +95,7 @@ class Run:
         self.inroot: InRoot | None = None
         self.mounts: dict[str, int] = {}
         self.copied = 0
+        self.plain_root = True
         self.streams: tuple[int, ...] = ()
         self.keeps = False
         self.stubs: list[Stub] = []

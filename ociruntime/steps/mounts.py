@@ -13,8 +13,9 @@ import errno
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components
 from ociruntime.kernel.mountfd import clone_fd, needs_old_mount, new_filesystem
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.plan.step import HOST, ContainerStep, Step
 from ociruntime.steps.copyup import copy_tree
+from ociruntime.steps.sourcepath import find_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class OpenSource(Step):
         """A descriptor of the source."""
         if self.within:
             return run.inside().open(self.within, flags)
+        if self.side == HOST:
+            rootfs = run.fds["rootfs"]
+            plain = run.plain_root
+            return find_source(run.kernel, self.source, flags, rootfs, plain_root=plain)
         return run.kernel.open(self.source, flags)
 
     def idmap_source(self, run: Run, mount: int) -> None:

@@ -230,7 +230,7 @@ class OpenRootfs(Step):
         return f"open {self.path} as the root filesystem"
 
     def execute(self, run: Run) -> None:
-        from_host = run.kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
+        from_host = self._open(run)
         flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH | c.AT_RECURSIVE
         try:
             run.fds["rootfs"] = mount = run.kernel.open_tree(from_host, "", flags)
@@ -238,6 +238,16 @@ class OpenRootfs(Step):
             run.kernel.close(from_host)
         if self.propagation:
             run.kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
+
+    def _open(self, run: Run) -> int:
+        how = c.O_PATH | c.O_DIRECTORY
+        try:
+            return run.kernel.openat2(c.AT_FDCWD, self.path, how, c.RESOLVE_NO_SYMLINKS)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        run.plain_root = False
+        return run.kernel.open(self.path, how)
 
     def undo(self, run: Run) -> None:
         if run.stubs:

@@ -104,6 +104,52 @@ def test_a_symlink_there_stays_inside(
     canary.check()
 
 
+@pytest.mark.parametrize("alias", ["of the rootfs", "below it", "of a part", "root.path is one"])
+def test_a_symlink_of_the_host_into_the_rootfs(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, canary: Canary, alias: str
+) -> None:
+    """By whatever name the source leads into the rootfs, from there on the image's links stay
+    inside, although the peers follow them to the host.
+    """
+    made = bundle()
+    (made.rootfs / "mnt/link").symlink_to(canary.path)
+    link = sandbox.directory / "alias"
+    leads_to, source = {
+        "of the rootfs": (made.rootfs, link / "mnt/link/dir"),
+        "below it": (made.rootfs / "mnt", link / "link/dir"),
+        "of a part": (made.path.parent, link / made.path.name / "rootfs/mnt/link/dir"),
+        "root.path is one": (made.rootfs, made.rootfs / "mnt/link/dir"),
+    }[alias]
+    link.symlink_to(os.path.relpath(leads_to, link.parent))
+    if alias == "root.path is one":
+        made.set("/root/path", str(link))
+    made.bind(source, "/home", ["rbind"])
+    assert_clear(runtime, runtime.create(made), "link/dir", "ENOENT")
+    inside = Path(f"{made.rootfs}{canary.path}/dir")
+    inside.mkdir(parents=True)
+    (inside / "file").write_text("inside\n")
+    assert runtime.run_output(made, "cat /home/file").strip() == "inside"
+    canary.check()
+
+
+def test_symlinks_of_the_host(
+    runtime: Runtime, bundle: MakeBundle, source: Path, sandbox: Sandbox
+) -> None:
+    """What leads elsewhere does so as ever, procfs's magic links included."""
+    first, second = sandbox.directory / "first", sandbox.directory / "second"
+    first.symlink_to(source)
+    second.symlink_to(os.path.relpath(first, second.parent))
+    made = bundle().bind(second / "file", "/var/file", ["bind", "ro"])
+    made.bind(second / "sub/../sub", "/home", ["rbind"])
+    made.bind(Path(f"/proc/{os.getpid()}/root/{first}"), "/mnt", ["rbind"])
+    made.bind(first, "/link", ["bind", "src-nofollow", "copy-symlink"])
+    script = "cat /var/file /home/file /mnt/file; readlink /link"
+    if not runtime.is_ours:
+        pytest.skip("others have not every option")
+    said = ["of the source", "below the source", "of the source", str(source)]
+    assert runtime.run_output(made, script).splitlines() == said
+
+
 def test_a_magic_link_leads_nowhere(runtime: Runtime, bundle: MakeBundle) -> None:
     """The container's /proc/self is still init's, whose cwd is the host's."""
     made = bundle(args=["/bin/true"])
