@@ -10,6 +10,7 @@ EARLY = "early"
 # After set-up, when only the tiny waiting init is inside: so a limit of 512 KiB, or of one process,
 # can be met.
 LATE = "late"
+NO_LIMIT = ("max", "-1")
 
 
 class Setting:
@@ -56,6 +57,11 @@ class Setting:
     def as_tuple(self) -> tuple[str, str, str, str]:
         """(controller, file, value, pointer), for tables of tests and for ``plan``."""
         return self.controller, self.file, self.value, self.pointer
+
+    @property
+    def is_no_limit(self) -> bool:
+        """Whether a new cgroup has this value anyway: no limit."""
+        return self.value in NO_LIMIT and not self.file.startswith("cpu.rt_")
 
     @property
     def label(self) -> str:

@@ -289,7 +289,11 @@ def cgroup_steps(
     resources = in_words_of(config["ociVersion"], linux.get("resources") or {})
     settings = settings_for(resources, layout, warnings)
     rules = list(resources.get("devices") or [])
-    tolerant = rootless and not settings and not linux.get("cgroupsPath") and placement.unit is None
+    tolerant = rootless and not linux.get("cgroupsPath") and placement.unit is None
+    if tolerant:
+        # Whom it is no matter where his container's cgroup is may have none, and so no limit.
+        settings = [setting for setting in settings if not setting.is_no_limit]
+        tolerant = not settings
     if layout.mode == DISABLED:
         if rules:
             warnings.append(f"{dotted(DEVICES)}: cgroups are disabled (--cgroup-manager), left out")

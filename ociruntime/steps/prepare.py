@@ -251,11 +251,10 @@ class OpenRootfs(Step):
 
     def undo(self, run: Run) -> None:
         if run.stubs:
-            from ociruntime.kernel.inroot import remove_stubs
+            # Imported for creates that fail.
+            from ociruntime.steps.leftovers import remove_made
 
-            root = run.kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
-            remove_stubs(run.kernel, root, run.stubs)
-            run.kernel.close(root)
+            remove_made(run, self.path)
 
     def explain(self, number: int) -> str:
         return {

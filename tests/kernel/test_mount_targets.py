@@ -176,6 +176,26 @@ def test_a_failing_create_takes_a_name_that_is_no_utf8_away(
     assert os.listdir(made.rootfs / "mnt") == []
 
 
+def test_a_failing_create_takes_it_away_from_a_volume(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
+) -> None:
+    """What is bound keeps no mount point either, however it came to be in there."""
+    if not runtime.is_ours:
+        pytest.skip("others leave it there")
+    volume = sandbox.directory / "volume"
+    (volume / "dir").mkdir(parents=True)
+    made = bundle(args=["/bin/true"]).bind(volume, "/mnt")
+    made.bind(volume / "dir", "/mnt/dir/again")
+    made.add_mount("/mnt/new/deeper", "tmpfs", "tmpfs")
+    made.add_mount("/mnt/dir/again/twice", "tmpfs", "tmpfs")
+    made.bind(made.path / "config.json", "/mnt/file")
+    made.bind(made.rootfs / "home", "/var/bound").add_mount("/var/bound/x", "tmpfs", "tmpfs")
+    made.config["hooks"] = {"createContainer": [{"path": "/bin/false"}]}
+    before = [*made.rootfs.rglob("*"), *volume.rglob("*")]
+    assert_clear(runtime, runtime.create(made), "createContainer")
+    assert sorted([*made.rootfs.rglob("*"), *volume.rglob("*")]) == sorted(before)
+
+
 def test_device_through_a_symlink_to_the_device(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle().drop_mounts("/dev")
     node = Path(made.rootfs / "mnt/null")

@@ -134,6 +134,14 @@ def test_cgroups_that_are_not_delegated(user: User) -> None:
     assert result.check().stderr == "" or "stays in the runtime's own cgroup" in result.stderr
 
 
+def test_no_limit_needs_no_cgroup(user: User) -> None:
+    """podman up to 5.4 writes pids.limit 0 for "unlimited", others -1."""
+    for pids in (0, -1):
+        user.linux["resources"] = {"pids": {"limit": pids}, "memory": {"limit": -1}}
+        user.bundle.set("/ociVersion", "1.2.0")
+        assert user.output("echo runs") == "runs\n"
+
+
 def test_a_limit_needs_delegation(user: User) -> None:
     user.linux["resources"] = {"memory": {"limit": 1 << 26}}
     assert_clear(user.runtime, user.run("true"), "cgroup")
