@@ -36,7 +36,10 @@ SUMMARIES = {
         "networks: who is on them, what is published; remove what dead containers left",
     ),
     "spec": ("", "write a config.json to begin with; an existing file is left alone"),
-    "validate": ("[FILE]", "list every fault of a config.json, with its place and its cure"),
+    "validate": (
+        "[FILE|DIR]...",
+        "list every fault of config.json files, with its place and its cure",
+    ),
     "plan": ("[ID]", "print the steps `create` would take, and take none of them"),
     "trace": ("FILE", "draw what --trace has written: what every step of a command cost"),
     "shim": ("", "containerd's shim: it starts this as containerd-shim-ociruntime-v1"),
@@ -137,7 +140,11 @@ OPTIONS = {
     "spec config": ("FILE", "the file to write, if not config.json"),
     "spec rootless": ("", "for the calling user, who is root in a user namespace"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),
-    "validate format": ("FORMAT", "text (default) or json"),
+    "validate format": (
+        "FORMAT",
+        "text (default), json, sarif (for code scanning) or github (for its workflows)",
+    ),
+    "strict": ("", "take warnings for errors: a misspelt property fails"),
 }
 
 # What an overview does not tell and a user needs at once.
@@ -154,8 +161,8 @@ NOTES = {
     "image": "Make it anew when Python or the C library of this host was updated: commands start"
     " more slowly until then.",
     "events": "One JSON object a line, until the container ends.",
-    "validate": "FILE may be - for standard input. Exit status 0 without errors, 1 "
-    "with; warnings are no errors.",
+    "validate": "FILE may be - (standard input), DIR a bundle or a tree of them. The exit status is 1 "
+    "if there are errors.",
     "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user.",
 }
 

@@ -109,7 +109,11 @@ def _split(
         return letter, word[2:]
     given = word.split("=", maxsplit=1)[0]
     of = f"{command} " if command else ""
-    raise UsageError(f"{_who(command)}unknown option {given}; see `ociruntime {of}--help`")
+    from ociruntime.spec.similar import nearest
+
+    meant = nearest(given.lstrip("-"), known)
+    cure = f"did you mean --{meant}? See" if meant else "see"
+    raise UsageError(f"{_who(command)}unknown option {given}; {cure} `ociruntime {of}--help`")
 
 
 def _who(command: str) -> str:

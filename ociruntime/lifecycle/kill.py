@@ -35,7 +35,11 @@ def parse_signal(text: str) -> int:
                 return _realtime(text, base, name.removeprefix(base))
         if name in BY_NAME:
             return BY_NAME[name]
-    raise UsageError(f"unknown signal {text!a}; use a number from 0 to 64 or a name such as TERM")
+    from ociruntime.spec.similar import nearest
+
+    meant = nearest(text.upper().removeprefix("SIG"), BY_NAME) if text.isascii() else ""
+    cure = f"did you mean {meant}?" if meant else "use a number from 0 to 64 or a name such as TERM"
+    raise UsageError(f"unknown signal {text!a}; {cure}")
 
 
 def _realtime(text: str, base: str, offset: str) -> int:

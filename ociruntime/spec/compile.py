@@ -20,7 +20,10 @@ from ociruntime.spec import checks
 from ociruntime.spec.patterns import LENGTHS, PATTERNS
 from ociruntime.spec.schema import load_schema
 
-_NOTES = {"$schema", "$id", "$defs", "title", "description", "x-rule", "x-cure"}
+_NOTES = {
+    "$schema", "$id", "$defs", "title", "description", "examples",
+    "x-rule", "x-cure", "x-kernel", "x-conflicts", "x-engines",
+}  # fmt: skip
 
 _HEADER = '''"""GENERATED from schemas/config.json by ociruntime/spec/compile.py: do not edit.
 

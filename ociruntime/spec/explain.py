@@ -16,6 +16,7 @@ from ociruntime.errors import SpecError
 from ociruntime.spec import semantic
 from ociruntime.spec.fault import ERROR, WARNING, Fault
 from ociruntime.spec.locate import find_fault, locate
+from ociruntime.spec.misspelt import misspelt_options
 from ociruntime.spec.report import Report
 from ociruntime.spec.schema import SETTINGS, Part, root_part
 from ociruntime.spec.sentences import schema_fault, shown, unknown_fault
@@ -91,6 +92,7 @@ def _faults(document: Any, kind: str) -> list[tuple[Fault, bool]]:
     result += [(unknown_fault(part, path), True) for path in unknown(part, document)]
     if kind == "config":
         result += [(fault, False) for fault in _unknown_calls(document)]
+        result += [(fault, False) for fault in misspelt_options(document)]
     return result
 
 

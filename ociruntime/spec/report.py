@@ -45,6 +45,12 @@ class Report:
         """The number of faults of ``level`` (fault.ERROR, fault.WARNING)."""
         return sum(fault.level == level for fault, _, _ in self.placed)
 
+    def be_strict(self) -> None:
+        """Take every warning for an error."""
+        for fault, _, _ in self.placed:
+            if fault.level == WARNING:
+                fault.level = ERROR
+
     @property
     def valid(self) -> bool:
         """True if there is no error; warnings are allowed."""

@@ -107,21 +107,31 @@ def _cure(here: dict[str, Any], keyword: str, value: Any) -> str:
         meant = nearest(value, here["enum"]) if isinstance(value, str) else ""
         names = ", ".join(here["enum"])
         return f'did you mean "{meant}"?' if meant else f"use one of {names}"
-    if keyword == "type" and isinstance(value, float) and value.is_integer():
-        return f"write {int(value)}"
+    written = _written(here, value) if keyword == "type" else ""
+    if written:
+        return written
+    if keyword in ("minimum", "maximum") and here.get("x-cure", "").startswith("leave it"):
+        return f"use a number from {here['minimum']} to {here['maximum']}"
     if "x-cure" in here:
         return str(here["x-cure"])
     if keyword == "type":
-        if here["type"] == "integer" and isinstance(value, str):
-            return "write the number without quotes"
-        if here["type"] == "boolean" and value in ("true", "false"):
-            return f"write {value} without quotes"
-        if here["type"] == "array" and isinstance(value, (str, int, dict)):
-            return "put it in brackets: [ ... ]"
         return f"give {_NAMES.get(str(here['type']), 'another value')}"
     if keyword in ("minimum", "maximum"):
         return f"use a number from {here['minimum']} to {here['maximum']}"
     return "see the rule"
+
+
+def _written(here: dict[str, Any], value: Any) -> str:
+    """How a value of a wrong type was meant; empty when that cannot be told."""
+    if isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
+    if here["type"] == "integer" and isinstance(value, str) and value.lstrip("-").isdecimal():
+        return "write the number without quotes"
+    if here["type"] == "boolean" and value in ("true", "false"):
+        return f"write {value} without quotes"
+    if here["type"] == "array" and isinstance(value, (str, int, dict)):
+        return "put it in brackets: [ ... ]"
+    return ""
 
 
 def _home(part: Part, name: str) -> str:

@@ -58,7 +58,8 @@ def unknown(part: Part, value: Any, path: Path = ()) -> Iterator[Path]:
     """The paths of all properties that the schema does not know."""
     if type(value) is dict and "properties" in part.keywords:
         for name in value:
-            if name not in part.properties():
+            # Editors look there for the schema of the file.
+            if name not in part.properties() and (path or name != "$schema"):
                 yield (*path, name)
     for step, inner, below in children(part, value):
         yield from unknown(below, inner, (*path, step))

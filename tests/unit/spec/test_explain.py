@@ -122,7 +122,7 @@ def test_all_faults_at_once() -> None:
             14,
             39,
             '"5" is a string, not an integer',
-            "give bytes, or -1",
+            "write the number without quotes",
         ),
         "/linux/resources/memory/swappiness": (
             14,
