@@ -161,8 +161,8 @@ NOTES = {
     "image": "Make it anew when Python or the C library of this host was updated: commands start"
     " more slowly until then.",
     "events": "One JSON object a line, until the container ends.",
-    "validate": "FILE may be - (standard input), DIR a bundle or a tree of them. The exit status is 1 "
-    "if there are errors.",
+    "validate": "FILE may be - (standard input), DIR a bundle or a tree of them. The exit status "
+    "is 1 if there are errors.",
     "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user.",
 }
 
