@@ -21,22 +21,26 @@
 /* No kernel has more CPUs (CONFIG_NR_CPUS). */
 enum { LAST_SIGNAL = 64, CPU_WORDS = 8192 / 64 };
 
+long close_others(int first, const int *kept, int count)
+{
+    for (;;) {
+        int next = -1;
+        for (int i = 0; i < count; i++)
+            if (kept[i] >= first && (next < 0 || kept[i] < next))
+                next = kept[i];
+        if (next < 0)
+            return sys(__NR_close_range, first, ~0U, 0);
+        long result = next > first ? sys(__NR_close_range, first, next - 1, 0) : 0;
+        if (result < 0)
+            return result;
+        first = next + 1;
+    }
+}
+
 long close_except(int first, int one, int other)
 {
-    int low = one < other ? one : other;
-    int high = one < other ? other : one;
-    long result = 0;
-    if (low >= first) {
-        if (low > first)
-            result = sys(__NR_close_range, first, low - 1, 0);
-        first = low + 1;
-    }
-    if (result == 0 && high >= first) {
-        if (high > first)
-            result = sys(__NR_close_range, first, high - 1, 0);
-        first = high + 1;
-    }
-    return result == 0 ? sys(__NR_close_range, first, ~0U, 0) : result;
+    const int kept[] = {one, other};
+    return close_others(first, kept, 2);
 }
 
 /* The program starts with every signal at its default and none blocked (Python ignores SIGPIPE
@@ -62,8 +66,7 @@ static __attribute__((noinline)) void take_all_cpus(void)
     sys(__NR_sched_setaffinity, 0, sizeof cpus, cpus);
 }
 
-/* Below the runtime's own procfs, so that nothing mounted on /proc gets the label. */
-static void write_label(int channel, const struct block *block, int proc)
+void write_label(int channel, const struct block *block, int proc)
 {
     const char *attr = (const char *)block + block->lsm_attr_offset;
     const char *label = (const char *)block + block->lsm_label_offset;
@@ -124,8 +127,7 @@ static void load_seccomp(int channel, int times, const struct block *block)
     long result = sys(__NR_seccomp, SECCOMP_SET_MODE_FILTER, block->seccomp_flags, &program);
     check(channel, STAGE_SECCOMP, result, 0);
     if (block->seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) {
-        struct rights rights = {sizeof rights - sizeof(int), 1 /* SOL_SOCKET */,
-                                1 /* SCM_RIGHTS */, (int)result, 0};
+        struct rights rights = RIGHTS((int)result);
         send_report(channel, STAGE_LISTENER, 0, 0, &rights);
         sys(__NR_close, result);
     }
@@ -200,7 +202,7 @@ _Noreturn void become(const struct becoming *self)
     sys(__NR_umask, block->umask);
     if (block->flags & BLOCK_ALL_CPUS)
         take_all_cpus();
-    if (block->lsm_attr_offset)
+    if (block->lsm_attr_offset && self->proc >= 0)
         write_label(channel, block, self->proc);
     for (unsigned int i = 0; i < block->rlimits_count; i++)
         check(channel, STAGE_RLIMIT,

@@ -67,11 +67,14 @@ enum entry_flag {
     ENTRY_USER = 1U << 0,        /* a user namespace is joined: become its root */
     ENTRY_KEEP_GROUPS = 1U << 1, /* ... which may not call setgroups */
     ENTRY_HOME = 1U << 2,        /* the last variable of envp is HOME, to be looked up */
-    ENTRY_PROC = 1U << 3,        /* make the procfs for lsm_attr */
-    ENTRY_KNOWN = 1U << 4,       /* root_major, root_minor and root_ino are the root's */
+    ENTRY_KNOWN = 1U << 3,       /* root_major, root_minor and root_ino are the root's */
+    ENTRY_JOINED = 1U << 4,      /* tell when the process is in its cgroups */
+    ENTRY_RELAYED = 1U << 5,     /* the terminal leaves a newline as it is */
+    ENTRY_MEMORY = 1U << 6,      /* memory_mode and nodes are a memory policy */
+    ENTRY_PERSONA = 1U << 7,     /* persona is an execution domain */
 };
 
-/* How oci-exec gets into a running container. */
+/* How oci-exec gets into a running container, and what its process has of its own. */
 struct block_entry {
     __s32 container_fd;     /*   0 pidfd of the process whose namespaces are joined, -1: none */
     __u32 namespaces;       /*   4 CLONE_NEW* of them, but for the cgroup namespace */
@@ -79,15 +82,23 @@ struct block_entry {
     __s32 cgroup_ns_fd;     /*  12 cgroup namespace to be joined, -1: none */
     __s32 root_fd;          /*  16 directory that becomes the root, with ENTRY_KNOWN unless "/" of the
                              *     namespace is it; -1: "/" is it */
-    __u32 flags;            /*  20 enum entry_flag */
-    __u32 keyring_offset;   /*  24 string, name of the session keyring */
-    __u32 joins_count;      /*  28 */
-    __u32 joins_offset;     /*  32 __s32[joins_count], files of cgroup v1 to write oneself into */
-    __u32 root_major;       /*  36 device and inode of the root, as it was made */
-    __u32 root_minor;       /*  40 */
-    __u32 zero;             /*  44 */
-    __u64 root_ino;         /*  48 */
-};                          /*  56 */
+    __s32 console_fd;       /*  20 stream socket for the master of a terminal, -1: no terminal */
+    __u32 flags;            /*  24 enum entry_flag */
+    __u32 keyring_offset;   /*  28 string, name of the session keyring */
+    __u32 joins_count;      /*  32 */
+    __u32 joins_offset;     /*  36 __s32[joins_count], files of cgroup v1 to write oneself into */
+    __u32 cpus_count;       /*  40 0: those of our caller */
+    __u32 cpus_offset;      /*  44 __u64[cpus_count], the CPUs on which the process is made */
+    __u32 nodes_count;      /*  48 */
+    __u32 nodes_offset;     /*  52 __u64[nodes_count], set_mempolicy(2)'s */
+    __u32 memory_mode;      /*  56 */
+    __u32 persona;          /*  60 personality(2)'s */
+    __u32 rows;             /*  64 of the terminal; 0: as it is */
+    __u32 columns;          /*  68 */
+    __u32 root_major;       /*  72 device and inode of the root, as it was made */
+    __u32 root_minor;       /*  76 */
+    __u64 root_ino;         /*  80 */
+};                          /*  88 */
 
 #define REPORT_MAGIC 0x5249434fU /* "OCIR" */
 /* Set in `stage`: not a failure but the moment at which the stage begins, by CLOCK_MONOTONIC: seconds
@@ -132,6 +143,13 @@ enum report_stage {
     STAGE_OUTSIDE = 31,  /* the directory is outside of the container */
     STAGE_PROGRAM = 32,  /* none can be executed; detail: the first one that is there, or 0 */
     STAGE_ENTERED = 33,  /* not a failure: errno is 0; what follows is what oci-init does */
+    STAGE_JOINED = 34,   /* not a failure: errno is 0; it is in its cgroups and waits to go on */
+    STAGE_CPUS = 35,
+    STAGE_TERMINAL = 36,
+    STAGE_MULTIPLEXER = 37, /* what is at /dev/pts/ptmx makes no terminals */
+    STAGE_CONSOLE = 38,
+    STAGE_MEMORY = 39,
+    STAGE_PERSONA = 40,
 };
 
 struct report {

@@ -9,6 +9,8 @@
 #include <linux/openat2.h>
 #include <linux/stat.h>
 
+#include <asm/statfs.h>
+
 #include "raw.h"
 #include "report.h"
 
@@ -16,14 +18,19 @@ enum { RETRIES = 128 };
 
 /* Opens what `path` leads to without leaving `root`.  A rename anywhere during a ".." makes the
  * kernel answer EAGAIN; a hostile one can do so for long. */
-int open_inside(int root, const char *path, __u64 flags)
+int open_by(int root, const char *path, __u64 flags, __u64 resolve)
 {
     struct open_how how = {.flags = flags | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve};
     long result = -EAGAIN;
     for (int i = 0; i < RETRIES && result == -EAGAIN; i++)
         result = sys(__NR_openat2, root, path, &how, sizeof how);
     return (int)result;
+}
+
+int open_inside(int root, const char *path, __u64 flags)
+{
+    return open_by(root, path, flags, 0);
 }
 
 void look(int fd, struct statx *found)
@@ -37,6 +44,13 @@ void look(int fd, struct statx *found)
 int is_kind(const struct statx *found, unsigned int kind)
 {
     return (found->stx_mode & S_IFMT) == kind;
+}
+
+long filesystem_of(int fd)
+{
+    struct statfs found = {.f_type = 0};
+    sys(__NR_fstatfs, fd, &found);
+    return found.f_type;
 }
 
 static int is_root(int fd, const struct block_entry *entry)

@@ -16,9 +16,13 @@ int enter_root(int channel, const struct block_entry *entry);
 
 /* A descriptor of what `path` leads to without leaving `root`, or -errno. */
 int open_inside(int root, const char *path, __u64 flags);
+/* The same with more RESOLVE_* flags. */
+int open_by(int root, const char *path, __u64 flags, __u64 resolve);
 
 /* Type, mode, owner, inode and devices of what `fd` is; no type where that cannot be told. */
 void look(int fd, struct statx *found);
 int is_kind(const struct statx *found, unsigned int kind);
+/* The magic number of the filesystem that `fd` is on, 0 where that cannot be told. */
+long filesystem_of(int fd);
 
 #endif

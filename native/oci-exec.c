@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * oci-exec: brings one more process into a running container (exec of a resident runtime).
+ * oci-exec: brings one more process into a running container.
  *
- * The runtime executes it on the host, from a sealed memfd.  It joins the container's namespaces,
- * clones the process as a child of the runtime, reports its pid and ends.  The process joins the
- * cgroups of v1 and waits until the runtime lets it go on (a byte 'S'; end of file: the runtime has
- * gone), does inside what remains to be done, says so, and becomes the program.  So the runtime's memory is neither copied for a
- * process in the container nor ever shared with one; and ours was made on the host: nobody
- * with the powers of another user namespace may trace it.
+ * The runtime executes it on the host, from a sealed memfd.  It takes on what the process inherits,
+ * joins the container's namespaces, clones the process as a child of the runtime, reports its pid
+ * and ends.  The process joins its cgroups and waits until the runtime lets it go on (a byte 'S';
+ * end of file: the runtime has gone), does inside what remains to be done, says so, and becomes the
+ * program.  So the runtime's memory is neither copied for a process in the container nor ever shared
+ * with one; and ours was made on the host: nobody with the powers of another user namespace may
+ * trace it.
  *
  *     argv, envp = as oci-init's        the block has BLOCK_ENTRY
- *
- * The steps and their order are those of ociruntime/lifecycle/tenant.py.
  */
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/keyctl.h>
-#include <linux/mount.h>
+#include <linux/magic.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/stat.h>
@@ -28,21 +27,28 @@
 #include "raw.h"
 #include "report.h"
 #include "streams.h"
+#include "terminal.h"
 
-enum { EXIT_BLOCK = 70, KEY_TEXT = 512 };
+enum { EXIT_BLOCK = 70, KEY_TEXT = 512, PROC_ROOT_INODE = 1, MASK_WORDS = 8192 / 64 };
 /* keyctl_setperm(3): the possessor keeps all, the user may view, read and search. */
 enum { USER_VIEW_READ_SEARCH = 0x000b0000 };
+
+static int is_array(const struct block *block, __u32 offset, __u32 count, __u32 bytes)
+{
+    return offset >= sizeof *block + sizeof(struct block_entry) && offset <= block->size &&
+           offset % bytes == 0 && count <= (block->size - offset) / bytes;
+}
 
 static const struct block_entry *entry_of(const struct block *block)
 {
     const struct block_entry *entry = (const struct block_entry *)(block + 1);
-    __u32 behind = sizeof *block + sizeof *entry;
-    if (block->size < behind || block->flags & BLOCK_WAIT || block->channel_fd < 0 ||
-        block->proc_fd != -1 || !block->lsm_attr_offset != !(entry->flags & ENTRY_PROC) ||
-        entry->keyring_offset < behind || entry->keyring_offset >= block->size ||
-        entry->joins_offset < behind || entry->joins_offset > block->size ||
-        entry->joins_offset % sizeof(__s32) != 0 ||
-        entry->joins_count > (block->size - entry->joins_offset) / sizeof(__s32))
+    if (block->size < sizeof *block + sizeof *entry || block->flags & BLOCK_WAIT ||
+        block->channel_fd < 0 || block->proc_fd != -1 ||
+        !is_array(block, entry->keyring_offset, 1, 1) ||
+        !is_array(block, entry->joins_offset, entry->joins_count, sizeof(__s32)) ||
+        !is_array(block, entry->cpus_offset, entry->cpus_count, sizeof(__u64)) ||
+        !is_array(block, entry->nodes_offset, entry->nodes_count, sizeof(__u64)) ||
+        entry->cpus_count > MASK_WORDS || entry->nodes_count > MASK_WORDS)
         leave(EXIT_BLOCK);
     return entry;
 }
@@ -71,6 +77,8 @@ static void join_cgroups(int channel, const struct block *block, const struct bl
         check(channel, STAGE_CGROUP, sys(__NR_write, files[i], "0", 1), i);
         sys(__NR_close, files[i]);
     }
+    if (entry->flags & ENTRY_JOINED)
+        send_report(channel, STAGE_JOINED, 0, 0, 0);
     if (entry->cgroup_ns_fd >= 0)
         check(channel, STAGE_CGROUP_NS, sys(__NR_setns, entry->cgroup_ns_fd, CLONE_NEWCGROUP), 0);
 }
@@ -90,20 +98,42 @@ static int become_root(int channel, unsigned int flags)
     return result == -EPERM;
 }
 
-/* A procfs that nobody can mount over parts of (CVE-2019-16884, CVE-2025-52881). */
-static int make_proc(int channel)
+/* The label of what the next execve(2) starts, and whom we clone until then inherits it: so it is
+ * written here, on the host, where nobody can have mounted anything over /proc (CVE-2019-16884,
+ * CVE-2025-52881). */
+static void take_label(int channel, const struct block *block)
 {
-    int context = (int)sys(__NR_fsopen, "proc", FSOPEN_CLOEXEC);
-    check(channel, STAGE_PROC, context, 0);
-    check(channel, STAGE_PROC, sys(__NR_fsconfig, context, FSCONFIG_SET_STRING, "subset", "pid", 0),
-          0);
-    check(channel, STAGE_PROC,
-          sys(__NR_fsconfig, context, FSCONFIG_SET_STRING, "hidepid", "ptraceable", 0), 0);
-    check(channel, STAGE_PROC, sys(__NR_fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0), 0);
-    int proc = (int)sys(__NR_fsmount, context, FSMOUNT_CLOEXEC,
-                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    struct statx found;
+    int proc = (int)sys(__NR_openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     check(channel, STAGE_PROC, proc, 0);
-    return proc;
+    look(proc, &found);
+    if (filesystem_of(proc) != PROC_SUPER_MAGIC || found.stx_ino != PROC_ROOT_INODE)
+        fail(channel, STAGE_PROC, -EXDEV, 0);
+    write_label(channel, block, proc);
+    sys(__NR_close, proc);
+}
+
+/* What its process inherits from oci-exec. */
+static void prepare(int channel, const struct block *block, const struct block_entry *entry)
+{
+    if (entry->cpus_count > 0)
+        check(channel, STAGE_CPUS,
+              sys(__NR_sched_setaffinity, 0, entry->cpus_count * sizeof(__u64),
+                  (const char *)block + entry->cpus_offset), 0);
+    if (block->lsm_attr_offset)
+        take_label(channel, block);
+}
+
+/* What only the process itself can set. The kernel takes one node less than it is told
+ * (set_mempolicy(2), "maxnode"). */
+static void set_execution(int channel, const struct block *block, const struct block_entry *entry)
+{
+    __u64 nodes = entry->nodes_count ? (__u64)block + entry->nodes_offset : 0;
+    __u64 bits = entry->nodes_count ? entry->nodes_count * 64ULL + 1 : 0;
+    if (entry->flags & ENTRY_PERSONA)
+        check(channel, STAGE_PERSONA, sys(__NR_personality, entry->persona), 0);
+    if (entry->flags & ENTRY_MEMORY)
+        check(channel, STAGE_MEMORY, sys(__NR_set_mempolicy, entry->memory_mode, nodes, bits), 0);
 }
 
 /* `type;uid;gid;PERMISSIONS;name`, the permissions in hexadecimal (keyctl(2)). */
@@ -250,24 +280,31 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
     const struct block *block = self->block;
     int channel = self->channel;
     int first = FIRST_FD + (int)block->keep_fds;
+    const int kept[] = {channel, entry->root_fd, entry->console_fd};
 
     join_cgroups(channel, block, entry);
-    check(channel, STAGE_CLOSE, close_except(first, channel, entry->root_fd), 0);
+    check(channel, STAGE_CLOSE, close_others(first, kept, sizeof kept / sizeof *kept), 0);
     wait_for_go(channel);
+    mark(self->times, STAGE_ROOT);
     if (entry->flags & ENTRY_USER)
         self->keep_groups = become_root(channel, entry->flags);
-    if (entry->flags & ENTRY_PROC)
-        self->proc = make_proc(channel);
     int root = enter_root(channel, entry);
+    mark(self->times, STAGE_SESSION);
     check(channel, STAGE_SESSION, sys(__NR_setsid), 0);
     join_keyring(channel, (const char *)block + entry->keyring_offset);
-    if (own_streams(channel, block->uid))
+    mark(self->times, STAGE_STREAMS);
+    if (entry->console_fd >= 0)
+        take_terminal(channel, root, entry, block->uid);
+    else if (own_streams(channel, block->uid))
         reopen_null(root);
+    mark(self->times, STAGE_DIRECTORY);
     self->is_away = enter_directory(channel, root, (const char *)block + block->cwd_offset);
+    mark(self->times, STAGE_PROGRAM);
     if (entry->flags & ENTRY_HOME)
         find_home(root, block->uid, self->envp, home);
     find_program(root, self);
-    check(channel, STAGE_CLOSE, close_except(first, channel, self->proc), 0);
+    set_execution(channel, block, entry);
+    check(channel, STAGE_CLOSE, close_except(first, channel, -1), 0);
     send_report(channel, STAGE_ENTERED, 0, 0, 0);
     become(self);
 }
@@ -282,11 +319,13 @@ __attribute__((used)) _Noreturn void entry(long *stack)
     const struct block_entry *wanted = entry_of(block);
     int channel = block->channel_fd;
     struct clone_args request = {.flags = CLONE_PARENT};
-    struct becoming becoming = {.block = block, .channel = channel, .times = -1, .proc = -1,
+    struct becoming becoming = {.block = block, .channel = channel, .proc = -1,
+                                .times = block->flags & BLOCK_TIMES ? channel : -1,
                                 .candidates = block->candidates, .argv = argv, .envp = envp};
 
     sys(__NR_prctl, PR_SET_NAME, "oci-init", 0, 0, 0);
     check(channel, STAGE_CLOSE, sys(__NR_fcntl, channel, F_SETFD, FD_CLOEXEC), 0);
+    prepare(channel, block, wanted);
     if (wanted->container_fd >= 0)
         check(channel, STAGE_JOIN, sys(__NR_setns, wanted->container_fd, wanted->namespaces), 0);
     /* A joined user namespace may have made us dumpable, as /proc/sys/fs/suid_dumpable says. */

@@ -15,14 +15,25 @@ struct message {
     void *control; unsigned long control_length; unsigned int flags;
 };
 
+static long transmit(int socket, void *base, unsigned long length, struct rights *rights)
+{
+    struct vector vector = {base, length};
+    struct message message = {.vectors = &vector, .vector_count = 1, .control = rights,
+                              .control_length = rights ? sizeof *rights : 0};
+    return sys(__NR_sendmsg, socket, &message, MSG_QUIET);
+}
+
 void send_report(int channel, enum report_stage stage, long error, unsigned int detail,
                  struct rights *rights)
 {
     struct report report = {REPORT_MAGIC, stage, (int)error, detail};
-    struct vector vector = {&report, sizeof report};
-    struct message message = {.vectors = &vector, .vector_count = 1, .control = rights,
-                              .control_length = rights ? sizeof *rights : 0};
-    sys(__NR_sendmsg, channel, &message, MSG_QUIET);
+    transmit(channel, &report, sizeof report, rights);
+}
+
+long send_descriptor(int socket, const char *text, unsigned long length, int fd)
+{
+    struct rights rights = RIGHTS(fd);
+    return transmit(socket, (void *)text, length, &rights);
 }
 
 _Noreturn void fail(int channel, enum report_stage stage, long result, unsigned int detail)

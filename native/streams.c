@@ -9,8 +9,6 @@
 #include <linux/magic.h>
 #include <linux/stat.h>
 
-#include <asm/statfs.h>
-
 #include "inside.h"
 #include "map-block.h"
 #include "raw.h"
@@ -26,9 +24,8 @@ static int is_null(int fd)
 /* On a filesystem that nobody can mount: what is there is open, and nothing else. */
 static int is_nameless(int fd)
 {
-    struct statfs found = {.f_type = 0};
-    sys(__NR_fstatfs, fd, &found);
-    return found.f_type == PIPEFS_MAGIC || found.f_type == SOCKFS_MAGIC;
+    long found = filesystem_of(fd);
+    return found == PIPEFS_MAGIC || found == SOCKFS_MAGIC;
 }
 
 /* Only pipes and sockets change their owner, and only those without a name: a file, a FIFO, a device

@@ -96,7 +96,7 @@ def main(words: list[str], globals_: Globals) -> int:
     outputs = None
     if not process.get("terminal") and not detach:
         outputs = outputs_of(process, lambda: _owner(container, process))
-        wanted.streams, wanted.keeps = outputs.streams if outputs else (), True
+        wanted.streams = outputs.streams if outputs else ()
     run = exec_process(container, process, wanted)
     for warning in run.warnings:
         globals_.log.warning(warning)

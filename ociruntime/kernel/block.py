@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import _struct
 
+from ociruntime.kernel.entry import terminated
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ociruntime.kernel.entry import Entry
 
 MAGIC = 0x4249434F
 VERSION = 1
@@ -24,14 +28,7 @@ ENTRY = 1 << 5
 AWAY = 1 << 6
 ALL_CPUS = 1 << 7
 
-ENTRY_USER = 1 << 0
-ENTRY_KEEP_GROUPS = 1 << 1
-ENTRY_HOME = 1 << 2
-ENTRY_PROC = 1 << 3
-ENTRY_KNOWN = 1 << 4
-
 HEADER = _struct.Struct("=4I2i8I5Q8I")
-ENTRY_HEADER = _struct.Struct("=iI3i7IQ")
 RLIMIT = _struct.Struct("=2I2Q")
 REPORT = _struct.Struct("=2IiI")
 REPORT_MAGIC = 0x5249434F
@@ -85,6 +82,13 @@ STAGE_DIRECTORY = 30
 STAGE_OUTSIDE = 31
 STAGE_PROGRAM = 32
 STAGE_ENTERED = 33
+STAGE_JOINED = 34
+STAGE_CPUS = 35
+STAGE_TERMINAL = 36
+STAGE_MULTIPLEXER = 37
+STAGE_CONSOLE = 38
+STAGE_MEMORY = 39
+STAGE_PERSONA = 40
 
 STAGES = {
     STAGE_BLOCK: "read the instructions of oci-init",
@@ -120,6 +124,13 @@ STAGES = {
     STAGE_OUTSIDE: "find the working directory inside the container",
     STAGE_PROGRAM: "find the program",
     STAGE_ENTERED: "tell that it has entered",
+    STAGE_JOINED: "tell that it is in its cgroups",
+    STAGE_CPUS: "run on other CPUs",
+    STAGE_TERMINAL: "make a terminal",
+    STAGE_MULTIPLEXER: "find the multiplexer of terminals",
+    STAGE_CONSOLE: "send the terminal's master",
+    STAGE_MEMORY: "set the memory policy",
+    STAGE_PERSONA: "set the execution domain",
 }
 """What oci-init was doing, for the middle of a sentence ("cannot ...")."""
 
@@ -128,7 +139,7 @@ class Report:
     """One message of oci-init or oci-exec: `stage` failed with `errno`; `detail` as block.h says.
 
     STAGE_LISTENER with errno 0 is no failure: the seccomp listener came along as SCM_RIGHTS. Nor
-    are STAGE_MADE and STAGE_ENTERED. `is_note`: the process goes on without.
+    are STAGE_MADE, STAGE_JOINED and STAGE_ENTERED. `is_note`: the process goes on without.
     """
 
     __slots__ = ("detail", "errno", "is_note", "stage")
@@ -156,66 +167,6 @@ def unpack_report(message: bytes) -> Report:
 def init_argv(block_fd: int, candidates: Sequence[bytes], args: Sequence[bytes]) -> list[bytes]:
     """The argv of oci-init: its block, the paths to try in turn, the process's own arguments."""
     return [b"oci-init %d" % block_fd, *candidates, *args]
-
-
-class Entry:
-    """How oci-exec gets into a container; the descriptors are -1 where there is nothing to join.
-
-    `container` is a pidfd, whose `namespaces` (CLONE_NEW*) are joined; `cgroup` a directory of
-    cgroup v2 to be cloned into, `joins` files of v1 to write oneself into; `root` becomes the root
-    directory, with `known` (device's major and minor number, inode) only where "/" of the mount
-    namespace is neither that nor the same; `keyring` is the name of the session keyring. `flags`
-    are ENTRY_*.
-    """
-
-    __slots__ = (
-        "cgroup",
-        "cgroup_namespace",
-        "container",
-        "flags",
-        "joins",
-        "keyring",
-        "known",
-        "namespaces",
-        "root",
-    )
-
-    def __init__(self, keyring: bytes) -> None:
-        self.keyring = keyring
-        self.container = self.cgroup = self.cgroup_namespace = self.root = -1
-        self.namespaces = 0
-        self.flags = 0
-        self.joins: list[int] = []
-        self.known: tuple[int, int, int] | None = None
-
-    def descriptors(self) -> list[int]:
-        """All that are open."""
-        single = (self.container, self.cgroup, self.cgroup_namespace, self.root)
-        return [fd for fd in (*single, *self.joins) if fd >= 0]
-
-    def pack(self, start: int) -> bytes:
-        """struct block_entry, for the place where it is alone, and what it points to behind it."""
-        joins_offset = start + ENTRY_HEADER.size
-        keyring_offset = joins_offset + 4 * len(self.joins)
-        major, minor, ino = self.known or (0, 0, 0)
-        header = ENTRY_HEADER.pack(
-            self.container,
-            self.namespaces,
-            self.cgroup,
-            self.cgroup_namespace,
-            self.root,
-            self.flags | (ENTRY_KNOWN if self.known else 0),
-            keyring_offset,
-            len(self.joins),
-            joins_offset,
-            major,
-            minor,
-            0,
-            ino,
-        )
-        packed = header + _struct.pack(f"={len(self.joins)}i", *self.joins) + _string(self.keyring)
-        # What follows is aligned as if the entry was not there.
-        return packed + bytes(-len(packed) % 8)
 
 
 def pack_block(
@@ -260,6 +211,7 @@ def pack_block(
     `away` says that `cwd` was closed to root of the container: the process itself must get there.
     `all_cpus` frees the process of the CPUs that the runtime was bound to, within its cpuset.
     `entry` makes it a block for oci-exec: it has a channel, does not wait, and `proc_fd` is -1.
+    All its descriptors are above the kept ones.
 
     Raises ValueError for a value oci-init would refuse.
     """
@@ -282,7 +234,9 @@ def pack_block(
         raise ValueError(f"cwd {cwd!r} is not absolute")
 
     if entry is not None and (wait or channel_fd < 0 or proc_fd >= 0):
-        raise ValueError("oci-exec has a channel, does not wait and makes its own procfs")
+        raise ValueError("oci-exec has a channel, does not wait and needs no procfs")
+    if entry is not None and any(fd < first for fd in entry.descriptors()):
+        raise ValueError(f"{min(entry.descriptors())} is not above the kept descriptors")
 
     flags = WAIT if wait else 0
     if times and not wait:
@@ -313,12 +267,12 @@ def pack_block(
         tail += _struct.pack(f"={len(groups)}I", *groups)
     cwd_offset = HEADER.size + len(tail)
     attr_offset = label_offset = 0
-    tail += _string(cwd)
+    tail += terminated(cwd)
     if lsm is not None:
         attr_offset = HEADER.size + len(tail)
-        tail += _string(b"self/attr/" + lsm[0])
+        tail += terminated(b"self/attr/" + lsm[0])
         label_offset = HEADER.size + len(tail)
-        tail += _string(lsm[1])
+        tail += terminated(lsm[1])
     size = HEADER.size + len(tail)
     if size > SIZE_MAX:
         raise ValueError(f"a block of {size} bytes; at most {SIZE_MAX}")
@@ -352,9 +306,3 @@ def pack_block(
         seccomp_offset,
     )
     return header + tail
-
-
-def _string(text: bytes) -> bytes:
-    if b"\0" in text:
-        raise ValueError(f"{text!r} contains a NUL byte")
-    return text + b"\0"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
-from _struct import iter_unpack
-from errno import E2BIG, EINVAL
 
-from ociruntime import hostos as os
 from ociruntime.errors import HookError, OciError, StateError, WrongStatus
 from ociruntime.kernel import block
 from ociruntime.process.patience import Patience, set_look
+from ociruntime.process.report import KILLED, explain_report, read_report
 from ociruntime.state import status as st
 
 TYPE_CHECKING = False
@@ -22,19 +19,12 @@ if TYPE_CHECKING:
     from ociruntime.seccomp.listener import Agent
     from ociruntime.state.store import Container
 
-KILLED = "container {id}: its init does not wait any more; it was killed"
 # Between two attempts to reach an init that does not take connections.
 CONNECT_AGAIN_SECONDS = 0.02
 # A container that was created, but whose start failed: it is stopped, and delete's to remove.
 MISSING_PROCESS = (
     "container {id} has no process to start: config.json has no `process`; create it with one"
 )
-# What of process.user oci-init sets where.
-IDENTITY = {
-    block.STAGE_GROUPS: "additionalGids",
-    block.STAGE_GID: "gid",
-    block.STAGE_UID: "uid",
-}
 
 
 def start(container: Container) -> list[str]:
@@ -134,79 +124,6 @@ def _release(container: Container, connection: socket, agent: Agent | None) -> R
     finally:
         connection.close()
         container.remove_socket()
-
-
-def read_report(
-    channel: socket,
-    agent: Agent | None,
-    container: Container,
-    pid: int,
-    word: str,
-    patience: Patience | None = None,
-) -> Report | None:
-    """None once the program has been executed, else what failed; a seccomp listener that comes
-    before is handed to ``agent``.
-
-    Parameters: ``pid`` is the process (as we see it), ``word`` the container's status, ``patience``
-    the wait for it where ``channel`` has a time limit (``process.patience``). Raises ``OciError``
-    when the agent does not get its listener, ``StateError`` when the process was killed before it
-    read what it was told.
-    """
-    reset = False
-    while True:
-        try:
-            answer, control, _, _ = channel.recvmsg(64, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
-            if patience is not None and patience.look():
-                continue
-            raise StateError(KILLED.format(id=container.id)) from None
-        except ConnectionResetError:
-            # It ended without reading our word, and the kernel tells that first, once: what it
-            # said before is still there.
-            reset = True
-            continue
-        report = block.unpack_report(answer) if answer else None
-        if report is None and reset and word == st.CREATED:
-            raise StateError(KILLED.format(id=container.id))
-        if report is not None and report.stage == block.STAGE_LISTENER and not report.errno:
-            for _, _, data in control:
-                for (fd,) in iter_unpack("=i", data):
-                    _serve(agent, fd, container, pid, word)
-            continue
-        if report is None and agent is not None and not agent.served:
-            raise OciError("linux.seccomp: the listener was lost; the process was killed")
-        return report
-
-
-def _serve(agent: Agent | None, fd: int, container: Container, pid: int, word: str) -> None:
-    from ociruntime.state.document import state_document
-
-    try:
-        if agent is not None:
-            agent.serve(fd, pid, state_document(container, word, container.data["pid"]))
-    finally:
-        os.close(fd)
-
-
-def explain_report(report: Report, process: dict[str, Any]) -> str:
-    """One line for a failure of oci-init, which should become ``process``; the texts are those that
-    engines turn into 126 and 127.
-    """
-    why = os.strerror(report.errno).lower()
-    if report.stage == block.STAGE_EXEC and report.errno == E2BIG:
-        from ociruntime.steps.execinit import too_long
-
-        return f"{why}: {too_long(process['args'], process.get('env') or ())}"
-    if report.stage == block.STAGE_EXEC:
-        return f'exec: "{process["args"][0]}": {why}'
-    name = IDENTITY.get(report.stage)
-    if report.errno == EINVAL and name is not None:
-        # The planner finds what the config does not map; a namespace that was joined it cannot see.
-        why += (
-            f": process.user.{name} {process['user'].get(name)} is not mapped in the container's "
-            "user namespace; use an id that is, or map it with linux.uidMappings and gidMappings"
-        )
-    return f"cannot {block.STAGES[report.stage]}: {why}"
 
 
 def _hooks_or_remove(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ociruntime.plan.identity import Identity
     from ociruntime.plan.step import Step
+    from ociruntime.steps.attributes import Execution
 
     Config = dict[str, Any]
 
@@ -88,12 +89,12 @@ def scheduling_steps(process: Config, *, pinned: bool = False) -> list[Step]:
     return steps
 
 
-def execution_steps(linux: Config) -> list[Step]:
+def execution_steps(linux: Config) -> list[Execution]:
     """Container side, the last thing before oci-init: linux.personality and linux.memoryPolicy.
 
     Parameters: ``linux`` is the config's, or what ``for_every_process`` kept of it.
     """
-    steps: list[Step] = []
+    steps: list[Execution] = []
     personality, policy = linux.get("personality"), linux.get("memoryPolicy")
     if personality:
         from ociruntime.steps.attributes import SetPersonality
@@ -111,25 +112,19 @@ def execution_steps(linux: Config) -> list[Step]:
     return steps
 
 
-def affinity_steps(process: Config, spawn: list[Step]) -> list[Step]:
-    """``spawn``, the steps that make the process and put it into its cgroup, with
-    process.execCPUAffinity around them. It is for ``exec`` only.
+def affinity(process: Config) -> tuple[bytes, list[Step]]:
+    """process.execCPUAffinity, which is for ``exec`` only: the mask of the CPUs that the process is
+    made on, before it is in the container's cgroup, and what binds it once it is there.
     """
-    affinity = process.get("execCPUAffinity") or {}
+    wanted = process.get("execCPUAffinity") or {}
     pointer = "/process/execCPUAffinity"
-    initial = number_list(affinity.get("initial") or "", f"{pointer}/initial")
-    final = number_list(affinity.get("final") or "", f"{pointer}/final")
+    initial = number_list(wanted.get("initial") or "", f"{pointer}/initial")
+    final = number_list(wanted.get("final") or "", f"{pointer}/final")
     if not initial and not final:
-        return spawn
-    from ociruntime.steps.attributes import PinProcess, PinSelf, UnpinSelf
+        return b"", []
+    from ociruntime.steps.attributes import PinProcess, mask_of
 
-    steps = spawn
-    if initial:
-        pin = PinSelf(initial)
-        steps = [pin, *spawn, UnpinSelf(pin)]
-    if final:
-        steps = [*steps, PinProcess(final)]
-    return steps
+    return mask_of(initial), [PinProcess(final)] if final else []
 
 
 def number_list(text: str, pointer: str) -> list[int]:
@@ -171,21 +166,32 @@ def label_checks(process: Config, linux: Config) -> list[Step]:
 def label_steps(process: Config, identity: Identity) -> list[Step]:
     """Container side, where paths can still be trusted; gives ``identity`` the label to take on.
 
+    Raises ``PlanError`` as ``take_label`` does.
+    """
+    pointer = take_label(process, identity)
+    if not pointer:
+        return []
+    from ociruntime.steps.lsm import OpenProc
+
+    return [OpenProc(pointer)]
+
+
+def take_label(process: Config, identity: Identity) -> str:
+    """Give ``identity`` the label of ``process``; the pointer to it, empty without one.
+
     Raises ``PlanError`` for two labels: no kernel enforces both AppArmor and SELinux.
     """
     profile, context = process.get("apparmorProfile"), process.get("selinuxLabel")
-    if not profile and not context:
-        return []
     if profile and context:
         raise PlanError(
             "process.apparmorProfile and process.selinuxLabel: no host has both",
             "/process/apparmorProfile",
             "keep the one of this host's security module",
         )
-    from ociruntime.steps.lsm import OpenProc
-
     if profile:
         identity.lsm = (b"apparmor/exec", b"exec " + os.fsencode(profile))
-        return [OpenProc("/process/apparmorProfile")]
-    identity.lsm = (b"exec", os.fsencode(str(context)))
-    return [OpenProc("/process/selinuxLabel")]
+        return "/process/apparmorProfile"
+    if context:
+        identity.lsm = (b"exec", os.fsencode(str(context)))
+        return "/process/selinuxLabel"
+    return ""

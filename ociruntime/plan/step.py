@@ -9,6 +9,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ociruntime.process.run import Run
 
 HOST = "host"
@@ -31,6 +33,8 @@ class Step:
     stage = "prepare"
     # The host side calls ``undo`` though the container side executes the step.
     host_undoes = False
+    # There is something to wait for before ``execute`` (host side).
+    listens = False
 
     def __init__(self, pointer: str, label: str) -> None:
         self.pointer = pointer
@@ -59,6 +63,12 @@ class Step:
     def execute(self, run: Run) -> None:
         """Do it. ``OSError`` is explained by the executor with ``label``; anything else passes
         through.
+        """
+        raise NotImplementedError(self.kind)
+
+    def listen(self, run: Run) -> Iterator[int]:
+        """What comes before ``execute`` where ``listens`` says so: each descriptor that comes
+        becomes readable when there is a reason to go on, for those who have other things to do.
         """
         raise NotImplementedError(self.kind)
 

@@ -68,6 +68,8 @@ def _walk(run: Run, executed: list[Step]) -> Iterator[int]:
         step = steps[index]
         if step.side == HOST:
             executed.append(step)
+            if step.listens:
+                yield from step.listen(run)
             step.execute(run)
             if run.observer:
                 run.observer(HOST, index, step)
@@ -122,17 +124,21 @@ def _ended(run: Run) -> bool:
 
 def death(run: Run, step: Step) -> str:
     """The words for an init that vanished without a message."""
-    where = f"the container's init process died at or after: {step.label}"
+    return f"the container's init process died at or after: {step.label}{how_it_ended(run)}"
+
+
+def how_it_ended(run: Run) -> str:
+    """What is known about the end of a process that vanished without a message; it is reaped."""
     if run.pidfd < 0:
-        return where
+        return ""
     if not run.kernel.ends_within(run.pidfd, ENDING_SECONDS):
-        return f"{where}; it is not dead, and says nothing"
+        return "; it is not dead, and says nothing"
     code, status = run.kernel.wait_pidfd(run.pidfd)
     run.pid = 0
     if code == 1:
-        return f"{where}; it exited with status {status}"
+        return f"; it exited with status {status}"
     hint = "; a memory limit or the host's memory may be too small" if status == 9 else ""
-    return f"{where}; it was killed by signal {status}{hint}"
+    return f"; it was killed by signal {status}{hint}"
 
 
 def explain(step: Step, error: OSError) -> StepError:

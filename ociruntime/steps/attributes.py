@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 from _struct import pack
 
-from ociruntime import hostos as os
+from ociruntime.kernel.block import STAGE_MEMORY, STAGE_PERSONA
 from ociruntime.plan.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.kernel.entry import Entry
     from ociruntime.process.run import Run
 
 # linux/ioprio.h
@@ -101,64 +102,6 @@ class SetIoPriority(Step):
         return ""
 
 
-class PinSelf(Step):
-    """process.execCPUAffinity.initial: the CPUs that the new process is made on, before it is in
-    the container's cgroup (config.md#linux-process).
-
-    A process inherits its parent's CPUs, so we take them on ourselves until it is made.
-    """
-
-    __slots__ = ("before", "cpus")
-
-    kind = "pin-self"
-    stage = "prepare"
-
-    def __init__(self, cpus: list[int]) -> None:
-        super().__init__("/process/execCPUAffinity/initial", "process.execCPUAffinity.initial")
-        self.cpus = cpus
-        self.before: set[int] = set()
-
-    def describe(self) -> str:
-        return f"run on the CPUs {_join(self.cpus)} until the process is made"
-
-    def operands(self) -> dict[str, object]:
-        return {"cpus": self.cpus}
-
-    def execute(self, run: Run) -> None:
-        self.before = os.sched_getaffinity(0)
-        run.kernel.invoke("sched_setaffinity", 0, *_mask(self.cpus))
-
-    def undo(self, run: Run) -> None:
-        if self.before:
-            run.kernel.invoke("sched_setaffinity", 0, *_mask(sorted(self.before)))
-
-    def explain(self, number: int) -> str:
-        return explain_cpus(number)
-
-
-class UnpinSelf(Step):
-    """Take our own CPUs back once the process is made."""
-
-    __slots__ = ("pin",)
-
-    kind = "unpin-self"
-    stage = "attach"
-
-    def __init__(self, pin: PinSelf) -> None:
-        super().__init__(pin.pointer, pin.label)
-        self.pin = pin
-
-    def describe(self) -> str:
-        return "run on the CPUs from before"
-
-    def operands(self) -> dict[str, object]:
-        return {}
-
-    def execute(self, run: Run) -> None:
-        self.pin.undo(run)
-        self.pin.before = set()
-
-
 class PinProcess(Step):
     """process.execCPUAffinity.final: the CPUs of the process once it is in the container's
     cgroup.
@@ -183,7 +126,20 @@ class PinProcess(Step):
         return explain_cpus(number)
 
 
-class SetMemoryPolicy(ContainerStep):
+class Execution(ContainerStep):
+    """What only the process itself can set; oci-exec's reports a failure as ``reported``."""
+
+    __slots__ = ()
+
+    stage = "process"
+    reported = 0
+
+    def compile(self, entry: Entry) -> None:
+        """Have oci-exec's process do it."""
+        raise NotImplementedError(self.kind)
+
+
+class SetMemoryPolicy(Execution):
     """linux.memoryPolicy, for all that the process will allocate (set_mempolicy(2)).
 
     Parameters: ``mode`` with its flags as the kernel takes it; ``nodes`` numbers of NUMA nodes.
@@ -191,8 +147,9 @@ class SetMemoryPolicy(ContainerStep):
 
     __slots__ = ("mode", "nodes")
 
+    reported = STAGE_MEMORY
+
     kind = "set-memory-policy"
-    stage = "process"
 
     def __init__(self, name: str, mode: int, nodes: list[int]) -> None:
         super().__init__("/linux/memoryPolicy", f"linux.memoryPolicy {name}")
@@ -211,6 +168,9 @@ class SetMemoryPolicy(ContainerStep):
         # The kernel takes one bit less than it is told (set_mempolicy(2), "maxnode").
         run.kernel.invoke("set_mempolicy", self.mode, mask, size * 8 + 1)
 
+    def compile(self, entry: Entry) -> None:
+        entry.memory = self.mode, mask_of(self.nodes)
+
     def explain(self, number: int) -> str:
         return {
             errno.EINVAL: "a node does not exist or is not in the container's cpuset, or this "
@@ -219,13 +179,14 @@ class SetMemoryPolicy(ContainerStep):
         }.get(number, "")
 
 
-class SetPersonality(ContainerStep):
+class SetPersonality(Execution):
     """linux.personality (personality(2))."""
 
     __slots__ = ("persona",)
 
+    reported = STAGE_PERSONA
+
     kind = "set-personality"
-    stage = "process"
 
     def __init__(self, name: str, persona: int) -> None:
         super().__init__("/linux/personality", f"linux.personality {name}")
@@ -237,6 +198,9 @@ class SetPersonality(ContainerStep):
     def execute(self, run: Run) -> None:
         run.kernel.invoke("personality", self.persona)
 
+    def compile(self, entry: Entry) -> None:
+        entry.persona = self.persona
+
 
 def explain_cpus(number: int) -> str:
     """What an errno of sched_setaffinity(2) means."""
@@ -246,13 +210,18 @@ def explain_cpus(number: int) -> str:
     }.get(number, "")
 
 
-def _mask(numbers: list[int]) -> tuple[int, bytearray]:
-    """(size in bytes, bit mask) in whole longs, as the kernel reads it."""
+def mask_of(numbers: list[int]) -> bytes:
+    """The bit mask in whole longs, as the kernel reads it."""
     bits = 0
     for number in numbers:
         bits |= 1 << number
-    size = (bits.bit_length() + 63) // 64 * 8
-    return size, bytearray(bits.to_bytes(size, "little"))
+    return bits.to_bytes((bits.bit_length() + 63) // 64 * 8, "little")
+
+
+def _mask(numbers: list[int]) -> tuple[int, bytearray]:
+    """(size in bytes, bit mask)."""
+    mask = mask_of(numbers)
+    return len(mask), bytearray(mask)
 
 
 def _join(numbers: list[int]) -> str:

@@ -1,56 +1,48 @@
-"""``exec`` by a resident process, which oci-exec does from the namespaces on (native/oci-exec.c).
+"""``exec``: one more process in a running container, which oci-exec makes (native/oci-exec.c).
 
-A process inside the container that runs Python is a copy of the caller, and copying the pages of a
-resident caller is most of what ``exec`` takes. Here it executes a small program of ours on the
-host, which joins the container and makes the process. The steps in the container are the same, in
-the same order; their words for people are those of the steps that do them in Python.
+No Python enters a container: what is to be done inside is packed into a block, and a small program
+of ours, executed on the host, joins the container and makes the process, which does it. It says
+what it could not do; the words for people are those of the steps that do the same for a container's
+first process.
 """
 
 from __future__ import annotations
 
 import errno
-from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_SEQPACKET, socket
+from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 
 from ociruntime import hostos as os
-from ociruntime.cgroups.join import join_error
 from ociruntime.errors import OciError
 from ociruntime.kernel import block as b
+from ociruntime.kernel import entry as e
 from ociruntime.kernel.ocinit import sealed_memfd
 from ociruntime.plan.environment import settled
 from ociruntime.plan.step import Step
-from ociruntime.process.executor import death, explain
-from ociruntime.process.spawn import clone_error, refused
+from ociruntime.process.descriptors import STREAMS
+from ociruntime.process.executor import how_it_ended
+from ociruntime.process.patience import set_look
+from ociruntime.process.report import read_report, too_long
+from ociruntime.state.status import RUNNING
 from ociruntime.steps.cgroup import JOIN, to_join
-from ociruntime.steps.execinit import too_long
-from ociruntime.steps.lsm import OpenProc
-from ociruntime.steps.process import (
-    MISSING,
-    EnterDirectory,
-    NewKeyring,
-    NewSession,
-    candidates,
-    no_program,
-    outside,
-    problem_words,
-)
-from ociruntime.steps.rootfs import GROUPS_FORBIDDEN, BecomeRoot, JoinCgroupNamespace
-from ociruntime.steps.spawn import Spawn, end_process
-from ociruntime.steps.streams import OwnStreams
-from ociruntime.steps.tenant import CONTAINER, EnterRoot
+from ociruntime.steps.process import MISSING, NewKeyring, candidates, no_program
+from ociruntime.steps.spawn import end_process
+from ociruntime.steps.tenant import CONTAINER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from _socket import socket
+    from collections.abc import Iterator
     from typing import Any
 
     from ociruntime.cgroups.path import Place
-    from ociruntime.errors import StepError
     from ociruntime.kernel.block import Report
     from ociruntime.plan.identity import Identity
     from ociruntime.process.run import Run
+    from ociruntime.state.store import Container
+    from ociruntime.steps.attributes import Execution
+    from ociruntime.steps.tenant import ConnectAgent
 
 LARGEST_REPORT = 64
-MOST_REPORTS = 2
 # Milliseconds that oci-exec may take on the host: a container without a pid namespace of its own
 # can stop it once it has joined its user namespace.
 LONGEST = 5000
@@ -59,19 +51,33 @@ LONGEST = 5000
 class EnterContainer(Step):
     """Make the process in the container; it waits there for ``Proceed``.
 
-    Parameters: ``namespaces`` are the CLONE_NEW* flags of those that are joined, but for the cgroup
-    namespace; ``process`` is as config.json's, without a terminal; ``user`` says whether a user
-    namespace is among them, ``setgroups`` whether that one allows setgroups(2).
+    Parameters: ``process`` is as config.json's, ``program`` what is executed; ``namespaces`` are
+    the CLONE_NEW* flags of those that are joined, but for the cgroup namespace; ``user`` says
+    whether a user namespace is among them, ``setgroups`` whether that one allows setgroups(2);
+    ``root`` is ``known_root``'s; ``keep_fds`` counts the descriptors from 3 on that the process
+    keeps. ``adds_home`` says whether HOME is found out where process.env has none. Attributes that
+    few need: ``cpus`` are ``Entry``'s; ``execution`` what the process sets itself; with
+    ``relayed`` a terminal leaves newlines as they are; with ``tells_joined`` the process says when
+    it is in its cgroups.
     """
 
     __slots__ = (
+        "adds_home",
+        "channel",
         "container_id",
+        "cpus",
+        "execution",
         "identity",
         "joins",
+        "keep_fds",
         "namespaces",
         "process",
+        "program",
+        "relayed",
         "root",
+        "said",
         "setgroups",
+        "tells_joined",
         "user",
     )
 
@@ -85,9 +91,12 @@ class EnterContainer(Step):
         process: dict[str, Any],
         identity: Identity,
         *,
+        program: str,
         user: bool,
         setgroups: bool,
         root: tuple[int, int, int] | None = None,
+        keep_fds: int = 0,
+        adds_home: bool = True,
     ) -> None:
         super().__init__("/process", f"entering container {container_id}")
         self.container_id = container_id
@@ -95,49 +104,74 @@ class EnterContainer(Step):
         self.process = process
         self.identity = identity
         self.joins: list[Place] = []
+        self.program = program
         self.user = user
         self.setgroups = setgroups
         self.root = root
+        self.keep_fds = keep_fds
+        self.adds_home = adds_home
+        self.cpus = b""
+        self.execution: list[Execution] = []
+        self.relayed = False
+        self.tells_joined = False
+        # What the process has said so far: STAGE_JOINED, STAGE_ENTERED.
+        self.said: set[int] = set()
+        self.channel: socket | None = None
 
     def describe(self) -> str:
         return f"make a process in container {self.container_id}"
 
     def execute(self, run: Run) -> None:
         kernel, fds = run.kernel, run.fds
-        program, cwd = self.process["args"][0], self.process["cwd"]
         environment = settled(self.process.get("env") or ())
-        paths = candidates(program, environment)
+        paths = candidates(self.program, environment)
         if not paths:
-            raise no_program(program, "", MISSING)
+            raise no_program(self.program, "", MISSING)
+        self.channel, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        fds["channel"] = theirs.detach()
         entry = self._entry(run)
-        if not any(variable.startswith("HOME=") for variable in environment):
+        if self.adds_home and not any(variable.startswith("HOME=") for variable in environment):
             environment.append("HOME=/")
-            entry.flags |= b.ENTRY_HOME
-        content = self._pack(run, entry, cwd, len(paths))
+            entry.flags |= e.HOME
+        content = self._pack(run, entry, len(paths))
         fds["block"] = sealed_memfd(kernel, "oci-exec-block", content)
         arguments = [os.fsencode(argument) for argument in self.process["args"]]
+        own = (fds["init"], fds["block"], fds["channel"], *entry.descriptors())
         kernel.run_program(
             fds["init"],
             b.init_argv(fds["block"], [os.fsencode(path) for path in paths], arguments),
-            [variable.encode("utf-8", "surrogateescape") for variable in environment],
-            run.streams,
-            sorted({fds["init"], fds["block"], fds["start"], *entry.descriptors()}),
+            [os.fsencode(variable) for variable in environment],
+            run.streams or (0, 1, 2),
+            sorted({*range(STREAMS, STREAMS + self.keep_fds), *own}),
             LONGEST,
         )
-        # They are the process's now. Closing the channel is what tells of its success.
-        for name in [name for name, fd in fds.items() if name != "report" and fd != run.lent]:
+        # They are the process's now. That it closes the channel is what tells of its success.
+        for name in [name for name, fd in fds.items() if fd != run.lent]:
             kernel.close(fds.pop(name))
-        reports = self._reports(run)
-        for report in reports:
-            if report.stage == b.STAGE_MADE and not run.pid:
-                self._take(run, report.detail)
-        for report in reports:
-            if report.stage != b.STAGE_MADE:
-                raise self.explain_report(run, report)
+        self._hear_all(run)
+
+    def _hear_all(self, run: Run) -> None:
+        """What oci-exec said, which has ended, and its process, if that one has been as fast."""
+        assert self.channel is not None
+        failures = []
+        try:
+            while message := self.channel.recv(LARGEST_REPORT, MSG_DONTWAIT):
+                report = b.unpack_report(message)
+                if report.stage == b.STAGE_MADE and not run.pid:
+                    self.take(run, report.detail)
+                elif report.stage == b.STAGE_JOINED:
+                    self.said.add(report.stage)
+                else:
+                    failures.append(report)
+        except BlockingIOError:
+            pass
+        for report in failures:
+            raise self.explain_report(run, report)
         if not run.pid:
             raise OciError(f"{self.label}: oci-exec died without a word")
+        set_look(self.channel)
 
-    def _take(self, run: Run, pid: int) -> None:
+    def take(self, run: Run, pid: int) -> None:
         """Our own unreaped child, which is proven: in there others may have the channel, too."""
         run.pidfd = run.kernel.pidfd_open(pid)
         try:
@@ -146,9 +180,9 @@ class EnterContainer(Step):
             raise OciError(f"{self.label}: process {pid} is not its process") from None
         run.pid = pid
 
-    def _entry(self, run: Run) -> b.Entry:
+    def _entry(self, run: Run) -> e.Entry:
         fds = run.fds
-        entry = b.Entry(NewKeyring(self.container_id).name.encode())
+        entry = e.Entry(NewKeyring(self.container_id).name.encode())
         entry.container = fds.get(f"namespace:{CONTAINER}", -1) if self.namespaces else -1
         entry.namespaces = self.namespaces
         entry.cgroup_namespace = fds.get("namespace:cgroup", -1)
@@ -159,18 +193,24 @@ class EnterContainer(Step):
             self.joins = to_join(run, run.cgroup.placement)
             entry.joins = [fds[JOIN + place.key] for place in self.joins]
         if self.user:
-            entry.flags |= b.ENTRY_USER
-            if not self.setgroups:
-                entry.flags |= b.ENTRY_KEEP_GROUPS
-        if self.identity.lsm:
-            entry.flags |= b.ENTRY_PROC
+            entry.flags |= e.USER | (0 if self.setgroups else e.KEEP_GROUPS)
+        if self.tells_joined:
+            entry.flags |= e.JOINED
+        entry.cpus = self.cpus
+        for step in self.execution:
+            step.compile(entry)
+        if self.process.get("terminal"):
+            entry.console = fds["console"]
+            size = self.process.get("consoleSize") or {}
+            entry.size = (size.get("height", 0), size.get("width", 0))
+            entry.flags |= e.RELAYED if self.relayed else 0
         return entry
 
-    def _pack(self, run: Run, entry: b.Entry, cwd: str, paths: int) -> bytes:
+    def _pack(self, run: Run, entry: e.Entry, paths: int) -> bytes:
         identity = self.identity
         return b.pack_block(
-            channel_fd=run.fds["start"],
-            cwd=os.fsencode(cwd),
+            channel_fd=run.fds["channel"],
+            cwd=os.fsencode(self.process["cwd"]),
             candidates=paths,
             uid=identity.uid,
             gid=identity.gid,
@@ -183,6 +223,7 @@ class EnterContainer(Step):
             ambient=identity.ambient,
             last_cap=identity.last_cap,
             no_new_privs=identity.no_new_privs,
+            keep_fds=self.keep_fds,
             lsm=identity.lsm,
             rlimits=identity.rlimits,
             seccomp=run.seccomp[0] if run.seccomp else None,
@@ -191,100 +232,113 @@ class EnterContainer(Step):
             entry=entry,
         )
 
-    @staticmethod
-    def _reports(run: Run) -> list[Report]:
-        """What oci-exec said, which has ended, and its process, if that one could not join its
-        cgroups.
-        """
-        channel = socket(AF_UNIX, SOCK_SEQPACKET, 0, run.fds["report"])
-        reports: list[Report] = []
-        try:
-            while len(reports) < MOST_REPORTS and (
-                message := channel.recv(LARGEST_REPORT, MSG_DONTWAIT)
-            ):
-                reports.append(b.unpack_report(message))
-        except BlockingIOError:
-            pass
-        finally:
-            channel.detach()
-        return reports
-
     def undo(self, run: Run) -> None:
+        self.let_go()
         end_process(run)
+
+    def let_go(self) -> None:
+        """Close our end of the channel."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
 
     def explain(self, number: int) -> str:
         if number == errno.E2BIG:
             return too_long(self.process["args"], self.process.get("env") or ())
-        return self._spawn().explain(number)
+        return ""
 
-    def explain_note(self, report: Report) -> str:
-        """The warning that a note of the process is."""
-        if report.stage == b.STAGE_GROUPS:
-            return GROUPS_FORBIDDEN
-        return f"no session keyring of its own: {os.strerror(report.errno)}"
+    def explain_report(self, run: Run, report: Report) -> OciError:
+        """The error for a failure that the process or oci-exec reports."""
+        from ociruntime.steps.entrywords import explain_report
 
-    def explain_report(self, run: Run, report: Report) -> OciError | StepError:
-        """The error for a failure of oci-exec's own part (from STAGE_JOIN on)."""
-        stage, number = report.stage, report.errno
-        error = OSError(number, os.strerror(number))
-        if stage == b.STAGE_JOIN:
-            return refused(f"joining container {self.container_id}", error)
-        if stage == b.STAGE_CLONE:
-            found = clone_error(run, error)
-            return found if isinstance(found, OciError) else explain(self._spawn(), error)
-        if stage == b.STAGE_CGROUP and report.detail < len(self.joins):
-            return join_error(self.joins[report.detail], error)
-        if stage == b.STAGE_OUTSIDE:
-            return outside(self._directory())
-        if stage == b.STAGE_PROGRAM:
-            program = self.process["args"][0]
-            paths = candidates(program, settled(self.process.get("env") or ()))
-            path = (paths[report.detail :] or paths)[0]
-            return no_program(program, path, problem_words(number))
-        step = self._steps().get(stage)
-        return explain(self if step is None else step(), error)
-
-    def _steps(self) -> dict[int, Callable[[], Step]]:
-        """Which step would have done it, by the report's stage."""
-        return {
-            b.STAGE_CGROUP_NS: lambda: JoinCgroupNamespace(""),
-            b.STAGE_USER_NS: lambda: BecomeRoot(setgroups=self.setgroups),
-            b.STAGE_PROC: lambda: OpenProc("/process/apparmorProfile"),
-            b.STAGE_ROOT: EnterRoot,
-            b.STAGE_SESSION: NewSession,
-            b.STAGE_KEYRING: lambda: NewKeyring(self.container_id),
-            b.STAGE_STREAMS: lambda: OwnStreams(self.identity.uid),
-            b.STAGE_DIRECTORY: self._directory,
-        }
-
-    def _directory(self) -> EnterDirectory:
-        return EnterDirectory(self.process["cwd"])
-
-    def _spawn(self) -> Spawn:
-        """The step that does it for the other way in."""
-        spawn = Spawn([], 0, [(CONTAINER, self.namespaces)], None, [], [], privileged=True)
-        spawn.label = f"joining container {self.container_id}"
-        return spawn
+        return explain_report(self, run, report)
 
 
 class Proceed(Step):
     """Let the process go on, when the host side has nothing more to do to it."""
 
-    __slots__ = ()
+    __slots__ = ("entry",)
 
     kind = "proceed"
     stage = "exec"
 
-    def __init__(self) -> None:
-        super().__init__("", "report channel")
+    def __init__(self, entry: EnterContainer) -> None:
+        super().__init__("", entry.label)
+        self.entry = entry
 
     def describe(self) -> str:
         return "let the process go on"
 
+    def operands(self) -> dict[str, object]:
+        return {}
+
     def execute(self, run: Run) -> None:
+        assert self.entry.channel is not None
         try:
-            run.kernel.write(run.fds["report"], b.START)
+            self.entry.channel.send(b.START)
         except OSError as error:
             if error.errno != errno.EPIPE:
                 raise
-            raise OciError(death(run, self)) from None
+            # It has ended, and said why, or nothing: who listens next finds out.
+
+
+class Await(Step):
+    """Wait until the process says ``said`` (STAGE_JOINED, STAGE_ENTERED), or with 0 until its
+    program is executed; raises the reason why it is not.
+
+    ``agent`` is what gets the listener of the seccomp filter.
+    """
+
+    __slots__ = ("agent", "container", "entry", "said")
+
+    kind = "await"
+    stage = "exec"
+    listens = True
+
+    def __init__(
+        self, entry: EnterContainer, said: int, container: Container, agent: ConnectAgent | None
+    ) -> None:
+        super().__init__("", entry.label)
+        self.entry = entry
+        self.said = said
+        self.container = container
+        self.agent = agent
+
+    def describe(self) -> str:
+        what = {b.STAGE_JOINED: "it is in its cgroups", b.STAGE_ENTERED: "it has entered"}
+        return f"wait until {what.get(self.said, 'the program is executed')}"
+
+    def operands(self) -> dict[str, object]:
+        return {}
+
+    def listen(self, run: Run) -> Iterator[int]:
+        entry, channel = self.entry, self.entry.channel
+        assert channel is not None
+        agent = self.agent.agent if self.agent is not None else None
+        patience = run.patience()
+        while self.said not in entry.said:
+            yield channel.fileno()
+            report = read_report(channel, agent, self.container, run.pid, RUNNING, patience)
+            if report is None:
+                if self.said or b.STAGE_ENTERED not in entry.said:
+                    raise OciError(
+                        f"{self.label}: the process died before its program was executed"
+                        f"{how_it_ended(run)}"
+                    )
+                return
+            if report.is_note:
+                run.warnings.append(self._warning(report))
+            elif report.stage in (b.STAGE_JOINED, b.STAGE_ENTERED):
+                entry.said.add(report.stage)
+            else:
+                raise entry.explain_report(run, report)
+
+    def execute(self, run: Run) -> None:
+        if not self.said:
+            self.entry.let_go()
+
+    @staticmethod
+    def _warning(report: Report) -> str:
+        from ociruntime.steps.entrywords import explain_note
+
+        return explain_note(report)

@@ -11,17 +11,14 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel.block import init_argv, pack_block
 from ociruntime.kernel.ocinit import sealed_memfd
 from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.process.report import too_long
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ociruntime.plan.identity import Identity
     from ociruntime.process.run import Run
 
 FIRST = 3
-# MAX_ARG_STRLEN (execve(2)): one text with its NUL.
-LONGEST_TEXT = 128 * 1024
 
 
 class ExecInit(ContainerStep):
@@ -96,19 +93,6 @@ class ExecInit(ContainerStep):
             if error.errno != errno.E2BIG:
                 raise
             raise OSError(errno.E2BIG, too_long(self.args, run.environment)) from None
-
-
-def too_long(args: Sequence[str], env: Sequence[str]) -> str:
-    """What the kernel has no room for: one text of the process, or all of them together."""
-    for name, texts in (("env", env), ("args", args)):
-        for index, text in enumerate(texts):
-            if len(os.fsencode(text)) >= LONGEST_TEXT:
-                shown = f" {text.partition('=')[0][:40]}" if name == "env" else ""
-                return (
-                    f"process.{name}[{index}]{shown} is longer than {LONGEST_TEXT >> 10} KiB, more "
-                    "than a program can be given; shorten it"
-                )
-    return "process.args and process.env are more than the kernel takes; shorten them"
 
 
 class LetGo(Step):

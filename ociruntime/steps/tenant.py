@@ -1,23 +1,26 @@
-"""Steps of ``exec``: join a running container and become one of its processes."""
+"""Steps of ``exec`` on the host: take hold of a running container, and of whom else it needs."""
 
 from __future__ import annotations
 
 import errno
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 
-from ociruntime import hostos as os
 from ociruntime.errors import NOT_RUNNING, WrongStatus
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import InRoot
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.plan.step import Step, plain
 from ociruntime.state.processes import open_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.kernel.kernel import Kernel
+    from typing import Any
+
     from ociruntime.process.run import Run
+    from ociruntime.seccomp.listener import Agent
 
 CONTAINER = "container"
+STALE_ROOT = {
+    errno.ESTALE: "it is not where it was made, and the namespace's is not the container's to "
+    "give: its first process has changed it, or may not be looked at by this caller"
+}
 
 
 class OpenContainer(Step):
@@ -80,81 +83,32 @@ class OpenContainer(Step):
             run.fds["namespace:cgroup"] = run.kernel.open(path, c.O_RDONLY)
 
 
-class OpenReport(Step):
-    """A pair of sockets: oci-init reports a failure on one, we read it from the other."""
-
-    __slots__ = ()
-
-    kind = "open-report"
-
-    def __init__(self) -> None:
-        super().__init__("", "report channel")
-
-    def describe(self) -> str:
-        return "open a channel for oci-init's report"
-
-    def execute(self, run: Run) -> None:
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
-        run.fds["report"] = ours.detach()
-        run.fds["start"] = theirs.detach()
-        run.host_fds.append(run.fds["report"])
-
-
-class EnterRoot(ContainerStep):
-    """Work in the container's root from here on.
-
-    setns(2) leads to the root of the mount namespace, and that is the machine's where the runtime
-    that made the container ran in a chroot: pivot_root(2) moves the root of processes in there, not
-    of the namespace. So the root counts that was noted when it was made, or the one that the
-    container's first process has taken with it to the namespace's (a switch_root).
-
-    Parameters: ``known`` is (major, minor, inode) of it; None: "/" is the root, or with
-    run.fds["root"] that one.
+class ConnectAgent(Step):
+    """Connect to the seccomp agent that gets the listener of the container's filter; ``agent`` is
+    the connection then.
     """
 
-    __slots__ = ("known",)
+    __slots__ = ("agent", "listener")
 
-    kind = "enter-root"
-    stage = "enter"
+    kind = "connect-agent"
 
-    def __init__(self, known: tuple[int, int, int] | None = None) -> None:
-        super().__init__("", "the container's root")
-        self.known = known
+    def __init__(self, listener: dict[str, Any]) -> None:
+        super().__init__("/linux/seccomp/listenerPath", "seccomp agent")
+        self.listener = listener
+        self.agent: Agent | None = None
 
     def describe(self) -> str:
-        return "enter the container's root"
+        return "connect to the seccomp agent"
+
+    def operands(self) -> dict[str, object]:
+        return {"listener": plain(self.listener)}
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        root = run.fds.pop("root", -1)
-        if root < 0 or self.known is not None:
-            top = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
-            if self.known is None or self._is_it(kernel, top, root):
-                if root >= 0:
-                    kernel.close(root)
-                run.inroot = InRoot(kernel, top)
-                return
-            if root < 0 or identity(kernel, root) != self.known:
-                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-            kernel.close(top)
-        kernel.fchdir(root)
-        kernel.chroot_here()
-        run.inroot = InRoot(kernel, root)
+        from ociruntime.seccomp.listener import Agent
 
-    def _is_it(self, kernel: Kernel, top: int, root: int) -> bool:
-        found = identity(kernel, top)
-        return found == self.known or (root >= 0 and found == identity(kernel, root))
+        self.agent = Agent(self.listener)
 
-    def explain(self, number: int) -> str:
-        if number == errno.ESTALE:
-            return (
-                "it is not where it was made, and the namespace's is not the container's to give: "
-                "its first process has changed it, or may not be looked at by this caller"
-            )
-        return ""
-
-
-def identity(kernel: Kernel, fd: int) -> tuple[int, int, int]:
-    """What no other directory is at the same time: (major, minor, inode)."""
-    stat = kernel.stat(fd)
-    return (*stat.device, stat.ino)
+    def undo(self, run: Run) -> None:
+        if self.agent is not None:
+            self.agent.close()
+            self.agent = None

@@ -79,8 +79,9 @@ SPECIAL = (
     "ociruntime.process.executor",
     "ociruntime.process.spawn",
     "ociruntime.kernel.block",
+    "ociruntime.steps.enter",
     "ociruntime.state.status",
-    "ociruntime.lifecycle.start",
+    "ociruntime.process.report",
 )
 WATCHED = tuple(dict.fromkeys((*SPANS, *SPECIAL)))
 
@@ -185,6 +186,7 @@ def special(session: Session) -> dict[str, dict[str, Callable[[Function], Functi
             "spawn": steps.spawn(session),
         },
         "ociruntime.kernel.block": {"pack_block": times.pack_block},
+        "ociruntime.steps.enter": {"EnterContainer.take": steps.take(session)},
         "ociruntime.state.status": {"connect": times.connect(session)},
-        "ociruntime.lifecycle.start": {"read_report": times.read_report(session)},
+        "ociruntime.process.report": {"read_report": times.read_report(session)},
     }

@@ -13,7 +13,7 @@ from ociruntime.trace.session import INIT, Run, clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from ociruntime.process.run import Run as Executed
@@ -100,7 +100,20 @@ def _traced_class(kind: type[Step], session: Session) -> type[Step]:
         finally:
             session.record(begin, clock(), UNDO, _index(session, self))
 
+    def listen(self: Step, run: Executed) -> Iterator[int]:
+        begin, error = clock(), ""
+        try:
+            yield from kind.listen(self, run)
+        except BaseException as raised:
+            error = f"\0{raised}"
+            raise
+        finally:
+            session.record(begin, clock(), error, _index(session, self))
+
     members: dict[str, Any] = {"__slots__": (), "execute": execute}
+    if kind.listens:
+        # What there is to wait for is all that such a step does.
+        members.update(execute=kind.execute, listen=listen)
     if kind.undo is not Step.undo:
         members["undo"] = undo
     return type(kind.__name__, (kind,), members)
@@ -149,6 +162,20 @@ def spawn(session: Session) -> Callable[[Function], Function]:
             original(run, *rest)
             session.runs[-1].pid = run.pid
             session.runs[-1].ahead = clock_ahead(run.pid)
+
+        return traced
+
+    return wrap
+
+
+def take(session: Session) -> Callable[[Function], Function]:
+    """Wraps ``EnterContainer.take``: whose the times are that oci-exec's process tells."""
+
+    def wrap(original: Function) -> Function:
+        def traced(step: Step, run: Executed, pid: int) -> None:
+            original(step, run, pid)
+            session.runs[-1].pid = pid
+            session.runs[-1].ahead = clock_ahead(pid)
 
         return traced
 

@@ -27,6 +27,11 @@ WAITING = "wait for oci-init"
 # What is done from the beginning of a stage to that of the next one.
 STAGES = {
     block.STAGE_CLOSE: "close the runtime's descriptors",
+    block.STAGE_ROOT: "become root of the user namespace, enter the root",
+    block.STAGE_SESSION: "start a session, join a keyring",
+    block.STAGE_STREAMS: "give the streams to the user, or make a terminal",
+    block.STAGE_DIRECTORY: "enter the working directory",
+    block.STAGE_PROGRAM: "find HOME and the program",
     block.STAGE_SIGNALS: "reset signals, set label and resource limits",
     block.STAGE_BOUNDING: "drop capabilities, take on ids",
     block.STAGE_CAPS: "enter the working directory, set capabilities",

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fault.victim import STEPS, Driven, Victim
+from tests.fault.victim import EXECUTED, STEPS, Driven, Victim
 from tests.support.tally import count
 
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 pytestmark = pytest.mark.kernel
 # Seconds that the driver waits for somebody who is held up.
@@ -121,19 +121,13 @@ def test_lines(victim: Victim, action: Action, verb: str, part: int) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_exec(victim: Victim, action: Action, whom: str, part: int) -> None:
     """It happens to the container's first process, or to the new one."""
-    process: dict[str, Any] = {
-        "args": ["sleep", "50"],
-        "cwd": "/",
-        "env": ["PATH=/bin"],
-        "terminal": True,
-    }
-    options = {"console_socket": str(victim.console), "pid_file": f"{victim.pid_file}.exec"}
+    options = victim.exec_options()
     at = part
     while True:
         victim.create()
         victim.runtime.start(victim.id).check()
         first = victim.runtime.pid(victim.id) if whom == "first" else 0
-        driven = victim.drive("exec", at, process=process, options=options, patience=PATIENCE)
+        driven = victim.drive("exec", at, process=EXECUTED, options=options, patience=PATIENCE)
         point, _, said = torment(victim, driven, action, first)
         Path(options["pid_file"]).unlink(missing_ok=True)
         victim.check(f"exec {point}: {said}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fault.victim import STEPS, Victim
+from tests.fault.victim import EXECUTED, STEPS, Victim
 
 pytestmark = pytest.mark.kernel
 # start, delete and exec have no plan that could be known in advance: every PARTS-th point each.
@@ -48,12 +48,11 @@ def test_lines(victim: Victim, verb: str, part: int) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_exec(victim: Victim, part: int) -> None:
     """The container goes on running, and can be deleted."""
-    process = {"args": ["sleep", "50"], "cwd": "/", "env": ["PATH=/bin"], "terminal": True}
-    options = {"console_socket": str(victim.console), "pid_file": str(victim.pid_file) + ".exec"}
+    options = victim.exec_options()
     victim.create()
     victim.runtime.start(victim.id).check()
     at = part
-    while point := victim.kill_at("exec", at, process=process, options=options):
+    while point := victim.kill_at("exec", at, process=EXECUTED, options=options):
         assert victim.runtime.status(victim.id) == "running", point
         at += PARTS
     assert at > 10

@@ -73,6 +73,19 @@ def steps_of_create() -> list[Step]:
         return []
 
 
+# What `exec` is given: something for each of its steps.
+EXECUTED = {
+    "args": ["sleep", "50"],
+    "cwd": "/",
+    "env": ["PATH=/bin"],
+    "terminal": True,
+    "rlimits": [{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}],
+    "oomScoreAdj": 100,
+    "scheduler": {"policy": "SCHED_BATCH"},
+    "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 5},
+    "execCPUAffinity": {"initial": "0", "final": "0"},
+}
+
 # Nobody sees the end of the step in which init becomes another program.
 STEPS = [(i, s.kind) for i, s in enumerate(steps_of_create()) if s.kind != "exec-init"]
 
@@ -104,6 +117,14 @@ class Victim:
             str(self.pid_file),
             container=self.id,
         ).check()
+
+    def exec_options(self) -> dict[str, str]:
+        """Of an `exec` of ``EXECUTED``."""
+        return {
+            "console_socket": str(self.console),
+            "pid_file": f"{self.pid_file}.exec",
+            "pidfd_socket": str(self.console),
+        }
 
     def kill_at(self, verb: str, at: int, **asked: object) -> str:
         """Run ``verb`` up to point ``at`` and kill it there; returns the point, "" for none."""

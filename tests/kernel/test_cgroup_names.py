@@ -14,7 +14,7 @@ import pytest
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.process.patience import why_held
-from tests.support.executed import WAYS, Way, execute, process
+from tests.support.executed import execute, process
 from tests.support.runtime import TIMEOUT
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ def test_exec_into_one(runtime: Runtime, container: str) -> None:
     assert "internal" not in missing.stderr
 
 
-@WAYS
-def test_exec_follows_the_first_process(runtime: Runtime, container: str, way: Way) -> None:
+def test_exec_follows_the_first_process(runtime: Runtime, container: str) -> None:
     pid = runtime.pid(container)
     for item in ENTERED:
         own = next(
@@ -88,7 +87,7 @@ def test_exec_follows_the_first_process(runtime: Runtime, container: str, way: W
         )
         directory = os.fsencode(item.mountpoint) + own
         Path(os.fsdecode(b"%s/%s/cgroup.procs" % (directory, NAMES[3]))).write_text(str(pid))
-    assert execute(runtime, container, process("true"), way).status == 0
+    assert execute(runtime, container, process("true")).status == 0
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
-from tests.support.executed import WAYS, Way, execute, process
+from tests.support.executed import output_of, process
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -58,9 +58,8 @@ def clean(sandbox: Sandbox, runtime: Runtime) -> object:
             left.rmdir()
 
 
-@WAYS
-def test_exec_goes_where_the_first_process_is(runtime: Runtime, container: str, way: Way) -> None:
-    said = execute(runtime, container, process("cat", "/proc/self/cgroup"), way).output
+def test_exec_goes_where_the_first_process_is(runtime: Runtime, container: str) -> None:
+    said = output_of(runtime, container, process("cat", "/proc/self/cgroup"))
     first = Path(f"/proc/{runtime.pid(container)}/cgroup").read_text()
     keys = [line.split(":")[1] for line in first.splitlines()]
     assert len(said.splitlines()) == len(keys)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ociruntime.state.store import Store
-from tests.support.executed import assert_same, failures, process
+from tests.support.executed import failure_of, output_of, process
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
@@ -50,7 +50,7 @@ def test_the_container_is_entered(
     for wrapper in ((), chroot):
         said = runtime.exec(container, "sh", "-c", script, wrapper=wrapper).check().stdout
         assert said.split()[2:] == [*inside, "inside", "/"]
-    said = assert_same(runtime, container, process("sh", "-c", script))
+    said = output_of(runtime, container, process("sh", "-c", script))
     assert said.split()[2:] == [*inside, "inside", "/"]
 
 
@@ -74,7 +74,7 @@ def test_a_root_that_is_not_to_be_found(runtime: Runtime, container: str) -> Non
         opened.save()
     finally:
         opened.close()
-    words = failures(runtime, container, process("ls", "/"))
+    words = failure_of(runtime, container, process("ls", "/"))
     assert "the container's root" in words
     assert "not where it was made" in words
 
@@ -85,7 +85,7 @@ def test_a_first_process_in_a_chroot(runtime: Runtime, bundle: MakeBundle) -> No
     (made.rootfs / "deeper").mkdir()
     made.install(made.rootfs / "bin" / "busybox", "/deeper/busybox")
     container = runtime.up(made)
-    assert "deeper" in assert_same(runtime, container, process("ls", "/")).split()
+    assert "deeper" in output_of(runtime, container, process("ls", "/")).split()
     assert "deeper" in runtime.exec(container, "ls", "/").check().stdout.split()
 
 
@@ -105,4 +105,4 @@ def test_a_first_process_with_another_root(runtime: Runtime, bundle: MakeBundle)
     wanted["env"] = []
     runtime_says = runtime.exec(container, "/busybox", "ls", "/")
     assert runtime_says.check().stdout.split() == ["busybox"]
-    assert assert_same(runtime, container, wanted).split() == ["busybox"]
+    assert output_of(runtime, container, wanted).split() == ["busybox"]

@@ -5,8 +5,6 @@ not (config-linux.md, "Cgroup ownership").
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
 from tests.support.runtime import TIMEOUT
-from tests.support.unified import UNIFIED, unified_runtime
+from tests.support.unified import unified_runtime
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
@@ -86,39 +84,14 @@ def test_the_container_can_make_cgroups_and_its_limits_stay(
     assert sandbox.cgroups() == []
 
 
-# An exec in one of both ways, by a process that sees cgroup v2 alone.
-PROGRAM = """
-import sys
-from types import SimpleNamespace
-from tests.support import executed
-root, container, way, script = sys.argv[1:]
-wanted = executed.process("sh", "-c", script)
-said = executed.execute(SimpleNamespace(root=root), container, wanted, getattr(executed, way))
-print(said.output)
-"""
-CHECKOUT = Path(__file__).parents[2]
-
-
-def execute(host: Runtime, container: str, way: str, script: str) -> list[str]:
+def execute(host: Runtime, container: str, script: str) -> list[str]:
     """What the script said, whose cgroup comes first."""
     script = f"cat /proc/self/cgroup; {script}"
-    if way == "exec":
-        return host.exec(container, "sh", "-c", script).check().stdout.splitlines()
-    prefix = () if LAYOUT.mode == "v2" else UNIFIED
-    command = (sys.executable, "-c", PROGRAM, str(host.root), container, way, script)
-    done = subprocess.run(
-        [*prefix, *command], capture_output=True, text=True, cwd=CHECKOUT, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return host.exec(container, "sh", "-c", script).check().stdout.splitlines()
 
 
-WAYS = pytest.mark.parametrize("way", ["exec", "by_copy", "by_program"])
-
-
-@WAYS
 @pytest.mark.parametrize("place", ["own", "below", "chosen"])
-def test_exec(host: Runtime, bundle: MakeBundle, way: str, place: str) -> None:
+def test_exec(host: Runtime, bundle: MakeBundle, place: str) -> None:
     """Into a cgroup that belongs to the container: root of the host may, its namespace may not."""
     script = "mkdir /sys/fs/cgroup/mine; exec sleep 100"
     if place == "below":
@@ -132,23 +105,20 @@ def test_exec(host: Runtime, bundle: MakeBundle, way: str, place: str) -> None:
     while not list(parent.glob(f"{host.sandbox.prefix}*/mine")) and time.monotonic() < deadline:
         time.sleep(0.01)
     if place == "chosen":
-        if way != "exec":
-            pytest.skip("an option of the command line")
         options = ["--cgroup", "mine"]
         said = host.exec(container, "cat", "/proc/self/cgroup", options=options).check().stdout
         assert "0::/mine" in said.splitlines()
         return
-    said = execute(host, container, way, "ls /sys/fs/cgroup/mine/cgroup.procs; id -u")
+    said = execute(host, container, "ls /sys/fs/cgroup/mine/cgroup.procs; id -u")
     # The first process moved without giving controllers away: its cgroup can still be used.
     assert "0::/" in said
-    assert said[-2 if way != "exec" else -1] == "0"
+    assert said[-1] == "0"
 
 
-@WAYS
-def test_exec_of_another_user(host: Runtime, bundle: MakeBundle, way: str) -> None:
+def test_exec_of_another_user(host: Runtime, bundle: MakeBundle) -> None:
     made = delegated(bundle(args=["sleep", "100"])).set("/process/user", {"uid": 7, "gid": 0})
     container = host.up(made)
-    assert "0::/" in execute(host, container, way, "true")
+    assert "0::/" in execute(host, container, "true")
 
 
 def test_the_other_commands(host: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:

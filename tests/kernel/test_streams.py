@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kernel.test_namespaces import with_user_namespace
-from tests.support.executed import WAYS, Way, execute, process
+from tests.support.executed import execute, process
 from tests.support.runtime import TIMEOUT
 
 if TYPE_CHECKING:
@@ -110,14 +110,13 @@ def test_null_to_read_is_null_to_write(
     assert (made.rootfs / "seen").read_text().splitlines() == [*NULLS, "1"]
 
 
-@WAYS
-def test_null_of_exec(runtime: Runtime, bundle: MakeBundle, way: Way) -> None:
+def test_null_of_exec(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle(args=["sleep", "100"])
     container = runtime.up(made)
     null = os.open(os.devnull, os.O_RDONLY)
     try:
         wanted = process("sh", "-c", LOOK)
-        said = execute(runtime, container, wanted, way, streams=(null, null, null))
+        said = execute(runtime, container, wanted, streams=(null, null, null))
     finally:
         os.close(null)
     assert said.status == 0
@@ -138,10 +137,7 @@ def test_null_that_is_something_else(
     assert "1:3" in result.stdout or not result.ok
 
 
-@WAYS
-def test_a_fifo_is_the_hosts(
-    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, way: Way
-) -> None:
+def test_a_fifo_is_the_hosts(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     """It has a name, and its owner is who made it (CVE-2026-88265)."""
     container = runtime.up(bundle(args=["sleep", "100"]))
     path = sandbox.directory / "fifo"
@@ -149,7 +145,7 @@ def test_a_fifo_is_the_hosts(
     fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     try:
         wanted = process("sh", "-c", "echo x", user={"uid": 7, "gid": 0})
-        execute(runtime, container, wanted, way, streams=(fifo, fifo, fifo))
+        execute(runtime, container, wanted, streams=(fifo, fifo, fifo))
         assert os.read(fifo, 10) == b"x\n"
         assert_untouched(path)
         run = call(runtime, sandbox, "exec", "--user", "7", container, "echo", "x", stdout=fifo)

@@ -80,9 +80,12 @@ def test_life_of_a_container(runtime: Runtime, bundle: MakeBundle, traced: Path)
     assert {event["pid"] for event in found if event["tid"] == OCI_INIT} == {pid}
     runtime.exec(created.container, "true").check()
     found = spans(traced)
-    assert any("join" in name for name in names(found, COMMAND))
-    assert names(found, INIT)
-    assert names(found, OCI_INIT)
+    assert any("make a process in container" in name for name in names(found, COMMAND))
+    # No Python is in there.
+    assert not names(found, INIT)
+    inside = names(found, OCI_INIT)
+    assert "find HOME and the program" in inside
+    assert "set capabilities, execute the program" in inside
     runtime.kill(created.container, "KILL").check()
     assert "kill" in names(spans(traced), COMMAND)
     runtime.delete(created.container, "--force").check()

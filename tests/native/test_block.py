@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from ociruntime.kernel import block
+from ociruntime.kernel import entry as entry_module
+from ociruntime.kernel.entry import Entry
 from tests.native.driver import CHECKOUT
 
 HEADER = CHECKOUT / "native" / "block.h"
 FIELDS = re.findall(r"^    __([us]\d\d) (\w+);\s+/\*\s+(\d+)", HEADER.read_text(), re.MULTILINE)
 BLOCK_FIELDS = FIELDS[: [name for _, name, _ in FIELDS].index("seccomp_offset") + 1]
 
-ENTRY_FIELDS = FIELDS[[name for _, name, _ in FIELDS].index("container_fd") :][:13]
+ENTRY_FIELDS = FIELDS[[name for _, name, _ in FIELDS].index("container_fd") :][:21]
 
 VALUES: dict[str, Any] = {
     "channel_fd": 101,
@@ -78,7 +80,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int
 
 def test_sizes(layout: dict[str, tuple[int, int]]) -> None:
     assert layout["block"][1] == block.HEADER.size
-    assert layout["entry"][1] == block.ENTRY_HEADER.size
+    assert layout["entry"][1] == entry_module.HEADER.size
     assert layout["rlimit"][1] == block.RLIMIT.size
     assert layout["report"][1] == block.REPORT.size
 
@@ -124,13 +126,16 @@ def test_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
     assert text(read("lsm_label_offset")) == b"exec profile"
 
 
-def entry() -> block.Entry:
+def entry() -> Entry:
     """One with another value in each field."""
-    made = block.Entry(b"_ses.x")
+    made = Entry(b"_ses.x")
     made.container, made.namespaces, made.cgroup = 21, 0x20000, 22
-    made.cgroup_namespace, made.root, made.flags = 23, 24, block.ENTRY_HOME
+    made.cgroup_namespace, made.root, made.console = 23, 24, 28
+    made.flags = entry_module.HOME
     made.joins = [25, 26, 27]
     made.known = (8, 1, 1 << 40 | 2)
+    made.cpus, made.memory, made.persona = b"\x03" + bytes(7), (4, b"\x05" + bytes(15)), 8
+    made.size = (24, 80)
     return made
 
 
@@ -150,13 +155,25 @@ def test_entry_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
         "cgroup_fd": 22,
         "cgroup_ns_fd": 23,
         "root_fd": 24,
-        "flags": block.ENTRY_HOME | block.ENTRY_KNOWN,
+        "console_fd": 28,
+        "flags": entry_module.HOME
+        | entry_module.KNOWN
+        | entry_module.MEMORY
+        | entry_module.PERSONA,
         "joins_count": 3,
+        "cpus_count": 1,
+        "nodes_count": 2,
+        "memory_mode": 4,
+        "persona": 8,
+        "rows": 24,
+        "columns": 80,
         "root_major": 8,
         "root_minor": 1,
-        "zero": 0,
         "root_ino": 1 << 40 | 2,
     }
+    assert read("cpus_offset") % 8 == 0
+    assert struct.unpack_from("=Q", packed, read("cpus_offset")) == (3,)
+    assert struct.unpack_from("=2Q", packed, read("nodes_offset")) == (5, 0)
     name = read("keyring_offset")
     assert packed[name : packed.index(b"\0", name)] == b"_ses.x"
     assert read("joins_offset") % 4 == 0
@@ -166,8 +183,8 @@ def test_entry_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
     (rlimits,) = struct.unpack_from("=I", packed, offset)
     assert rlimits % 8 == 0
     assert struct.unpack_from("=IIQQ", packed, rlimits) == (7, 0, 10, 20)
-    assert sorted(entry().descriptors()) == [21, 22, 23, 24, 25, 26, 27]
-    assert block.Entry(b"").descriptors() == []
+    assert sorted(entry().descriptors()) == [21, 22, 23, 24, 25, 26, 27, 28]
+    assert Entry(b"").descriptors() == []
 
 
 def constants(pattern: str) -> dict[str, int]:
@@ -183,9 +200,9 @@ def test_same_constants() -> None:
     flags = constants(r"^    BLOCK_(\w+) = (1U << \d+),")
     assert flags == {name: getattr(block, name) for name in flags}
     assert len(flags) == 8
-    flags = constants(r"^    (ENTRY_\w+) = (1U << \d+),")
-    assert flags == {name: getattr(block, name) for name in flags}
-    assert len(flags) == 5
+    flags = constants(r"^    ENTRY_(\w+) = (1U << \d+),")
+    assert flags == {name: getattr(entry_module, name) for name in flags}
+    assert len(flags) == 8
     defines = constants(r"^#define (\w+) (0x\w+|[\d(][^/\n]*)")
     assert defines == {
         "BLOCK_MAGIC": block.MAGIC,
@@ -220,10 +237,11 @@ def test_no_filter_and_no_groups() -> None:
         ({"lsm": (b"exec", b"a\0b")}, "NUL"),
         ({"seccomp": bytes(9)}, "filter of 9 bytes"),
         ({"seccomp": bytes(8 * 65536)}, "filter"),
-        ({"entry": entry()}, "own procfs"),
-        ({"entry": entry(), "wait": False}, "own procfs"),
-        ({"entry": entry(), "wait": False, "proc_fd": -1, "channel_fd": -1}, "own procfs"),
-        ({"entry": block.Entry(b"a\0b"), "wait": False, "proc_fd": -1}, "NUL"),
+        ({"entry": entry()}, "needs no procfs"),
+        ({"entry": entry(), "wait": False}, "needs no procfs"),
+        ({"entry": entry(), "wait": False, "proc_fd": -1, "channel_fd": -1}, "needs no procfs"),
+        ({"entry": entry(), "wait": False, "proc_fd": -1, "keep_fds": 20}, "21 is not above"),
+        ({"entry": Entry(b"a\0b"), "wait": False, "proc_fd": -1}, "NUL"),
         ({"cwd": b"/" + bytes([97]) * (1 << 20)}, "at most"),
     ],
 )

@@ -1,10 +1,11 @@
 """oci-exec driven directly: what it reports and refuses, and what it does when nobody speaks.
 
-What it does in a container is compared with the other way in by tests/kernel/test_entry.py.
+What it does in a container is in tests/kernel/test_exec*.py.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -18,6 +19,7 @@ from typing import Any, Self
 import pytest
 
 from ociruntime.kernel import _sys, block
+from ociruntime.kernel.entry import JOINED, RELAYED, Entry
 from tests.native.driver import (
     BLOCK_FD,
     BUSYBOX,
@@ -43,9 +45,9 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def pack(entry: block.Entry | None = None) -> bytes:
+def pack(entry: Entry | None = None) -> bytes:
     """A block for a process like ours, which joins nothing."""
-    return block.pack_block(**VALUES, entry=entry or block.Entry(b"_ses.test"))
+    return block.pack_block(**VALUES, entry=entry or Entry(b"_ses.test"))
 
 
 class Exec:
@@ -150,7 +152,7 @@ def test_nothing_happens_before_the_word() -> None:
     """It waits with nothing open but its streams, the channel and the root: a container with
     CAP_SYS_PTRACE could take the rest (CVE-2016-9962).
     """
-    entry = block.Entry(b"_ses.test")
+    entry = Entry(b"_ses.test")
     entry.joins, entry.root = [FIRST_FREE, FIRST_FREE + 1], FIRST_FREE + 2
     good, root = memfd(), os.open("/", os.O_PATH)
     numbers = (*range(FIRST_FREE, FIRST_FREE + 3), 90)
@@ -187,7 +189,7 @@ def memfd() -> int:
 @pytest.mark.kernel
 @pytest.mark.parametrize("kind", ["join", "clone"])
 def test_failures_before_there_is_a_process(kind: str) -> None:
-    entry = block.Entry(b"_ses.test")
+    entry = Entry(b"_ses.test")
     if kind == "join":
         entry.container, entry.namespaces = FIRST_FREE, CLONE_NEWUTS
         expected = (block.STAGE_JOIN, errno.EINVAL)
@@ -207,7 +209,7 @@ def test_failures_before_there_is_a_process(kind: str) -> None:
 
 @pytest.mark.kernel
 def test_each_cgroup_is_joined_and_the_guilty_one_named() -> None:
-    entry = block.Entry(b"_ses.test")
+    entry = Entry(b"_ses.test")
     entry.joins = [FIRST_FREE, FIRST_FREE + 1, FIRST_FREE + 2]
     good, bad = memfd(), os.open(os.devnull, os.O_RDONLY)
     try:
@@ -227,7 +229,7 @@ def test_each_cgroup_is_joined_and_the_guilty_one_named() -> None:
 
 @pytest.mark.kernel
 def test_no_descriptor_is_left_for_the_program(tmp_path: Path) -> None:
-    entry = block.Entry(b"_ses.test")
+    entry = Entry(b"_ses.test")
     entry.joins = [FIRST_FREE]
     entry.root = FIRST_FREE + 1
     made = tmp_path / "root"
@@ -247,6 +249,76 @@ def test_no_descriptor_is_left_for_the_program(tmp_path: Path) -> None:
         os.close(root)
 
 
+@pytest.mark.kernel
+def test_it_tells_when_it_is_in_its_cgroups() -> None:
+    entry = Entry(b"_ses.test")
+    entry.flags = JOINED
+    with Exec(pack(entry), b"true") as one:
+        said = one.reports.pop(0) if one.reports else one._report()
+        assert said is not None
+        assert (said.stage, said.errno) == (block.STAGE_JOINED, 0)
+        assert one.go() is None
+        assert one.end() == (0, b"")
+
+
+@pytest.mark.kernel
+def test_what_the_process_inherits_and_sets() -> None:
+    """CPUs, execution domain and memory policy, and what the kernel says of wrong ones."""
+    entry = Entry(b"_ses.test")
+    cpu = min(os.sched_getaffinity(0))
+    entry.cpus = (1 << cpu).to_bytes(128, "little")
+    entry.persona = 8  # PER_LINUX32
+    script = b"grep Cpus_allowed_list /proc/self/status; cat /proc/self/personality"
+    with Exec(pack(entry), b"sh", b"-c", script) as one:
+        assert one.go() is None
+        assert one.end() == (0, f"Cpus_allowed_list:\t{cpu}\n00000008\n".encode())
+    entry.cpus = bytes(64) + b"\x80" + bytes(63)
+    with Exec(pack(entry), b"true") as one:
+        assert one.first is not None
+        assert (one.first.stage, one.first.errno) == (block.STAGE_CPUS, errno.EINVAL)
+    entry.cpus, entry.memory = b"", (0x7FFF, bytes(8))
+    with Exec(pack(entry), b"true") as one:
+        report = one.go()
+        assert report is not None
+        assert (report.stage, report.errno) == (block.STAGE_MEMORY, errno.EINVAL)
+        assert one.end() == (1, b"")
+
+
+@pytest.mark.kernel
+def test_a_terminal() -> None:
+    """Of the devpts that is at /dev/pts; the size is there before the program is."""
+    entry = Entry(b"_ses.test")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    entry.console, entry.size, entry.flags = FIRST_FREE, (11, 222), RELAYED
+    script = b"stty size; stty -a | grep -o .onlcr; test -t 2; echo $?; exec 0<&- 1>&- 2>&-"
+    with ours, theirs, Exec(pack(entry), b"sh", b"-c", script,
+                            fds={FIRST_FREE: theirs.fileno()}) as one:  # fmt: skip
+        theirs.close()
+        assert one.go() is None
+        text, (master,), _, _ = socket.recv_fds(ours, 64, 4)
+        assert text == b"/dev/pts/ptmx"
+        output = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+            while piece := os.read(master, 100):
+                output += piece
+        os.close(master)
+        assert output == b"11 222\n-onlcr\n0\n"
+        assert one.end() == (0, b"")
+
+
+@pytest.mark.kernel
+def test_a_terminal_that_nobody_takes() -> None:
+    entry = Entry(b"_ses.test")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours.close()
+    entry.console = FIRST_FREE
+    with theirs, Exec(pack(entry), b"true", fds={FIRST_FREE: theirs.fileno()}) as one:
+        report = one.go()
+        assert report is not None
+        assert (report.stage, report.errno) == (block.STAGE_CONSOLE, errno.EPIPE)
+        assert one.end() == (1, b"")
+
+
 # --- blocks that nobody should send -----------------------------------------------------------
 
 
@@ -264,17 +336,21 @@ def damage(offset: int, value: int, data: bytes | None = None) -> bytes:
         damage(12, block.ENTRY | block.WAIT),
         damage(16, -1),
         damage(20, 62),
-        damage(108, 200),  # a label without the procfs for it
-        damage(ENTRY_AT + 20, block.ENTRY_PROC),  # ... and the other way round
-        damage(ENTRY_AT + 24, 0),
-        damage(ENTRY_AT + 24, ENTRY_AT),
-        damage(ENTRY_AT + 24, 1 << 20),
-        damage(ENTRY_AT + 28, 1000),
-        damage(ENTRY_AT + 28, 1 << 30),
-        damage(ENTRY_AT + 28, -1),
-        damage(ENTRY_AT + 32, 4),
-        damage(ENTRY_AT + 32, ENTRY_AT + 41),
-        damage(ENTRY_AT + 32, -4),
+        damage(ENTRY_AT + 28, 0),
+        damage(ENTRY_AT + 28, ENTRY_AT),
+        damage(ENTRY_AT + 28, 1 << 20),
+        damage(ENTRY_AT + 32, 1000),
+        damage(ENTRY_AT + 32, 1 << 30),
+        damage(ENTRY_AT + 32, -1),
+        damage(ENTRY_AT + 36, 4),
+        damage(ENTRY_AT + 36, ENTRY_AT + 89),
+        damage(ENTRY_AT + 36, -4),
+        damage(ENTRY_AT + 40, 129),
+        damage(ENTRY_AT + 40, 1 << 29),
+        damage(ENTRY_AT + 44, 8),
+        damage(ENTRY_AT + 44, ENTRY_AT + 92),
+        damage(ENTRY_AT + 48, 1000),
+        damage(ENTRY_AT + 52, -8),
     ],
 )
 def test_damaged_block(data: bytes) -> None:
@@ -295,7 +371,7 @@ def test_any_number_in_the_entry_is_survived() -> None:
     """It fails in words or by its exit status, never by a fault of its own."""
     numbers = random.Random(3)
     for _ in range(150):
-        offset = ENTRY_AT + 4 * numbers.randrange(10)
+        offset = ENTRY_AT + 4 * numbers.randrange(22)
         value = numbers.choice([0, 1, 5, 1 << 31, -1, -2, numbers.randrange(1 << 32), 300, 180])
         with Exec(damage(offset, value), b"true") as one:
             assert one.status in (0, 1, block.EXIT_BLOCK)

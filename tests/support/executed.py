@@ -1,20 +1,17 @@
-"""One exec, done in both ways into a container (``lifecycle.tenant`` and ``lifecycle.entry``)."""
+"""One exec by the functions behind the command line, and what a process can be told by."""
 
 from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ociruntime.errors import OciError
-from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle import entry
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
-from ociruntime.state.store import Container, Store
+from ociruntime.state.store import Store
 from tests.support.descriptors import open_descriptors
 from tests.support.runtime import TIMEOUT
 
@@ -55,27 +52,12 @@ def look(**values: Any) -> Process:
 
 
 class Said:
-    """What came of an exec: `status` is that of waitpid(2)."""
+    """What came of an exec: `status` is the exit code, negative for a signal."""
 
     def __init__(self, status: int, output: str, warnings: list[str]) -> None:
         self.status = status
         self.output = output
         self.warnings = warnings
-
-
-Way = Callable[[Container, Process, ExecOptions], Any]
-
-
-def by_copy(container: Container, wanted: Process, options: ExecOptions) -> Any:
-    run = exec_process(container, wanted, options)
-    run.close()
-    return run
-
-
-def by_program(container: Container, wanted: Process, options: ExecOptions) -> Any:
-    assert entry.can_enter(container, wanted, options)
-    making = entry.exec_patiently(container, wanted, options, Kernel())
-    return the_rest(making, next(making))
 
 
 def the_rest(making: Any, fd: int) -> Any:
@@ -88,14 +70,10 @@ def the_rest(making: Any, fd: int) -> Any:
             return end.value
 
 
-WAYS = pytest.mark.parametrize("way", [by_copy, by_program])
-
-
 def execute(
     runtime: Runtime,
     container: str,
     wanted: Process,
-    way: Way,
     streams: tuple[int, int, int] | None = None,
 ) -> Said:
     """Run it to its end; raises `OciError`. Leaves no descriptor and no child. With ``streams`` of
@@ -108,7 +86,8 @@ def execute(
     opened = Store(str(runtime.root)).open(container)
     before, family = open_descriptors(), children()
     try:
-        run = way(opened, wanted, options)
+        run = exec_process(opened, wanted, options)
+        run.close()
         assert open_descriptors() == before
         os.close(write)
         write = -1
@@ -132,26 +111,15 @@ def children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
-def both(runtime: Runtime, container: str, wanted: Process) -> tuple[Said, Said]:
-    one, other = (execute(runtime, container, wanted, way) for way in (by_copy, by_program))
-    return one, other
+def output_of(runtime: Runtime, container: str, wanted: Process) -> str:
+    """What the process writes."""
+    return execute(runtime, container, wanted).output
 
 
-def assert_same(runtime: Runtime, container: str, wanted: Process) -> str:
-    """That both ways give one result; its output."""
-    copy, program = both(runtime, container, wanted)
-    assert program.output == copy.output
-    assert (program.status, program.warnings) == (copy.status, copy.warnings)
-    return program.output
-
-
-def failures(runtime: Runtime, container: str, wanted: Process) -> str:
-    """The words with which both ways fail, one line."""
-    words = []
-    for way in (by_copy, by_program):
-        with pytest.raises(OciError) as caught:
-            execute(runtime, container, wanted, way)
-        words.append(str(caught.value))
-    assert words[0] == words[1]
-    assert "\n" not in words[0]
-    return words[0]
+def failure_of(runtime: Runtime, container: str, wanted: Process) -> str:
+    """The words with which it fails, one line."""
+    with pytest.raises(OciError) as caught:
+        execute(runtime, container, wanted)
+    words = str(caught.value)
+    assert "\n" not in words
+    return words

@@ -9,7 +9,7 @@ import pytest
 
 from ociruntime.errors import PlanError
 from ociruntime.plan.attributes import (
-    affinity_steps,
+    affinity,
     execution_steps,
     number_list,
     scheduling_steps,
@@ -80,14 +80,15 @@ def test_labels_are_kept_for_exec() -> None:
     assert plan(config).state["labels"] == {"selinuxLabel": LABEL}
 
 
-def test_affinity_surrounds_the_clone() -> None:
-    affinity = {"execCPUAffinity": {"initial": "0", "final": "1"}}
-    kinds = [step.kind for step in affinity_steps(affinity, [])]
-    assert kinds == ["pin-self", "unpin-self", "pin-process"]
+def test_affinity_before_and_in_the_cgroup() -> None:
+    mask, steps = affinity({"execCPUAffinity": {"initial": "0,65", "final": "1"}})
+    assert mask == b"\1" + bytes(7) + b"\2" + bytes(7)
+    assert [step.kind for step in steps] == ["pin-process"]
 
 
 def test_nothing_asked_for() -> None:
-    assert scheduling_steps({}) == execution_steps({}) == affinity_steps({}, []) == []
+    assert scheduling_steps({}) == execution_steps({}) == []
+    assert affinity({}) == (b"", [])
 
 
 def test_two_labels() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,14 +31,11 @@ def test_every_probe_exists() -> None:
     for name, functions in probes.SPANS.items():
         module = import_module(name)
         for path in functions:
-            holder: Any = module
-            for part in path.split("."):
-                holder = getattr(holder, part)
-            assert callable(holder), f"{name}:{path}"
+            assert callable(attrgetter(path)(module)), f"{name}:{path}"
     for name, special in probes.special(Session()).items():
         assert name in probes.SPECIAL
         for path in special:
-            assert callable(getattr(import_module(name), path))
+            assert callable(attrgetter(path)(import_module(name)))
 
 
 def test_schema_is_one() -> None:

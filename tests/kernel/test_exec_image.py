@@ -1,4 +1,4 @@
-"""What exec reads of the image, in both ways alike: HOME in its passwd, programs, directories."""
+"""What exec reads of the image: HOME in its passwd, programs, directories."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.executed import assert_same, failures, process
+from tests.support.executed import failure_of, output_of, process
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
@@ -19,23 +19,24 @@ MakeBundle = Callable[..., "Bundle"]
 
 # --- HOME -------------------------------------------------------------------------------------
 
+# passwd, HOME of uid 12
 PASSWDS = {
-    "there": b"root:x:0:0::/root:/bin/sh\nu:x:12:34:name:/home/u:/bin/sh\n",
-    "no newline": b"u:x:12:34:name:/home/u",
-    "first of two": b"a:x:12:34::/one:\nb:x:12:34::/two:\n",
-    "another uid": b"u:x:120:34::/home/u:\nv:x:1:2::/v:\nw:x::2::/w:\n",
-    "no home": b"u:x:12:34:name::/bin/sh\nv:x:12:34::/second:\n",
-    "too few fields": b"u:x:12:34:/home/u\n12\n:::::\nu:x:12",
-    "leading zero": b"u:x:012:34::/home/u:\n",
-    "nul": b"u:x:12:34::/ho\0me:\n",
-    "spaces": b"u:x: 12:34::/no:\nu:x:12:34:: /ho me :\n",
-    "bytes": b"u:x:12:34::/\xff\xc3\xa4:\n",
-    "carriage return": b"u:x:12:34::/home/u:/bin/sh\r\n",
-    "long lines": b"#" * 5000 + b"\nu:" + b"x" * 3000 + b":12:34::/home/u:\n",
-    "at the end of the limit": b"\n" * ((1 << 20) - 20) + b"u:x:12:34::/home/u:\n",
-    "cut by the limit": b"\n" * ((1 << 20) - 16) + b"u:x:12:34::/home/u:\n",
-    "behind the limit": b"\n" * (1 << 20) + b"u:x:12:34::/home/u:\n",
-    "empty": b"",
+    "there": (b"root:x:0:0::/root:/bin/sh\nu:x:12:34:name:/home/u:/bin/sh\n", "/home/u"),
+    "no newline": (b"u:x:12:34:name:/home/u", "/home/u"),
+    "first of two": (b"a:x:12:34::/one:\nb:x:12:34::/two:\n", "/one"),
+    "another uid": (b"u:x:120:34::/home/u:\nv:x:1:2::/v:\nw:x::2::/w:\n", "/"),
+    "no home": (b"u:x:12:34:name::/bin/sh\nv:x:12:34::/second:\n", "/second"),
+    "too few fields": (b"u:x:12:34:/home/u\n12\n:::::\nu:x:12", "/"),
+    "leading zero": (b"u:x:012:34::/home/u:\n", "/"),
+    "nul": (b"u:x:12:34::/ho\0me:\n", "/"),
+    "spaces": (b"u:x: 12:34::/no:\nu:x:12:34:: /ho me :\n", " /ho me "),
+    "bytes": (b"u:x:12:34::/\xff\xc3\xa4:\n", "/\udcff\u00e4"),
+    "carriage return": (b"u:x:12:34::/home/u:/bin/sh\r\n", "/home/u"),
+    "long lines": (b"#" * 5000 + b"\nu:" + b"x" * 3000 + b":12:34::/home/u:\n", "/home/u"),
+    "at the end of the limit": (b"\n" * ((1 << 20) - 20) + b"u:x:12:34::/home/u:\n", "/home/u"),
+    "cut by the limit": (b"\n" * ((1 << 20) - 16) + b"u:x:12:34::/home/u:\n", "/home"),
+    "behind the limit": (b"\n" * (1 << 20) + b"u:x:12:34::/home/u:\n", "/"),
+    "empty": (b"", "/"),
 }
 
 
@@ -43,25 +44,27 @@ PASSWDS = {
 def test_home(runtime: Runtime, bundle: MakeBundle, name: str) -> None:
     made = bundle(args=["sleep", "100"])
     (made.rootfs / "etc").mkdir(exist_ok=True)
-    (made.rootfs / "etc" / "passwd").write_bytes(PASSWDS[name])
+    passwd, home = PASSWDS[name]
+    (made.rootfs / "etc" / "passwd").write_bytes(passwd)
     container = runtime.up(made)
-    wanted = process("sh", "-c", "env | od -c", user={"uid": 12, "gid": 34})
-    assert_same(runtime, container, wanted)
+    wanted = process("env", user={"uid": 12, "gid": 34})
+    assert output_of(runtime, container, wanted) == f"PATH=/bin:/usr/bin\nHOME={home}\n"
 
 
 def test_home_is_that_of_the_uid(runtime: Runtime, bundle: MakeBundle) -> None:
     made = bundle(args=["sleep", "100"])
     (made.rootfs / "etc").mkdir(exist_ok=True)
-    (made.rootfs / "etc" / "passwd").write_bytes(PASSWDS["there"] + b"big:x:4294967294:1::/big:\n")
+    passwd = PASSWDS["there"][0] + b"big:x:4294967294:1::/big:\n"
+    (made.rootfs / "etc" / "passwd").write_bytes(passwd)
     container = runtime.up(made)
     homes = {12: "/home/u\n", 0: "/root\n", 13: "/\n", 4294967294: "/big\n"}
     for uid, home in homes.items():
         user = {"uid": uid, "gid": 34}
-        assert assert_same(runtime, container, process("sh", "-c", "echo $HOME", user=user)) == home
+        assert output_of(runtime, container, process("sh", "-c", "echo $HOME", user=user)) == home
     given = process(
         "sh", "-c", "echo $HOME", env=["PATH=/bin", "HOME="], user={"uid": 12, "gid": 1}
     )
-    assert assert_same(runtime, container, given) == "/home/u\n"
+    assert output_of(runtime, container, given) == "/home/u\n"
 
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "loop", "missing", "outside"])
@@ -83,7 +86,7 @@ def test_home_with_a_strange_passwd(runtime: Runtime, bundle: MakeBundle, kind: 
         place.symlink_to(Path("../../../../../..") / str(secret).lstrip("/"))
     container = runtime.up(made)
     wanted = process("sh", "-c", "echo $HOME", user={"uid": 12, "gid": 34})
-    assert assert_same(runtime, container, wanted) == "/\n"
+    assert output_of(runtime, container, wanted) == "/\n"
 
 
 # --- programs ---------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ def test_found(
     runtime: Runtime, programs: str, program: str, path: str, cwd: str, output: str
 ) -> None:
     wanted = process(program, "a", "b", env=[f"PATH={path}"], cwd=cwd)
-    assert assert_same(runtime, programs, wanted) == output
+    assert output_of(runtime, programs, wanted) == output
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,7 @@ def test_found(
         ("/proc/self/exe", {}, "too many levels of symbolic links"),
     ],
 )
-def test_failures(
+def test_failure_of(
     runtime: Runtime, programs: str, program: str, values: dict[str, Any], words: str
 ) -> None:
-    assert words in failures(runtime, programs, process(program, **values))
+    assert words in failure_of(runtime, programs, process(program, **values))
