@@ -40,6 +40,10 @@ SUMMARIES = {
         "[FILE|DIR]...",
         "list every fault of config.json files, with its place and its cure",
     ),
+    "explain": (
+        "[POINTER|WORD]...",
+        "say what a property or a word of config.json means, and what it does in the kernel",
+    ),
     "plan": ("[ID]", "print the steps `create` would take, and take none of them"),
     "trace": ("FILE", "draw what --trace has written: what every step of a command cost"),
     "shim": ("", "containerd's shim: it starts this as containerd-shim-ociruntime-v1"),
@@ -134,8 +138,9 @@ OPTIONS = {
     ),
     "etc": ("", "make resolv.conf, hosts and hostname for the container"),
     "net-state": ("DIR", "where networks keep their files (/run/ociruntime-net)"),
+    "schema": ("", "print where the JSON Schema is, for an editor"),
     "svg": ("OUT", "write a drawing for a browser to OUT instead"),
-    "width": ("COLUMNS", "of the drawing (default: those of the terminal)"),
+    "width": ("COLUMNS", "of the text (default: those of the terminal, 100 without one)"),
     "trace all": ("", "draw what is too short to be seen, too"),
     "spec config": ("FILE", "the file to write, if not config.json"),
     "spec rootless": ("", "for the calling user, who is root in a user namespace"),
@@ -160,6 +165,8 @@ NOTES = {
     "nothing is changed.",
     "image": "Make it anew when Python or the C library of this host was updated: commands start"
     " more slowly until then.",
+    "explain": "POINTER is /linux/resources/memory/swap, linux.resources.memory.swap or its end "
+    "(memory.swap).",
     "events": "One JSON object a line, until the container ends.",
     "validate": "FILE may be - (standard input), DIR a bundle or a tree of them. The exit status "
     "is 1 if there are errors.",

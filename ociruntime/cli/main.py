@@ -37,6 +37,7 @@ VERBS = {
     "delete": "delete",
     "events": "events",
     "exec": "exec",
+    "explain": "explain",
     "features": "features",
     "image": "image",
     "kill": "kill",

@@ -7,6 +7,8 @@ is meant to be that one.
 
 from __future__ import annotations
 
+from functools import cache
+
 from ociruntime.spec.fault import WARNING, Fault
 from ociruntime.spec.mount_options import known_options
 from ociruntime.spec.similar import distance, nearest
@@ -24,7 +26,7 @@ FILE_SYSTEMS = frozenset({"nouid32", "nosync", "noac", "soft", "bsddf", "memory"
 def misspelt_options(document: Any) -> list[Fault]:
     """A warning for each option of a mount that was probably meant to be one of ours."""
     found: list[Fault] = []
-    names = known_options()
+    names = _names()
     try:
         for index, mount in enumerate(document["mounts"]):
             for number, option in enumerate(mount.get("options", ())):
@@ -34,6 +36,11 @@ def misspelt_options(document: Any) -> list[Fault]:
     except (AttributeError, KeyError, TypeError):
         pass  # no mounts, or broken ones, of which the rest is said
     return found
+
+
+@cache
+def _names() -> list[str]:
+    return known_options()
 
 
 def _meant(option: str, names: list[str]) -> str:
