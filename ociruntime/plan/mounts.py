@@ -104,7 +104,7 @@ def mount_steps(
             if idmap:
                 opens.append(_made_on_the_host(made, idmap))
                 mounts.append(_attached(made))
-            elif _is_readonly_dev(made):
+            elif _is_readonly_late(made):
                 writable, finish = _writable(made)
                 mounts.append(writable)
                 late.append(finish)
@@ -185,9 +185,13 @@ def _within(source: str, rootfs: str) -> str:
     return path.removeprefix(prefix) if path.startswith(prefix) and rootfs != "/" else ""
 
 
-def _is_readonly_dev(mount: Mount) -> bool:
-    read_only = mount.options.attr_set & c.MOUNT_ATTR_RDONLY
-    return bool(read_only) and components(mount.destination) == ["dev"]
+def _is_readonly_late(mount: Mount) -> bool:
+    """Whether things are made in it first, as in runc and crun: mount points of later entries,
+    devices, what createContainer hooks make.
+    """
+    if not mount.options.attr_set & c.MOUNT_ATTR_RDONLY:
+        return False
+    return mount.filesystem == "tmpfs" or components(mount.destination) == ["dev"]
 
 
 def _writable(mount: Mount) -> tuple[Step, Step]:

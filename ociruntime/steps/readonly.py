@@ -1,5 +1,6 @@
-"""A read-only tmpfs on /dev (podman's infra containers, `--read-only-tmpfs=false`): mount points,
-devices and the console are made in it first, as in runc.
+"""A read-only tmpfs, or whatever is read-only on /dev (podman's infra containers,
+`--read-only-tmpfs=false`): mount points, devices, the console and what createContainer hooks make
+are made in it first, as in runc and crun.
 
 It becomes read-only through a descriptor of the mount, not by its path (CVE-2026-115521).
 """

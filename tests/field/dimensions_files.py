@@ -131,6 +131,10 @@ OPTIONS = {
             mount("/media", "none", "remount", "bind", "ro", "nosuid", source=DIRECTORY),
         ],
     ),
+    "a read-only tmpfs": (
+        "what is mounted below one, what a createContainer hook sees of it",
+        [mount("/mnt", "tmpfs", "ro"), bind("/mnt/sub/deep"), {"hook": "createContainer"}],
+    ),
     "tmpcopyup": (
         "27.12: what a copied directory holds",
         [

@@ -260,6 +260,20 @@ def test_readonly_dev(
         assert engine.read().split() == expected
 
 
+def test_a_read_only_tmpfs_is_filled_first(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
+) -> None:
+    """With mount points of later entries, and by createContainer hooks, as with runc and crun."""
+    (sandbox.directory / "file").write_text("bound\n")
+    made = bundle().add_mount("/x", "tmpfs", "tmpfs", ["ro", "mode=755"])
+    made.bind(sandbox.directory / "file", "/x/sub/file")
+    script = f"touch {made.rootfs}/x/hook"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]}
+    made.config["hooks"] = {"createContainer": [hook]}
+    made.shell("touch /x/y 2>/dev/null || echo refused; cat /x/sub/file; ls /x")
+    assert runtime.run(made).check().stdout.split() == ["refused", "bound", "hook", "sub"]
+
+
 def test_new_pty_instance(runtime: Runtime, bundle: MakeBundle) -> None:
     assert runtime.run_output(bundle(), "ls /dev/pts; stat -c %a /dev/ptmx") == "ptmx\n777\n"
 
