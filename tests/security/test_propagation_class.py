@@ -152,6 +152,17 @@ def test_each_mount_has_what_its_options_ask(
     assert tags <= found[-1].tags
 
 
+def test_the_console(bundle: MakeBundle, shared: Shared) -> None:
+    """The terminal is bound from the container's own devpts, where nothing of the host's is."""
+    lines = shared.run(bundle().set("/process/terminal", True))
+    (console,) = [line for line in lines if line.split()[4] == "/dev/console"]
+    assert " - devpts " in console
+    assert not peers(console)
+    assert "master:" not in console
+    host = shared.peers_of_host()
+    assert not any(peers(line) & host for line in lines)
+
+
 def test_what_createcontainer_hooks_see(bundle: MakeBundle, shared: Shared) -> None:
     """They are in the container's namespace, with the host's tree still there."""
     made = with_every_kind(bundle(), shared.source)
