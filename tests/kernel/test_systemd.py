@@ -191,40 +191,6 @@ def test_active_unit(systemd: Runtime, bundle: MakeBundle) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("how", ["occupied", "frozen"])
-def test_a_cgroup_at_the_unit_s_place(
-    systemd: Runtime, bundle: MakeBundle, sandbox: Sandbox, how: str
-) -> None:
-    """As without systemd: what is in it already is somebody else's."""
-    made, unit = make(bundle)
-    places = [
-        Path(item.mountpoint, "system.slice", unit)
-        for item in LAYOUT.hierarchies
-        if item.key in ("", "name=systemd", "freezer", "pids")
-    ]
-    with subprocess.Popen(["sleep", "1000"]) as stranger:
-        try:
-            for place in places:
-                place.mkdir()
-                if how == "occupied":
-                    (place / "cgroup.procs").write_text(str(stranger.pid))
-                elif (place / "cgroup.freeze").exists():
-                    (place / "cgroup.freeze").write_text("1")
-            result = systemd.create(made)
-            assert_clear(systemd, result, unit, "not empty" if how == "occupied" else "frozen")
-            systemd.failed.clear()
-            assert stranger.poll() is None
-            assert units(unit) == []
-            assert all(place.is_dir() for place in places)
-        finally:
-            stranger.kill()
-            stranger.wait()
-            for place in places:
-                place.rmdir()
-    systemd.up(made)
-
-
-@needs_systemd
 def test_without_a_bus(systemd: Runtime, bundle: MakeBundle) -> None:
     """root speaks to systemd itself then."""
     made, unit = make(bundle, {"pids": {"limit": 20}})
