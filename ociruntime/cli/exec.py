@@ -68,7 +68,7 @@ def main(words: list[str], globals_: Globals) -> int:
     if not options.arguments:
         raise UsageError("exec: wants a container id and a command")
     container = globals_.store.open(check_id(options.arguments[0]))
-    process = _process(container, options, globals_.log.warning)
+    process = process_of(container, options, globals_.log.warning)
     wanted = ExecOptions()
     wanted.cgroups = options.texts("cgroup")
     wanted.ignore_paused = options.flag("ignore-paused")
@@ -124,7 +124,9 @@ def _owner(container: Container, process: dict[str, Any]) -> tuple[int, bool]:
         return -1, True  # it has just ended, as will be found
 
 
-def _process(container: Container, options: Options, warn: Callable[[str], None]) -> dict[str, Any]:
+def process_of(
+    container: Container, options: Options, warn: Callable[[str], None]
+) -> dict[str, Any]:
     """The process to run: --process FILE, or the container's own process with what the options
     change.
     """

@@ -9,8 +9,8 @@ import os
 
 from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.cli.output import say
-from ociruntime.cli.screen import BOLD, DIM, INDENT, Screen
 from ociruntime.errors import UsageError
+from ociruntime.screen import BOLD, DIM, INDENT, Screen
 from ociruntime.spec.schema import KINDS, schema_directory
 from ociruntime.spec.topics import find, suggestion
 
@@ -42,7 +42,7 @@ def main(words: list[str], globals_: Globals) -> int:
     status = 0
     topics: list[Topic] = []
     parts: list[str] = []
-    screen = Screen.of(options)
+    screen = Screen.of(options.number("width"))
     for word in options.arguments or [""]:
         found = find(word, kind)
         if not found:

@@ -44,7 +44,10 @@ SUMMARIES = {
         "[POINTER|WORD]...",
         "say what a property or a word of config.json means, and what it does in the kernel",
     ),
-    "plan": ("[ID]", "print the steps `create` would take, and take none of them"),
+    "plan": (
+        "[ID | --of ID | --diff A B | exec ID COMMAND... | update ID | delete ID]",
+        "print the steps that a command would take, and take none of them",
+    ),
     "trace": ("FILE", "draw what --trace has written: what every step of a command cost"),
     "shim": ("", "containerd's shim: it starts this as containerd-shim-ociruntime-v1"),
     "image": (
@@ -144,6 +147,8 @@ OPTIONS = {
     "trace all": ("", "draw what is too short to be seen, too"),
     "spec config": ("FILE", "the file to write, if not config.json"),
     "spec rootless": ("", "for the calling user, who is root in a user namespace"),
+    "diff": ("", "print what differs between two bundles, config files or containers"),
+    "of": ("ID", "the plan of a container that exists, out of its stored configuration"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),
     "validate format": (
         "FORMAT",
@@ -170,7 +175,8 @@ NOTES = {
     "events": "One JSON object a line, until the container ends.",
     "validate": "FILE may be - (standard input), DIR a bundle or a tree of them. The exit status "
     "is 1 if there are errors.",
-    "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user.",
+    "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user. "
+    "exec,\nupdate and delete take the options of these commands.",
 }
 
 

@@ -16,6 +16,7 @@ from ociruntime.errors import SpecError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.library.configuration import Place, configuration
 from ociruntime.lifecycle.create import make_plan, read_bundle
+from ociruntime.plan.explain import names
 from ociruntime.plan.host import as_root, read_host
 from ociruntime.plan.namespaces import needs_root
 from ociruntime.plan.options import CreateOptions
@@ -52,11 +53,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step that ``create`` would take: ``kind`` is its stable name, ``side`` says who takes it
-    (``host`` or ``container``), ``pointer`` where in the config it comes from (empty: from the
-    specification), ``description`` what it does, ``operands`` its data.
+    """A step that ``create`` would take: ``name`` is its kind and what it is about, ``kind`` what
+    is done, ``side`` says who takes it (``host`` or ``container``), ``pointer`` where in the config
+    it comes from (empty: from the specification), ``description`` what it does, ``operands`` its
+    data.
     """
 
+    name: str
     kind: str
     side: str
     stage: str
@@ -206,5 +209,6 @@ def plan(bundle: PathLike, container_id: str = "container") -> list[PlannedStep]
         host = as_root(host)
     steps = make_plan(config, raw, host, options).steps
     return [
-        PlannedStep(s.kind, s.side, s.stage, s.pointer, s.describe(), s.operands()) for s in steps
+        PlannedStep(name, s.kind, s.side, s.stage, s.pointer, s.describe(), s.operands())
+        for name, s in zip(names(steps), steps, strict=True)
     ]

@@ -5,54 +5,124 @@ Neither form has the values of environment variables: plans are pasted into bug 
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
+
 from ociruntime.errors import one_line
-from ociruntime.jsontext import dumps
+from ociruntime.screen import BOLD, Screen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.plan.build import Plan
+    from collections.abc import Sequence
+    from typing import Any, Protocol
+
     from ociruntime.plan.host import Host
-    from ociruntime.plan.options import CreateOptions
-    from ociruntime.plan.step import Step
 
-# Where the pointers begin, when the descriptions are not longer.
-POINTER_COLUMN = 64
+    class Described(Protocol):
+        """A step, as far as it is told of."""
+
+        @property
+        def kind(self) -> str: ...
+        @property
+        def side(self) -> str: ...
+        @property
+        def stage(self) -> str: ...
+        @property
+        def pointer(self) -> str: ...
+        def describe(self) -> str: ...
+        def operands(self) -> dict[str, object]: ...
 
 
-def as_json(plan: Plan, host: Host, options: CreateOptions) -> str:
-    """The plan as a JSON document, with a line break at its end."""
+# Three paths or more, one behind the other: the cgroups of all hierarchies.
+PATHS = re.compile(r"(/[^\s,]+)((?:, /[^\s,]+){2,})")
+
+
+def as_json(about: dict[str, Any], steps: Sequence[Described], warnings: list[str]) -> str:
+    """The plan as a JSON document, with a line break at its end; ``about`` comes first in it."""
     document = {
-        "id": options.id,
-        "bundle": options.bundle,
-        "host": host.as_dict(),
-        "steps": [step.as_dict() for step in plan.steps],
-        "warnings": plan.warnings,
+        **about,
+        "steps": [
+            {
+                "name": name,
+                "step": step.kind,
+                "side": step.side,
+                "stage": step.stage,
+                "pointer": step.pointer,
+                "description": step.describe(),
+                "operands": step.operands(),
+            }
+            for name, step in zip(names(steps), steps, strict=True)
+        ],
+        "warnings": warnings,
     }
-    return dumps(document, 2) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
-def as_text(plan: Plan, host: Host, options: CreateOptions) -> str:
-    """A heading, the steps with numbers and JSON pointers under the stage and side they belong to,
-    warnings.
-    """
-    lines = [
-        f"create {options.id} from {options.bundle}",
-        f"{len(plan.steps)} steps, as {_caller(host)}, cgroups {host.cgroups.mode}",
-    ]
+def as_text(
+    heading: list[str], steps: Sequence[Described], warnings: list[str], screen: Screen
+) -> str:
+    """A heading, the steps with their names under the stage and side they belong to, warnings."""
+    lines = [line for text in heading for line in screen.paragraph(text, "")] + [""]
+    entries: list[tuple[str, str]] = []
     group = ("", "")
-    for number, step in enumerate(plan.steps, 1):
+    named = list(zip(names(steps), steps, strict=True))
+    width = name_width([name for name, _ in named], screen)
+    for name, step in named:
         if (step.stage, step.side) != group:
+            lines += screen.pairs(entries, most=width)
+            entries = []
+            lines += [""] if group[0] else []
             group = (step.stage, step.side)
-            lines += ["", f"{step.stage} ({step.side})"]
-        lines.append(_line(number, step))
-    if plan.warnings:
-        lines += ["", *(f"warning: {warning}" for warning in plan.warnings)]
-    return "".join(one_line(line) + "\n" for line in lines)
+            title = one_line(f"{step.stage} ({step.side})")
+            lines.append(screen.mark(title, BOLD))
+        entries.append((one_line(name), folded(step.describe())))
+    lines += screen.pairs(entries, most=width)
+    if warnings:
+        lines.append("")
+        for warning in warnings:
+            lines += screen.paragraph(warning, "  ", "warning: ")
+    return "".join(line + "\n" for line in lines)
 
 
-def _line(number: int, step: Step) -> str:
-    text = f"{number:4}  {step.describe()}"
-    return f"{text.ljust(POINTER_COLUMN)}  {step.pointer}" if step.pointer else text
+def heading(what: str, steps: Sequence[Described], host: Host) -> list[str]:
+    """What it is for, and ``63 steps, as root, cgroups v2``."""
+    return [what, f"{len(steps)} steps, as {_caller(host)}, cgroups {host.cgroups.mode}"]
+
+
+def names(steps: Sequence[Described]) -> list[str]:
+    """The name of each step: its kind and where in the config it comes from; what is there in any
+    container and more than once is named by its path. So a name stays when others come or go.
+    """
+    plain = [f"{step.kind} {step.pointer}".rstrip() for step in steps]
+    often = {name for name, count in Counter(plain).items() if count > 1}
+    found: list[str] = []
+    for name, step in zip(plain, steps, strict=True):
+        full = f"{name} {_path(step.operands())}".rstrip() if name in often else name
+        same = found.count(full)
+        found.append(f"{full} #{same + 1}" if same else full)
+    return found
+
+
+def _path(operands: dict[str, object]) -> str:
+    """What a step works on, "" where that has no path."""
+    device = operands.get("device")
+    path = device.get("path") if isinstance(device, dict) else operands.get("path")
+    return path if isinstance(path, str) else ""
+
+
+def folded(text: str) -> str:
+    """``text`` with long lists of paths cut short; ``as_json`` has them all."""
+
+    def cut(match: re.Match[str]) -> str:
+        return f"{match[1]} and {match[2].count(', ')} more"
+
+    return PATHS.sub(cut, one_line(text))
+
+
+def name_width(found: list[str], screen: Screen) -> int:
+    """Columns for names: as many as most of them need."""
+    return min(max(map(len, found), default=0), screen.width * 2 // 5)
 
 
 def _caller(host: Host) -> str:

@@ -12,12 +12,17 @@ from jsonschema import Draft202012Validator
 
 from ociruntime.cgroups.detect import parse
 from ociruntime.lifecycle.create import make_plan
-from ociruntime.plan.explain import as_json, as_text
+from ociruntime.plan.build import Plan
+from ociruntime.plan.compare import Side, compare
+from ociruntime.plan.compare import as_text as as_difference
+from ociruntime.plan.explain import as_json, as_text, folded, heading
 from ociruntime.plan.host import Host, as_root
 from ociruntime.plan.namespaces import needs_root
 from ociruntime.plan.options import CreateOptions
+from ociruntime.screen import Screen
 from ociruntime.spec.default import default_config, rootless_config
 from ociruntime.state.store import Store
+from tests.support.screens import WIDTHS, check
 
 from ..spec.documents import CHECKOUT, corpus
 from .caller import call
@@ -30,12 +35,21 @@ SCHEMA = Draft202012Validator(json.loads((CHECKOUT / "schemas" / "plan.json").re
 SECRET = "hunter2"
 
 
-def planned(config: dict[str, Any], host: Host = ROOT) -> tuple[str, dict[str, Any]]:
-    """The plan as text and as a document."""
-    options = CreateOptions("c1", Store("/run/x"), "/bundle")
+def plan_of(config: dict[str, Any], host: Host = ROOT, bundle: str = "/bundle") -> Plan:
+    options = CreateOptions("c1", Store("/run/x"), bundle)
     options.console_fd = 0
-    plan = make_plan(config, json.dumps(config).encode(), host, options)
-    return as_text(plan, host, options), json.loads(as_json(plan, host, options))
+    return make_plan(config, json.dumps(config).encode(), host, options)
+
+
+def planned(
+    config: dict[str, Any], host: Host = ROOT, width: int = 1000
+) -> tuple[str, dict[str, Any]]:
+    """The plan as text, on a screen so wide that nothing is broken, and as a document."""
+    plan = plan_of(config, host)
+    about = {"id": "c1", "operation": "create", "bundle": "/bundle", "host": host.as_dict()}
+    title = heading("create c1 from /bundle", plan.steps, host)
+    text = as_text(title, plan.steps, plan.warnings, Screen(width))
+    return text, json.loads(as_json(about, plan.steps, plan.warnings))
 
 
 def resolve(config: Any, pointer: str) -> Any:
@@ -53,7 +67,8 @@ def test_corpus() -> None:
         text, document = planned(config)
         assert list(SCHEMA.iter_errors(document)) == [], path.name
         for step in document["steps"]:
-            assert step["description"] in text, path.name
+            assert step["name"] in text, path.name
+            assert folded(step["description"]) in text, path.name
 
 
 def test_pointers_lead_into_the_config() -> None:
@@ -66,19 +81,90 @@ def test_pointers_lead_into_the_config() -> None:
 def test_text() -> None:
     text, document = planned(default_config())
     lines = text.splitlines()
+    count = len(document["steps"])
     assert lines[0] == "create c1 from /bundle"
-    assert lines[1] == f"{len(document['steps'])} steps, as root, cgroups v2"
-    numbers = [int(line[:4]) for line in lines if line[:4].strip().isdecimal() and line[4] == " "]
-    assert numbers == list(range(1, len(document["steps"]) + 1))
-    heading = ""
+    assert lines[1] == f"{count} steps, as root, cgroups v2"
+    below = ""
     seen = []
     for line in lines[2:]:
         if line and not line.startswith(" "):
-            heading = line
+            below = line
         elif line:
-            seen.append(heading)
+            seen.append(below)
     assert seen == [f"{step['stage']} ({step['side']})" for step in document["steps"]]
-    assert any(line.endswith("  /mounts/0") for line in lines)
+    assert any(line.startswith("  mount /mounts/0  ") for line in lines)
+
+
+def test_names_are_unique_and_stay() -> None:
+    """Nothing in a name counts steps, but where one is twice in the same place of the config."""
+    config = default_config()
+    before = [step["name"] for step in planned(config)[1]["steps"]]
+    assert len(set(before)) == len(before)
+    assert {"make-device /dev/null", "make-symlink /dev/fd", "mount /mounts/0"} <= set(before)
+    assert not [name for name in before if "#" in name]
+    config["linux"]["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]
+    config["hostname"] = "other"
+    after = [step["name"] for step in planned(config)[1]["steps"]]
+    assert set(before) <= set(after)
+
+
+def test_paths_are_folded() -> None:
+    text = "create cgroup /a/b, /c/d, /e/f, /g/h, and /x, /y"
+    assert folded(text) == "create cgroup /a/b and 3 more, and /x, /y"
+
+
+def difference(before: dict[str, Any], after: dict[str, Any], width: int = 100) -> str:
+    sides = [
+        Side(plan_of(config, bundle=bundle).steps, bundle)
+        for config, bundle in ((before, "/one"), (after, "/two"))
+    ]
+    found = compare(*sides)
+    return as_difference(found, ["from one", "to   two"], len(sides[1].steps), Screen(width))
+
+
+def test_one_mount_in_front_is_one_line() -> None:
+    before, after = default_config(), default_config()
+    after["mounts"].insert(0, {"destination": "/x", "type": "tmpfs", "source": "tmpfs"})
+    text = difference(before, after)
+    assert [line for line in text.splitlines() if line[:1] in "-+~" and line] == [
+        "+ mount /mounts/0  mount a new tmpfs on /x"
+    ]
+    assert text.endswith(f"1 new, of {len(plan_of(after).steps)} steps\n")
+    assert "- mount /mounts/0  mount a new tmpfs on /x" in difference(after, before)
+
+
+def test_the_bundles_name_alone_is_no_difference() -> None:
+    assert "no difference" in difference(default_config(), default_config())
+
+
+def test_changes_of_a_step_are_one_line() -> None:
+    before, after = default_config(), default_config()
+    after["hostname"] = "other"
+    after["process"]["rlimits"][0]["soft"] = 512
+    text = difference(before, after, 160)
+    assert "~ set-hostname /hostname" in text
+    assert "set the hostname to ociruntime -> set the hostname to other" in text
+    assert "2 changed" in text
+
+
+def test_data_that_no_sentence_tells_is_told() -> None:
+    before, after = default_config(), default_config()
+    after["mounts"][3]["options"].remove("noexec")
+    text = difference(before, after, 160)
+    assert "~ mount /mounts/3" in text
+    assert "attr_set" in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_screens(width: int) -> None:
+    config = default_config()
+    config["process"]["capabilities"]["bounding"].append("CAP_NO_SUCH")
+    check("plan", width, planned(config, width=width)[0])
+    after = json.loads(json.dumps(config))
+    after["mounts"].insert(0, {"destination": "/x", "type": "tmpfs", "source": "tmpfs"})
+    after["hostname"] = "other"
+    del after["linux"]["maskedPaths"][0]
+    check("plan-diff", width, difference(config, after, width))
 
 
 def test_text_of_others_than_root() -> None:
@@ -111,7 +197,7 @@ def test_no_environment_values() -> None:
 
 def test_hostile_names_keep_to_their_line() -> None:
     config = default_config()
-    config["process"]["cwd"] = "/a\n   1  do nothing\x1b[2J"
+    config["process"]["cwd"] = "/a\n  chroot  do nothing\x1b[2J"
     text, document = planned(config)
     assert "\x1b" not in text
     assert len([line for line in text.splitlines() if "do nothing" in line]) == 2
@@ -142,7 +228,7 @@ def test_command_takes_the_options_of_create(tmp_path: Path, bundle: Path) -> No
     words = ["--bundle", str(bundle), "--config", "other.json", "--no-pivot", "--pid-file", "/p"]
     outcome = call(tmp_path, "plan", *words)
     assert outcome.status == 0, outcome.stderr
-    assert outcome.stdout.startswith(f"create container from {bundle}\n")
+    assert outcome.stdout.split()[:4] == ["create", "container", "from", str(bundle)]
     assert "write the pid to /p" in outcome.stdout
     assert "pivot_root" not in outcome.stdout
 

@@ -11,10 +11,6 @@ import textwrap
 
 from ociruntime.errors import one_line
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from ociruntime.cli.options import Options
-
 WIDTH, LEAST = 100, 40
 # ECMA-48, Select Graphic Rendition.
 BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
@@ -29,10 +25,10 @@ class Screen:
         self.coloured = coloured
 
     @classmethod
-    def of(cls, options: Options) -> Screen:
-        """Standard output's, unless --width says otherwise."""
+    def of(cls, width: int) -> Screen:
+        """Standard output's; ``width`` is what the caller has asked for, 0 for nothing."""
         tty = os.isatty(1)
-        return cls(options.number("width") or columns(), coloured=tty and may_colour())
+        return cls(width or columns(), coloured=tty and may_colour())
 
     def mark(self, text: str, code: str) -> str:
         """``text`` in this rendition."""
@@ -48,9 +44,14 @@ class Screen:
             break_on_hyphens=False,
         )
 
-    def pairs(self, entries: list[tuple[str, str]], indent: str = INDENT) -> list[str]:
-        """Names and what is said of them, in two columns; names that are too long stand alone."""
-        most = min(max((len(name) for name, _ in entries), default=0), self.width // 3)
+    def pairs(
+        self, entries: list[tuple[str, str]], indent: str = INDENT, most: int = 0
+    ) -> list[str]:
+        """Names and what is said of them, in two columns; names that are longer than ``most`` (0: a
+        third of the width) stand alone.
+        """
+        longest = max((len(name) for name, _ in entries), default=0)
+        most = most or min(longest, self.width // 3)
         lines: list[str] = []
         for name, text in entries:
             head = f"{indent}{self.mark(name, BOLD)}"

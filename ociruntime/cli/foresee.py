@@ -1,0 +1,83 @@
+"""ociruntime plan exec|update|delete: what these commands would do to a container."""
+
+from __future__ import annotations
+
+from ociruntime.cli import delete, update
+from ociruntime.cli import exec as exec_
+from ociruntime.cli.options import VALUE, parse
+from ociruntime.cli.output import say
+from ociruntime.errors import UsageError
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.lifecycle.foresee import delete_steps, update_steps
+from ociruntime.lifecycle.tenant import ExecOptions, plan
+from ociruntime.plan.explain import as_json, as_text, heading
+from ociruntime.plan.host import read_host
+from ociruntime.screen import Screen
+from ociruntime.state.ids import check_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ociruntime.cli.main import Globals
+    from ociruntime.cli.options import Options
+    from ociruntime.plan.explain import Described
+    from ociruntime.state.store import Container
+
+COMMANDS = {"exec": exec_, "update": update, "delete": delete}
+FORMATS = ("text", "json")
+EXTRA = {"format": VALUE, "width": VALUE}
+
+
+def main(operation: str, words: list[str], globals_: Globals) -> int:
+    """Print what would be done, and do nothing."""
+    command = COMMANDS[operation]
+    options = parse(
+        words,
+        {**command.OPTIONS, **EXTRA},
+        command.ALIASES,
+        stop_at_argument=operation == "exec",
+        command=f"plan {operation}",
+    )
+    form = options.text("format") or "text"
+    if form not in FORMATS:
+        raise UsageError(f"--format {form}: use text or json")
+    if not options.arguments or (operation != "exec" and len(options.arguments) > 1):
+        raise UsageError(f"plan {operation}: wants one container id")
+    container = globals_.store.open(check_id(options.arguments[0]))
+    warnings: list[str] = []
+    try:
+        steps = _steps(operation, container, options, warnings)
+    finally:
+        container.close()
+    host = read_host(Kernel())
+    if form == "json":
+        about = {"id": container.id, "operation": operation, "bundle": container.data["bundle"]}
+        about["host"] = host.as_dict()
+        text = as_json(about, steps, warnings)
+    else:
+        title = heading(f"{operation} {container.id}", steps, host)
+        text = as_text(title, steps, warnings, Screen.of(options.number("width")))
+    say(text.encode("utf-8", "backslashreplace"))
+    return 0
+
+
+def _steps(
+    operation: str, container: Container, options: Options, warnings: list[str]
+) -> Sequence[Described]:
+    if operation == "delete":
+        return delete_steps(container, force=options.flag("force"))
+    if operation == "update":
+        return update_steps(container, update.wanted(options), warnings)
+    wanted = ExecOptions()
+    wanted.cgroups = options.texts("cgroup")
+    wanted.ignore_paused = options.flag("ignore-paused")
+    wanted.pid_file = options.text("pid-file")
+    wanted.console_socket = options.text("console-socket")
+    wanted.pidfd_socket = options.text("pidfd-socket")
+    process = exec_.process_of(container, options, warnings.append)
+    if process.get("terminal") and not wanted.console_socket:
+        wanted.console_fd = 0  # asked for, but never used
+    run = plan(container, process, wanted, Kernel())
+    warnings += run.warnings
+    return run.steps
