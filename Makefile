@@ -49,8 +49,9 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 # start fast (of this machine, so not part of a package), the short one.
 prove = @$(1) --version >/dev/null && { $(1) image refresh || :; } && $(1) --version >/dev/null
 
-.PHONY: build demo test test-tools vm-test distro-test package-test engines-test bench conformance \
-	conformance-matrix conformance-newer conformance-vm security-figures field findings install uninstall dev clean
+.PHONY: build demo test test-tools vm-test vm-test-foreign vm-test-native distro-test python-test \
+	package-test engines-test bench conformance conformance-matrix conformance-newer conformance-vm \
+	security-figures field findings install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -113,8 +114,14 @@ security-figures: build $(VENV)/.stamp-tests
 	  $(FIGURES_$(SCOPE)) tests/unit/process/test_faults.py $(TRIED_$(SCOPE))
 
 # In a virtual machine with systemd and AppArmor, once with cgroup v2 and once with hybrid cgroups; see
-# tests/vm/README.md. Words for pytest: make vm-test ARGS="-k nested".
-vm-test: build $(VENV)/.stamp-tests
+# tests/vm/README.md. Words for pytest: make vm-test ARGS="-k nested". ARCH=arm64: a machine of another
+# architecture, in which the checkout is built and shown, and a part of the tests is run.
+ARCH :=
+vm-test: $(if $(ARCH),vm-test-foreign,vm-test-native)
+vm-test-foreign:
+	$(SUDO) tests/vm/foreign-tests $(ARCH)
+	$(PYTHON) tests/distro/report.py docs/platforms.md
+vm-test-native: build $(VENV)/.stamp-tests
 	@status=0; for mode in 1 0; do \
 	  $(SUDO) tests/vm/run --timeout 5400 --append systemd.unified_cgroup_hierarchy=$$mode \
 	    -- tests/vm/guest-tests $(ARGS) || status=1; \
@@ -125,14 +132,27 @@ vm-test: build $(VENV)/.stamp-tests
 SUITES := bookworm trixie sid
 LEVEL := full
 distro-test:
-	$(call install_packages,debootstrap)
+	$(call install_packages,mmdebstrap)
 	@for suite in $(SUITES); do $(SUDO) tests/distro/run $$suite $(LEVEL) || exit; done
+	$(PYTHON) tests/distro/report.py docs/platforms.md
+
+# The same, but for apt, with interpreters that are not Debian's: make python-test
+# PYTHONS="/opt/python3.13/bin/python3". Without any, two are built out of the sources that Debian has.
+PYTHONS :=
+UPSTREAM := $(CURDIR)/build/upstream
+python-test:
+ifeq ($(PYTHONS),)
+	$(SUDO) tests/distro/upstream-python 3.13 trixie "$(UPSTREAM)/3.13"
+	$(SUDO) tests/distro/upstream-python 3.14 sid "$(UPSTREAM)/3.14"
+endif
+	@for python in $(or $(PYTHONS),"$(UPSTREAM)"/*/bin/python3.1?); do \
+	  $(SUDO) tests/distro/with-python $$python $(LEVEL) || exit; done
 	$(PYTHON) tests/distro/report.py docs/platforms.md
 
 # The Debian package: built without network, checked by lintian, installed, upgraded and removed in
 # fresh roots.
 package-test:
-	$(call install_packages,debootstrap)
+	$(call install_packages,mmdebstrap)
 	$(SUDO) tests/distro/run-package trixie
 
 # The tests with real engines once more, with those of a newer Debian (containerd 2, Docker 28,

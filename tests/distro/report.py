@@ -24,16 +24,21 @@ def read(path: Path) -> dict[str, str]:
     return {name: value for _, name, value in fields}
 
 
+def key(line: str) -> tuple[str, ...]:
+    """What a row is about: distribution and architecture."""
+    return tuple(cell.strip() for cell in line.split("|")[1:3])
+
+
 def main(arguments: list[str]) -> int:
     """Rows of distributions that were not tested now stay as they are."""
     page = Path(arguments[0])
     before, _, rest = page.read_text().partition(BEGIN)
     table, _, after = rest.partition(END)
-    rows = {line.split("|")[1].strip(): line for line in table.splitlines()[2:]}
+    rows = {key(line): line for line in table.splitlines()[2:]}
     for path in sorted(RESULTS.glob("*.result")):
         found = read(path)
         line = "| " + " | ".join(found.get(name, "") for name in COLUMNS) + " |"
-        rows[found["distribution"]] = line
+        rows[key(line)] = line
     head = "| " + " | ".join(COLUMNS.values()) + " |\n" + "| --- " * len(COLUMNS) + "|\n"
     lines = "".join(f"{line}\n" for line in rows.values())
     page.write_text(f"{before}{BEGIN}{head}{lines}{END}{after}")
