@@ -8,6 +8,7 @@ ours enters it but oci-exec's process, which is not dumpable before the first na
 
 from __future__ import annotations
 
+from ociruntime import hostos as os
 from ociruntime.cgroups.path import Placement
 from ociruntime.errors import WrongStatus
 from ociruntime.kernel import constants as c
@@ -133,7 +134,8 @@ def plan(
     if settling:
         entry.tells_joined = True
         settling = [Await(entry, STAGE_JOINED, container, agent), *settling]
-    steps += [entry, *settling, *outside_steps(container, process), Proceed(entry)]
+    steps += [*_with_oom_score(entry, process), *settling]
+    steps += [*outside_steps(container, process), Proceed(entry)]
     telling = _telling_steps(options)
     if telling:
         steps += [Await(entry, STAGE_ENTERED, container, agent), *telling]
@@ -291,6 +293,20 @@ def outside_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     ]
     if limits:
         steps.append(RaiseRlimits(limits))
-    if process.get("oomScoreAdj") is not None:
+    if process.get("oomScoreAdj") is not None and os.geteuid() == 0:
         steps.append(SetOomScore(process["oomScoreAdj"]))
     return steps
+
+
+def _with_oom_score(entry: EnterContainer, process: dict[str, Any]) -> list[Step]:
+    """``entry``, between the steps that give its process process.oomScoreAdj for who is not root:
+    root can give it afterwards.
+    """
+    value = process.get("oomScoreAdj")
+    if value is None or os.geteuid() == 0:
+        return [entry]
+    # Imported for the callers who need it.
+    from ociruntime.steps.oomscore import LendOomScore, TakeOomScoreBack
+
+    lent = LendOomScore(value)
+    return [lent, entry, TakeOomScoreBack(lent)]

@@ -116,6 +116,12 @@ class RaiseRlimits(SetRlimits):
                 run.kernel.prlimit(run.pid, number, current[0], hard)
 
 
+EXPLAIN_OOM_SCORE = {
+    errno.EACCES: "lowering it below the caller's own value needs CAP_SYS_RESOURCE; leave it out, "
+    "or raise it"
+}
+
+
 class SetOomScore(Step):
     """process.oomScoreAdj (proc_pid_oom_score_adj(5))."""
 
@@ -139,12 +145,7 @@ class SetOomScore(Step):
             run.kernel.close(fd)
 
     def explain(self, number: int) -> str:
-        if number == errno.EACCES:
-            return (
-                "lowering it below the caller's own value needs CAP_SYS_RESOURCE; leave "
-                "it out, or raise it"
-            )
-        return ""
+        return EXPLAIN_OOM_SCORE.get(number, "")
 
 
 class WritePidFile(Step):

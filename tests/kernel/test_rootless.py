@@ -182,6 +182,30 @@ def test_exec_of_ids_that_are_not_mapped(user: User) -> None:
         user.call("delete", "--force", name).check()
 
 
+def test_oom_score_of_an_exec(user: User) -> None:
+    """podman gives exec the one of the container; the process is not the user's to open then."""
+    user.bundle.args = ["sleep", "100"]
+    user.bundle.set("/process/oomScoreAdj", 200).write()
+    name = user.bundle.name
+    command = [*AS_USER, "env", f"XDG_RUNTIME_DIR={user.directory}", str(user.runtime.binary)]
+    command += ["run", "--detach", "--bundle", str(user.bundle.path), name]
+    null = subprocess.DEVNULL
+    subprocess.run(command, check=True, stdin=null, stdout=null, stderr=null, timeout=20)
+    look = "cat /proc/self/oom_score_adj /proc/1/oom_score_adj"
+    process = {"args": ["sh", "-c", look], "cwd": "/", "env": ["PATH=/usr/bin:/bin"]}
+    file = user.directory / "process.json"
+    try:
+        for score in (300, 200):
+            file.write_text(json.dumps({**process, "oomScoreAdj": score}))
+            result = user.call("exec", "--process", str(file), name).check()
+            assert result.stdout.split() == [str(score), "200"]
+        file.write_text(json.dumps({**process, "oomScoreAdj": -5}))
+        result = user.call("exec", "--process", str(file), name)
+        assert_clear(user.runtime, result, "oomScoreAdj -5", "CAP_SYS_RESOURCE", status=255)
+    finally:
+        user.call("delete", "--force", name).check()
+
+
 def test_rootfs_out_of_reach(user: User) -> None:
     """Of the directories above, and of the rootfs itself."""
     user.bundle.rootfs.chmod(0o700)
