@@ -50,8 +50,8 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 prove = @$(1) --version >/dev/null && { $(1) image refresh || :; } && $(1) --version >/dev/null
 
 .PHONY: build demo test test-tools vm-test vm-test-foreign vm-test-native distro-test python-test \
-	package-test engines-test bench conformance conformance-matrix conformance-newer conformance-vm \
-	security-figures field findings install uninstall dev clean
+	package-test engines-test bench conformance conformance-matrix conformance-newer newer-criu \
+	conformance-vm security-figures field findings install uninstall dev clean
 .DELETE_ON_ERROR:
 
 build: $(VENV)/.stamp-installed
@@ -183,12 +183,17 @@ RUNTIME := $(VENV)/bin/ociruntime
 conformance: build
 	@$(SUDO) $(PYTHON) -m conformance --runtime "$(RUNTIME)" $(ARGS)
 
-# runc and crun of newer Debians, to build/newer; the matrix has them from then on.
+# runc and crun of newer Debians, to build/newer; the matrix has them from then on. That of sid has
+# CRIU, too, for the tests of checkpoint and restore: Debian 12's does not start on newer kernels.
 NEWER := trixie sid
 conformance-newer:
 	$(call install_packages,patchelf)
 	@for suite in $(NEWER); do conformance/newer-runtimes $$suite build/newer/$$suite || exit; done
 	@echo "$(CURDIR)/build/newer" >build/newer/location
+
+newer-criu:
+	$(call install_packages,patchelf)
+	conformance/newer-runtimes sid build/newer/sid
 
 # All of them in the virtual machine with cgroup v2 (hours); the matrix has these reports, too.
 conformance-vm: build $(VENV)/.stamp-tests

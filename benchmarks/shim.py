@@ -37,7 +37,7 @@ from ociruntime.shim import messages as m
 from ociruntime.shim.ttrpc import IS_REQUEST, IS_RESPONSE, Frames, frame
 
 if TYPE_CHECKING:
-    from ociruntime.shim.wire import Message
+    from ociruntime.protobuf import Message
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 OURS = CHECKOUT / ".venv" / "bin" / "containerd-shim-ociruntime-v1"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Annotations that change privileges, or make the runtime open files of the host: an engine must not
 # let just anybody set them.
 UNSAFE_ANNOTATIONS = (
+    "org.criu.config",
     "org.systemd.property.",
     "run.oci.hooks.stderr",
     "run.oci.hooks.stdout",
@@ -102,7 +103,12 @@ def supported_flags() -> list[str]:
 
 def versions() -> dict[str, str]:
     """Versions, under the keys of runc where it has one."""
-    found = {"org.ociruntime.version": __version__, "org.ociruntime.commit": commit}
+    found = {
+        "org.ociruntime.version": __version__,
+        "org.ociruntime.commit": commit,
+        # runc's key, which engines look for; CRIU itself is looked for when it is needed.
+        "org.opencontainers.runc.checkpoint.enabled": "true",
+    }
     try:
         from ociruntime.seccomp.libseccomp import Library
 

@@ -23,6 +23,7 @@ from conformance.host import enter_own_mount_namespace  # noqa: E402
 from tests.support import tally  # noqa: E402
 from tests.support.bundle import Bundle  # noqa: E402
 from tests.support.canary import Canary  # noqa: E402
+from tests.support.criu import COUNTING, criu  # noqa: E402
 from tests.support.probe import build_probe  # noqa: E402
 from tests.support.runtime import Runtime  # noqa: E402
 from tests.support.sandbox import CGROUP_PARENT, MARKER, Sandbox  # noqa: E402
@@ -192,6 +193,25 @@ def canary(sandbox: Sandbox) -> Iterator[Canary]:
     made = Canary(sandbox.directory / "canary")
     yield made
     made.check()
+
+
+@pytest.fixture
+def criu_host(runtime: Runtime) -> Runtime:
+    """The runtime, with a CRIU that works here; the test is skipped without one."""
+    runtime.global_options = ("--criu", str(criu()))
+    return runtime
+
+
+@pytest.fixture
+def images(sandbox: Sandbox) -> Path:
+    """Where checkpoints are written; not made."""
+    return sandbox.directory / "images"
+
+
+@pytest.fixture
+def counter(bundle: Callable[..., Bundle]) -> Bundle:
+    """A container that counts in a tmpfs of its own."""
+    return bundle().shell(COUNTING).add_mount("/tmp", "tmpfs", "tmpfs", ["nosuid", "nodev"])
 
 
 @pytest.fixture(scope="session")

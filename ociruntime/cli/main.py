@@ -33,6 +33,7 @@ ALIASES = {"h": "help", "v": "version", "V": "version"}
 
 # verb -> module below ociruntime.cli that serves it
 VERBS = {
+    "checkpoint": "checkpoint",
     "create": "create",
     "delete": "delete",
     "events": "events",
@@ -46,6 +47,7 @@ VERBS = {
     "pause": "pause",
     "plan": "plan",
     "ps": "ps",
+    "restore": "restore",
     "resume": "resume",
     "run": "run",
     "shim": "shim",
@@ -63,13 +65,14 @@ EXEC_FAILED = 255
 class Globals:
     """The options before the verb."""
 
-    __slots__ = ("cgroup_manager", "log", "root_is_given", "store")
+    __slots__ = ("cgroup_manager", "criu", "log", "root_is_given", "store")
 
     def __init__(self, store: Store, log: Log) -> None:
         self.store = store
         self.log = log
         self.cgroup_manager = "cgroupfs"
         self.root_is_given = False
+        self.criu: str | None = None
 
 
 def main(argv: list[str]) -> int:
@@ -123,8 +126,6 @@ def _run(verb: str, words: list[str], globals_: Globals) -> int:
         return 0
     module = VERBS.get(verb)
     if module is None:
-        if verb in ("checkpoint", "restore"):
-            raise UsageError(f"{verb}: there is no checkpoint and no restore in this runtime")
         from ociruntime.cli.help import suggest
 
         raise UsageError(f"unknown command {verb!a}{suggest(verb)}; see `ociruntime --help`")
@@ -164,6 +165,7 @@ def _globals(options: Options, log: Log) -> Globals:
         raise UsageError("--root must not be /; name a directory of its own")
     result = Globals(Store(os.path.abspath(root or default_root())), log)
     result.root_is_given = root is not None
+    result.criu = options.text("criu")
     manager = options.text("cgroup-manager")
     if manager not in (None, "cgroupfs", "systemd", "disabled"):
         raise UsageError(f"--cgroup-manager {manager}: use cgroupfs, systemd or disabled")

@@ -66,14 +66,14 @@ def main(words: list[str], globals_: Globals) -> int:
         container.unlock()
         status = stay(run, signals, master, globals_.log.warning, outputs)
     except BaseException:
-        _remove(run.container, globals_)
+        remove(run.container, globals_)
         raise
     if not options.flag("keep"):
-        _remove(container, globals_)
+        remove(container, globals_)
     return status
 
 
-def _remove(container: Container | None, globals_: Globals) -> None:
+def remove(container: Container | None, globals_: Globals) -> None:
     """Remove the container, unless somebody else has done so."""
     if container is None:
         return

@@ -26,11 +26,11 @@ from ociruntime import hostos as os
 from ociruntime.bundle import parse_settings, read_file
 from ociruntime.errors import OciError, UsageError
 from ociruntime.kernel._sys import commit
+from ociruntime.protobuf import WireError
 from ociruntime.shim import messages as m
 from ociruntime.shim.cleanup import ADDRESS_FILE, answers, clean_up
 from ociruntime.shim.flags import Flags
 from ociruntime.shim.options import read_options
-from ociruntime.shim.wire import WireError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def run(words: list[str], log: Log) -> int:
     """Carry out one command."""
     flags = Flags(words)
     if flags.switch("v") or flags.switch("version"):
-        _say(
-            f"{NAME}\nversion: {__version__}\nrevision: {commit}\nspec: {SPEC_VERSION}\n".encode()
-        )
+        _say(f"{NAME}\nversion: {__version__}\nrevision: {commit}\nspec: {SPEC_VERSION}\n".encode())
         return 0
     if flags.switch("info"):
         _say(_info())

@@ -13,19 +13,19 @@ from select import EPOLLIN
 
 from ociruntime import hostos as os
 from ociruntime.kernel.signals import SPAWN_DEFAULTS
+from ociruntime.protobuf import WireError
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future, first
 from ociruntime.shim.messages import ANY, FORWARD, REQUEST, RESPONSE, timestamp
-from ociruntime.shim.wire import WireError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.log import Log
+    from ociruntime.protobuf import Message
     from ociruntime.shim.exits import Exits
     from ociruntime.shim.loop import Loop
-    from ociruntime.shim.wire import Message
 
 SERVICE, METHOD = "containerd.services.events.ttrpc.v1.Events", "Forward"
 # Waiting events; the oldest is dropped beyond that: containerd has been gone for long.

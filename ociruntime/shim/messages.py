@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ociruntime.shim.wire import BOOL, BYTES, INT, STRING, TEXTS, UINT, Message
+from ociruntime.protobuf import BOOL, BYTES, INT, STRING, TEXTS, UINT, Message
 
 ANY = Message(type_url=(1, STRING), value=(2, BYTES))
 TIMESTAMP = Message(seconds=(1, INT), nanos=(2, INT))
@@ -38,6 +38,7 @@ CREATE = Message(
     options=(10, ANY),
 )
 PID = Message(pid=(1, UINT))
+CHECKPOINT = Message(id=(1, STRING), path=(2, STRING), options=(3, ANY))
 STATE = Message(
     id=(1, STRING),
     bundle=(2, STRING),
@@ -83,6 +84,7 @@ RUNC_OPTIONS = Message(
     io_gid=(5, UINT),
     binary_name=(6, STRING),
     root=(7, STRING),
+    criu_path=(8, STRING),
     systemd_cgroup=(9, BOOL),
     criu_image_path=(10, STRING),
     criu_work_path=(11, STRING),
@@ -152,6 +154,7 @@ TASK_DELETE = Message(
 TASK_EXEC_ADDED = Message(container_id=(1, STRING), exec_id=(2, STRING))
 TASK_EXEC_STARTED = Message(container_id=(1, STRING), exec_id=(2, STRING), pid=(3, UINT))
 TASK_ID = Message(container_id=(1, STRING))
+TASK_CHECKPOINTED = Message(container_id=(1, STRING), checkpoint=(2, STRING))
 ENVELOPE = Message(
     timestamp=(1, TIMESTAMP), namespace=(2, STRING), topic=(3, STRING), event=(4, ANY)
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.shim.wire import DOUBLE, STRING, UINT, Message
+from ociruntime.protobuf import DOUBLE, STRING, UINT, Message
 
 # version 1
 

@@ -34,6 +34,20 @@ PID_FILE = "init.pid"
 CONFIG = "config.json"
 
 
+def create_options(
+    store: Store, container_id: str, bundle: str, console: int, options: ShimOptions
+) -> CreateOptions:
+    """Those of the engine's options that create has; ``bundle`` is its real path."""
+    wanted = CreateOptions(check_id(container_id), store, bundle)
+    wanted.pid_file = os.path.join(bundle, PID_FILE)
+    wanted.console_fd = console
+    wanted.pivot = not options.no_pivot_root
+    wanted.new_keyring = not options.no_new_keyring
+    if options.systemd_cgroup:
+        wanted.systemd = "system"
+    return wanted
+
+
 def create_container(
     store: Store, container_id: str, bundle: str, mounts: list[dict[str, Any]], options: ShimOptions
 ) -> Operation:
@@ -45,19 +59,26 @@ def create_container(
             mount_rootfs(mounts, bundle)
         try:
             real, raw, config, warnings = read_bundle(bundle, CONFIG)
-            wanted = CreateOptions(check_id(container_id), store, real)
-            wanted.pid_file = os.path.join(real, PID_FILE)
-            wanted.console_fd = console
-            wanted.pivot = not options.no_pivot_root
-            wanted.new_keyring = not options.no_new_keyring
-            if options.systemd_cgroup:
-                wanted.systemd = "system"
-            run = create(config, raw, wanted)
+            run = create(config, raw, create_options(store, container_id, real, console, options))
         except BaseException:
             if mounts:
                 unmount_rootfs(bundle)
             raise
         return run.pid, warnings + run.warnings
+
+    return work
+
+
+def mount_container(
+    bundle: str, mounts: list[dict[str, Any]], options: ShimOptions
+) -> Operation:
+    """Mount the root filesystem of a container that is made later (``checkpoints``)."""
+
+    def work(_: int) -> tuple[int, list[str]]:
+        note_root(bundle, options.root)
+        if mounts:
+            mount_rootfs(mounts, bundle)
+        return 0, []
 
     return work
 

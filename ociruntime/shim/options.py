@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ociruntime.bundle import read_file
 from ociruntime.errors import SpecError
+from ociruntime.protobuf import WireError
 from ociruntime.shim import ttrpc
 from ociruntime.shim.messages import (
     CRI_OPTIONS,
@@ -18,7 +19,6 @@ from ociruntime.shim.messages import (
     RUNC_OPTIONS_URL,
 )
 from ociruntime.shim.ttrpc import RpcError
-from ociruntime.shim.wire import WireError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,15 +34,17 @@ TOML_NAMES = {
     "IoGid": "io_gid",
     "Root": "root",
     "SystemdCgroup": "systemd_cgroup",
+    "CriuPath": "criu_path",
+    "CriuWorkPath": "criu_work_path",
 }
 
 
 class ShimOptions:
-    """What of the options concerns us: runc's binary and criu's paths do not."""
+    """What of the options concerns us: runc's binary does not."""
 
     __slots__ = (
-        "io_gid", "io_uid", "no_new_keyring", "no_pivot_root", "root", "shim_cgroup",
-        "systemd_cgroup",
+        "criu_path", "criu_work_path", "io_gid", "io_uid", "no_new_keyring", "no_pivot_root",
+        "root", "shim_cgroup", "systemd_cgroup",
     )  # fmt: skip
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -53,6 +55,8 @@ class ShimOptions:
         self.io_gid = int(values.get("io_gid") or 0)
         self.root = str(values.get("root") or DEFAULT_ROOT)
         self.systemd_cgroup = bool(values.get("systemd_cgroup"))
+        self.criu_path = str(values.get("criu_path") or "")
+        self.criu_work_path = str(values.get("criu_work_path") or "")
 
 
 def read_options(message: dict[str, Any] | None) -> ShimOptions:

@@ -7,8 +7,8 @@ first process is the last one, though it ends first.
 from __future__ import annotations
 
 from ociruntime import hostos as os
+from ociruntime.shim import checkpoints, operations, ttrpc
 from ociruntime.shim import messages as m
-from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.lifetimes import Lifetimes, gone
 from ociruntime.shim.loop import Future, Job, first
 from ociruntime.shim.making import Making
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
+    from ociruntime.protobuf import Message
     from ociruntime.shim.events import Publisher
     from ociruntime.shim.exits import Exits
     from ociruntime.shim.loop import Loop
     from ociruntime.shim.tenants import Tenants
-    from ociruntime.shim.wire import Message
     from ociruntime.shim.worker import Workers
 
     Method = Callable[["Tasks", dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -81,10 +81,10 @@ class Tasks:
             text = f"{method}: {where}{error.strerror}"
             raise RpcError(ttrpc.UNKNOWN, text) from None
 
-    def _task(self, container_id: str) -> Task:
+    def task(self, container_id: str) -> Task:
         """The container, once Create has made it; raises ``RpcError``."""
         task = self.tasks.get(container_id)
-        if task is None or not task.pid:
+        if task is None or not (task.pid or task.checkpoint):
             raise RpcError(ttrpc.NOT_FOUND, f"container not created: {container_id}: not found")
         return task
 
@@ -94,12 +94,10 @@ class Tasks:
         """Mount, create, and tell."""
         container_id, bundle = request["id"], request["bundle"]
         held = self.tasks.get(container_id)
-        if held is not None and not held.pid and held.making is None:
+        if held is not None and not (held.pid or held.checkpoint) and held.making is None:
             await self.withdrawals.take_back(held)
         if container_id in self.tasks:
             raise RpcError(ttrpc.ALREADY_EXISTS, f"{container_id}: already exists")
-        if request["checkpoint"]:
-            raise RpcError(ttrpc.UNIMPLEMENTED, "restoring a checkpoint: not implemented")
         options = read_options(request["options"])
         wanted = _wanted(request)
         wanted.owner = options.io_uid, options.io_gid
@@ -107,10 +105,15 @@ class Tasks:
         task = Task(container_id, bundle, wanted, store, options)
         # Counted from now on: a second Create, or a Shutdown, must not come in between.
         self.tasks[container_id] = task
-        operation = operations.create_container(
-            store, container_id, bundle, request["rootfs"], options
-        )
-        making = Job(self.making.make(task, task, lambda *how: self.workers.run(operation, *how)))
+        if request["checkpoint"]:
+            operation = operations.mount_container(bundle, request["rootfs"], options)
+            making = Job(self.workers.run(operation))
+        else:
+            operation = operations.create_container(
+                store, container_id, bundle, request["rootfs"], options
+            )
+            work = self.making.make(task, task, lambda *how: self.workers.run(operation, *how))
+            making = Job(work)
         task.making = making
         try:
             await making.result
@@ -123,7 +126,9 @@ class Tasks:
             raise
         finally:
             task.making = None
-        self.lifetimes.created(task)
+        task.checkpoint = request["checkpoint"]
+        if not task.checkpoint:
+            self.lifetimes.created(task)
         values = {
             "container_id": container_id,
             "bundle": bundle,
@@ -137,7 +142,7 @@ class Tasks:
 
     async def start(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run the container's program, or a process that Exec has announced."""
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         process = task.process(request["exec_id"])
         if process.status != CREATED or process.starting:
             text = f"cannot start {process.exec_id or process.id}: it was started before"
@@ -148,8 +153,12 @@ class Tasks:
             if isinstance(process, Execution):
                 await self._start_execution(task, process)
             else:
-                operation = operations.start_container(task.store, task.id)
-                task.beginning = Job(self.workers.run(operation))
+                if task.checkpoint:
+                    work = checkpoints.restore(self, task)
+                else:
+                    operation = operations.start_container(task.store, task.id)
+                    work = self.workers.run(operation)
+                task.beginning = Job(work)
                 try:
                     await task.beginning.result
                 except BaseException as error:
@@ -187,7 +196,7 @@ class Tasks:
 
     async def execute(self, request: dict[str, Any]) -> dict[str, Any]:
         """Exec: announce a process; Start runs it."""
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         exec_id = request["exec_id"]
         if not exec_id or exec_id in task.executions:
             raise RpcError(ttrpc.ALREADY_EXISTS, f"exec {exec_id}: already exists")
@@ -204,7 +213,7 @@ class Tasks:
         unmade = self.tasks.get(request["id"])
         if unmade is not None and not unmade.pid and not request["exec_id"]:
             return await self.withdrawals.delete(unmade)
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         process = task.process(request["exec_id"])
         if process.status == RUNNING or process.starting:
             text = f"{process.exec_id or process.id}: it runs; kill it and wait for its end first"
@@ -214,7 +223,7 @@ class Tasks:
         # A client that lost patience asks again: the second one must not take away what has got the
         # id since.
         async with process.removal:
-            now = self._task(task.id)
+            now = self.task(task.id)
             if now is not task or now.process(process.exec_id) is not process:
                 text = f"{process.exec_id or process.id}: it was deleted meanwhile: not found"
                 raise RpcError(ttrpc.NOT_FOUND, text)
@@ -241,7 +250,7 @@ class Tasks:
 
     async def kill(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a signal."""
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         number = request["signal"]
         process = task.process(request["exec_id"])
         if process is task and task.beginning is not None and number == SIGKILL:
@@ -270,7 +279,7 @@ class Tasks:
         return await self._freeze(request, frozen=False)
 
     async def _freeze(self, request: dict[str, Any], *, frozen: bool) -> dict[str, Any]:
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         if task.status != RUNNING or task.paused == frozen:
             what = "cannot pause" if frozen else "cannot resume"
             status = "paused" if task.paused else "running"
@@ -284,7 +293,7 @@ class Tasks:
 
     async def update(self, request: dict[str, Any]) -> dict[str, Any]:
         """Change the container's limits."""
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         if not request["resources"]:
             raise RpcError(ttrpc.INVALID_ARGUMENT, f"update {task.id}: no resources are given")
         resources = request["resources"]["value"]
@@ -295,7 +304,7 @@ class Tasks:
 
     async def state(self, request: dict[str, Any]) -> dict[str, Any]:
         """What a process is doing."""
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         process = task.process(request["exec_id"])
         status = process.status
         if status == RUNNING and task.paused:
@@ -304,13 +313,13 @@ class Tasks:
 
     async def wait(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer when the process has ended."""
-        process = self._task(request["id"]).process(request["exec_id"])
+        process = self.task(request["id"]).process(request["exec_id"])
         await process.ended
         return process.result()
 
     async def pids(self, request: dict[str, Any]) -> dict[str, Any]:
         """The processes of the container."""
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         names = {e.pid: e.exec_id for e in task.executions.values() if e.pid}
         found = []
         for pid in self.lifetimes.pids(task):
@@ -325,7 +334,7 @@ class Tasks:
         """What the container's cgroup has counted."""
         from ociruntime.shim.stats import read_stats
 
-        task = self._task(request["id"])
+        task = self.task(request["id"])
         if task.placement is None:
             text = f"container {task.id} has no cgroup of its own"
             raise RpcError(ttrpc.FAILED_PRECONDITION, text)
@@ -341,13 +350,13 @@ class Tasks:
 
     async def resize_pty(self, request: dict[str, Any]) -> dict[str, Any]:
         """Change the size of a terminal."""
-        process = self._task(request["id"]).process(request["exec_id"])
+        process = self.task(request["id"]).process(request["exec_id"])
         process.resize(request["width"], request["height"])
         return {}
 
     async def close_io(self, request: dict[str, Any]) -> dict[str, Any]:
         """The client sends no more input."""
-        process = self._task(request["id"]).process(request["exec_id"])
+        process = self.task(request["id"]).process(request["exec_id"])
         if request["stdin"]:
             process.close_input()
         return {}
@@ -370,6 +379,7 @@ METHODS: dict[str, tuple[Message, Message, Method]] = {
     "Start": (m.PROCESS_KEY, m.PID, Tasks.start),
     "State": (m.PROCESS_KEY, m.STATE, Tasks.state),
     "Delete": (m.PROCESS_KEY, m.DELETE_RESPONSE, Tasks.delete),
+    "Checkpoint": (m.CHECKPOINT, m.EMPTY, checkpoints.checkpoint),
     "Exec": (m.EXEC, m.EMPTY, Tasks.execute),
     "ResizePty": (m.RESIZE_PTY, m.EMPTY, Tasks.resize_pty),
     "CloseIO": (m.CLOSE_IO, m.EMPTY, Tasks.close_io),

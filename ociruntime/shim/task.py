@@ -123,7 +123,8 @@ class Task(Process):
 
     ``shared_pid``: it has no pid namespace whose end would be theirs, too. ``paused`` is what we
     were told to do last. ``making`` is the work of Create while it goes on, ``beginning`` that of
-    Start. ``early_ooms`` counts those that came while Start worked.
+    Start. ``early_ooms`` counts those that came while Start worked. ``checkpoint`` is the directory
+    of the images that Start will restore it from; until then it has no process.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class Task(Process):
         self.early_ooms = 0
         self.making: Job | None = None
         self.beginning: Job | None = None
+        self.checkpoint = ""
 
     def process(self, exec_id: str) -> Process:
         """The first process for an empty id; raises ``RpcError``."""

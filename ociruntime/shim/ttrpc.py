@@ -16,9 +16,9 @@ from select import EPOLLIN, EPOLLOUT
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
+from ociruntime.protobuf import WireError
 from ociruntime.shim.loop import Job, first
 from ociruntime.shim.messages import REQUEST, RESPONSE
-from ociruntime.shim.wire import WireError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -223,7 +223,6 @@ class Server:
             end.close()
             return
         Connection(self._loop, end, self._handler)
-
 
     async def _rest(self) -> None:
         """Who wants to connect stays in the queue, which keeps the listener readable."""

@@ -92,6 +92,7 @@ class Runtime:
         env: Mapping[str, str] | None = None,
         stdin: int | IO[bytes] | None = None,
         stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
         pass_fds: Sequence[int] = (),
         cwd: Path | None = None,
         wrapper: Sequence[str] = (),
@@ -99,8 +100,8 @@ class Runtime:
         """Run `wrapper… binary --root R args…` to its end.
 
         `timeout` in seconds; `env` is added to the sandbox's environment; `stdin` is a null device
-        unless given; `stdout` replaces the captured file; `wrapper` is a command in front, such
-        as setpriv or unshare.
+        unless given; `stdout` and `stderr` replace the captured files; `wrapper` is a command in
+        front, such as setpriv or unshare.
         """
         command = (*wrapper, str(self.binary), "--root", str(self.root))
         command += (*self.global_options, *args)
@@ -115,7 +116,7 @@ class Runtime:
                 command,
                 stdin=null if stdin is None else stdin,
                 stdout=out_file if stdout is None else stdout,
-                stderr=err_file,
+                stderr=err_file if stderr is None else stderr,
                 env={**self.sandbox.environment(), **(env or {})},
                 pass_fds=tuple(pass_fds),
                 cwd=cwd or self.sandbox.directory,

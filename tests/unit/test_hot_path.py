@@ -52,6 +52,7 @@ def test_verb_imports_only_builtin_modules_and_ours(verb: str) -> None:
         if not name.startswith("ociruntime") and name not in ALLOWED
     }
     assert not foreign
+    assert "ociruntime.checkpoint" not in done.stdout.split()
 
 
 @pytest.mark.parametrize(("package", "verb"), [("shim", "shim"), ("network", "net")])

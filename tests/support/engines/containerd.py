@@ -36,14 +36,20 @@ class Containerd:
     """A running daemon, whose shims are those in `runtime`'s directory and in PATH."""
 
     def __init__(
-        self, directory: Path, runtime: Path, config: str = CONFIG, namespace: str = "default"
+        self,
+        directory: Path,
+        runtime: Path,
+        config: str = CONFIG,
+        namespace: str = "default",
+        path: str = "",
     ) -> None:
+        """``path`` is a further directory of PATH."""
         self.directory = directory
         self.runtime = runtime
         self.log = directory / "containerd.log"
         self.host = PrivateHost(directory)
-        path = self.host.environment["PATH"]
-        self.host.environment["PATH"] = f"{runtime.parent}:{path}"
+        others = self.host.environment["PATH"]
+        self.host.environment["PATH"] = ":".join(filter(None, (str(runtime.parent), others, path)))
         (directory / "config.toml").write_text(config.replace("{directory}", str(directory)))
         try:
             self.start()

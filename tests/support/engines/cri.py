@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from ociruntime.shim.wire import BOOL, BYTES, INT, STRING, TEXTS, UINT, Message
+from ociruntime.protobuf import BOOL, BYTES, INT, STRING, TEXTS, UINT, Message
 from tests.support.engines.containerd import IMAGE, Containerd
 
 POD, CONTAINER, NODE = 0, 1, 2  # NamespaceMode

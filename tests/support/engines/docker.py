@@ -20,12 +20,14 @@ _numbers = itertools.count(1)
 class Docker:
     """A running daemon. `docker("ps", "-a")` is a command of its client."""
 
-    def __init__(self, directory: Path, runtime: Path, *options: str) -> None:
+    def __init__(self, directory: Path, runtime: Path, *options: str, path: str = "") -> None:
+        """``path`` is a further directory of PATH."""
         self.directory = directory
         self.host = PrivateHost(directory)
         self.host.environment["DOCKER_CONFIG"] = str(directory / "config")
         # Where containerd looks for our own shim.
-        self.host.environment["PATH"] = f"{runtime.parent}:{self.host.environment['PATH']}"
+        others = self.host.environment["PATH"]
+        self.host.environment["PATH"] = ":".join(filter(None, (str(runtime.parent), others, path)))
         self.host.environment["DOCKER_HOST"] = "unix:///run/docker.sock"
         log = directory / "dockerd.log"
         (directory / "daemon.json").write_text(

@@ -7,9 +7,9 @@ import struct
 from pathlib import Path
 from typing import Any, Self
 
+from ociruntime.protobuf import Message
 from ociruntime.shim.messages import REQUEST, RESPONSE
 from ociruntime.shim.ttrpc import HEADER, IS_REQUEST, frame
-from ociruntime.shim.wire import Message
 from tests.support.engines.host import PATIENCE
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ociruntime.shim import messages, metrics, wire
-from ociruntime.shim.wire import Message, WireError
+from ociruntime import protobuf as wire
+from ociruntime.protobuf import Message, WireError
+from ociruntime.shim import messages, metrics
 
 pytest.importorskip("google.protobuf", reason="no google.protobuf to compare with")
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

@@ -1,9 +1,9 @@
 """Protocol buffers on the wire, from tables of fields (protobuf.dev, "Encoding").
 
 Importing google.protobuf takes 30 to 45 ms and 6.7 MB, several times what the whole shim needs:
-this is the part of it that containerd's messages use. A message is a ``dict``: every field of the
-table is in a decoded one, with proto3's zero value where it was not sent; fields that the table
-does not know are skipped; zero values are not written.
+this is the part of it that containerd's and CRIU's messages use. A message is a ``dict``: every
+field of the table is in a decoded one, with proto3's zero value where it was not sent; fields that
+the table does not know are skipped; zero values are not written, except by ``Proto2Message``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Message:
         parts: list[bytes] = []
         for field in self._fields:
             value = values.get(field.name)
-            if not value and not (value == {} and isinstance(field.kind, Message)):
+            if value is None or self._is_absent(field, value):
                 continue
             if field.kind is TEXTS:
                 for key, text in value.items():
@@ -82,6 +82,9 @@ class Message:
             else:
                 parts.append(_encode(field.number, field.kind, value))
         return b"".join(parts)
+
+    def _is_absent(self, field: Field, value: object) -> bool:
+        return not value and not (value == {} and isinstance(field.kind, Message))
 
     def decode(self, data: bytes, depth: int = 0) -> dict[str, Any]:
         """The message in ``data``; raises ``WireError``."""
@@ -99,6 +102,17 @@ class Message:
             elif not number:
                 raise WireError("field number 0")
         return values
+
+
+class Proto2Message(Message):
+    """A message of proto2, where a zero that is said differs from nothing said: what is in the
+    values, and not None, is written. Repeated numbers, which that packs not by itself, it has none.
+    """
+
+    __slots__ = ()
+
+    def _is_absent(self, _field: Field, value: object) -> bool:
+        return value is None
 
 
 def varint(value: int) -> bytes:

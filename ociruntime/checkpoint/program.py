@@ -1,0 +1,275 @@
+"""Finding CRIU, starting it and talking to it.
+
+`criu swrk N` serves one request on the SEQPACKET socket N (criu.org/RPC). While it works it tells
+what it is about to do (notifications), and waits for an answer to each. When our end of the socket
+closes it takes back what it did: so it is never killed while it has processes in its hands, and a
+runtime that is killed leaves the container as it was.
+"""
+
+from __future__ import annotations
+
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_CMSG_CLOEXEC,
+    SCM_RIGHTS,
+    SOCK_CLOEXEC,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socket,
+    socketpair,
+)
+from _struct import iter_unpack, pack
+
+from ociruntime import hostos as os
+from ociruntime.checkpoint import messages as m
+from ociruntime.errors import OciError
+from ociruntime.kernel import _sys
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.signals import reset
+from ociruntime.protobuf import WireError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
+# Where it is looked for behind the caller's PATH: engines give a short one.
+DIRECTORIES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The oldest one that restores mounts by descriptor, external pid namespaces and LSM profiles.
+OLDEST = (3, 16, 0)
+# Longer messages are no answers.
+LONGEST = 1 << 16
+# The socket, and what is handed on behind it.
+SOCKET_FD = 3
+FIRST_FD = 4
+# What its process says before it is CRIU; no message of CRIU begins like that.
+READY, FAILED = b"\0", b"\0!"
+# How long it gets to take back what it did when we have failed.
+ENDING_SECONDS = 10.0
+SIGKILL = 9
+CURE = "install CRIU (criu.org), or name it by --criu"
+
+
+class CriuError(OciError):
+    """CRIU is missing, too old, or has refused."""
+
+
+def find(given: str | None) -> str:
+    """The path of CRIU: ``given`` (--criu), or the one in PATH; raises ``CriuError``."""
+    if given is not None and "/" in given:
+        if os.access(given, os.X_OK):
+            return os.path.abspath(given)
+        raise CriuError(f"--criu {given}: there is no such program; {CURE}")
+    name = given or "criu"
+    for directory in search_path().split(":"):
+        path = f"{directory}/{name}"
+        if directory.startswith("/") and os.access(path, os.X_OK):
+            return path
+    raise CriuError(f"checkpoint and restore need CRIU, and there is no program {name}; {CURE}")
+
+
+def search_path() -> str:
+    """The caller's PATH and where programs for root are."""
+    given = os.getenv("PATH")
+    return f"{given}:{DIRECTORIES}" if given else DIRECTORIES
+
+
+class Criu:
+    """One program, and what it has said about itself."""
+
+    __slots__ = ("path", "version")
+
+    def __init__(self, path: str) -> None:
+        """Ask ``path`` for its version; raises ``CriuError`` for one that does not run, or is too
+        old.
+        """
+        self.path = path
+        self.version = self._ask_version()
+        if self.version < OLDEST:
+            raise CriuError(
+                f"{path} is CRIU {text_of(self.version)}, which is too old; "
+                f"{text_of(OLDEST)} or a newer one is needed"
+            )
+
+    def require(self, **wanted: bool) -> None:
+        """Raise ``CriuError`` unless CRIU and the kernel have these features (``mem_track``,
+        ``lazy_pages``).
+        """
+        request = {"type": m.FEATURE_CHECK, "features": wanted}
+        found = self._ask(request)["features"] or {}
+        missing = [name.replace("_", "-") for name in wanted if not found.get(name)]
+        if missing:
+            raise CriuError(
+                f"{self.path} (CRIU {text_of(self.version)}) cannot do {', '.join(missing)} on "
+                "this kernel; `criu check --all` tells why"
+            )
+
+    def _ask_version(self) -> tuple[int, int, int]:
+        version = self._ask({"type": m.VERSION})["version"]
+        if version is None:
+            raise CriuError(f"{self.path} does not tell its version: is it CRIU? {CURE}")
+        return version["major"], version["minor"], version["sublevel"]
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        conversation = Conversation(self.path)
+        try:
+            conversation.send(request)
+            answer, _ = conversation.receive()
+        finally:
+            conversation.end()
+        if not answer["success"]:
+            raise CriuError(f"{self.path} does not work here; `criu check` tells why")
+        return answer
+
+
+def text_of(version: tuple[int, int, int]) -> str:
+    """``4.2.1`` or ``4.2``."""
+    return ".".join(map(str, version if version[2] else version[:2]))
+
+
+class Conversation:
+    """A CRIU that has been started, and the socket to it."""
+
+    __slots__ = ("_path", "_socket", "pid")
+
+    def __init__(
+        self,
+        path: str,
+        handed: Sequence[int] = (),
+        before: Callable[[], list[int]] | None = None,
+        clone: Callable[[], int] = os.fork,
+    ) -> None:
+        """Start it.
+
+        Parameters: ``handed`` are descriptors that it gets as FIRST_FD and following; ``before`` is
+        called in its process first, what it raises is our ``CriuError``, and the descriptors that
+        it returns come before ``handed``; ``clone`` makes that process as fork(2) does.
+
+        CRIU finds the directories of a request among the descriptors of who has made the socket:
+        with ``before`` that is itself, and without us.
+        """
+        self._path = path
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        try:
+            self.pid = clone()
+            if self.pid == 0:
+                ours.close()
+                _become(path, theirs, handed, before)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._socket = ours
+        if before is not None:
+            self._hear_of_start()
+
+    def _hear_of_start(self) -> None:
+        said, fds = self._receive()
+        if said != READY or not fds:
+            self.end()
+            words = said.removeprefix(FAILED).decode("utf-8", "replace")
+            raise CriuError(words or f"{self._path} has not started")
+        self._socket.close()
+        self._socket = socket(AF_UNIX, SOCK_SEQPACKET, 0, fds[0])
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        try:
+            data, control, _, _ = self._socket.recvmsg(LONGEST, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return b"", []
+        return data, [fd for _, _, part in control for (fd,) in iter_unpack("=i", part)]
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Say something; whoever does not listen any more is found out by ``receive``."""
+        try:
+            self._socket.send(m.REQUEST.encode(request))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def acknowledge(self) -> None:
+        """Answer a notification: go on."""
+        self.send({"type": m.NOTIFY, "notify_success": True})
+
+    def receive(self) -> tuple[dict[str, Any], list[int]]:
+        """The next answer or notification, and the descriptors that came with it; raises
+        ``CriuError`` when there is none.
+        """
+        data, fds = self._receive()
+        if data.startswith(FAILED):
+            raise CriuError(data.removeprefix(FAILED).decode("utf-8", "replace"))
+        if not data:
+            raise CriuError(f"{self._path} ended without an answer; {self._how()}")
+        try:
+            return m.RESPONSE.decode(data), fds
+        except WireError as error:
+            raise CriuError(f"{self._path} answers what is no answer: {error}") from None
+
+    def end(self) -> None:
+        """Close the socket, and wait for its end."""
+        self._socket.close()
+        if not self.pid:
+            return
+        kernel = Kernel()
+        pidfd = kernel.pidfd_open(self.pid)  # our own unreaped child
+        try:
+            if not kernel.ends_within(pidfd, ENDING_SECONDS):
+                kernel.pidfd_send_signal(pidfd, SIGKILL)
+            os.waitpid(self.pid, 0)
+        finally:
+            kernel.close(pidfd)
+            self.pid = 0
+
+    def _how(self) -> str:
+        """How it ended."""
+        if not self.pid:
+            return "it had been stopped"
+        _, result = os.waitpid(self.pid, 0)
+        self.pid = 0
+        code = os.waitstatus_to_exitcode(result)
+        how = f"exit status {code}" if code >= 0 else f"signal {-code}"
+        return f"{how}; `criu check` tells whether it works on this kernel"
+
+
+def _become(
+    path: str, theirs: socket, handed: Sequence[int], before: Callable[[], list[int]] | None
+) -> NoReturn:
+    """The child between fork and exec."""
+    try:
+        kernel = Kernel()
+        reset(kernel)
+        connection = theirs.fileno()
+        if before is not None:
+            handed = [*before(), *handed]
+            ours, own = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+            rights = (SOL_SOCKET, SCM_RIGHTS, pack("=i", ours.fileno()))
+            theirs.sendmsg([READY], [rights])
+            ours.close()
+            connection = own.fileno()
+        # Whatever has a low number moves up first: nothing may be overwritten by its neighbour.
+        above = FIRST_FD + len(handed) + 64
+        moved = [kernel.dup_above(fd, above) for fd in (connection, *handed)]
+        for number, fd in enumerate(moved, SOCKET_FD):
+            kernel.dup3(fd, number)
+        kernel.close_from(FIRST_FD + len(handed))
+        # It executes ip, iptables and tar, and an engine's PATH may be short.
+        variables = {**os.environ, b"PATH": os.fsencode(search_path())}
+        environment = [name + b"=" + value for name, value in variables.items()]
+        words = [os.fsencode(path), b"swrk", str(SOCKET_FD).encode()]
+        number = -_sys.execve(words[0], words, environment)
+        _complain(SOCKET_FD, f"{path}: {os.strerror(number).lower()}")
+    except OciError as error:
+        _complain(theirs.fileno(), str(error))
+    except OSError as error:
+        _complain(theirs.fileno(), f"{path}: {(error.strerror or '').lower()}")
+    except BaseException as error:  # noqa: BLE001 - whatever it is, this process ends here
+        _complain(theirs.fileno(), f"{path}: {type(error).__name__}: {error}")
+    os._exit(127)
+
+
+def _complain(connection: int, text: str) -> None:
+    try:
+        os.write(connection, FAILED + text.encode("utf-8", "replace")[:2048])
+    except OSError:
+        pass

@@ -1,0 +1,175 @@
+"""Whether what CRIU has made is what the configuration says.
+
+The images decide what the processes are, and anybody may have written them. So before these go on
+it is looked at, in the kernel, what they would be able to do: no more than those of a container
+that `create` has made of this configuration.
+"""
+
+from __future__ import annotations
+
+from ociruntime import hostos as os
+from ociruntime.checkpoint.externals import MountTable, found_stat, root_of
+from ociruntime.errors import OciError
+from ociruntime.kernel import constants as c
+from ociruntime.plan.step import Step
+from ociruntime.spec.tables import CAPABILITIES, NAMESPACE_FILES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ociruntime.kernel.inroot import InRoot
+    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.process.run import Run
+
+    Config = dict[str, Any]
+
+SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+FILTERED = "2"  # proc_pid_status(5), Seccomp
+ATTRIBUTES = {
+    "ro": c.MOUNT_ATTR_RDONLY,
+    "nosuid": c.MOUNT_ATTR_NOSUID,
+    "nodev": c.MOUNT_ATTR_NODEV,
+    "noexec": c.MOUNT_ATTR_NOEXEC,
+}
+
+
+class VerifyMounts(Step):
+    """Prove that mounts, masks and read-only paths are as the configuration has them.
+
+    A container that may mount, because it has CAP_SYS_ADMIN, may have changed them itself.
+
+    Parameters: ``places`` are (destination, MOUNT_ATTR_* flags) of the mounts.
+    """
+
+    __slots__ = ("config", "places")
+
+    kind = "verify-mounts"
+    stage = "finish"
+
+    def __init__(self, config: Config, places: list[tuple[str, int]]) -> None:
+        super().__init__("/mounts", "restored mounts")
+        self.config = config
+        self.places = places
+
+    def describe(self) -> str:
+        return "prove that read-only mounts are that, and that masks cover what they shall"
+
+    def operands(self) -> dict[str, object]:
+        return {"places": [place for place, _ in self.places]}
+
+    def execute(self, run: Run) -> None:
+        if "CAP_SYS_ADMIN" in allowed_names(self.config):
+            return
+        kernel = run.kernel
+        table = MountTable.of(kernel, run.pid)
+        inroot = root_of(kernel, run.pid)
+        linux = self.config.get("linux") or {}
+        try:
+            if (self.config.get("root") or {}).get("readonly"):
+                self._require(inroot, table, "/", c.MOUNT_ATTR_RDONLY)
+            for place, attributes in self.places:
+                self._require(inroot, table, place, attributes)
+            for path in linux.get("readonlyPaths") or ():
+                self._require(inroot, table, path, c.MOUNT_ATTR_RDONLY)
+            for path in linux.get("maskedPaths") or ():
+                self._require_mask(inroot, path)
+        finally:
+            kernel.close(inroot.root)
+
+    def _require(self, inroot: InRoot, table: MountTable, place: str, attributes: int) -> None:
+        found = found_stat(inroot, place)
+        if found is None:
+            return
+        has = table.points.get(found.mount_id, ("", frozenset()))[1]
+        for word, flag in ATTRIBUTES.items():
+            if attributes & flag and word not in has:
+                raise OciError(
+                    f"restore: {place} is not {word} in the checkpoint, but in the configuration; "
+                    "the processes were killed"
+                )
+
+    def _require_mask(self, inroot: InRoot, path: str) -> None:
+        found = found_stat(inroot, path)
+        if found is None or found.is_device(c.S_IFCHR, 1, 3):
+            return
+        fd = inroot.find(path)
+        try:
+            masked = found.kind == c.S_IFDIR and inroot.kernel.filesystem(fd) == c.TMPFS_MAGIC
+        finally:
+            inroot.kernel.close(fd)
+        if not masked:
+            raise OciError(
+                f"restore: linux.maskedPaths {path} is not masked in the checkpoint; "
+                "the processes were killed"
+            )
+
+
+def verify_processes(run: Run, config: Config) -> None:
+    """Raise ``OciError`` for a process that has more rights than the configuration gives."""
+    for pid in processes_of(run):
+        try:
+            _verify_process(run.kernel, pid, config)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+
+
+def processes_of(run: Run) -> list[int]:
+    """The restored processes: the first one, and all that are in its mount namespace and in the
+    container's cgroup, where CRIU is, too.
+    """
+    found = run.cgroup.all_procs() if run.cgroup is not None else []
+    own = _namespace(run.pid)
+    return sorted({run.pid, *(pid for pid in found if _namespace(pid) == own)})
+
+
+def _namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _verify_process(kernel: Kernel, pid: int, config: Config) -> None:
+    status = status_of(kernel, pid)
+    process = config.get("process") or {}
+    linux = config.get("linux") or {}
+    allowed = 0
+    for name in allowed_names(config):
+        allowed |= 1 << CAPABILITIES.get(name, 63)
+    for name in SETS:
+        extra = int(status.get(name, "0"), 16) & ~allowed
+        if extra:
+            words = ", ".join(word for word, bit in CAPABILITIES.items() if extra >> bit & 1)
+            raise _refused(pid, f"has capabilities beyond the configuration's: {words}")
+    if process.get("noNewPrivileges") and status.get("NoNewPrivs") != "1":
+        raise _refused(pid, "is without no_new_privs, which the configuration sets")
+    if linux.get("seccomp") and status.get("Seccomp") != FILTERED:
+        raise _refused(pid, "has no seccomp filter, which the configuration sets")
+    for entry in linux.get("namespaces") or ():
+        file = NAMESPACE_FILES[entry["type"]]
+        if os.readlink(f"/proc/{pid}/ns/{file}") == os.readlink(f"/proc/self/ns/{file}"):
+            if entry["type"] == "cgroup" or entry.get("path"):
+                continue
+            raise _refused(pid, f"is in the host's {entry['type']} namespace")
+
+
+def _refused(pid: int, what: str) -> OciError:
+    return OciError(f"restore: process {pid} of the checkpoint {what}; it was killed")
+
+
+def allowed_names(config: Config) -> set[str]:
+    """All capabilities that a process of the container may come to have."""
+    sets = (config.get("process") or {}).get("capabilities") or {}
+    return {name for names in sets.values() for name in names or ()}
+
+
+def status_of(kernel: Kernel, pid: int) -> dict[str, str]:
+    """/proc/PID/status."""
+    fd = kernel.open(f"/proc/{pid}/status", c.O_RDONLY)
+    try:
+        text = kernel.read_whole(fd).decode("utf-8", "surrogateescape")
+    finally:
+        kernel.close(fd)
+    pairs = (line.partition(":") for line in text.split("\n"))
+    return {name: value.strip() for name, _, value in pairs}

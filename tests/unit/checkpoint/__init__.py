@@ -1,0 +1,1 @@
+"""The parts of checkpoint and restore that need neither CRIU nor root."""
