@@ -113,6 +113,19 @@ def test_users_and_capabilities(docker: DockerWith) -> None:
     assert docker.output("--user", "1000", *options, "--", "sh", "-c", caps).split()[5] == "0" * 16
 
 
+def test_what_everybody_takes_for_granted(docker: DockerWith) -> None:
+    """Loopback without a network, a working directory out of the user's reach, a mount below a
+    tmpfs that is read-only.
+    """
+    ping = docker.output("--network", "none", "--", "ping", "-c", "1", "-W", "9", "127.0.0.1")
+    assert "1 packets received" in ping
+    assert docker.output("-w", "/root", "--user", "42:42", "--", "pwd") == "/root\n"
+    options = ["--tmpfs", "/scratch:ro", "-v", "below:/scratch/sub"]
+    script = "touch /scratch/sub/x; touch /scratch/x 2>/dev/null || echo read-only"
+    assert docker.output(*options, "--", "sh", "-c", script) == "read-only\n"
+    docker("volume", "rm", "below").check()
+
+
 def test_security_options(docker: DockerWith) -> None:
     words = "grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status"
     values = {}

@@ -127,6 +127,21 @@ def test_file_systems(podman: PodmanWith) -> None:
     podman("volume", "rm", "named").check()
 
 
+def test_what_everybody_takes_for_granted(podman: PodmanWith) -> None:
+    """Loopback without a network, a working directory out of the user's reach, a mount below a
+    tmpfs that is read-only.
+    """
+    ping = podman.run("--rm", "--network", "none", "--", "ping", "-c", "1", "-W", "9", "127.0.0.1")
+    assert "1 packets received" in ping.check().stdout
+    where = podman.run("--rm", "-w", "/root", "--user", "42:42", "--", "pwd")
+    assert where.check().stdout == "/root\n"
+    podman.host.shell("mkdir -p /run/volume && echo from the host >/run/volume/file")
+    options = ["--tmpfs", "/scratch:ro", "-v", "/run/volume:/scratch/sub:ro"]
+    script = "cat /scratch/sub/file; touch /scratch/x 2>/dev/null || echo read-only"
+    done = podman.run("--rm", *options, "--", "sh", "-c", script).check()
+    assert done.stdout == "from the host\nread-only\n"
+
+
 def test_a_tmpfs_keeps_the_mode_of_what_it_covers(podman: PodmanWith) -> None:
     """--systemd mounts one on /run; it must not become a directory where anybody can write."""
     script = "stat -c %a /run /tmp"
