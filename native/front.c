@@ -12,6 +12,7 @@
  */
 #include "front.h"
 
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/prctl.h>
 #include <linux/signal.h>
@@ -160,13 +161,18 @@ static int is_for_builder(const struct front *front)
            (is_same(front->argv[1], MAKE_IMAGE) || is_same(front->argv[1], DUMP_IMAGE));
 }
 
-/* The directory that has the image and the launcher; 0 when there is no package. */
-static int find_module(const struct front *front, char module[PATH_MAX])
+/* The directory that has the image and the launcher; 0 when there is no package, and *denied when
+ * there may be one that the caller cannot see. */
+static int find_module(const struct front *front, char module[PATH_MAX], int *denied)
 {
     for (int i = 0; i < LAYOUT_COUNT; i++) {
         module[0] = '\0';
         if (!append(module, front->directory) || !append(module, LAYOUTS[i].package) ||
-            !append(module, LAYOUT_PROOF) || sys(__NR_faccessat, AT_FDCWD, module, 0) < 0)
+            !append(module, LAYOUT_PROOF))
+            continue;
+        long found = sys(__NR_faccessat, AT_FDCWD, module, 0);
+        *denied |= found == -EACCES;
+        if (found < 0)
             continue;
         module[length_of(module) - length_of(LAYOUT_PROOF)] = '\0';
         if (LAYOUTS[i].module == NULL)
@@ -207,8 +213,11 @@ static _Noreturn void start(struct front *front, char **longer)
     }
     /* Executed by descriptor, the kernel knows no better name than its number. */
     sys(__NR_prctl, PR_SET_NAME, "ociruntime", 0, 0, 0);
-    if (!find_module(front, name))
-        die("cannot find its Python package near ", front->path,
+    int denied = 0;
+    if (!find_module(front, name, &denied))
+        die(denied ? "may not read its Python package near " :
+            "cannot find its Python package near ", front->path,
+            denied ? ": permission denied; let this user enter and read what lies there" :
             "; reinstall it, or build the checkout with `make dev`");
     front_stamp(front, "found", 0);
     unsigned long end = length_of(name);

@@ -70,10 +70,12 @@ static char *join(const char *directory, size_t length, const char *tail)
     return path;
 }
 
-static int exists(const char *directory, const char *tail)
+/* Whether it is there; *denied when the caller cannot see that. */
+static int exists(const char *directory, const char *tail, int *denied)
 {
     char *path = join(directory, strlen(directory), tail);
     int found = access(path, F_OK) == 0;
+    *denied |= !found && errno == EACCES;
     free(path);
     return found;
 }
@@ -82,9 +84,10 @@ static int exists(const char *directory, const char *tail)
 static struct embed_paths find_package(const char *front, char **module)
 {
     size_t length = (size_t)(strrchr(front, '/') - front);
+    int denied = 0;
     for (size_t i = 0; i < LAYOUT_COUNT; i++) {
         char *package = join(front, length, LAYOUTS[i].package);
-        if (!exists(package, LAYOUT_PROOF)) {
+        if (!exists(package, LAYOUT_PROOF, &denied)) {
             free(package);
             continue;
         }
@@ -101,6 +104,10 @@ static struct embed_paths find_package(const char *front, char **module)
                                 : NULL,
         };
     }
+    if (denied)
+        die("may not read its Python package near %s: permission denied; let this user enter and "
+            "read what lies there",
+            front);
     die("cannot find its Python package near %s; reinstall it, or build the checkout with `make dev`",
         front);
 }

@@ -30,7 +30,11 @@ def main() -> int:
     """Return only when there is no program."""
     path = program()
     if path is not None:
-        os.execv(path, [str(path), *sys.argv[1:]])  # noqa: S606 - no shell is meant
+        try:
+            os.execv(path, [str(path), *sys.argv[1:]])  # noqa: S606 - no shell is meant
+        except OSError as error:
+            sys.stderr.write(f"ociruntime: {path}: {error.strerror}\n")
+            return 1
     sys.stderr.write(
         f"ociruntime: the program of {Path(__file__).parent} is not to be found; reinstall it,"
         " or run `make dev` in a checkout\n"

@@ -66,7 +66,7 @@ OPTIONS = {
     "log": ("FILE", "append messages to FILE; errors go to standard error, too"),
     "log-format": ("FORMAT", "of the log: text (default) or json, one object a line"),
     "log-level": ("LEVEL", "debug is the same as --debug; other levels change nothing"),
-    "debug": ("", "log more"),
+    "debug": ("", "log each step with its outcome and time"),
     "systemd-cgroup": ("", "the same as --cgroup-manager systemd"),
     "cgroup-manager": ("NAME", "cgroupfs (default), systemd or disabled"),
     "rootless": ("WORD", "true, false or auto; found out by itself, accepted for runc's callers"),

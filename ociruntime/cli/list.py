@@ -45,7 +45,10 @@ def main(words: list[str], globals_: Globals) -> int:
         raise UsageError("list: takes no arguments; see `ociruntime list --help`")
     root = globals_.store.root
     if globals_.root_is_given and not os.path.isdir(root):
-        raise StateError(f"--root {root}: no such directory; name the one that containers are in")
+        from ociruntime.absence import why
+
+        said = why(root).replace("file or ", "")
+        raise StateError(f"--root {root}: {said}; name the directory that containers are in")
     documents, warnings, complete = read_all(globals_.store)
     for warning in warnings:
         globals_.log.warning(warning)

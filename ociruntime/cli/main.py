@@ -59,6 +59,8 @@ VERBS = {
     "validate": "validate",
     "zygote": "zygote",
 }
+# The commands that execute a plan: --debug tells each of its steps.
+STEPPING = ("create", "exec", "run")
 EXEC_FAILED = 255
 
 
@@ -92,7 +94,7 @@ def main(argv: list[str]) -> int:
             return 0 if options.flag("help") else 1
         verb = options.arguments[0]
         trace = options.text("trace")
-        if trace is None:
+        if trace is None and not (log.debugging and verb in STEPPING):
             return _run(verb, options.arguments[1:], globals_)
         from ociruntime.trace.session import traced
 

@@ -16,8 +16,8 @@ from ociruntime.errors import SpecError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.library.configuration import Place, configuration
 from ociruntime.lifecycle.create import make_plan, read_bundle
-from ociruntime.plan.explain import names
 from ociruntime.plan.host import as_root, read_host
+from ociruntime.plan.names import names
 from ociruntime.plan.namespaces import needs_root
 from ociruntime.plan.options import CreateOptions
 from ociruntime.spec.explain import explain

@@ -69,7 +69,9 @@ def configure(config: Config, wish: Wish, hook: str, bundle: str, store: Store) 
             f"--publish: with --net {alone[0]} there is nothing to publish; use bridge"
         )
     if not os.access(hook, os.X_OK):
-        raise OciError(f"{hook}: no such program; it is installed together with ociruntime")
+        from ociruntime.absence import why
+
+        raise OciError(f"{hook}: {why(hook)}; it is installed together with ociruntime")
     mode = alone[0] if alone else ""
     arguments = [HOOK]
     if wish.state != STATE_DIRECTORY:

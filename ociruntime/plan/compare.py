@@ -10,7 +10,8 @@ import json
 from difflib import SequenceMatcher
 
 from ociruntime.errors import one_line
-from ociruntime.plan.explain import folded, name_width, names
+from ociruntime.plan.explain import folded, name_width
+from ociruntime.plan.names import names
 from ociruntime.screen import GREEN, RED, YELLOW, Screen
 
 TYPE_CHECKING = False

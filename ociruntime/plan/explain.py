@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 
 from ociruntime.errors import one_line
+from ociruntime.plan.names import names
 from ociruntime.screen import BOLD, Screen
 
 TYPE_CHECKING = False
@@ -88,27 +88,6 @@ def as_text(
 def heading(what: str, steps: Sequence[Described], host: Host) -> list[str]:
     """What it is for, and ``63 steps, as root, cgroups v2``."""
     return [what, f"{len(steps)} steps, as {_caller(host)}, cgroups {host.cgroups.mode}"]
-
-
-def names(steps: Sequence[Described]) -> list[str]:
-    """The name of each step: its kind and where in the config it comes from; what is there in any
-    container and more than once is named by its path. So a name stays when others come or go.
-    """
-    plain = [f"{step.kind} {step.pointer}".rstrip() for step in steps]
-    often = {name for name, count in Counter(plain).items() if count > 1}
-    found: list[str] = []
-    for name, step in zip(plain, steps, strict=True):
-        full = f"{name} {_path(step.operands())}".rstrip() if name in often else name
-        same = found.count(full)
-        found.append(f"{full} #{same + 1}" if same else full)
-    return found
-
-
-def _path(operands: dict[str, object]) -> str:
-    """What a step works on, "" where that has no path."""
-    device = operands.get("device")
-    path = device.get("path") if isinstance(device, dict) else operands.get("path")
-    return path if isinstance(path, str) else ""
 
 
 def folded(text: str) -> str:

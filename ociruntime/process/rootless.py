@@ -95,6 +95,14 @@ def _run_helper(pid: int, kind: str, maps: list[Mapping]) -> None:
     name = f"new{kind}map"
     program = next((path for path in HELPERS[kind] if os.access(path, os.X_OK)), None)
     if program is None:
+        from ociruntime.absence import any_denied
+
+        denied = any_denied(list(HELPERS[kind]))
+        if denied:
+            raise OciError(
+                f"{label}: ids of others need {name}, and {denied} may not be executed: permission "
+                "denied; let this user execute it"
+            )
         raise OciError(
             f"{label}: ids of others need {name}, which is not installed; install Debian's uidmap, "
             f"or map only {kind} {os.geteuid() if kind == 'uid' else os.getegid()}, with size 1"

@@ -27,7 +27,9 @@ def schema_directory() -> str:
     """The directory of the schemas: inside an installed package, else in the source tree."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     installed = os.path.join(package, "schemas")
-    return installed if os.path.isdir(installed) else os.path.join(package, os.pardir, "schemas")
+    checkout = os.path.join(package, os.pardir, "schemas")
+    # The installed one also where neither can be seen: the error about its files says why.
+    return checkout if not os.path.isdir(installed) and os.path.isdir(checkout) else installed
 
 
 def load_schema(name: str) -> dict[str, Any]:

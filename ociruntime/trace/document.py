@@ -22,7 +22,7 @@ STEP, PHASE, STAGE = "step", "phase", "stage"
 def document(session: Session, verb: str) -> str:
     """One event a line."""
     records = session.records()
-    _end_execs(records)
+    end_execs(records)
     tracks: dict[tuple[int, int], None] = {}
     events = []
     for record in records:
@@ -47,7 +47,7 @@ def ascii_safe(word: str) -> str:
     return word.encode("utf-8", "backslashreplace").decode()
 
 
-def _end_execs(records: list[Record]) -> None:
+def end_execs(records: list[Record]) -> None:
     """Give the steps that never returned an end: where oci-init begins to tell, else where the host
     side stops waiting. One that failed has a record of its own.
     """

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ociruntime.log import Log
     from ociruntime.plan.step import Step
+    from ociruntime.trace.debug import Teller
 
 PARENT, INIT, OCI_INIT = 0, 1, 2
 NO_STEP = -1
@@ -70,7 +71,7 @@ class Run:
 class Session:
     """The records of one command."""
 
-    __slots__ = ("_fd", "pid", "role", "runs", "steps")
+    __slots__ = ("_fd", "pid", "role", "runs", "steps", "teller")
 
     def __init__(self) -> None:
         self._fd = _open()
@@ -79,6 +80,8 @@ class Session:
         self.role: int | None = PARENT
         self.steps: list[Step] = []
         self.runs: list[Run] = []
+        # Who tells of a plan that has been executed, or has failed.
+        self.teller: Teller | None = None
 
     def record(self, begin: int, end: int, text: str, step: int = NO_STEP) -> None:
         """Note a span of this process."""
@@ -112,8 +115,9 @@ class Session:
         return sorted(found, key=lambda record: (record.begin, -record.end))
 
 
-def traced(path: str, verb: str, log: Log, command: Callable[[], int]) -> int:
-    """Carry out ``command`` and write its trace to the file ``path``, also when it fails.
+def traced(path: str | None, verb: str, log: Log, command: Callable[[], int]) -> int:
+    """Carry out ``command`` and write its trace to the file ``path`` (None: none), also when it
+    fails; with --debug its steps are told in the log as soon as they are done.
 
     Returns its status. Raises ``OciError`` before anything was done when the file cannot be
     written; later that is a warning.
@@ -121,17 +125,22 @@ def traced(path: str, verb: str, log: Log, command: Callable[[], int]) -> int:
     entered = clock()
     if verb in REFUSED:
         raise UsageError(f"--trace: {verb} serves many commands; trace one command instead")
-    path = os.path.abspath(path)
-    try:
-        os.close(_create(path))
-    except OSError as error:
-        raise OciError(
-            f"--trace {path}: {error.strerror}; name a file that can be written"
-        ) from None
+    if path is not None:
+        path = os.path.abspath(path)
+        try:
+            os.close(_create(path))
+        except OSError as error:
+            raise OciError(
+                f"--trace {path}: {error.strerror}; name a file that can be written"
+            ) from None
     from ociruntime.trace.document import document
     from ociruntime.trace.probes import Probes
 
     session = Session()
+    if log.debugging:
+        from ociruntime.trace.debug import Teller
+
+        session.teller = Teller(session, log)
     probes = Probes(session)
     probes.watch_imports()
     begun = clock()
@@ -146,10 +155,11 @@ def traced(path: str, verb: str, log: Log, command: Callable[[], int]) -> int:
     finally:
         if os.getpid() == session.pid:
             session.record(began, clock(), f"ociruntime {verb}{said}")
-            try:
-                _write(path, document(session, verb))
-            except OSError as error:
-                log.warning(f"--trace {path}: {error.strerror}")  # noqa: G004
+            if path is not None:
+                try:
+                    _write(path, document(session, verb))
+                except OSError as error:
+                    log.warning(f"--trace {path}: {error.strerror}")  # noqa: G004
 
 
 def _open() -> int:

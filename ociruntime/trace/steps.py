@@ -38,8 +38,14 @@ def execute(session: Session) -> Callable[[Function], Function]:
                     classes[kind] = _traced_class(kind, session)
                 step.__class__ = classes[kind]
                 session.steps.append(step)
+            if session.teller is not None:
+                session.teller.begin(run.steps)
             session.record(begin, clock(), PREPARING)
-            original(run)
+            try:
+                original(run)
+            finally:
+                if session.teller is not None:
+                    session.teller.end()
 
         return traced
 

@@ -22,6 +22,11 @@ def find_launcher() -> str:
         path = os.path.join(place, NAME)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
+    from ociruntime.absence import any_denied
+
+    denied = any_denied([os.path.join(place, NAME) for place in places])
+    if denied:
+        raise OciError(f"{denied}: permission denied; let this user execute it, or name another")
     raise OciError(
         f"the ociruntime command is neither in {places[1]} nor in PATH; install the package again, "
         "or name its path"
