@@ -52,6 +52,7 @@ SUMMARIES = {
     ),
     "trace": ("FILE", "draw what --trace has written: what every step of a command cost"),
     "shim": ("", "containerd's shim: it starts this as containerd-shim-ociruntime-v1"),
+    "doctor": ("", "say what of this host works, what does not, and what cures it"),
     "image": (
         "[show | refresh]",
         "say whether commands start from the start image, or make that anew",
@@ -172,6 +173,8 @@ OPTIONS = {
     "spec rootless": ("", "for the calling user, who is root in a user namespace"),
     "diff": ("", "print what differs between two bundles, config files or containers"),
     "of": ("ID", "the plan of a container that exists, out of its stored configuration"),
+    "json": ("", "print JSON instead of text"),
+    "doctor rootless": ("", "for an ordinary user's containers, also when root asks"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),
     "validate format": (
         "FORMAT",

@@ -36,6 +36,7 @@ VERBS = {
     "checkpoint": "checkpoint",
     "create": "create",
     "delete": "delete",
+    "doctor": "doctor",
     "events": "events",
     "exec": "exec",
     "explain": "explain",
