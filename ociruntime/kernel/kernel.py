@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Bytes that are read at once.
 PIECE = 8192
+# Seconds.
+FOR_EVER = -1.0
 
 
 class Stat:
@@ -338,10 +340,21 @@ class Kernel(Processes):
         self.invoke("kill", pid, number)
 
     def wait_pidfd(self, pidfd: int) -> tuple[int, int]:
-        """Wait for a child: ``(si_code, si_status)`` of waitid(2)."""
+        """Wait for a child: ``(si_code, si_status)`` of waitid(2).
+
+        One that has ended stays a zombie as long as a tracer does not wait for it (ptrace(2)), and
+        waitid(2) would wait for that: a hostile one never does.
+        """
         info = bytearray(128)
-        self.invoke("waitid", c.P_PIDFD, pidfd, info, c.WEXITED, None)
-        return unpack_from("=i", info, 8)[0], unpack_from("=i", info, 24)[0]
+        while True:
+            self.invoke("waitid", c.P_PIDFD, pidfd, info, c.WEXITED | c.WNOHANG, None)
+            code, status = unpack_from("=i", info, 8)[0], unpack_from("=i", info, 24)[0]
+            if code:
+                return code, status
+            if self.ends_within(pidfd, FOR_EVER):
+                from ociruntime.kernel.kept import wait_for_kept
+
+                return wait_for_kept(self, pidfd)
 
     def reap(self, pidfd: int, seconds: float) -> bool:
         """See to it that a child which was killed does not stay as a zombie; False when it has not
@@ -358,7 +371,7 @@ class Kernel(Processes):
 
         poller = poll()
         poller.register(pidfd, POLLIN)
-        return bool(poller.poll(seconds * 1000))
+        return bool(poller.poll(None if seconds == FOR_EVER else seconds * 1000))
 
     def has_ended(self, pidfd: int) -> bool:
         """Whether a child has ended; it stays there to be waited for."""

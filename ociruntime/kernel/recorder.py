@@ -12,7 +12,7 @@ import errno
 
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.modelcalls import ModelCalls
+from ociruntime.kernel.modelcalls import EXITED, ModelCalls
 from ociruntime.kernel.modelfs import Node, refusal
 from ociruntime.kernel.modelprocess import Handle, Process
 
@@ -143,6 +143,10 @@ class Recorder(ModelCalls, Kernel):
 
     def ends_within(self, pidfd: int, seconds: float) -> bool:
         """Whoever is waited for ends by then."""
+        process = self._handle(pidfd).extra
+        assert isinstance(process, Process)
+        if process.result is None:
+            self.end(process, EXITED, 0)
         return True
 
     def _record(self, name: str, args: tuple[Argument, ...]) -> bool:

@@ -132,7 +132,7 @@ def _what_keeps(pid: int) -> str:
         return "it hangs in the kernel (state D); a device or a file system does not answer"
     return (
         "the last process of its pid namespace may wait for others that nobody has waited for; end "
-        "the processes that executed them, and delete again"
+        "the processes that executed or trace them, and delete again"
     )
 
 

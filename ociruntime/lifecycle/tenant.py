@@ -102,12 +102,14 @@ def exec_process(
 
 def exec_patiently(
     container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
-) -> Generator[int, None, Run]:
-    """``exec_process`` for those who have other things to do: each descriptor that comes becomes
-    readable when there is a reason to go on.
+) -> Generator[tuple[int, int], None, Run]:
+    """``exec_process`` for those who have other things to do: it comes back each time with a
+    descriptor that becomes readable when there is a reason to go on, and the process that will see
+    to that.
     """
     run = plan(container, process, options, kernel)
-    yield from progress(run)
+    for fd in progress(run):
+        yield fd, run.pid
     return run
 
 

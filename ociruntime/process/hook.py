@@ -37,6 +37,8 @@ LAST_FD = 0x7FFFFFFF
 # How long a hook may take to obey SIGKILL before we look what keeps it, and after that.
 PROMPT_SECONDS, DEATH_SECONDS = 0.2, 10.0
 TIMED_OUT = "timeout"
+# An answer of waitid(2).
+EXITED = 1
 # The umask that this process has.
 SAME_UMASK = -1
 
@@ -196,16 +198,17 @@ class Hearing:
                 why = f"did not end within its timeout of {self._timeout} s"
             if why:
                 why += _end(pid, pidfd, guard)
+            else:
+                code, status = Kernel().wait_pidfd(pidfd)
         finally:
             os.close(output)
             os.close(pidfd)
         label = self._label
         if why:
             raise HookError(f"{label}: {why}{_said(tail)}")
-        _, result = os.waitpid(pid, 0)
-        code = os.waitstatus_to_exitcode(result)
-        if code:
-            how = f"exited with status {code}" if code > 0 else f"was killed by signal {-code}"
+        if code != EXITED or status:
+            exited = code == EXITED
+            how = f"exited with status {status}" if exited else f"was killed by signal {status}"
             took = f"after {time.monotonic() - self._started:.3f} s"
             raise HookError(f"{label}: {how} {took}{_said(tail)}")
 
@@ -278,7 +281,7 @@ def _end(pid: int, pidfd: int, guard: HookGuard | None) -> str:
             guard.let_die(pid)
         if not kernel.ends_within(pidfd, DEATH_SECONDS):
             return f"; it (process {pid}) did not die of SIGKILL within {DEATH_SECONDS:g} s"
-    os.waitpid(pid, 0)
+    kernel.wait_pidfd(pidfd)
     return ""
 
 

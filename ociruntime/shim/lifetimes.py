@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.cgroups import open_group
+from ociruntime.cgroups.frozen import holds_back
 from ociruntime.cgroups.path import Placement
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, OciError
 from ociruntime.kernel.kernel import Kernel
@@ -142,6 +143,16 @@ class Lifetimes:
             finally:
                 group.close()
         return found or [task.pid]
+
+
+def held(task: Task) -> bool:
+    """Whether somebody has frozen what is in the container, or may have: SIGKILL alone ends none of
+    that on cgroup v1.
+    """
+    try:
+        return task.placement is not None and holds_back(Kernel(), task.placement.paths)
+    except OSError:
+        return True  # who looks closer will tell
 
 
 def gone(error: RpcError) -> RpcError:

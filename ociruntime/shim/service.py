@@ -9,7 +9,7 @@ from __future__ import annotations
 from ociruntime import hostos as os
 from ociruntime.shim import checkpoints, operations, ttrpc
 from ociruntime.shim import messages as m
-from ociruntime.shim.lifetimes import Lifetimes, gone
+from ociruntime.shim.lifetimes import Lifetimes, gone, held
 from ociruntime.shim.loop import Future, Job, first
 from ociruntime.shim.making import Making
 from ociruntime.shim.options import read_options
@@ -255,8 +255,10 @@ class Tasks:
         process = task.process(request["exec_id"])
         if process is task and task.beginning is not None and number == SIGKILL:
             self.loop.spawn(self.withdrawals.end_start(task))
-        everything = process is task and (request["all"] or task.shared_pid or task.paused)
-        if not everything:
+        by_worker = process is task and (
+            request["all"] or task.shared_pid or task.paused or (number == SIGKILL and held(task))
+        )
+        if not by_worker:
             if process.starting and not process.pid:
                 await process.begun  # a signal that came first is not lost
             self.lifetimes.kill(process, number)

@@ -15,7 +15,9 @@ from ociruntime.errors import OciError
 from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.tenant import ExecOptions, exec_patiently
+from ociruntime.process import patience
 from ociruntime.shim import ttrpc
+from ociruntime.shim.loop import first
 from ociruntime.shim.operations import parse_process
 from ociruntime.shim.ttrpc import RpcError
 from ociruntime.shim.worker import code_of
@@ -125,11 +127,11 @@ class Tenants:
         try:
             while True:
                 try:
-                    fd = next(making)
+                    fd, pid = next(making)
                 except StopIteration as end:
                     run: Run = end.value
                     break
-                await self._loop.ready(fd, EPOLLIN)
+                await self._wait(fd, pid)
         finally:
             making.close()  # its process ends if the request has
         for warning in warnings + run.warnings:
@@ -137,3 +139,17 @@ class Tenants:
         run.close()
         made(run.pid)
         return True
+
+    async def _wait(self, fd: int, pid: int) -> None:
+        """Wait for ``fd``, while process ``pid`` can see to it that it becomes readable; raises
+        ``OciError``.
+        """
+        ready = self._loop.ready(fd, EPOLLIN)
+        held = patience.Patience(pid, "the process in the container")
+        try:
+            while not await first(self._loop, ready, patience.LOOK_SECONDS):
+                if not held.look():
+                    raise OciError("the process died before its program was executed")
+        finally:
+            if not ready.done and ready.abandon is not None:
+                ready.abandon()
