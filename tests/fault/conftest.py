@@ -1,4 +1,4 @@
-"""The container that the tests of this directory torment."""
+"""The container that the tests of this directory torment, and who asks for what is done to it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fault.victim import Victim
+from tests.fault.ways import WAYS, Way
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
-    from tests.support.sandbox import Sandbox
 
 
 @pytest.fixture
-def victim(runtime: Runtime, sandbox: Sandbox, bundle: Callable[..., Bundle]) -> Iterator[Victim]:
-    made = Victim(runtime, sandbox, bundle())
+def way(request: pytest.FixtureRequest, runtime: Runtime) -> Way:
+    """A command line, where a test does not say otherwise."""
+    return WAYS[getattr(request, "param", "command line")](runtime)
+
+
+@pytest.fixture
+def victim(way: Way, bundle: Callable[..., Bundle]) -> Iterator[Victim]:
+    made = Victim(way, bundle())
     yield made
     made.close()

@@ -1,26 +1,25 @@
-"""Runs one operation of the checkout and stops dead at a chosen point, where the test kills it.
+"""Carries out operations of the checkout, which stop where the test wants it (points.py).
 
-    driver.py FD JSON
+    driver.py WAY DIRECTORY FD
 
-``FD`` is a socket: at the point of interest its name is written there and the process, or the
-container's init, waits until something is sent back, which may be for ever. JSON has ``verb``,
-``root``, ``id``, ``at`` (the number of the point, NOWHERE for none), ``patience`` (seconds,
-optional: how long somebody who is held up, or a hook that nobody needs, is waited for) and what the
-verb needs.
-
-What an engine would see is printed to standard error, with exit status 1: the error in one line,
-``internal error`` where it is none of ours. ``run`` is create and start; when only start fails, the
-exit status is NOT_STARTED.
+``WAY`` is who the operations are carried out for. ``commands``: each message that comes from the
+socket ``FD`` is the JSON text of one, with ``verb``, ``root``, ``id``, ``log`` (a file for standard
+error) and what the verb needs; a fork carries it out, as a command of its own would, and its exit
+status is the answer (negative for a signal). What an engine would see is printed to the log, with
+exit status 1: the error in one line, ``internal error`` where it is none of ours. ``run`` is create
+and start; when only start fails, the exit status is NOT_STARTED. ``library``: it is the zygote of a
+program whose end of the conversation is ``FD``. ``shim``: it is the daemon of a containerd shim,
+which gets its orders from ``FD``.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(CHECKOUT))
@@ -31,96 +30,104 @@ from ociruntime.lifecycle.delete import delete  # noqa: E402
 from ociruntime.lifecycle.start import start  # noqa: E402
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process  # noqa: E402
 from ociruntime.plan.options import CreateOptions  # noqa: E402
-from ociruntime.process import hookguard, patience  # noqa: E402
 from ociruntime.state.store import Store  # noqa: E402
-
-if TYPE_CHECKING:
-    from ociruntime.plan.step import Step
-
-# Where the lines of start and delete are counted.
-TRACED = tuple(
-    str(CHECKOUT / "ociruntime" / name)
-    for name in ("lifecycle/start.py", "lifecycle/delete.py", "state/store.py", "cgroups/group.py")
-)
-
+from tests.fault.points import Points  # noqa: E402
 
 NOT_STARTED = 3
-NOWHERE = -1
-
-
-class StopAt:
-    """Stops at the point with number ``at``: a step for plans, a line for what has no plan."""
-
-    def __init__(self, fd: int, at: int) -> None:
-        self.fd = fd
-        self.at = at
-        self.seen: set[tuple[str, int]] = set()
-
-    def observe(self, side: str, index: int, step: Step) -> None:
-        """``Run.observer``, in both processes."""
-        if index == self.at:
-            self.stop(f"{side} {step.kind}: {step.label}")
-
-    def trace(self, frame: FrameType, event: str, _argument: object) -> Any:
-        """``sys.settrace``: counts the lines of TRACED, each when it is reached first."""
-        if not frame.f_code.co_filename.startswith(TRACED):
-            return None
-        line = (frame.f_code.co_filename, frame.f_lineno)
-        if event == "line" and line not in self.seen:
-            if len(self.seen) == self.at:
-                sys.settrace(None)
-                self.stop(f"{os.path.basename(line[0])}:{line[1]}")
-            self.seen.add(line)
-        return self.trace
-
-    def stop(self, point: str) -> None:
-        os.write(self.fd, point.encode())
-        while not os.read(self.fd, 1):
-            pass
+MESSAGE = 1 << 16
 
 
 def main() -> None:
-    stop = StopAt(int(sys.argv[1]), 0)
-    asked = json.loads(sys.argv[2])
-    stop.at = asked["at"]
-    patience.HELD_SECONDS = asked.get("patience", patience.HELD_SECONDS)
-    hookguard.GRACE_SECONDS = asked.get("patience", hookguard.GRACE_SECONDS)
-    patience.LOOK_SECONDS = min(patience.LOOK_SECONDS, patience.HELD_SECONDS / 4)
+    way, directory, fd = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    WAYS[way](Points(directory), fd)
+
+
+def be_commands(points: Points, fd: int) -> None:
+    points.install(sys.modules[__name__])
+    control = socket.socket(fileno=fd)
+    while request := control.recv(MESSAGE):
+        asked = json.loads(request)
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            os._exit(be_command(asked))
+        _, status = os.waitpid(pid, 0)
+        control.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def be_command(asked: dict[str, Any]) -> int:
+    """The command's process; its exit status."""
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for target, from_fd in enumerate((null, null, log)):
+        os.dup2(from_fd, target)
+    os.close(null)
+    os.close(log)
     try:
-        carry_out(asked, stop)
+        return carry_out(asked)
     except OciError as error:
-        sys.exit(str(error))
-    except Exception as error:  # noqa: BLE001 - as the command line does
-        sys.exit(unexpected(error))
+        said = str(error)
+    except BaseException as error:  # noqa: BLE001 - as the command line does
+        said = unexpected(error)
+    os.write(2, f"{said}\n".encode())
+    return 1
 
 
-def carry_out(asked: dict[str, Any], stop: StopAt) -> None:
+def carry_out(asked: dict[str, Any]) -> int:
     store = Store(asked["root"])
     if asked["verb"] in ("create", "run"):
         bundle, raw, config, _ = read_bundle(asked["bundle"], "config.json")
         options = CreateOptions(asked["id"], store, bundle)
         for name, value in asked["options"].items():
             setattr(options, name, value)
-        run = create(config, raw, options, stop.observe)
+        run = create(config, raw, options)
         if asked["verb"] == "run":
             assert run.container is not None
             try:
                 start(run.container)
             except OciError as error:
-                print(error, file=sys.stderr)
-                sys.exit(NOT_STARTED)
+                os.write(2, f"{error}\n".encode())
+                return NOT_STARTED
     elif asked["verb"] == "exec":
         wanted = ExecOptions()
         for name, value in asked["options"].items():
             setattr(wanted, name, value)
-        exec_process(store.open(asked["id"]), asked["process"], wanted, stop.observe)
+        exec_process(store.open(asked["id"]), asked["process"], wanted)
+    elif asked["verb"] == "start":
+        start(store.open_locked(asked["id"]))
     else:
-        operation = {"start": start, "delete": delete}[asked["verb"]]
-        container = store.open_locked(asked["id"])
-        if stop.at != NOWHERE:
-            sys.settrace(stop.trace)
-        operation(container)
-        sys.settrace(None)
+        delete(store.open_locked(asked["id"]))
+    return 0
 
 
-main()
+def be_zygote(points: Points, fd: int) -> None:
+    from ociruntime.zygote import operations, server
+
+    points.install(operations)
+    server.main(fd)
+
+
+def be_shim(points: Points, fd: int) -> None:
+    from ociruntime.lifecycle import tenant
+    from ociruntime.log import Log
+    from ociruntime.shim import operations
+    from ociruntime.shim.daemon import begin
+
+    points.install(operations)
+    progress = tenant.progress
+
+    def observed(run: Any) -> Any:
+        stop = points.stop("exec")
+        run.observer = stop.observe if stop else None
+        return progress(run)
+
+    # exec has no worker: it is the daemon that stops.
+    tenant.progress = observed
+    begin(socket.socket(fileno=fd), Log())
+
+
+WAYS = {"commands": be_commands, "library": be_zygote, "shim": be_shim}
+
+if __name__ == "__main__":
+    main()

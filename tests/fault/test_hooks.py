@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fault.test_pairs import Call
-from tests.fault.victim import NOWHERE, Driven
+from tests.fault.ways import NOWHERE, CommandLine, Operation
 from tests.support.runtime import TIMEOUT
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Hooked:
         self.made = made
         self.id = made.name
         self.phase = phase
+        self.way: CommandLine | None = None
         work = made.rootfs / "work"
         work.mkdir()
         inside = phase == "startContainer"
@@ -59,7 +60,7 @@ class Hooked:
             made.drop_namespace("pid")
         made.write()
 
-    def up_to_the_hook(self, *, driven: bool = True) -> Driven | Call:
+    def up_to_the_hook(self, *, driven: bool = True, **options: object) -> Operation | Call:
         """Let the command that runs the hook come so far: the driver, or the runtime itself."""
         verb = "start" if self.phase in ("startContainer", "poststart") else "create"
         if verb == "start":
@@ -67,19 +68,20 @@ class Hooked:
         else:
             self.runtime.created.append(self.id)
         if driven:
-            asked: dict[str, Any] = {"verb": verb, "at": NOWHERE, "patience": PATIENCE}
-            asked.update(root=str(self.runtime.root), id=self.id)
-            asked.update(bundle=str(self.made.path), options={})
-            command: Driven | Call = Driven(asked, self.sandbox)
+            asked: dict[str, Any] = {"id": self.id, "bundle": str(self.made.path)}
+            asked["options"] = options
+            self.way = CommandLine(self.runtime)
+            command: Operation | Call = self.way.ask(verb, NOWHERE, asked, PATIENCE)
         else:
             words = ["create", "--bundle", str(self.made.path)] if verb == "create" else ["start"]
             command = Call(self.runtime, [*words, self.id], 0)
         wait_until(lambda: self.place.exists() and self.place.read_text(), f"{verb}: no hook")
         return command
 
-    def hook(self, command: Driven | Call) -> int:
+    def hook(self, command: Operation | Call) -> int:
         """The hook's process: of `create` in the container a child of its init."""
-        parent = children(command.process.pid)[-1]
+        pid = command.pid if isinstance(command, Operation) else command.process.pid
+        parent = children(pid)[-1]
         return children(parent)[-1] if self.phase == "createContainer" else parent
 
     def kill_init(self) -> None:
@@ -89,6 +91,9 @@ class Hooked:
         os.kill(state["pid"], signal.SIGKILL)
 
     def check_gone(self) -> None:
+        if self.way is not None:
+            self.way.close()
+            self.way = None
         assert not self.runtime.state(self.id).ok
         assert self.sandbox.settled_leaks() == []
 
@@ -127,7 +132,7 @@ def test_held_up_in_the_container(
     """It would have waited for ever: somebody who shares the processes can stop the hook."""
     hooked = Hooked(runtime, bundle(), phase, shared=shared)
     command = hooked.up_to_the_hook()
-    assert isinstance(command, Driven)
+    assert isinstance(command, Operation)
     with command:
         how(hooked, hooked.hook(command))
         assert command.finish() == 1
@@ -144,7 +149,7 @@ def test_kill_ends_the_wait(
     """The container cannot come to life any more."""
     hooked = Hooked(runtime, bundle(), phase, shared=shared)
     command = hooked.up_to_the_hook()
-    assert isinstance(command, Driven)
+    assert isinstance(command, Operation)
     with command:
         hooked.kill_init()
         assert command.finish() == 1
@@ -160,20 +165,22 @@ def test_the_hook_dies_with_init_where_no_cgroup_ends_it(
     """Nor a pid namespace."""
     runtime.global_options = ("--cgroup-manager", "disabled")
     hooked = Hooked(runtime, bundle(), phase, shared=True)
-    command = hooked.up_to_the_hook(driven=False)
-    assert isinstance(command, Call)
-    hooked.kill_init()
-    command.check()
+    command = hooked.up_to_the_hook(cgroups=False)
+    assert isinstance(command, Operation)
+    with command:
+        hooked.kill_init()
+        assert command.finish() == 1
     hooked.check_gone()
 
 
 @pytest.mark.parametrize("phase", ["createRuntime", "createContainer", "startContainer"])
 def test_force_ends_the_wait(runtime: Runtime, bundle: MakeBundle, phase: str) -> None:
     hooked = Hooked(runtime, bundle(), phase, shared=False)
-    command = hooked.up_to_the_hook(driven=False)
-    runtime.delete(hooked.id, "--force").check()
-    assert isinstance(command, Call)
-    command.check()
+    command = hooked.up_to_the_hook()
+    assert isinstance(command, Operation)
+    with command:
+        runtime.delete(hooked.id, "--force").check()
+        assert command.finish() == 1
     hooked.check_gone()
 
 
@@ -181,7 +188,7 @@ def test_force_ends_a_poststart_hook(runtime: Runtime, bundle: MakeBundle) -> No
     """The container runs by then, and its end would be no reason."""
     hooked = Hooked(runtime, bundle(), "poststart", shared=False)
     command = hooked.up_to_the_hook()
-    assert isinstance(command, Driven)
+    assert isinstance(command, Operation)
     with command:
         runtime.delete(hooked.id, "--force").check()
         assert command.finish() == 1
@@ -216,15 +223,3 @@ def test_a_timeout_holds_for_a_frozen_hook(runtime: Runtime, bundle: MakeBundle)
     command.check()
     assert "timeout of 1 s" in command.log.read_text()
     hooked.check_gone()
-
-
-def test_who_is_at_work_is_named(runtime: Runtime, bundle: MakeBundle) -> None:
-    """And another one need not wait longer than ten seconds for that."""
-    hooked = Hooked(runtime, bundle(), "poststart", shared=False)
-    command = hooked.up_to_the_hook(driven=False)
-    assert isinstance(command, Call)
-    result = runtime.call("update", "--pids-limit", "9", hooked.id, timeout=3 * TIMEOUT)
-    assert result.status == 1
-    assert f"is busy: another command (process {command.process.pid})" in result.stderr
-    runtime.delete(hooked.id, "--force").check()
-    command.check()

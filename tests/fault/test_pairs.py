@@ -1,14 +1,22 @@
-"""Each pair of commands at once on one container: both end, and name what happened."""
+"""Each pair of commands at once on one container: both end, and name what happened. So do each two
+calls of the library, and each two requests to the shim.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ociruntime import api
+from ociruntime.errors import NotFound
+from tests.fault.ways import NO_ANSWER, Answer, Shim, call, in_a_thread
+from tests.support.engines.ttrpc import TaskClient
 from tests.support.runtime import TIMEOUT
 from tests.support.tally import count
 
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
+
+    LibraryCall = Callable[[api.Runtime, Bundle], object]
 
 pytestmark = pytest.mark.kernel
 MakeBundle = Callable[..., "Bundle"]
@@ -39,6 +49,7 @@ COMMANDS: dict[str, list[str]] = {
     "run": ["run", "--detach", "--bundle", "BUNDLE", "ID"],
     "create": ["create", "--bundle", "BUNDLE", "ID"],
 }
+SLEEP = '{"args": ["sleep", "100"], "cwd": "/"}'
 # Milliseconds that the second one comes later.
 DELAYS = (0, 3, 8)
 
@@ -95,7 +106,135 @@ def test_pairs(runtime: Runtime, bundle: MakeBundle, first: str, *, running: boo
         pair = [[words.get(word, word) for word in COMMANDS[name]] for name in (first, second)]
         count("pairs")
         calls = [Call(runtime, pair[0], 0), Call(runtime, pair[1], delay)]
-        for call in calls:
-            call.check()
+        for command in calls:
+            command.check()
         runtime.delete(made.name, "--force").check()
+    assert runtime.sandbox.settled_leaks() == []
+
+
+def container(library: api.Runtime, made: Bundle) -> api.Container:
+    return api.Container(library, made.name)
+
+
+def execute(library: api.Runtime, made: Bundle) -> None:
+    with container(library, made).exec(["true"]) as process:
+        process.wait(TIMEOUT)
+
+
+def make(library: api.Runtime, made: Bundle, *, start: bool) -> None:
+    found = api.Container.create(library, made.path, made.name, start=start)
+    assert found.process is not None
+    found.process.close()
+
+
+CALLS: dict[str, LibraryCall] = {
+    "start": lambda library, made: container(library, made).start(),
+    "kill": lambda library, made: container(library, made).kill(9),
+    "kill-all": lambda library, made: container(library, made).kill(15, everything=True),
+    "delete": lambda library, made: container(library, made).delete(),
+    "delete-force": lambda library, made: container(library, made).delete(force=True),
+    "exec": execute,
+    "exec-detach": lambda library, made: container(library, made).exec(["sleep", "100"]).close(),
+    "state": lambda library, made: container(library, made).state(),
+    "list": lambda library, _: [each.id for each in library.containers()],
+    "stats": lambda library, made: container(library, made).stats(),
+    "pause": lambda library, made: container(library, made).pause(),
+    "resume": lambda library, made: container(library, made).resume(),
+    "update": lambda library, made: container(library, made).update({"pids": {"limit": 50}}),
+    "run": lambda library, made: make(library, made, start=True),
+    "create": lambda library, made: make(library, made, start=False),
+}
+# method, its fields beside the id
+REQUESTS: dict[str, tuple[str, dict[str, object]]] = {
+    "start": ("Start", {}),
+    "kill": ("Kill", {"signal": 9}),
+    "kill-all": ("Kill", {"signal": 15, "all": True}),
+    "delete": ("Delete", {}),
+    "exec": ("Exec", {"spec": {"type_url": "", "value": SLEEP.encode()}}),
+    "state": ("State", {}),
+    "pids": ("Pids", {}),
+    "stats": ("Stats", {}),
+    "pause": ("Pause", {}),
+    "resume": ("Resume", {}),
+    "update": ("Update", {"resources": {"type_url": "", "value": b'{"pids": {"limit": 50}}'}}),
+    "create": ("Create", {}),
+}
+
+
+def check(answer: Answer, what: str) -> None:
+    """It comes in time, with words for a person."""
+    assert answer.has_come(2 * TIMEOUT), f"{what} does not end"
+    status, said = answer.result()
+    assert status != NO_ANSWER, f"{what}: {said}"
+    assert "internal error" not in said, f"{what}: {said}"
+    assert status == 0 or said, what
+
+
+def together(names: Iterable[str]) -> Iterator[tuple[str, str, float]]:
+    """Each pair once, and how many seconds the second one comes later."""
+    pairs = itertools.combinations_with_replacement(names, 2)
+    for (first, second), delay in zip(pairs, itertools.cycle(DELAYS), strict=False):
+        yield first, second, delay / 1000
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("running", [False, True], ids=["created", "running"])
+def test_pairs_of_the_library(runtime: Runtime, bundle: MakeBundle, *, running: bool) -> None:
+    made = bundle(args=["sleep", "100"]).write()
+
+    def begin(library: api.Runtime, name: str, delay: float) -> Answer:
+        def work() -> None:
+            time.sleep(delay)
+            CALLS[name](library, made)
+
+        return in_a_thread(work)
+
+    with api.Runtime(runtime.root, launcher=runtime.binary) as library:
+        for first, second, delay in together(CALLS):
+            make(library, made, start=running)
+            count("pairs")
+            answers = [begin(library, first, 0), begin(library, second, delay)]
+            for answer in answers:
+                check(answer, f"{first} beside {second}")
+            with contextlib.suppress(NotFound):
+                container(library, made).delete(force=True)
+            assert library.containers() == []
+    assert runtime.sandbox.settled_leaks() == []
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("running", [False, True], ids=["created", "running"])
+def test_pairs_of_requests(runtime: Runtime, bundle: MakeBundle, *, running: bool) -> None:
+    made = bundle(args=["sleep", "100"]).write()
+    shim = Shim(runtime)
+    numbers = itertools.count()
+
+    def begin(name: str, delay: float) -> Answer:
+        method, fields = REQUESTS[name]
+        fields = {**fields, "id": made.name}
+        if method == "Create":
+            fields.update(bundle=str(made.path), options=shim.options)
+
+        def work() -> None:
+            time.sleep(delay)
+            with TaskClient(shim.path) as client:
+                if method == "Exec":
+                    fields["exec_id"] = exec_id = f"e{next(numbers)}"
+                call(client, method, **fields)
+                if method == "Exec":
+                    call(client, "Start", id=made.name, exec_id=exec_id)
+
+        return in_a_thread(work)
+
+    for first, second, delay in together(REQUESTS):
+        shim.carry_out("create", {"id": made.name, "bundle": str(made.path), "terminal": False})
+        if running:
+            shim.carry_out("start", {"id": made.name})
+        count("pairs")
+        answers = [begin(first, 0), begin(second, delay)]
+        for answer in answers:
+            check(answer, f"{first} beside {second}")
+        shim.take_away(made.name)
+        assert list(runtime.root.glob(f"{made.name}*")) == [], f"{first} beside {second}"
+    shim.close()
     assert runtime.sandbox.settled_leaks() == []

@@ -1,19 +1,12 @@
-"""A container with as many kinds of steps as one can have, and operations on it that stop half-way.
-
-tests/fault/driver.py runs the checkout's operations and stops where the test wants it to.
+"""A container with as many kinds of steps as one can have, and operations on it that stop half-way,
+whoever asks for them (ways.py).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import select
 import socket
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ociruntime.errors import PlanError
 from ociruntime.kernel.kernel import Kernel
@@ -21,19 +14,14 @@ from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
 from ociruntime.plan.options import CreateOptions
 from ociruntime.state.store import Store
+from tests.fault.ways import Shim
 from tests.support.config import base_config
 from tests.support.tally import count
 
 if TYPE_CHECKING:
     from ociruntime.plan.step import Step
+    from tests.fault.ways import Operation, Way
     from tests.support.bundle import Bundle
-    from tests.support.runtime import Runtime
-    from tests.support.sandbox import Sandbox
-
-DRIVER = Path(__file__).with_name("driver.py")
-# Of ``at``: the driver stops nowhere, as its own NOWHERE.
-NOWHERE = -1
-SECONDS = 20 * float(os.environ.get("OCIRT_TIME_FACTOR", "1"))
 
 
 def full(config: dict[str, Any], directory: Path) -> dict[str, Any]:
@@ -62,10 +50,11 @@ def full(config: dict[str, Any], directory: Path) -> dict[str, Any]:
     return config
 
 
-def steps_of_create() -> list[Step]:
+def steps_of_create(**wanted: object) -> list[Step]:
     """The steps on this host; none for a caller who may not create anything."""
     options = CreateOptions("x", Store("/nowhere"), "/nowhere")
-    options.console_socket = options.pid_file = options.pidfd_socket = "/nowhere"
+    for name, value in wanted.items():
+        setattr(options, name, value)
     config = full(base_config("x", "x=x"), Path("/"))
     try:
         return build(config, b"", read_host(Kernel()), options).steps
@@ -86,16 +75,24 @@ EXECUTED = {
     "execCPUAffinity": {"initial": "0", "final": "0"},
 }
 
-# Nobody sees the end of the step in which init becomes another program.
-STEPS = [(i, s.kind) for i, s in enumerate(steps_of_create()) if s.kind != "exec-init"]
+
+def points_of(steps: list[Step]) -> list[tuple[int, str]]:
+    """Nobody sees the end of the step in which init becomes another program."""
+    return [(index, step.kind) for index, step in enumerate(steps) if step.kind != "exec-init"]
+
+
+PATHS = dict.fromkeys(("console_socket", "pid_file", "pidfd_socket"), "/nowhere")
+STEPS = points_of(steps_of_create(**PATHS))
+STEPS_OF_SHIM = points_of(steps_of_create(console_fd=4, pid_file="/nowhere"))
 
 
 class Victim:
     """Operations of one full container that are killed half-way."""
 
-    def __init__(self, runtime: Runtime, sandbox: Sandbox, bundle: Bundle) -> None:
-        self.runtime = runtime
-        self.sandbox = sandbox
+    def __init__(self, way: Way, bundle: Bundle) -> None:
+        self.way = way
+        self.runtime = runtime = way.runtime
+        self.sandbox = sandbox = runtime.sandbox
         self.bundle = bundle
         self.id = bundle.name
         self.pid_file = sandbox.directory / "init.pid"
@@ -107,8 +104,16 @@ class Victim:
         self.listener.listen(100)
         self.before = self.files()
 
+    def points(self) -> list[tuple[int, str]]:
+        """Where `create` can stop: (number of the step, its kind)."""
+        return STEPS_OF_SHIM if isinstance(self.way, Shim) else STEPS
+
     def create(self) -> None:
-        """Create the container, undisturbed, with the runtime under test."""
+        """Create the container, undisturbed: with the runtime under test, but a shim's by that."""
+        if isinstance(self.way, Shim):
+            self.bundle.write()
+            self.way.carry_out("create", {"id": self.id, "bundle": str(self.bundle.path)})
+            return
         self.runtime.create(
             self.bundle,
             "--console-socket",
@@ -126,27 +131,42 @@ class Victim:
             "pidfd_socket": str(self.console),
         }
 
+    def start(self) -> None:
+        """Start it, undisturbed."""
+        if isinstance(self.way, Shim):
+            self.way.carry_out("start", {"id": self.id})
+        else:
+            self.runtime.start(self.id).check()
+
+    def init(self) -> int:
+        """The pid of its first process."""
+        return self.runtime.pid(self.id)
+
+    def ask(
+        self, verb: str, at: int, *, patience: float | None = None, **asked: object
+    ) -> Operation:
+        """Begin ``verb``, which stops at point ``at``; the bundle's config.json is written.
+
+        ``patience`` (seconds) is how long somebody who is held up is waited for.
+        """
+        self.bundle.write()
+        return self.way.ask(verb, at, {**asked, "id": self.id}, patience)
+
     def kill_at(self, verb: str, at: int, **asked: object) -> str:
         """Run ``verb`` up to point ``at`` and kill it there; returns the point, "" for none."""
-        self.bundle.write()
-        with self.drive(verb, at, **asked) as driven:
-            point = driven.wait_for_point()
+        with self.ask(verb, at, **asked) as operation:
+            point = operation.wait_for_point()
             if not point:
-                assert driven.finish() == 0, driven.said()
+                assert operation.finish() == 0, operation.said()
             count("kills", bool(point))
             return point
-
-    def drive(self, verb: str, at: int, **asked: object) -> Driven:
-        """Start ``verb``, which stops at point ``at``; the bundle's config.json is written."""
-        self.bundle.write()
-        asked.update(verb=verb, at=at, root=str(self.runtime.root), id=self.id)
-        return Driven(asked, self.sandbox)
 
     def check(self, point: str) -> None:
         """`delete --force` removes everything, and the id can be used again.
 
         What stays in the rootfs is what stays there after any container: empty mount points.
         """
+        self.way.take_away(self.id)
         self.runtime.delete(self.id, "--force").check()
         assert self.sandbox.settled_leaks() == [], point
         made = self.files() - self.before
@@ -165,64 +185,6 @@ class Victim:
         return {above for path in paths for above in (path, *path.parents)}
 
     def close(self) -> None:
+        self.way.close()
         self.listener.close()
         self.console.unlink()
-
-
-class Driven:
-    """One operation that tests/fault/driver.py carries out; killed at the end of the block."""
-
-    def __init__(self, asked: dict[str, object], sandbox: Sandbox) -> None:
-        self.verb = str(asked["verb"])
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        # A file, because the container has the stream, too.
-        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
-        self.process = subprocess.Popen(
-            [sys.executable, str(DRIVER), str(theirs.fileno()), json.dumps(asked)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self.stderr,
-            env=sandbox.environment(),
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,
-        )
-        theirs.close()
-        self.pid = self.process.pid
-        self.pidfd = os.pidfd_open(self.pid)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.socket.close()
-        self.stderr.close()
-        os.close(self.pidfd)
-
-    def wait_for_point(self) -> str:
-        """The point where it stopped, "" when it has ended before."""
-        # The container's program has the socket, too: wait for the driver's end as well.
-        ready, _, _ = select.select([self.socket, self.pidfd], [], [], SECONDS)
-        assert ready, f"{self.verb} hangs"
-        return self.socket.recv(4096).decode() if self.socket in ready else ""
-
-    def go_on(self) -> None:
-        """Let it go on from the point."""
-        self.socket.send(b"G")
-
-    def finish(self) -> int:
-        """Its exit status; it may not take long."""
-        ready, _, _ = select.select([self.pidfd], [], [], SECONDS)
-        assert ready, f"{self.verb} waits for ever"
-        return self.process.wait()
-
-    def said(self) -> str:
-        """What it wrote to standard error."""
-        self.stderr.seek(0)
-        return self.stderr.read().decode()
-
-    def children(self) -> list[int]:
-        """Its children, the oldest first."""
-        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(pid) for pid in text.split()]

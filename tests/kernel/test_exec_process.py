@@ -227,7 +227,7 @@ def begin(container: Container, wanted: Process, null: int) -> tuple[Any, int]:
     options = ExecOptions()
     options.streams = (null, null, null)
     making = tenant.exec_patiently(container, wanted, options, Kernel())
-    return making, next(making)
+    return making, next(making)[0]
 
 
 def test_it_never_waits_for_the_container(runtime: Runtime, container: str) -> None:
@@ -242,7 +242,7 @@ def test_it_never_waits_for_the_container(runtime: Runtime, container: str) -> N
         options.streams = (null, null, null)
         options.ignore_paused = True
         making = tenant.exec_patiently(opened, process("true"), options, Kernel())
-        fd = next(making)
+        fd, _ = next(making)
         assert not select.select([fd], [], [], 0.05)[0]
         runtime.call("resume", container).check()
         run = the_rest(making, fd)

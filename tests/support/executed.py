@@ -65,7 +65,7 @@ def the_rest(making: Any, fd: int) -> Any:
     while True:
         assert select.select([fd], [], [], TIMEOUT)[0], "it never answers"
         try:
-            fd = next(making)
+            fd, _ = next(making)
         except StopIteration as end:
             return end.value
 

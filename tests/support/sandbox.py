@@ -46,6 +46,8 @@ class Sandbox:
         for path in (self.tmp, self.logs, self.bundles):
             path.mkdir()
         self.null = self._make_null()
+        # Processes that work for the test itself, and are none of what it leaves.
+        self.helpers: set[int] = set()
         self._ids = itertools.count(1)
 
     def _make_null(self) -> Path:
@@ -78,7 +80,7 @@ class Sandbox:
         marker = f"{MARKER}={self.prefix}".encode()
         found = set()
         for entry in os.listdir("/proc"):
-            if not entry.isdecimal() or int(entry) == os.getpid():
+            if not entry.isdecimal() or int(entry) in (os.getpid(), *self.helpers):
                 continue
             try:
                 with open(f"/proc/{entry}/environ", "rb") as file:

@@ -48,12 +48,23 @@ def test_missing(store: Store) -> None:
 
 def test_lock_is_exclusive(store: Store) -> None:
     holder = store.claim("one")
-    with pytest.raises(StateError, match="busy"):
+    whose = rf"is busy: another command \(process {os.getpid()}\) has been at work"
+    with pytest.raises(StateError, match=whose):
         store.open_locked("one", 0.02)
+    assert not holder.is_unwanted()
     holder.unlock()
     other = store.open_locked("one", 0.02)
     other.close()
     holder.lock(0.02)
+
+
+def test_who_insists_is_heard(store: Store) -> None:
+    holder, other = store.claim("one"), store.open("one")
+    with pytest.raises(StateError, match="busy"):
+        other.ready(0.02, insist=True)
+    assert holder.is_unwanted()
+    holder.remove()
+    assert store.ids() == []
 
 
 def test_lock_of_a_deleted_container(store: Store) -> None:
