@@ -19,6 +19,7 @@ from ociruntime.lifecycle.delete import destroy
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
 from ociruntime.plan.options import CreateOptions
+from ociruntime.process.readiness import is_offered, mount
 from ociruntime.state import status as st
 from ociruntime.steps.prepare import OpenNamespace
 
@@ -71,6 +72,8 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
             options["parent_img"] = wanted.parent_path
         options["track_mem"] = wanted.parent_path is not None or wanted.pre_dump
         config = container.config()
+        if is_offered(container):
+            mount(config, f"{container.store.root}/{container.id}")
         options.update(own_configuration(config))
         options.update(_of_container(kernel, container, config, pre_dump=wanted.pre_dump))
         if not wanted.pre_dump:

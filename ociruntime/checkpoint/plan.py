@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 # Of create's plan, in its order: before CRIU, and behind it.
 BEFORE = (
     "claim-state",
+    "make-notify-directory",
     "open-hook-output",
     "connect-console",
     "open-namespace",

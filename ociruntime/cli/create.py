@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ociruntime import hostos as os
 from ociruntime.cli.options import FLAG, VALUE, absolute, one_argument, parse
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.plan.options import CreateOptions
@@ -66,4 +67,8 @@ def prepare(
     if globals_.cgroup_manager == "systemd":
         # Whose it is becomes clear when the host is known (``lifecycle.create.make_plan``).
         wanted.systemd = "system"
+    if os.getenv("NOTIFY_SOCKET"):
+        from ociruntime.process.readiness import offer
+
+        offer(config, wanted)
     return config, raw, wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 
+from ociruntime import hostos as os
 from ociruntime.cli.create import ALIASES as CREATE_ALIASES
 from ociruntime.cli.create import OPTIONS as CREATE_OPTIONS
 from ociruntime.cli.create import prepare
@@ -53,9 +54,18 @@ def main(words: list[str], globals_: Globals) -> int:
             globals_.log.warning(warning)
         for note in run.notes:
             globals_.log.debug(note)
+        readiness = None
+        if os.getenv("NOTIFY_SOCKET"):
+            from ociruntime.process.readiness import listen
+
+            readiness = listen(container, globals_.log.warning)
         if detach:
             for warning in start(container):
                 globals_.log.warning(warning)
+            if readiness is not None:
+                from ociruntime.cli.start import wait_until_ready
+
+                wait_until_ready(container, readiness)
             return 0
         signals = Signals(Kernel())
         if wanted.console_fd >= 0:
@@ -64,7 +74,7 @@ def main(words: list[str], globals_: Globals) -> int:
         for warning in start(container):
             globals_.log.warning(warning)
         container.unlock()
-        status = stay(run, signals, master, globals_.log.warning, outputs)
+        status = stay(run, signals, master, globals_.log.warning, outputs, readiness)
     except BaseException:
         remove(run.container, globals_)
         raise

@@ -15,6 +15,8 @@ from ociruntime.state.ids import check_id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cli.main import Globals
+    from ociruntime.process.readiness import Readiness
+    from ociruntime.state.store import Container
 
 
 def main(words: list[str], globals_: Globals) -> int:
@@ -23,9 +25,26 @@ def main(words: list[str], globals_: Globals) -> int:
     container = globals_.store.open_locked(check_id(one_argument(options, "start")))
     if "startContainer" in container.data.get("hooks", ()):
         seal_ourselves()
+    readiness = None
+    if os.getenv("NOTIFY_SOCKET"):
+        from ociruntime.process.readiness import listen
+
+        readiness = listen(container, globals_.log.warning)
     for warning in start(container):
         globals_.log.warning(warning)
+    if readiness is not None:
+        wait_until_ready(container, readiness)
     return 0
+
+
+def wait_until_ready(container: Container, readiness: Readiness) -> None:
+    """Return when the container says that it is ready, or has ended."""
+    from ociruntime.state.processes import open_process
+
+    pidfd = open_process(container.data.get("pid", 0), container.data.get("start_time", 0))
+    container.unlock()
+    if pidfd >= 0:
+        readiness.wait(pidfd)
 
 
 def seal_ourselves() -> None:

@@ -174,7 +174,7 @@ class _Builder:
         process = self.process or NO_PROCESS
         identity = self._identity(process)
         steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
-        steps += label_checks(process, self.linux)
+        steps += [*self.options.beginning, *label_checks(process, self.linux)]
         steps += hook_output_steps(self.config.get("annotations"))
         steps += self._seccomp(process)
         steps += self._prepare(opens) + nodes

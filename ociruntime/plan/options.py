@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.plan.step import Step
     from ociruntime.state.store import Store
 
 
@@ -26,9 +27,11 @@ class CreateOptions:
     streams           what becomes descriptors 0 to 2 of the process, empty for our own
     preserve_fds      how many descriptors from 3 on stay open in the container
     variables         NAME=VALUE, added to process.env
+    beginning         steps to execute once the id is claimed
     """
 
     __slots__ = (
+        "beginning",
         "bundle",
         "cgroups",
         "console_fd",
@@ -62,3 +65,4 @@ class CreateOptions:
         self.streams: tuple[int, ...] = ()
         self.preserve_fds = 0
         self.variables: list[str] = []
+        self.beginning: list[Step] = []

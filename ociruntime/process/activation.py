@@ -15,13 +15,13 @@ def activation() -> tuple[int, list[str]]:
     """(how many descriptors from 3 on are sockets for the container, variables that tell it so).
 
     As in runc and crun they come before those of --preserve-fds. A LISTEN_PID that is another
-    process's was inherited and is none of ours. Raises ``UsageError`` where a descriptor is not
-    open.
+    process's was inherited and is none of ours; without one they are meant, as for crun. Raises
+    ``UsageError`` where a descriptor is not open.
     """
     text = os.getenv("LISTEN_FDS") or ""
     if not (text.isascii() and text.isdecimal()) or not int(text):
         return 0, []
-    if os.getenv("LISTEN_PID") not in (str(os.getpid()), FIRST_PROCESS):
+    if os.getenv("LISTEN_PID") not in (None, "", str(os.getpid()), FIRST_PROCESS):
         return 0, []
     count = int(text)
     check_preserved(count, f"LISTEN_FDS={count}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ociruntime.kernel.signals import Signals
     from ociruntime.process.outputs import Outputs
+    from ociruntime.process.readiness import Readiness
     from ociruntime.process.relay import Relay
     from ociruntime.process.run import Run
 
@@ -64,12 +65,14 @@ def stay(
     master: int,
     warn: Callable[[str], None],
     outputs: Outputs | None = None,
+    readiness: Readiness | None = None,
 ) -> int:
     """Wait for the end of ``run``'s process; the exit status a shell would show (128 + n for signal
     n).
 
     Parameters: ``master`` is its terminal's master, -1 without one; ``outputs`` relays to files;
-    ``warn`` is told of output that found no place.
+    ``warn`` is told of output that found no place; ``readiness`` has what it says to the service
+    manager.
     """
     relay = None
     if master >= 0:
@@ -81,6 +84,8 @@ def stay(
     poller.register(signals.fd, POLLIN)
     children = Children(run.kernel)
     poller.register(children.fd, POLLIN)
+    if readiness:
+        poller.register(readiness.fd, POLLIN)
     _bury(run)  # those of the hooks
     if outputs:
         outputs.begin(poller)
@@ -102,6 +107,8 @@ def stay(
                 elif fd == children.fd:
                     children.clear()
                     _bury(run)
+                elif readiness and fd == readiness.fd:
+                    readiness.relay()
                 elif outputs and outputs.serve(poller, fd):
                     pass
                 elif relay:

@@ -217,7 +217,10 @@ class Container:
             except OSError as error:
                 if error.errno != errno.ENOTEMPTY:
                     raise
+                from ociruntime.steps.notify import remove_directory
+
                 self._unlink(UNWANTED)
+                remove_directory(self.fd)
                 os.rmdir(where)
         except FileNotFoundError:
             pass

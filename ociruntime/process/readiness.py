@@ -1,0 +1,180 @@
+"""NOTIFY_SOCKET: what a container says of itself to the service manager (sd_notify(3)).
+
+The caller's socket stays the caller's. The container gets one of its own, in a directory of its own
+that is mounted in it and that nobody else on the host may enter, and whoever started the container
+passes on what is meant for a manager, line by line: `run` as long as it stays, `start` and
+`run --detach` until READY=1. The manager is told the first process's pid as it knows it, never one
+that the container names.
+"""
+
+from __future__ import annotations
+
+import errno
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_CMSG_CLOEXEC,
+    MSG_CTRUNC,
+    MSG_DONTWAIT,
+    MSG_TRUNC,
+    SCM_RIGHTS,
+    SOCK_CLOEXEC,
+    SOCK_DGRAM,
+    SOL_SOCKET,
+    socket,
+)
+from _struct import iter_unpack, pack
+from select import POLLIN, poll
+
+from ociruntime import hostos as os
+from ociruntime.steps.notify import DIRECTORY, INSIDE, MakeNotifyDirectory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ociruntime.plan.options import CreateOptions
+    from ociruntime.state.store import Container
+
+VARIABLE = "NOTIFY_SOCKET"
+SOCKET = "notify.sock"
+MOUNT_POINT = "/run/notify"
+MOUNT_OPTIONS = ["bind", "ro", "nosuid", "nodev", "noexec", "private"]
+# What may be passed on; all else a manager would take for our own word.
+PASSED_ON = frozenset({
+    b"READY", b"RELOADING", b"STOPPING", b"MONOTONIC_USEC", b"STATUS", b"ERRNO", b"BUSERROR",
+    b"EXIT_STATUS", b"WATCHDOG", b"WATCHDOG_USEC", b"EXTEND_TIMEOUT_USEC",
+})  # fmt: skip
+READY, BARRIER = b"READY=1", b"BARRIER=1"
+# systemd itself takes no longer ones.
+LONGEST = 4096
+# How long a manager may take to make room for a message.
+SECONDS = 5.0
+
+
+def offer(config: dict[str, Any], options: CreateOptions) -> None:
+    """Have ``create`` give the container a socket, unless its configuration has one already (podman
+    makes its own): a mount, a variable, and the directory on the host.
+    """
+    process = config.get("process")
+    if process is None or any(entry.startswith(f"{VARIABLE}=") for entry in process.get("env", ())):
+        return
+    options.beginning.append(MakeNotifyDirectory())
+    options.variables.append(f"{VARIABLE}={MOUNT_POINT}/{SOCKET}")
+    mount(config, f"{options.store.root}/{options.id}")
+
+
+def mount(config: dict[str, Any], container: str) -> None:
+    """Add the mount to a configuration; ``container`` is its directory under --root."""
+    entry = {
+        "destination": MOUNT_POINT,
+        "type": "bind",
+        "source": f"{container}/{DIRECTORY}/{INSIDE}",
+        "options": MOUNT_OPTIONS,
+    }
+    config["mounts"] = [*(config.get("mounts") or ()), entry]
+
+
+def is_offered(container: Container) -> bool:
+    """Whether the container has such a socket's directory."""
+    try:
+        os.stat(f"{DIRECTORY}/{INSIDE}", dir_fd=container.fd)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def listen(container: Container, warn: Callable[[str], None]) -> Readiness | None:
+    """The container's socket, before its program runs; None where nobody wants to be told."""
+    manager = os.getenv(VARIABLE)
+    if not manager or not is_offered(container):
+        return None
+    return Readiness(container, manager, warn)
+
+
+class Readiness:
+    """Passes on what the container says; ``warn`` is told, once, of a manager that does not listen.
+
+    ``fd`` is readable when there is something to ``relay``; ``is_ready`` once READY=1 was said.
+    """
+
+    __slots__ = ("_host", "_pid", "_socket", "_warn", "is_ready")
+
+    def __init__(self, container: Container, manager: str, warn: Callable[[str], None]) -> None:
+        self._pid: int = container.data["pid"]
+        self._warn: Callable[[str], None] | None = warn
+        self.is_ready = False
+        # An abstract name begins with a NUL in the kernel's eyes (unix(7)).
+        self._host = "\0" + manager[1:] if manager.startswith("@") else manager
+        path = f"{DIRECTORY}/{INSIDE}/{SOCKET}"
+        try:
+            os.unlink(path, dir_fd=container.fd)
+        except FileNotFoundError:
+            pass
+        self._socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+        # Any user of the container may be ready; nobody else can enter the directory.
+        before = os.umask(0)
+        try:
+            self._socket.bind(f"/proc/self/fd/{container.fd}/{path}")
+        finally:
+            os.umask(before)
+
+    @property
+    def fd(self) -> int:
+        return self._socket.fileno()
+
+    def relay(self) -> None:
+        """Pass on one message, if there is one."""
+        try:
+            message, control, flags, _ = self._socket.recvmsg(
+                LONGEST, CMSG_SPACE(4), MSG_CMSG_CLOEXEC | MSG_DONTWAIT
+            )
+        except BlockingIOError:
+            return
+        fds = [fd for _, _, part in control for (fd,) in iter_unpack("=i", part)]
+        try:
+            if flags & (MSG_TRUNC | MSG_CTRUNC):
+                return
+            lines = message.split(b"\n")
+            if BARRIER in lines and len(fds) == 1:
+                self._send(BARRIER, [(SOL_SOCKET, SCM_RIGHTS, pack("=i", fds[0]))])
+                return
+            passed = [line for line in lines if line.partition(b"=")[0] in PASSED_ON]
+            if READY in passed:
+                self.is_ready = True
+                passed.insert(0, b"MAINPID=%d" % self._pid)
+            if passed:
+                self._send(b"\n".join(passed))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def wait(self, pidfd: int) -> None:
+        """Pass on messages until READY=1, or the end of the process."""
+        poller = poll()
+        poller.register(self.fd, POLLIN)
+        poller.register(pidfd, POLLIN)
+        while not self.is_ready:
+            found = dict(poller.poll())
+            if self.fd in found:
+                self.relay()
+            elif pidfd in found:
+                return
+
+    def _send(self, message: bytes, control: list[tuple[int, int, bytes]] | None = None) -> None:
+        sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+        try:
+            sender.settimeout(SECONDS)
+            sender.sendmsg([message], control or [], 0, self._host)
+        except OSError as error:
+            if self._warn is not None:
+                why = os.strerror(error.errno or errno.ETIMEDOUT).lower()
+                self._warn(f"{VARIABLE}: the service manager cannot be told: {why}")
+                self._warn = None
+        finally:
+            sender.close()
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._socket.close()
