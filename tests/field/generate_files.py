@@ -86,12 +86,17 @@ def binds(draw: st.DrawFn) -> Changes:
     made.append(
         d.mount(target, draw(st.sampled_from(["bind", "none", ""])), kind, *options, source=source)
     )
+    more = draw(st.sampled_from(["", "onto", "from"]))
+    if more == "onto":
+        made.append(d.bind(f"{target}/below", draw(st.sampled_from(SOURCES))))
+    elif more == "from":
+        made.append(d.bind("/media", f"@CASE@/bundle/rootfs/{target}"))
     return made
 
 
 @st.composite
 def filesystems(draw: st.DrawFn) -> Changes:
-    """A new file system."""
+    """A new file system, and sometimes a mount below it."""
     kind = draw(st.sampled_from(["tmpfs", "tmpfs", "tmpfs", "proc", "sysfs", "mqueue", "devpts"]))
     data = {
         "tmpfs": ["size=64k", "size=10%", "mode=0700", "uid=5", "nr_inodes=50", "tmpcopyup"],
@@ -100,7 +105,10 @@ def filesystems(draw: st.DrawFn) -> Changes:
     options = draw(some(FLAGS)) + (draw(some(data, 2)) if data else [])
     options += draw(some(PROPAGATION, 1))
     target = draw(st.sampled_from([place for place in PLACES if "etc" not in place]))
-    return [d.link("rootfs/l", draw(st.sampled_from(LINKS))), d.mount(target, kind, *options)]
+    made = [d.link("rootfs/l", draw(st.sampled_from(LINKS))), d.mount(target, kind, *options)]
+    if kind == "tmpfs" and draw(BOOL):
+        made.append(d.bind(f"{target}/below", draw(st.sampled_from(SOURCES))))
+    return made
 
 
 @st.composite
