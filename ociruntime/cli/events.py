@@ -1,4 +1,4 @@
-"""ociruntime events [--stats] [--interval TIME] ID"""
+"""ociruntime events [--stats] [--interval TIME] [--format json|openmetrics] ID"""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from ociruntime.state.ids import check_id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cli.main import Globals
+    from ociruntime.state.store import Container
 
-OPTIONS = {"stats": FLAG, "interval": VALUE}
+OPTIONS = {"stats": FLAG, "interval": VALUE, "format": VALUE}
+FORMATS = ("json", "openmetrics")
 DEFAULT_INTERVAL = "5s"
 # Go's units of time, which runc's callers write.
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -24,12 +26,25 @@ def main(words: list[str], globals_: Globals) -> int:
     """Print events, one JSON object a line, until the container ends."""
     options = parse(words, OPTIONS, {}, stop_at_argument=False, command="events")
     container_id = check_id(one_argument(options, "events"))
+    form = options.text("format") or "json"
+    if form not in FORMATS:
+        raise UsageError(f"events: --format {form}: use json or openmetrics")
     interval = seconds(options.text("interval") or DEFAULT_INTERVAL)
     container = globals_.store.open(container_id)
     found = [statistics(container)] if options.flag("stats") else events(container, interval)
     for event in found:
-        say(to_bytes(event) + b"\n")
+        say(to_bytes(event) + b"\n" if form == "json" else _as_metrics(container))
     return 0
+
+
+def _as_metrics(container: Container) -> bytes:
+    """One exposition of what the container uses now."""
+    from ociruntime.metrics.collect import Collection
+    from ociruntime.metrics.exposition import exposition
+
+    collection = Collection()
+    collection.add(container)
+    return exposition(collection.families).encode()
 
 
 def seconds(text: str) -> float:

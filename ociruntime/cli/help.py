@@ -33,6 +33,7 @@ SUMMARIES = {
     "checkpoint": ("ID", "write a container's processes into files, by CRIU, and remove it"),
     "restore": ("ID", "make a container of a bundle and of what `checkpoint` has written"),
     "events": ("ID", "print what a container uses, again and again, and when memory runs out"),
+    "metrics": ("", "print what all containers use, as OpenMetrics text"),
     "net": (
         "ls | inspect [NAME|ID] | check [NAME|FILE]... | gc",
         "networks: who is on them, what is published; remove what dead containers left",
@@ -166,6 +167,7 @@ OPTIONS = {
     "etc": ("", "make resolv.conf, hosts and hostname for the container"),
     "net-state": ("DIR", "where networks keep their files (/run/ociruntime-net)"),
     "schema": ("", "print where the JSON Schema is, for an editor"),
+    "otlp": ("OUT", "write the spans to OUT as OTLP JSON, for OpenTelemetry's collectors"),
     "svg": ("OUT", "write a drawing for a browser to OUT instead"),
     "width": ("COLUMNS", "of the text (default: those of the terminal, 100 without one)"),
     "trace all": ("", "draw what is too short to be seen, too"),
@@ -175,6 +177,7 @@ OPTIONS = {
     "of": ("ID", "the plan of a container that exists, out of its stored configuration"),
     "json": ("", "print JSON instead of text"),
     "doctor rootless": ("", "for an ordinary user's containers, also when root asks"),
+    "events format": ("FORMAT", "json (default), one object a line, or openmetrics"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),
     "validate format": (
         "FORMAT",
@@ -198,7 +201,8 @@ NOTES = {
     " more slowly until then.",
     "explain": "POINTER is /linux/resources/memory/swap, linux.resources.memory.swap or its end "
     "(memory.swap).",
-    "events": "One JSON object a line, until the container ends.",
+    "events": "One JSON object a line, or one OpenMetrics text after the other, until the "
+    "container ends.",
     "validate": "FILE may be - (standard input), DIR a bundle or a tree of them. The exit status "
     "is 1 if there are errors.",
     "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user. "

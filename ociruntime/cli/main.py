@@ -44,6 +44,7 @@ VERBS = {
     "image": "image",
     "kill": "kill",
     "list": "list",
+    "metrics": "metrics",
     "net": "net",
     "pause": "pause",
     "plan": "plan",

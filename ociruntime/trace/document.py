@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 from ociruntime import __version__
 from ociruntime.jsontext import dumps
@@ -37,6 +38,8 @@ def document(session: Session, verb: str) -> str:
         "arguments": [ascii_safe(word) for word in sys.argv[1:]],
         "version": __version__,
         "clock": "CLOCK_MONOTONIC",
+        # What that clock's zero was in the world's time; text, because it is no 53-bit number.
+        "epochNanoseconds": str(time.time_ns() - time.monotonic_ns()),
     }
     tail = f'"displayTimeUnit":"ns",\n"otherData":{dumps(other)}}}\n'
     return f'{{"traceEvents":[\n{lines}\n],\n{tail}'
