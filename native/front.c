@@ -2,7 +2,7 @@
  *
  * ociruntime: what people and engines start.
  *
- * Seals itself for the commands whose process enters a container (seal.h) and enters the start
+ * Seals itself for the commands of which a process enters a container (seal.h) and enters the start
  * image (image.h). Where there is none that fits, it executes the launcher, which starts the
  * interpreter.
  *
@@ -205,7 +205,7 @@ static _Noreturn void start(struct front *front, char **longer)
     front->argv[0] = front->path;
     int seals = needs_seal(front);
     int lacks_seal = !sealed && seals;
-    front->is_long = seals && !is_resident(front);
+    front->is_long = (seals || has_word(front->argc, front->argv, "exec")) && !is_resident(front);
     front->checks_content = is_about_image(front);
     if (lacks_seal) {
         const char *failed_step;

@@ -5,21 +5,26 @@
 #ifndef OCIRUNTIME_SEALED_WORDS_H
 #define OCIRUNTIME_SEALED_WORDS_H
 
-/* Whether this command's process, or a child it forks, enters a container. Looking at every
- * argument costs a needless sealing now and then; a missed one would be a hole. */
-static inline int must_be_sealed(int argc, char *const argv[])
+/* Whether `word` is among the arguments. Looking at every one costs a needless step now and then; a
+ * missed one would be a hole. */
+static inline int has_word(int argc, char *const argv[], const char *word)
 {
-    static const char *const COMMANDS[] = {"create", "run", "exec", "restore", "shim", "zygote"};
     for (int i = 1; i < argc; i++) {
-        for (unsigned int j = 0; j < sizeof COMMANDS / sizeof COMMANDS[0]; j++) {
-            const char *word = argv[i], *command = COMMANDS[j];
-            while (*word != '\0' && *word == *command)
-                word++, command++;
-            if (*word == *command)
-                return 1;
-        }
+        const char *argument = argv[i], *wanted = word;
+        while (*argument != '\0' && *argument == *wanted)
+            argument++, wanted++;
+        if (*argument == *wanted)
+            return 1;
     }
     return 0;
+}
+
+/* Whether a child that this command's process forks enters a container. (Of exec and of hooks it is
+ * oci-exec that does, from a memfd of its own.) */
+static inline int must_be_sealed(int argc, char *const argv[])
+{
+    return has_word(argc, argv, "create") || has_word(argc, argv, "run") ||
+           has_word(argc, argv, "shim") || has_word(argc, argv, "zygote");
 }
 
 #endif

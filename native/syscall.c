@@ -4,7 +4,7 @@
  *
  * ctypes loads libffi, builds type objects and costs milliseconds before the first call; the
  * runtime's hot path has none to spare.  This module is everything the kernel layer needs: one
- * raw call, one clone3, and the two questions about the sealed launcher.
+ * raw call, one clone3, and what makes processes without a copy of us.
  *
  * Guarantees: no function here raises for a failure of the kernel (the result is -errno, as the
  * kernel said it), errno is not part of the interface, the GIL is held throughout (a namespace
@@ -28,7 +28,6 @@
 #include "run-program.h"
 #include "strings.h"
 #include "embed.h"
-#include "seal.h"
 #include "syscall.h"
 
 enum { MAX_ARGUMENTS = 6 };
@@ -150,11 +149,6 @@ static PyObject *sys_clone(PyObject *Py_UNUSED(module), PyObject *args, PyObject
     return Py_BuildValue("(li)", pid, pidfd);
 }
 
-static PyObject *sys_sealed(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    return PyBool_FromLong(seal_is_sealed());
-}
-
 /* The program of `fd`, or the one at `path` where that is not empty. */
 static PyObject *execute(int fd, const char *path, PyObject *arguments, PyObject *environment)
 {
@@ -192,19 +186,6 @@ static PyObject *sys_execve(PyObject *Py_UNUSED(module), PyObject *args)
     return execute(AT_FDCWD, path, arguments, environment);
 }
 
-static PyObject *sys_reexec_sealed(PyObject *Py_UNUSED(module), PyObject *list)
-{
-    if (embed_install_dir == NULL)
-        return PyLong_FromLong(-ENOSYS);
-    char **argv = strings_of(list);
-    if (argv == NULL)
-        return NULL;
-    const char *failed_step = NULL;
-    int result = seal_reexec(argv, environ, &failed_step);
-    PyMem_Free(argv);
-    return PyLong_FromLong(result);
-}
-
 static PyMethodDef methods[] = {
     {"call", (PyCFunction)(void (*)(void))sys_call, METH_FASTCALL,
      "call(number, *args) -> int: a raw system call; the result, or -errno"},
@@ -216,10 +197,6 @@ static PyMethodDef methods[] = {
     {"run_program", sys_run_program, METH_VARARGS,
      "run_program(fd, argv, envp, streams, kept, milliseconds) -> int: execute the program of fd "
      "without a copy of us, and wait for its end; the wait status, or -errno"},
-    {"sealed", sys_sealed, METH_NOARGS,
-     "sealed() -> bool: whether /proc/self/exe is a memfd that nobody can write any more"},
-    {"reexec_sealed", sys_reexec_sealed, METH_O,
-     "reexec_sealed(argv) -> int: run the sealed launcher anew; -errno when that fails"},
     {"execveat", sys_execveat, METH_VARARGS,
      "execveat(fd, argv, envp) -> int: execute the program of fd; -errno when that fails"},
     {"execve", sys_execve, METH_VARARGS,

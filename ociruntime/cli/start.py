@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import sys
-
 from ociruntime import hostos as os
 from ociruntime.cli.options import one_argument, parse
-from ociruntime.errors import OciError
-from ociruntime.kernel import _sys
 from ociruntime.lifecycle.start import start
 from ociruntime.state.ids import check_id
 
@@ -23,8 +18,6 @@ def main(words: list[str], globals_: Globals) -> int:
     """Execute the program of a created container."""
     options = parse(words, {}, {}, stop_at_argument=False, command="start")
     container = globals_.store.open_locked(check_id(one_argument(options, "start")))
-    if "startContainer" in container.data.get("hooks", ()):
-        seal_ourselves()
     readiness = None
     if os.getenv("NOTIFY_SOCKET"):
         from ociruntime.process.readiness import listen
@@ -45,16 +38,3 @@ def wait_until_ready(container: Container, readiness: Readiness) -> None:
     container.unlock()
     if pidfd >= 0:
         readiness.wait(pidfd)
-
-
-def seal_ourselves() -> None:
-    """Run this very command anew from a sealed copy of the launcher, unless it does already.
-
-    These hooks take us into the container, where our executable can be reached (CVE-2019-5736). All
-    other starts stay outside and save the copy. Only an ordinary Python has no launcher to seal.
-    """
-    if _sys.sealed():
-        return
-    result = _sys.reexec_sealed([os.fsencode(word) for word in sys.argv])
-    if result != -errno.ENOSYS:
-        raise OciError(f"cannot seal the runtime's executable: {os.strerror(-result).lower()}")

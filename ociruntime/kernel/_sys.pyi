@@ -68,14 +68,6 @@ def run_program(
     Raises ValueError for an argument with a NUL inside.
     """
 
-def sealed() -> bool:
-    """Whether /proc/self/exe is a memfd sealed against writing (CVE-2019-5736)."""
-
-def reexec_sealed(argv: list[bytes], /) -> int:
-    """Execute a sealed copy of the launcher with `argv`, whose first element must be the
-    launcher's absolute path. Returns only on failure: -errno, or -ENOSYS in an ordinary Python.
-    """
-
 def execveat(fd: int, argv: list[bytes], envp: list[bytes]) -> int:
     """execveat(2) of the file behind `fd`; returns only on failure: -errno.
 

@@ -126,5 +126,3 @@ def test_number_of_arguments() -> None:
 
 def test_ordinary_python_is_not_the_launcher() -> None:
     assert _sys.install_dir is None
-    assert _sys.sealed() is False
-    assert _sys.reexec_sealed([b"/x"]) == -errno.ENOSYS
