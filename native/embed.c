@@ -27,6 +27,13 @@
 #include "stamps.h"
 #include "syscall.h"
 
+/* More than any hole between the mappings of a process that becomes an image. */
+#define BEHIND_ALL_HOLES (1UL << 33)
+
+/* What Python and malloc take at a time for objects (ARENA_SIZE of obmalloc, MMAP_AS_MORECORE_SIZE of
+ * glibc). */
+#define OBJECTS_AT_ONCE (1UL << 20)
+
 const char *embed_install_dir = NULL;
 
 static PyStatus set_text(PyConfig *config, wchar_t **member, const char *text)
@@ -333,15 +340,29 @@ static int write_image(const char *name, const char *launcher)
     return 1;
 }
 
+static char *reserve(char *place, size_t size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    return mmap(place, size, PROT_NONE, flags | (place ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+}
+
 /* Objects begin where a huge page may: what comes first is what most commands change, and those map
- * it as one (front-image.c). Mappings follow one another here (image-host.c). */
+ * it as one (front-image.c). Mappings follow one another here (image-host.c), but for the holes before
+ * those that the kernel puts on such a boundary: those which have room for objects are filled up, and
+ * what is left takes the libraries of modules, which would lie between the objects otherwise. */
 static void align_objects(void)
 {
+    char *behind = reserve(NULL, BEHIND_ALL_HOLES), *place;
+    if (behind == MAP_FAILED)
+        return;
+    munmap(behind, BEHIND_ALL_HOLES);
+    char *start = behind + ((size_t) - (uintptr_t)behind & (IMAGE_HUGE_PAGE - 1));
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *here = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t rest = (size_t)-((uintptr_t)here + page) & (IMAGE_HUGE_PAGE - 1);
-    if (here != MAP_FAILED && rest > 0)
-        (void)!mmap(NULL, rest, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)reserve(start - page, page);
+    while ((place = reserve(NULL, OBJECTS_AT_ONCE)) != MAP_FAILED && place < start)
+        continue;
+    if (place != MAP_FAILED)
+        munmap(place, OBJECTS_AT_ONCE);
 }
 
 int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths)

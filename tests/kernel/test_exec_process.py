@@ -319,7 +319,17 @@ def test_no_memory_is_copied(runtime: Runtime, container: str) -> None:
 
 @pytest.mark.skipif(not APPARMOR, reason="this host has no AppArmor")
 @pytest.mark.parametrize("privileges", [False, True])
-def test_label(runtime: Runtime, container: str, sandbox: Sandbox, privileges: bool) -> None:
+@pytest.mark.parametrize("inside", [False, True], ids=["no user namespace", "user namespace"])
+def test_label(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, privileges: bool, inside: bool
+) -> None:
+    made = bundle(args=["sleep", "100"])
+    if inside:
+        made.add_namespace("user")
+        for kind in ("uidMappings", "gidMappings"):
+            made.set(f"/linux/{kind}", MAPPING)
+        os.chown(made.rootfs, 200000, 200000)
+    container = runtime.up(made)
     with loaded(sandbox.prefix) as name:
         script = "cat /proc/self/attr/current; (echo >/tmp/denied) 2>/dev/null || echo denied"
         wanted = process("sh", "-c", script, apparmorProfile=name, noNewPrivileges=privileges)

@@ -57,7 +57,8 @@ def test_long_commands_take_a_huge_page(prefix: Path) -> None:
     """What they change anyway is copied in one go; short commands and resident ones copy what they
     need.
     """
-    for verb, copies in (("run", True), ("state", False), ("zygote", False), ("shim", False)):
+    commands = {"run": True, "exec": True, "state": False, "zygote": False, "shim": False}
+    for verb, copies in commands.items():
         done = subprocess.run(
             ["strace", "-e", "trace=madvise,pread64", prefix / "bin" / "ociruntime", verb],
             capture_output=True, text=True, timeout=30, check=False,
@@ -66,6 +67,23 @@ def test_long_commands_take_a_huge_page(prefix: Path) -> None:
         huge = re.search(r"madvise\(0x[0-9a-f]*[02468ace]00000, 2097152, MADV_HUGEPAGE\) = 0\n"
                          r"pread64\(3, .* 2097152, \d+\) = 2097152\n", done.stderr)  # fmt: skip
         assert bool(huge) == copies
+
+
+def test_objects_begin_at_a_huge_page(prefix: Path) -> None:
+    """What commands change most is at the beginning: behind no part of a huge page, and in one
+    piece with the rest.
+    """
+    done = subprocess.run(
+        ["strace", "-e", "trace=mmap,madvise", prefix / "bin" / "ociruntime", "run"],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    pages = re.findall(r"madvise\((0x[0-9a-f]+), 2097152, MADV_HUGEPAGE", done.stderr)
+    mapped = re.findall(
+        rf"mmap\({pages[0]}, (\d+), PROT_READ\|PROT_WRITE, MAP_PRIVATE\|MAP_FIXED_NOREPLACE",
+        done.stderr,
+    )
+    assert len(mapped) == 1
+    assert len(pages) == int(mapped[0]) >> 21 > 1
 
 
 def test_a_moved_installation_starts_without(prefix: Path) -> None:
