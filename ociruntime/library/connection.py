@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ from ociruntime.library.answer import Answer
 from ociruntime.library.conversation import Conversation
 from ociruntime.library.process import Process
 from ociruntime.process.foreground import receive_master
-from ociruntime.state.store import default_root
+from ociruntime.state.processes import PARENT, stat_fields
+from ociruntime.state.store import Store, default_root
 from ociruntime.zygote.client import Exit, Reply
 
 if TYPE_CHECKING:
@@ -157,12 +159,34 @@ class Making:
                 return
             reply = self.answer.result()
             if self.operation != "exec":
-                self.connection.call("delete", {"id": self.parameters["id"], "force": True})
+                self._delete()
             elif reply.fds:
                 signal.pidfd_send_signal(reply.fds[0], signal.SIGKILL)
             reply.close()
-        except (OciError, ProcessLookupError, TimeoutError):
+        except TimeoutError:
+            if self._is_at_work():  # a hook takes long: it ends with its container
+                with contextlib.suppress(OciError):
+                    self._delete()
+        except (OciError, ProcessLookupError):
             return
+
+    def _delete(self) -> None:
+        self.connection.call("delete", {"id": self.parameters["id"], "force": True})
+
+    def _is_at_work(self) -> bool:
+        """Whether the container of this id is being created, or started, by a child of our zygote:
+        what had the id before is not ours to take back.
+        """
+        if self.operation == "exec":
+            return False
+        try:
+            container = Store(self.connection.root).open(self.parameters["id"])
+        except OciError:
+            return False
+        maker = container.data.get("maker", {}).get("pid", 0)
+        container.close()
+        fields = stat_fields(maker)
+        return bool(fields) and int(fields[PARENT]) == self.connection.zygote_pid
 
 
 class Console:

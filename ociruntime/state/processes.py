@@ -9,7 +9,7 @@ import errno
 from ociruntime import hostos as os
 
 # Of what ``stat_fields`` returns.
-STATE, THREADS, STARTED = 0, 17, 19
+STATE, PARENT, THREADS, STARTED = 0, 1, 17, 19
 ENDED_STATES = b"ZXx"
 
 

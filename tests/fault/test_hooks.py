@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ociruntime.library import connection, container
 from tests.fault.test_pairs import Call
-from tests.fault.ways import NOWHERE, CommandLine, Operation
+from tests.fault.ways import NOWHERE, CommandLine, Library, Operation
 from tests.support.runtime import TIMEOUT
 
 if TYPE_CHECKING:
@@ -75,8 +77,12 @@ class Hooked:
         else:
             words = ["create", "--bundle", str(self.made.path)] if verb == "create" else ["start"]
             command = Call(self.runtime, [*words, self.id], 0)
-        wait_until(lambda: self.place.exists() and self.place.read_text(), f"{verb}: no hook")
+        wait_until(self.is_there, f"{verb}: no hook")
         return command
+
+    def is_there(self) -> bool:
+        """Whether the hook has said so."""
+        return self.place.exists() and self.place.read_text() != ""
 
     def hook(self, command: Operation | Call) -> int:
         """The hook's process: of `create` in the container a child of its init."""
@@ -182,6 +188,44 @@ def test_force_ends_the_wait(runtime: Runtime, bundle: MakeBundle, phase: str) -
         runtime.delete(hooked.id, "--force").check()
         assert command.finish() == 1
     hooked.check_gone()
+
+
+@pytest.mark.parametrize("phase", ["createRuntime", "createContainer", "startContainer"])
+def test_interrupting_the_library_ends_the_wait(
+    runtime: Runtime, bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    """A Ctrl-C takes back what was begun, although it does not end by itself."""
+    monkeypatch.setattr(connection, "PATIENCE", PATIENCE)
+    hooked = Hooked(runtime, bundle(), phase, shared=False)
+    way = Library(runtime)
+    way.write({"verb": "", "patience": PATIENCE})
+
+    def interrupt() -> None:
+        wait_until(hooked.is_there, "no hook")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        way.library.run(hooked.made.path, hooked.id)
+    thread.join()
+    hooked.check_gone()
+    assert way.library.containers() == []
+    way.close()
+
+
+def test_the_container_of_another_is_not_taken_back(
+    runtime: Runtime, bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PATIENCE", 0.0)
+    made = bundle(args=["sleep", "100"])
+    runtime.up(made)
+    way = Library(runtime)
+    making = container.creation(way.library, made.path, runtime.created[0], {}, start=False)
+    making.answer.expected = True  # of a zygote that has not come to it yet
+    making.abandon()
+    assert runtime.status(runtime.created[0]) == "running"
+    way.close()
 
 
 def test_force_ends_a_poststart_hook(runtime: Runtime, bundle: MakeBundle) -> None:

@@ -50,9 +50,10 @@ class Way:
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(self.directory / SOCKET))
         self.listener.listen(8)
-        self._write({"verb": ""})
+        self.write({"verb": ""})
 
-    def _write(self, wanted: dict[str, Any]) -> None:
+    def write(self, wanted: dict[str, Any]) -> None:
+        """Say which operation is to stop where (points.py)."""
         (self.directory / NAME).write_text(json.dumps(wanted))
 
     def ask(self, verb: str, at: int, asked: dict[str, Any], patience: float | None) -> Operation:
@@ -61,13 +62,13 @@ class Way:
         wanted: dict[str, Any] = {"verb": first, "at": at}
         if patience is not None:
             wanted["patience"] = patience
-        self._write(wanted)
+        self.write(wanted)
         asked = {**asked, "verb": verb, "root": str(self.runtime.root)}
         return Operation(verb, self.listener, self.begin(asked))
 
     def carry_out(self, verb: str, asked: dict[str, Any]) -> None:
         """Do ``verb`` undisturbed."""
-        self._write({"verb": ""})
+        self.write({"verb": ""})
         status, said = self.begin({**asked, "verb": verb}).result()
         assert status == DONE, said
 
