@@ -1,4 +1,5 @@
-"""A storm of all operations on a few ids, with hostile programs inside: python -m tests.soak.
+"""A storm of all operations on a few ids, with hostile programs inside and a neighbour outside who
+stops, freezes and kills what he finds: python -m tests.soak.
 
 It counts what is left at the end and who waited longer than LONGEST: nothing, nobody. Every answer
 must be one for a person. Not part of the tests: it runs for hours (`make soak HOURS=1`).
@@ -8,7 +9,10 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -43,6 +47,57 @@ HOSTILE = (
 )
 
 
+# Seconds: how long the neighbour holds something up, and how long he rests.
+HELD, REST = 2.0, 0.3
+FREEZERS = (("freezer.state", "FROZEN", "THAWED"), ("cgroup.freeze", "1", "0"))
+
+
+class Neighbour(threading.Thread):
+    """Torments the processes and the cgroups of a sandbox, each for a moment."""
+
+    def __init__(self, sandbox: Sandbox, deadline: float, seed: int) -> None:
+        super().__init__()
+        self.sandbox = sandbox
+        self.deadline = deadline
+        self.chance = random.Random(seed)
+        self.torments: collections.Counter[str] = collections.Counter()
+        # The commands themselves: what they make is tormented, not they.
+        self.spared: set[int] = set()
+
+    def victim(self) -> int:
+        """One of the processes."""
+        return self.chance.choice([p for p in self.sandbox.processes() if p not in self.spared])
+
+    def run(self) -> None:
+        while time.monotonic() < self.deadline:
+            torment = self.chance.choice((self.stop, self.freeze, self.kill))
+            # What is tormented may end or go meanwhile.
+            with contextlib.suppress(OSError, IndexError):
+                torment()
+                self.torments[torment.__name__] += 1
+            time.sleep(self.chance.random() * REST)
+
+    def stop(self) -> None:
+        pidfd = os.pidfd_open(self.victim())
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
+            time.sleep(self.chance.random() * HELD)
+            signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+        finally:
+            os.close(pidfd)
+
+    def freeze(self) -> None:
+        path = self.chance.choice(self.sandbox.cgroups())
+        for name, value, undo in FREEZERS:
+            if (path / name).exists():
+                (path / name).write_text(value)
+                time.sleep(self.chance.random() * HELD)
+                (path / name).write_text(undo)
+
+    def kill(self) -> None:
+        os.kill(self.victim(), signal.SIGKILL)
+
+
 class Storm:
     """The callers, and what they have seen."""
 
@@ -51,6 +106,7 @@ class Storm:
         self.deadline = time.monotonic() + seconds
         self.seed = seed
         self.sandbox = Sandbox()
+        self.neighbour = Neighbour(self.sandbox, self.deadline, seed)
         self.bundles = [self._bundle(number) for number in range(IDS)]
         self.calls: collections.Counter[str] = collections.Counter()
         self.faults: list[str] = []
@@ -66,9 +122,9 @@ class Storm:
     def run(self) -> None:
         """All callers until the time is up."""
         callers = [threading.Thread(target=self._caller, args=(n,)) for n in range(CALLERS)]
-        for caller in callers:
+        for caller in (*callers, self.neighbour):
             caller.start()
-        for caller in callers:
+        for caller in (*callers, self.neighbour):
             caller.join()
 
     def _caller(self, number: int) -> None:
@@ -95,11 +151,13 @@ class Storm:
                 stderr=errors,
                 env=self.sandbox.environment(),
             )
+            self.neighbour.spared.add(process.pid)
             try:
                 status = process.wait(NEVER)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            self.neighbour.spared.discard(process.pid)
         took = time.monotonic() - begin
         said = log.read_bytes()[-2000:].decode(errors="replace")
         self.calls[name] += 1
@@ -132,7 +190,9 @@ def main() -> int:
     storm.run()
     left = storm.clean()
     counts = ", ".join(f"{name} {number}" for name, number in sorted(storm.calls.items()))
+    torments = ", ".join(f"{name} {number}" for name, number in storm.neighbour.torments.items())
     print(f"seed {asked.seed}; calls: {counts}; the slowest took {storm.slowest:.2f} s")
+    print(f"the neighbour: {torments}")
     for line in [*storm.faults, *(f"left: {line}" for line in left)]:
         print(line)
     print(f"{len(storm.faults)} faults, {len(left)} things left")
