@@ -346,15 +346,15 @@ class Kernel(Processes):
         waitid(2) would wait for that: a hostile one never does.
         """
         info = bytearray(128)
-        while True:
+        for _ in range(2):
             self.invoke("waitid", c.P_PIDFD, pidfd, info, c.WEXITED | c.WNOHANG, None)
             code, status = unpack_from("=i", info, 8)[0], unpack_from("=i", info, 24)[0]
             if code:
                 return code, status
-            if self.ends_within(pidfd, FOR_EVER):
-                from ociruntime.kernel.kept import wait_for_kept
+            self.ends_within(pidfd, FOR_EVER)
+        from ociruntime.kernel.kept import wait_for_kept
 
-                return wait_for_kept(self, pidfd)
+        return wait_for_kept(self, pidfd)
 
     def reap(self, pidfd: int, seconds: float) -> bool:
         """See to it that a child which was killed does not stay as a zombie; False when it has not
