@@ -376,3 +376,20 @@ def test_many_bind_mounts_in_a_namespace_that_is_joined() -> None:
     opened = [index for index, kind in enumerate(order) if kind == "open-source"]
     assert opened[FEW_SOURCES - 1] < order.index("attach-rootfs") < opened[FEW_SOURCES]
     assert all(order[index + 1] == "bind-mount" for index in opened[FEW_SOURCES:])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"destination": "/x", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/x", "type": "mqueue", "source": "mqueue"},  # labelled by its root
+        {"destination": "/x", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]},  # late
+    ],
+)
+def test_every_filesystem_of_the_container_is_reconfigured(entry: dict[str, Any]) -> None:
+    """However it is made: `remount` with data is not refused as the host's."""
+    config = engine_config()
+    config["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0"
+    config["mounts"].append(entry)
+    config["mounts"].append({"destination": "/x/", "options": ["remount", "size=1m"]})
+    assert "reconfigure" in kinds(plan(config))
