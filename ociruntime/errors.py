@@ -21,6 +21,10 @@ import errno as _errno
 
 from ociruntime import hostos as os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # The C library's words that docker and podman look for, to tell 126 and 127 from other failures.
 MATCHED = frozenset({_errno.ENOENT, _errno.EACCES, _errno.EPERM})
 
@@ -35,9 +39,13 @@ LONGEST = 900
 
 
 class OciError(Exception):
-    """Base of all errors: ``str(error)`` is one line that names the thing and the cure."""
+    """Base of all errors: ``str(error)`` is one line that names the thing and the cure.
+
+    ``left`` has a line for each thing that was made before, and could not be taken back.
+    """
 
     exit_status = 1
+    left: Sequence[str] = ()
 
     def __str__(self) -> str:
         return one_line(super().__str__())

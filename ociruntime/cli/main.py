@@ -102,6 +102,8 @@ def main(argv: list[str]) -> int:
 
         return traced(trace, verb, log, lambda: _run(verb, options.arguments[1:], globals_))
     except OciError as error:
+        for line in error.left:
+            log.warning(line)
         log.error(str(error))
         return EXEC_FAILED if verb == "exec" else error.exit_status
     except BrokenPipeError:

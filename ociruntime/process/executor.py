@@ -45,10 +45,14 @@ def progress(run: Run) -> Iterator[int]:
     try:
         yield from _walk(run, executed)
     except BaseException as error:
+        told = explain(executed[-1], error) if isinstance(error, OSError) else error
+        before = len(run.warnings)
         undo(run, executed)
         run.close()
-        if isinstance(error, OSError):
-            raise explain(executed[-1], error) from None
+        if isinstance(told, OciError):
+            told.left = run.warnings[before:]
+        if told is not error:
+            raise told from None
         raise
 
 
