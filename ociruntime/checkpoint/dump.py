@@ -16,6 +16,7 @@ from ociruntime.jsontext import dumps
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.delete import destroy
+from ociruntime.lifecycle.livemounts import ADDED
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
 from ociruntime.plan.options import CreateOptions
@@ -72,6 +73,7 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
             options["parent_img"] = wanted.parent_path
         options["track_mem"] = wanted.parent_path is not None or wanted.pre_dump
         config = container.config()
+        config["mounts"] = [*(config.get("mounts") or ()), *container.data.get(ADDED, ())]
         if is_offered(container):
             mount(config, f"{container.store.root}/{container.id}")
         options.update(own_configuration(config))

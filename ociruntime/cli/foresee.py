@@ -1,14 +1,15 @@
-"""ociruntime plan exec|update|delete: what these commands would do to a container."""
+"""ociruntime plan exec|update|delete|mounts: what these commands would do to a container."""
 
 from __future__ import annotations
 
-from ociruntime.cli import delete, update
+from ociruntime.cli import delete, mounts, update
 from ociruntime.cli import exec as exec_
 from ociruntime.cli.options import VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.foresee import delete_steps, update_steps
+from ociruntime.lifecycle.livemounts import add_steps
 from ociruntime.lifecycle.tenant import ExecOptions, plan
 from ociruntime.plan.explain import as_json, as_text, heading
 from ociruntime.plan.host import read_host
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ociruntime.plan.explain import Described
     from ociruntime.state.store import Container
 
-COMMANDS = {"exec": exec_, "update": update, "delete": delete}
+COMMANDS = {"exec": exec_, "update": update, "delete": delete, "mounts": mounts}
 FORMATS = ("text", "json")
 EXTRA = {"format": VALUE, "width": VALUE}
 
@@ -42,9 +43,8 @@ def main(operation: str, words: list[str], globals_: Globals) -> int:
     form = options.text("format") or "text"
     if form not in FORMATS:
         raise UsageError(f"--format {form}: use text or json")
-    if not options.arguments or (operation != "exec" and len(options.arguments) > 1):
-        raise UsageError(f"plan {operation}: wants one container id")
-    container = globals_.store.open(check_id(options.arguments[0]))
+    name = _container(operation, options.arguments)
+    container = globals_.store.open(check_id(name))
     warnings: list[str] = []
     try:
         steps = _steps(operation, container, options, warnings)
@@ -62,6 +62,17 @@ def main(operation: str, words: list[str], globals_: Globals) -> int:
     return 0
 
 
+def _container(operation: str, arguments: list[str]) -> str:
+    """The container's id; raises ``UsageError``."""
+    if operation == "mounts":
+        if len(arguments) != 3 or arguments[0] != "add":
+            raise UsageError("plan mounts: wants `add`, a container id and a file")
+        return arguments[1]
+    if not arguments or (operation != "exec" and len(arguments) > 1):
+        raise UsageError(f"plan {operation}: wants one container id")
+    return arguments[0]
+
+
 def _steps(
     operation: str, container: Container, options: Options, warnings: list[str]
 ) -> Sequence[Described]:
@@ -69,6 +80,10 @@ def _steps(
         return delete_steps(container, force=options.flag("force"))
     if operation == "update":
         return update_steps(container, update.wanted(options), warnings)
+    if operation == "mounts":
+        entries, source = mounts.read_entries(options.arguments[2])
+        before, inside = add_steps(container, entries, source, warnings)
+        return [*before, *inside]
     wanted = ExecOptions()
     wanted.cgroups = options.texts("cgroup")
     wanted.ignore_paused = options.flag("ignore-paused")

@@ -32,6 +32,10 @@ SUMMARIES = {
     "update": ("ID", "change the limits of a container"),
     "checkpoint": ("ID", "write a container's processes into files, by CRIU, and remove it"),
     "restore": ("ID", "make a container of a bundle and of what `checkpoint` has written"),
+    "mounts": (
+        "add | remove ID FILE",
+        "mount in a running container, or unmount: the entries of config.json's `mounts` in FILE",
+    ),
     "events": ("ID", "print what a container uses, again and again, and when memory runs out"),
     "metrics": ("", "print what all containers use, as OpenMetrics text"),
     "net": (
@@ -201,12 +205,13 @@ NOTES = {
     " more slowly until then.",
     "explain": "POINTER is /linux/resources/memory/swap, linux.resources.memory.swap or its end "
     "(memory.swap).",
+    "mounts": "FILE is a JSON array, - for standard input. If one cannot be mounted, none is.",
     "events": "One JSON object a line, or one OpenMetrics text after the other, until the "
     "container ends.",
     "validate": "FILE may be - (standard input), DIR a bundle or a tree of them. The exit status "
     "is 1 if there are errors.",
     "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user. "
-    "exec,\nupdate and delete take the options of these commands.",
+    "exec,\nupdate, delete and `mounts add ID FILE` take the options of these commands.",
 }
 
 

@@ -45,6 +45,7 @@ VERBS = {
     "kill": "kill",
     "list": "list",
     "metrics": "metrics",
+    "mounts": "mounts",
     "net": "net",
     "pause": "pause",
     "plan": "plan",

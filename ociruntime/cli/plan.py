@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 OPTIONS = {**CREATE_OPTIONS, "format": VALUE, "width": VALUE, "diff": FLAG, "of": VALUE}
 ALIASES = CREATE_ALIASES
 FORMATS = ("text", "json")
-OPERATIONS = ("exec", "update", "delete")
+OPERATIONS = ("exec", "update", "delete", "mounts")
 # Where the id does not matter, the plan needs one all the same.
 DEFAULT_ID = "container"
 

@@ -283,6 +283,10 @@ class Kernel(Processes):
         """Detach the mount whose root is the current directory."""
         self.invoke("umount2", b".", c.MNT_DETACH)
 
+    def unmount_name(self, name: str) -> None:
+        """Detach what is mounted on ``name`` in the current directory, never through a symlink."""
+        self.invoke("umount2", os.fsencode(name), c.MNT_DETACH | c.UMOUNT_NOFOLLOW)
+
     def pivot_root_here(self) -> None:
         """pivot_root(".", "."): the old root ends up mounted over the new one (pivot_root(2),
         NOTES).
