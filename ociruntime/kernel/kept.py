@@ -39,7 +39,11 @@ def wait_for_kept(kernel: Kernel, pidfd: int) -> tuple[int, int]:
 def _as_told(pidfd: int) -> tuple[int, int]:
     from ociruntime.state.processes import stat_fields
 
-    fields = stat_fields(_pid_of(pidfd))
+    return how_it_ended(stat_fields(_pid_of(pidfd)))
+
+
+def how_it_ended(fields: list[bytes]) -> tuple[int, int]:
+    """(si_code, si_status) of a zombie with these ``stat_fields``; killed where it is not told."""
     status = int(fields[EXIT_CODE]) if len(fields) > EXIT_CODE else c.SIGKILL
     number = status & SIGNALS
     return (KILLED, number) if number else (EXITED, status >> 8)

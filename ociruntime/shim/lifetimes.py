@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 from ociruntime.cgroups import open_group
 from ociruntime.cgroups.frozen import holds_back
 from ociruntime.cgroups.path import Placement
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, OciError
+from ociruntime.kernel import kept
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
+from ociruntime.shim.loop import first
 from ociruntime.shim.task import STOPPED, Process, Task
 from ociruntime.shim.ttrpc import RpcError
+from ociruntime.state.processes import has_ended, stat_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +41,8 @@ class Lifetimes:
     def follow(self, process: Process, task: Task) -> None:
         """The process has a pid: be there when it ends."""
 
-        def ended(status: int, time: int) -> None:
-            process.record = status, time
+        def ended(status: int, moment: int) -> None:
+            process.record = status, moment
             self._advance(process, task)
 
         self._exits.expect(process.pid, ended)
@@ -130,6 +135,19 @@ class Lifetimes:
             raise RpcError(ttrpc.NOT_FOUND, f"{PROCESS_FINISHED}: not found") from None
         except OSError as error:
             raise RpcError(ttrpc.INVALID_ARGUMENT, f"signal {number}: {error.strerror}") from None
+
+    async def bury(self, process: Process, task: Task) -> None:
+        """A killed process is a zombie that we are not told of while somebody traces it: when its
+        tracer has had time enough, its end is told all the same.
+        """
+        if await first(self._loop, process.ended, kept.KEPT_SECONDS) or process.record is not None:
+            return
+        fields = stat_fields(process.pid)  # not reaped: the number is still its
+        if fields and has_ended(fields):
+            code, status = kept.how_it_ended(fields)
+            status += 128 if code == kept.KILLED else 0
+            process.record = status, time.time_ns()
+            self._advance(process, task)
 
     def pids(self, task: Task) -> list[int]:
         """The container's processes; never empty: containerd from 1.7 on takes a container without

@@ -253,6 +253,8 @@ class Tasks:
         task = self.task(request["id"])
         number = request["signal"]
         process = task.process(request["exec_id"])
+        if number == SIGKILL and process.pid:
+            self.loop.spawn(self.lifetimes.bury(process, task))
         if process is task and task.beginning is not None and number == SIGKILL:
             self.loop.spawn(self.withdrawals.end_start(task))
         by_worker = process is task and (

@@ -35,6 +35,8 @@ from tests.fault.points import Points  # noqa: E402
 
 NOT_STARTED = 3
 MESSAGE = 1 << 16
+# How many seconds the shim's daemon leaves a dead process to its tracer.
+PATIENCE = 0.2
 
 
 def main() -> None:
@@ -109,12 +111,14 @@ def be_zygote(points: Points, fd: int) -> None:
 
 
 def be_shim(points: Points, fd: int) -> None:
+    from ociruntime.kernel import kept
     from ociruntime.lifecycle import tenant
     from ociruntime.log import Log
     from ociruntime.shim import operations
     from ociruntime.shim.daemon import begin
 
     points.install(operations)
+    kept.KEPT_SECONDS = PATIENCE
     progress = tenant.progress
 
     def observed(run: Any) -> Any:

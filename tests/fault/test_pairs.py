@@ -206,10 +206,9 @@ def test_pairs_of_the_library(runtime: Runtime, bundle: MakeBundle, *, running: 
 @pytest.mark.parametrize("running", [False, True], ids=["created", "running"])
 def test_pairs_of_requests(runtime: Runtime, bundle: MakeBundle, *, running: bool) -> None:
     made = bundle(args=["sleep", "100"]).write()
-    shim = Shim(runtime)
     numbers = itertools.count()
 
-    def begin(name: str, delay: float) -> Answer:
+    def begin(shim: Shim, name: str, delay: float) -> Answer:
         method, fields = REQUESTS[name]
         fields = {**fields, "id": made.name}
         if method == "Create":
@@ -226,15 +225,15 @@ def test_pairs_of_requests(runtime: Runtime, bundle: MakeBundle, *, running: boo
 
         return in_a_thread(work)
 
-    for first, second, delay in together(REQUESTS):
-        shim.carry_out("create", {"id": made.name, "bundle": str(made.path), "terminal": False})
-        if running:
-            shim.carry_out("start", {"id": made.name})
-        count("pairs")
-        answers = [begin(first, 0), begin(second, delay)]
-        for answer in answers:
-            check(answer, f"{first} beside {second}")
-        shim.take_away(made.name)
-        assert list(runtime.root.glob(f"{made.name}*")) == [], f"{first} beside {second}"
-    shim.close()
+    with contextlib.closing(Shim(runtime)) as shim:
+        for first, second, delay in together(REQUESTS):
+            shim.carry_out("create", {"id": made.name, "bundle": str(made.path), "terminal": False})
+            if running:
+                shim.carry_out("start", {"id": made.name})
+            count("pairs")
+            answers = [begin(shim, first, 0), begin(shim, second, delay)]
+            for answer in answers:
+                check(answer, f"{first} beside {second}")
+            shim.take_away(made.name)
+            assert list(runtime.root.glob(f"{made.name}*")) == [], f"{first} beside {second}"
     assert runtime.sandbox.settled_leaks() == []

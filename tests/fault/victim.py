@@ -185,6 +185,6 @@ class Victim:
         return {above for path in paths for above in (path, *path.parents)}
 
     def close(self) -> None:
-        self.way.close()
         self.listener.close()
         self.console.unlink()
+        self.way.close()

@@ -90,8 +90,15 @@ class Way:
         self.sandbox.helpers.add(process.pid)
         return process
 
-    def close(self) -> None:
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Nothing that works for a test outlives it, whatever has gone wrong."""
+        process.kill()
+        process.wait()
         self.listener.close()
+
+    def close(self) -> None:
+        """End what works for the test."""
+        raise NotImplementedError
 
 
 class Answer:
@@ -229,8 +236,10 @@ class CommandLine(Way):
 
     def close(self) -> None:
         self.control.close()
-        self.process.wait(SECONDS)
-        super().close()
+        try:
+            self.process.wait(SECONDS)
+        finally:
+            self.end(self.process)
 
 
 class Library(Way):
@@ -275,7 +284,7 @@ class Library(Way):
 
     def close(self) -> None:
         self.library.close()
-        super().close()
+        self.listener.close()
 
 
 class Shim(Way):
@@ -343,10 +352,12 @@ class Shim(Way):
                         raise
 
     def close(self) -> None:
-        with TaskClient(self.path) as client:
-            call(client, "Shutdown", id="none")
-        self.process.wait(SECONDS)
-        super().close()
+        try:
+            with TaskClient(self.path) as client:
+                call(client, "Shutdown", id="none")
+            self.process.wait(SECONDS)
+        finally:
+            self.end(self.process)
 
 
 def call(client: TaskClient, method: str, **values: object) -> dict[str, Any]:
