@@ -42,7 +42,10 @@ SUMMARIES = {
         "ls | inspect [NAME|ID] | check [NAME|FILE]... | gc",
         "networks: who is on them, what is published; remove what dead containers left",
     ),
-    "spec": ("", "write a config.json to begin with; an existing file is left alone"),
+    "spec": (
+        "[-- COMMAND [ARGUMENT...]]",
+        "write a config.json to begin with; an existing file is left alone",
+    ),
     "validate": (
         "[FILE|DIR]...",
         "list every fault of config.json files, with its place and its cure",
@@ -158,6 +161,10 @@ OPTIONS = {
         "what the document is: config (default), process, resources, state or features",
     ),
     "state": ("DIR", "where networks keep their files (/run/ociruntime-net)"),
+    "from-image": (
+        "CONFIG",
+        "take program, environment, user and directory of an image's configuration",
+    ),
     "rootfs": ("DIR", "the root filesystem (default: rootfs of the bundle)"),
     "hostname": ("NAME", "the container's host name; with --net its id unless given"),
     "net": (

@@ -1,5 +1,7 @@
-"""ociruntime spec [--bundle DIR] [--config FILE] [--rootless] [--rootfs DIR] [--hostname NAME]
+"""ociruntime spec [--bundle DIR] [--config FILE] [--rootless] [--from-image CONFIG]
+[--rootfs DIR] [--hostname NAME]
 [--net bridge|NAME|FILE|host|none|container:ID]... [--publish [IP:]HOST:CONTAINER[/udp]]... [--etc]
+[-- COMMAND [ARGUMENT...]]
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ OPTIONS = {
     "bundle": VALUE,
     "config": VALUE,
     "rootless": FLAG,
+    "from-image": VALUE,
     "rootfs": VALUE,
     "hostname": VALUE,
     "net": LIST,
@@ -36,8 +39,12 @@ ALIASES = {"b": "bundle", "f": "config", "file": "config", "p": "publish"}
 def main(words: list[str], globals_: Globals) -> int:
     """Write a config.json to begin with; a file that is there already is never touched."""
     options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="spec")
-    if options.arguments:
-        raise UsageError("spec: takes no arguments; name the bundle's directory with --bundle")
+    command = words[words.index("--") + 1 :] if "--" in words else []
+    if options.arguments != command:
+        raise UsageError(
+            "spec: takes no arguments; name the bundle's directory with --bundle, and write a "
+            "command behind --"
+        )
     name = options.text("config") or "config.json"
     path = os.path.join(options.text("bundle") or ".", name)
     if options.flag("rootless"):
@@ -48,12 +55,24 @@ def main(words: list[str], globals_: Globals) -> int:
         config["root"]["path"] = options.text("rootfs")
     if options.text("hostname"):
         config["hostname"] = options.text("hostname")
+    if options.text("from-image"):
+        _take_image(config, options)
+    if command:
+        config["process"].update(args=command, terminal=False)
     if options.texts("net"):
         _add_networks(config, options, globals_)
     elif options.texts("publish") or options.flag("etc"):
         raise UsageError("spec: --publish and --etc need --net; use --net bridge")
     write_new(path, name, (dumps(config, 4) + "\n").encode())
     return 0
+
+
+def _take_image(config: dict[str, Any], options: Options) -> None:
+    from ociruntime.spec.image import apply_image, read_image
+
+    path = options.text("from-image") or ""
+    rootfs = os.path.join(options.text("bundle") or ".", config["root"]["path"])
+    apply_image(config, read_image(path), path, rootfs)
 
 
 def _add_networks(config: dict[str, Any], options: Options, globals_: Globals) -> None:
