@@ -64,19 +64,12 @@ static void wait_for_go(int channel)
         leave(1);
 }
 
-/* First of all, because whoever may trace us in there may take what is open.  A thread that moves
- * itself needs no protection against its own end: no grace period. */
+/* A thread that moves itself needs no protection against its own end: no grace period. */
 static void join_cgroups(int channel, const struct block *block, const struct block_entry *entry)
 {
     const __s32 *files = (const __s32 *)((const char *)block + entry->joins_offset);
-    if (entry->container_fd >= 0)
-        sys(__NR_close, entry->container_fd);
-    if (entry->cgroup_fd >= 0)
-        sys(__NR_close, entry->cgroup_fd);
-    for (unsigned int i = 0; i < entry->joins_count; i++) {
+    for (unsigned int i = 0; i < entry->joins_count; i++)
         check(channel, STAGE_CGROUP, sys(__NR_write, files[i], "0", 1), i);
-        sys(__NR_close, files[i]);
-    }
     if (entry->flags & ENTRY_JOINED)
         send_report(channel, STAGE_JOINED, 0, 0, 0);
     if (entry->cgroup_ns_fd >= 0)
@@ -282,6 +275,7 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
     int first = FIRST_FD + (int)block->keep_fds;
     const int kept[] = {channel, entry->root_fd, entry->console_fd};
 
+    /* First of all, because whoever may trace us in there may take what is open. */
     join_cgroups(channel, block, entry);
     check(channel, STAGE_CLOSE, close_others(first, kept, sizeof kept / sizeof *kept), 0);
     wait_for_go(channel);

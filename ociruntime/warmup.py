@@ -6,15 +6,22 @@ Nothing of the machine is read or changed here, so the image knows nothing about
 
 from __future__ import annotations
 
+from ociruntime.bundle import parse_object, parse_settings
 from ociruntime.cgroups.detect import HYBRID, Hierarchy, Layout
 from ociruntime.cli.create import ALIASES, OPTIONS
+from ociruntime.cli.exec import ALIASES as EXEC_ALIASES
+from ociruntime.cli.exec import OPTIONS as EXEC_OPTIONS
+from ociruntime.cli.exec import process_of
 from ociruntime.cli.options import parse
 from ociruntime.jsontext import dumps
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.lifecycle import tenant
 from ociruntime.plan.build import build
-from ociruntime.plan.host import Host
+from ociruntime.plan.host import Host, Powers
 from ociruntime.plan.options import CreateOptions
 from ociruntime.spec import load
-from ociruntime.state.store import Store
+from ociruntime.state.store import Container, Store
+from ociruntime.steps.enter import EnterContainer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,17 +29,47 @@ if TYPE_CHECKING:
 
 # The interpreter counts eight calls before it looks at a function, and some more at each operation.
 TIMES = 40
+# Of descriptors that are not open.
+FIRST = 3
 
 
 def warm_up() -> None:
-    """Check and plan an example again and again."""
+    """Check and plan an example again and again, and an exec in it."""
     host = Host(0, 0, (1 << 41) - 1, 40, _layout(), in_userns=False)
+    store = Store("/nowhere")
     for _ in range(TIMES):
         parse(["--bundle", "/b", "warm"], OPTIONS, ALIASES, stop_at_argument=False, command="run")
         document = _document()
         text = dumps(document).encode()
         load(text, document, source="config.json")
-        build(document, text, host, CreateOptions("warm", Store("/nowhere"), "/b"))
+        plan = build(document, text, host, CreateOptions("warm", store, "/b"))
+        _exec(Warm(store, parse_settings(text, "config.json"), plan.state))
+
+
+class Warm(Container):
+    """A container that exists nowhere."""
+
+    __slots__ = ()
+
+    def __init__(self, store: Store, config: dict[str, Any], state: dict[str, Any]) -> None:
+        super().__init__(store, "warm", -1)
+        self._config = config
+        self.data = {**parse_object(dumps(state).encode(), "state", names=True)}
+        self.data.update(pid=1, start_time=1, root=[0, 1, 2])
+
+
+def _exec(container: Container) -> None:
+    words = parse(["warm", "/bin/true"], EXEC_OPTIONS, EXEC_ALIASES, stop_at_argument=True,
+                  command="exec")  # fmt: skip
+    process = tenant.completed(container, process_of(container, words, print))
+    powers = Powers((1 << 41) - 1, 40)
+    run = tenant.build(container, process, tenant.ExecOptions(), Kernel(), powers)
+    names = ("init", "channel", "root", "namespace:container", "namespace:cgroup")
+    run.fds.update({name: FIRST + number for number, name in enumerate(names)})
+    run.seccomp = bytes(800), 0
+    for step in run.steps:
+        if isinstance(step, EnterContainer):
+            step.pack(run)
 
 
 def _layout() -> Layout:

@@ -216,17 +216,29 @@ class Group:
         fds: dict[str, int] = {}
         try:
             for place in self.placement.places:
-                if place.key or self.by_file:
-                    file = "tasks" if place.key else "cgroup.procs"
-                    fds[place.key] = self.kernel.openat(self.directory(place), file, c.O_WRONLY)
-        except OSError as error:
+                if place.key:
+                    fds[place.key] = self.open_file(place)
+        except OSError:
             for fd in fds.values():
                 self.kernel.close(fd)
-            if not (self.by_file and isinstance(error, PermissionError)):
-                raise
-            self.by_file = False  # then with the rights that the namespace gives
-            return self.open_to_join()
+            raise
         return fds
+
+    def open_file(self, place: Place) -> int:
+        """An fd by which a process puts itself into the cgroup; its directory is not opened for
+        that.
+        """
+        file = "tasks" if place.key else "cgroup.procs"
+        directory = self._fds.get(place.key)
+        if directory is not None:
+            return self.kernel.openat(directory, file, c.O_WRONLY)
+        fd = self.kernel.open(f"{place.directory}/{file}", c.O_WRONLY)
+        try:
+            self._check_filesystem(place, fd)
+        except StepError:
+            self.kernel.close(fd)
+            raise
+        return fd
 
     def join(self, pid: int) -> None:
         """Move any process into the cgroup in every hierarchy.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any
 
+    from ociruntime.plan.host import Powers
     from ociruntime.plan.identity import Identity
     from ociruntime.plan.step import Step
     from ociruntime.process.run import Observer
@@ -118,7 +119,19 @@ def plan(
 ) -> Run:
     """All that ``exec_process`` does. Raises ``OciError``."""
     check_status(container, ignore_paused=options.ignore_paused)
-    process = completed(container, process)
+    return build(container, completed(container, process), options, kernel, read_powers())
+
+
+def build(
+    container: Container,
+    process: dict[str, Any],
+    options: ExecOptions,
+    kernel: Kernel,
+    powers: Powers,
+) -> Run:
+    """The plan for a caller with these ``powers`` and a container that can be entered; the machine
+    is asked for nothing.
+    """
     run = Run(kernel, [])
     run.waits_for_thaw = options.ignore_paused
     run.streams = options.streams
@@ -132,7 +145,8 @@ def plan(
         agent = ConnectAgent(container.data["seccomp_listener"])
         steps.append(agent)
     steps += label_checks(process, {}) + seccomp_steps(container, process)
-    entry, settling = _entering(container, process, options, run)
+    identity = identity_of(container, process, powers, run.warnings)
+    entry, settling = _entering(container, process, options, run, identity)
     if settling:
         entry.tells_joined = True
         settling = [Await(entry, STAGE_JOINED, container, agent), *settling]
@@ -188,7 +202,11 @@ def seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
 
 
 def _entering(
-    container: Container, process: dict[str, Any], options: ExecOptions, run: Run
+    container: Container,
+    process: dict[str, Any],
+    options: ExecOptions,
+    run: Run,
+    identity: Identity,
 ) -> tuple[EnterContainer, list[Step]]:
     """The step that makes the process, those of the host that it must be in its cgroup for; what is
     opened before is in ``run``.
@@ -228,7 +246,7 @@ def _entering(
         # The process itself joins the cgroup namespace, later.
         flags & ~c.CLONE_NEWCGROUP,
         process,
-        identity_of(container, process, run),
+        identity,
         program=options.program or process["args"][0],
         user="user" in names,
         setgroups=bool(data.get("setgroups", True)),
@@ -261,13 +279,15 @@ def known_root(data: dict[str, Any]) -> tuple[int, int, int] | None:
     return tuple(noted) if noted and "mount" in data.get("namespaces", ()) else None
 
 
-def identity_of(container: Container, process: dict[str, Any], run: Run) -> Identity:
-    """What the process shall be; ``run`` gets the warnings."""
+def identity_of(
+    container: Container, process: dict[str, Any], powers: Powers, warnings: list[str]
+) -> Identity:
+    """What the process shall be; ``warnings`` are added to."""
     data = container.data
     identity = plan_identity(
         process,
-        read_powers(),
-        run.warnings,
+        powers,
+        warnings,
         new_user="user" in data.get("namespaces", ()),
         may_setgroups=bool(data.get("setgroups", True)),
         keep_groups=keeps_groups(data.get("annotations")),

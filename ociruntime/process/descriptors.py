@@ -7,6 +7,7 @@ from ociruntime.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
 
 STREAMS = 3
@@ -49,3 +50,15 @@ def take_streams(run: Run, others: list[int]) -> None:
 def kept(run: Run, others: list[int]) -> list[int]:
     """What stays open in such a child, ascending."""
     return sorted({*run.fds.values(), *run.host_fds, *others})
+
+
+def close_all(kernel: Kernel, fds: list[int]) -> None:
+    """Close them, those that follow one another at once."""
+    ranges: list[list[int]] = []
+    for fd in sorted(fds):
+        if ranges and fd == ranges[-1][1] + 1:
+            ranges[-1][1] = fd
+        else:
+            ranges.append([fd, fd])
+    for first, last in ranges:
+        kernel.close_from(first, last)

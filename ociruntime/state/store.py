@@ -77,13 +77,14 @@ class DamagedStateError(StateError):
 class Container:
     """One container's directory, open as ``fd``; locked when it came from ``claim`` or ``open``."""
 
-    __slots__ = ("data", "fd", "id", "store")
+    __slots__ = ("_config", "data", "fd", "id", "store")
 
     def __init__(self, store: Store, container_id: str, fd: int) -> None:
         self.store = store
         self.id = container_id
         self.fd = fd
         self.data: dict[str, Any] = {}
+        self._config: dict[str, Any] | None = None
 
     def save(self) -> None:
         """Write ``data`` to state.json: all of it or nothing, whoever is killed when; what it was
@@ -166,9 +167,11 @@ class Container:
         return self
 
     def config(self) -> dict[str, Any]:
-        """The configuration as it was at create. Raises ``DamagedStateError``, or ``NotFound``
-        where the container is deleted at this moment.
+        """The configuration as it was at create, the same each time: nobody changes it. Raises
+        ``DamagedStateError``, or ``NotFound`` where the container is deleted at this moment.
         """
+        if self._config is not None:
+            return self._config
         try:
             raw = self.read(CONFIG)
         except FileNotFoundError:
@@ -178,9 +181,10 @@ class Container:
         if self.data.get(CONFIG_CHECKSUM, crc32(raw)) != crc32(raw):
             raise DamagedStateError(self.id, "somebody has changed its stored config.json")
         try:
-            return parse_settings(raw, f"stored configuration of {self.id}")
+            self._config = parse_settings(raw, f"stored configuration of {self.id}")
         except SpecError as error:
             raise DamagedStateError(self.id, str(error)) from None
+        return self._config
 
     def store_config(self, content: bytes) -> None:
         """Write the configuration, which ``data`` knows from now on; ``save`` follows."""

@@ -137,16 +137,26 @@ class OpenCgroup(Step):
         places = self.placement.places
         for index, place in enumerate(places):
             try:
-                group.directory(place)
+                self._open(run, group, place)
             except FileNotFoundError:
                 places[index] = self._successor(run, group, place)
         if not self.chosen:
             self._give_way(run, group)
         if self.user:
             group.prefer_file()
-        for key, fd in group.open_to_join().items():
-            run.fds[JOIN + key] = fd
-        run.host_fds += group.fds()
+            unified = self.placement.unified
+            if group.by_file and unified is not None:
+                try:
+                    run.fds[JOIN + unified.key] = group.open_file(unified)
+                except PermissionError:
+                    group.by_file = False  # then with the rights that the namespace gives
+
+    @staticmethod
+    def _open(run: Run, group: Group, place: Place) -> None:
+        if place.key:
+            run.fds[JOIN + place.key] = group.open_file(place)
+        else:
+            group.directory(place)
 
     def _successor(self, run: Run, group: Group, place: Place) -> Place:
         """Where the first process is, whose own cgroup somebody on the host has removed."""
@@ -155,7 +165,7 @@ class OpenCgroup(Step):
         other = None if self.chosen else of_process(run.kernel, place, self.init)
         try:
             if other is not None:
-                group.directory(other)
+                self._open(run, group, other)
                 return other
         except FileNotFoundError:
             pass

@@ -18,7 +18,7 @@ from ociruntime.kernel import entry as e
 from ociruntime.kernel.ocinit import sealed_memfd
 from ociruntime.plan.environment import settled
 from ociruntime.plan.step import Step
-from ociruntime.process.descriptors import STREAMS
+from ociruntime.process.descriptors import STREAMS, close_all
 from ociruntime.process.executor import how_it_ended
 from ociruntime.process.patience import set_look
 from ociruntime.process.report import read_report, too_long
@@ -123,31 +123,21 @@ class EnterContainer(Step):
 
     def execute(self, run: Run) -> None:
         kernel, fds = run.kernel, run.fds
-        environment = settled(self.process.get("env") or ())
-        paths = candidates(self.program, environment)
-        if not paths:
-            raise no_program(self.program, "", MISSING)
         self.channel, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
         fds["channel"] = theirs.detach()
-        entry = self._entry(run)
-        if self.adds_home and not any(variable.startswith("HOME=") for variable in environment):
-            environment.append("HOME=/")
-            entry.flags |= e.HOME
-        content = self._pack(run, entry, len(paths))
-        fds["block"] = sealed_memfd(kernel, "oci-exec-block", content)
-        arguments = [os.fsencode(argument) for argument in self.process["args"]]
-        own = (fds["init"], fds["block"], fds["channel"], *entry.descriptors())
+        content, words, environment, own = self.pack(run)
+        fds["block"] = block = sealed_memfd(kernel, "oci-exec-block", content)
         kernel.run_program(
             fds["init"],
-            b.init_argv(fds["block"], [os.fsencode(path) for path in paths], arguments),
-            [os.fsencode(variable) for variable in environment],
+            [b"oci-init %d" % block, *words],
+            environment,
             run.streams or (0, 1, 2),
-            sorted({*range(STREAMS, STREAMS + self.keep_fds), *own}),
+            sorted({*range(STREAMS, STREAMS + self.keep_fds), *own, block}),
             LONGEST,
         )
         # They are the process's now. That it closes the channel is what tells of its success.
-        for name in [name for name, fd in fds.items() if fd != run.lent]:
-            kernel.close(fds.pop(name))
+        close_all(kernel, [fd for fd in fds.values() if fd != run.lent])
+        fds.clear()
         self._hear_all(run)
 
     def _hear_all(self, run: Run) -> None:
@@ -180,6 +170,25 @@ class EnterContainer(Step):
             raise OciError(f"{self.label}: process {pid} is not its process") from None
         run.pid = pid
 
+    def pack(self, run: Run) -> tuple[bytes, list[bytes], list[bytes], list[int]]:
+        """The block, oci-exec's arguments but for its name, its environment, and what else must be
+        open.
+        """
+        environment = settled(self.process.get("env") or ())
+        paths = candidates(self.program, environment)
+        if not paths:
+            raise no_program(self.program, "", MISSING)
+        entry = self._entry(run)
+        if self.adds_home and not any(variable.startswith("HOME=") for variable in environment):
+            environment.append("HOME=/")
+            entry.flags |= e.HOME
+        return (
+            self._block(run, entry, len(paths)),
+            [os.fsencode(word) for word in (*paths, *self.process["args"])],
+            [os.fsencode(variable) for variable in environment],
+            [run.fds["init"], run.fds["channel"], *entry.descriptors()],
+        )
+
     def _entry(self, run: Run) -> e.Entry:
         fds = run.fds
         entry = e.Entry(NewKeyring(self.container_id).name.encode())
@@ -206,7 +215,7 @@ class EnterContainer(Step):
             entry.flags |= e.RELAYED if self.relayed else 0
         return entry
 
-    def _pack(self, run: Run, entry: e.Entry, paths: int) -> bytes:
+    def _block(self, run: Run, entry: e.Entry, paths: int) -> bytes:
         identity = self.identity
         return b.pack_block(
             channel_fd=run.fds["channel"],
