@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     rows = {key(line): line for line in table.splitlines()[2:]}
     for path in sorted(RESULTS.glob("*.result")):
         found = read(path)
+        if "conformance" in found:
+            found["tests"] += f"; conformance suite: {found['conformance']}"
         line = "| " + " | ".join(found.get(name, "") for name in COLUMNS) + " |"
         rows[key(line)] = line
     head = "| " + " | ".join(COLUMNS.values()) + " |\n" + "| --- " * len(COLUMNS) + "|\n"
