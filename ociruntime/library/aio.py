@@ -16,6 +16,7 @@ from ociruntime.library import arguments
 from ociruntime.library.aioprocess import AsyncProcess, carried_out
 from ociruntime.library.aiowait import Pending, readable, told
 from ociruntime.library.bundle import Bundle
+from ociruntime.library.commands import Command, checkpoint_words
 from ociruntime.library.connection import Connection
 from ociruntime.library.container import (
     State,
@@ -131,6 +132,15 @@ class AsyncContainer:
     ) -> list[str]:
         """Change its limits; see ``Container.update``."""
         return await self._call("update", resources=changes(resources, limits))
+
+    async def checkpoint(
+        self, path: PathLike, *, leave_running: bool = False, criu: PathLike | None = None
+    ) -> list[str]:
+        """Write its processes into files; see ``Container.checkpoint``."""
+        words = checkpoint_words(self.id, path, criu, leave_running=leave_running)
+        command = Command(self.runtime, words)
+        await told(command.answer)
+        return command.finish()
 
     async def delete(self, *, force: bool = False) -> list[str]:
         """Remove it; one that runs only by ``force``. Returns warnings; raises ``WrongStatus``."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
 from ociruntime.errors import NotFound, StateError
 from ociruntime.library import arguments
+from ociruntime.library.commands import Command, checkpoint_words
 from ociruntime.library.connection import Making
 from ociruntime.library.options import CreateOptions, ExecOptions, UpdateOptions
 from ociruntime.library.streams import Streams
@@ -188,6 +189,18 @@ class Container:
     def networks(self) -> list[Attached]:
         """The networks that it is on, with its addresses and published ports."""
         return networks_of(self.id)
+
+    def checkpoint(
+        self, path: PathLike, *, leave_running: bool = False, criu: PathLike | None = None
+    ) -> list[str]:
+        """Write its processes into files below ``path``, by CRIU, and remove it unless it is to go
+        on; ``ociruntime restore`` makes a container of them. Returns warnings.
+
+        Parameters: ``criu`` is the program (None: criu in PATH). Raises ``OciError``: then it goes
+        on as before.
+        """
+        words = checkpoint_words(self.id, path, criu, leave_running=leave_running)
+        return Command(self.runtime, words).finish()
 
     def delete(self, *, force: bool = False) -> list[str]:
         """Remove it; one that runs only by ``force``. Returns warnings; raises ``WrongStatus``."""
