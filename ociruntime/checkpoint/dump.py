@@ -55,7 +55,7 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
     host = read_host(kernel)
     if not host.privileged:
         raise OciError(f"checkpoint: CRIU needs the rights of root over the host; {ROOT_CURE}")
-    criu = Criu(find(given))
+    criu = Criu(find(given), container.store.root)
     if wanted.pre_dump:
         criu.require(mem_track=True)
     if wanted.lazy_pages:
@@ -66,7 +66,7 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
         directory.check(images, wanted.image_path)
         if wanted.work_path is not None:
             work = directory.make(wanted.work_path, "work-path", follow=True)
-        options = {**wanted.messages, **common(work, LOG)}
+        options = {**wanted.for_version(criu.version), **common(work, LOG)}
         options["images_dir_fd"], options["work_dir_fd"] = images, work
         if wanted.parent_path is not None:
             directory.check_parent(images, wanted.parent_path)

@@ -48,6 +48,8 @@ READY, FAILED = b"\0", b"\0!"
 # How long it gets to take back what it did when we have failed.
 ENDING_SECONDS = 10.0
 SIGKILL = 9
+# Below --root; no container's id begins with a dot.
+NOTE = ".criu-version"
 CURE = "install CRIU (criu.org), or name it by --criu"
 
 
@@ -80,12 +82,16 @@ class Criu:
 
     __slots__ = ("path", "version")
 
-    def __init__(self, path: str) -> None:
-        """Ask ``path`` for its version; raises ``CriuError`` for one that does not run, or is too
-        old.
+    def __init__(self, path: str, root: str = "") -> None:
+        """Ask ``path`` for its version, or the note of an earlier answer in the directory ``root``
+        (--root): starting it takes as long as all else that we do. Raises ``CriuError`` for one
+        that does not run, or is too old.
         """
         self.path = path
-        self.version = self._ask_version()
+        found = noted_version(path, root)
+        self.version = found or self._ask_version()
+        if root and found is None:
+            note_version(path, root, self.version)
         if self.version < OLDEST:
             raise CriuError(
                 f"{path} is CRIU {text_of(self.version)}, which is too old; "
@@ -121,6 +127,45 @@ class Criu:
         if not answer["success"]:
             raise CriuError(f"{self.path} does not work here; `criu check` tells why")
         return answer
+
+
+def _mark(path: str) -> str:
+    """What of a program changes when it does."""
+    found = os.stat(path)
+    return f"{path} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
+
+
+def noted_version(path: str, root: str) -> tuple[int, int, int] | None:
+    """What ``note_version`` has noted for the program as it is now."""
+    try:
+        fd = os.open(f"{root}/{NOTE}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        mark, _, text = os.fsdecode(os.read(fd, LONGEST)).partition("\n")
+        numbers = text.strip().split(".")
+        if mark != _mark(path) or len(numbers) != 3:
+            return None
+        return int(numbers[0]), int(numbers[1]), int(numbers[2])
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(fd)
+
+
+def note_version(path: str, root: str, version: tuple[int, int, int]) -> None:
+    """Note it; where that cannot be, it is asked for again."""
+    temporary = f"{root}/{NOTE}-{os.getpid()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            os.write(fd, os.fsencode(f"{_mark(path)}\n{'.'.join(map(str, version))}\n"))
+        finally:
+            os.close(fd)
+        os.rename(temporary, f"{root}/{NOTE}")
+    except OSError:
+        pass
 
 
 def text_of(version: tuple[int, int, int]) -> str:

@@ -146,7 +146,8 @@ class OpenCheckpoint(Step):
         from ociruntime.checkpoint.program import find
 
         restoration = self.restoration
-        restoration.criu = Criu(find(restoration.given))
+        assert run.container is not None
+        restoration.criu = Criu(find(restoration.given), run.container.store.root)
         if restoration.wanted.lazy_pages:
             restoration.criu.require(lazy_pages=True)
         restoration.images = directory.open_existing(self.path, "image-path")
@@ -209,7 +210,7 @@ class StartCriu(Step):
         )
         run.pid = conversation.pid
         opts = {
-            **restoration.wanted.messages,
+            **restoration.wanted.for_version(restoration.criu.version),
             **common(restoration.work, LOG),
             **{name: FIRST_FD + number for number, name in enumerate(DIRECTORIES)},
             **restoration.request,

@@ -45,6 +45,7 @@ def test_it_goes_on_where_it_was(
     container = criu_host.up(counter)
     count(criu_host, container, 5)
     before = mounts(criu_host, container)
+    seen = criu_host.exec(container, "cat", "/proc/1/cgroup").check().stdout
     checkpoint(criu_host, container, images).check()
     assert not criu_host.state(container).ok
     assert images.stat().st_mode & 0o777 == 0o700
@@ -57,6 +58,7 @@ def test_it_goes_on_where_it_was(
     reached = count(criu_host, again)
     assert count(criu_host, again, reached) > reached > 5
     assert mounts(criu_host, again) == before
+    assert criu_host.exec(again, "cat", "/proc/1/cgroup").check().stdout == seen
     assert criu_host.exec(again, "cat", "/data/file").check().stdout == "the host's"
     assert not criu_host.exec(again, "sh", "-c", "echo x >/data/new").ok
     assert not criu_host.exec(again, "sh", "-c", "echo x >/proc/sys/kernel/panic").ok

@@ -73,6 +73,13 @@ def test_flags() -> None:
     assert made.messages["ps"] == {"address": "::1", "port": 5000}
 
 
+def test_no_lock_without_connections() -> None:
+    assert checkpoint().for_version((4, 2, 0))["network_lock"] == 3
+    assert "network_lock" not in checkpoint().for_version((3, 17, 0))
+    assert "network_lock" not in checkpoint("--tcp-established").for_version((4, 2, 0))
+    assert checkpoint("--network-lock=nftables").for_version((4, 2, 0))["network_lock"] == 2
+
+
 def test_lsm() -> None:
     made = restore("--lsm-profile", "apparmor:x", "--lsm-mount-context", "c")
     assert made.messages["lsm_profile"] == "apparmor:x"

@@ -77,6 +77,25 @@ def test_versions(tmp_path: Path) -> None:
         Criu(stand_in(tmp_path, (3, 15)))
 
 
+def test_a_version_is_asked_for_once(tmp_path: Path) -> None:
+    """Until the program is another one, or somebody has damaged the note."""
+    path = stand_in(tmp_path)
+    root = tmp_path / "root"
+    root.mkdir()
+    assert Criu(path, str(root)).version == (4, 2, 1)
+    note = root / ".criu-version"
+    noted = note.read_text()
+    assert [name.name for name in root.iterdir()] == [".criu-version"]
+    note.write_text(noted.replace("4.2.1", "4.9.9"))
+    assert Criu(path, str(root)).version == (4, 9, 9)
+    for damage in ("", noted.splitlines()[0], noted.replace("4.2.1", "4.x"), "\n4.2.1"):
+        note.write_text(damage)
+        assert Criu(path, str(root)).version == (4, 2, 1)
+    stand_in(tmp_path, (4, 30))
+    os.utime(path, (1, 1))
+    assert Criu(path, str(root)).version == (4, 30, 1)
+
+
 def test_features(tmp_path: Path) -> None:
     made = Criu(stand_in(tmp_path, features={"mem_track": True}))
     made.require(mem_track=True)
