@@ -151,6 +151,11 @@ static int report_exception(const char *doing)
     PyObject *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
+    /* A lack of memory where no error is provided for is a SystemError, whose cause it is. */
+    for (PyObject *cause; value != NULL && (cause = PyException_GetCause(value)) != NULL;) {
+        value = cause;
+        type = (PyObject *)Py_TYPE(value);
+    }
     PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
     PyObject *line = text != NULL ? PyObject_CallMethod(text, "replace", "ss", "\n", " ") : NULL;
     const char *words = line != NULL ? PyUnicode_AsUTF8(line) : NULL;
