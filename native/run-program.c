@@ -17,11 +17,14 @@
 #include "between.h"
 #include "strings.h"
 
+enum { FIRST = 3 };
+
 struct program {
     int fd;
     char **argv;
     char **envp;
     struct descriptors descriptors;
+    int preserved; /* from 3 on: our own caller's, which stay as they are */
     int reason; /* errno of the failure, 0 when it was executed */
 };
 
@@ -30,7 +33,7 @@ static int keep_on_exec(const struct program *self)
 {
     for (size_t i = 0; i < self->descriptors.keeps; i++) {
         int fd = self->descriptors.kept[i];
-        if (fd != self->fd && syscall(SYS_fcntl, fd, F_SETFD, 0) < 0)
+        if (fd != self->fd && fd >= FIRST + self->preserved && syscall(SYS_fcntl, fd, F_SETFD, 0) < 0)
             return -1;
     }
     return 0;
@@ -87,8 +90,8 @@ PyObject *sys_run_program(PyObject *Py_UNUSED(module), PyObject *args)
     char *stack = NULL;
     int milliseconds;
 
-    if (!PyArg_ParseTuple(args, "iOOy*y*i:run_program", &self.fd, &arguments, &environment,
-                          &streams, &kept, &milliseconds))
+    if (!PyArg_ParseTuple(args, "iOOy*y*i|i:run_program", &self.fd, &arguments, &environment,
+                          &streams, &kept, &milliseconds, &self.preserved))
         return NULL;
     if (descriptors_of(&streams, &kept, &self.descriptors) < 0)
         goto end;

@@ -56,6 +56,7 @@ def run_program(
     streams: Buffer,
     kept: Buffer,
     milliseconds: int,
+    preserved: int = 0,
     /,
 ) -> int:
     """Execute the program behind `fd` in a child that shares our memory until then, and wait for
@@ -63,7 +64,8 @@ def run_program(
     killed after so many `milliseconds` (-1: never).
 
     `streams` and `kept` as `clone_joined`'s; what is kept is no longer close-on-exec there, but for
-    `fd`. The program starts with every signal blocked, and dies with the caller.
+    `fd` and the `preserved` descriptors from 3 on, which are as we got them. The program starts
+    with every signal blocked, and dies with the caller.
 
     Raises ValueError for an argument with a NUL inside.
     """

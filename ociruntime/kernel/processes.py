@@ -42,12 +42,15 @@ class Processes:
         streams: tuple[int, ...],
         kept: list[int],
         milliseconds: int,
+        preserved: int = 0,
     ) -> int:
         """Run the program behind ``fd``, which copies none of our memory, to its end: its wait
-        status. It is killed after so many ``milliseconds``.
+        status. It is killed after so many ``milliseconds``. Of what is ``kept``, the ``preserved``
+        descriptors from 3 on are our own caller's: one of ours that had such a number would be
+        close-on-exec, and stays it.
         """
         ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
-        result = _sys.run_program(fd, argv, envp, ends, others, milliseconds)
+        result = _sys.run_program(fd, argv, envp, ends, others, milliseconds, preserved)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result

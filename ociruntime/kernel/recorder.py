@@ -129,6 +129,7 @@ class Recorder(ModelCalls, Kernel):
         streams: tuple[int, ...],
         kept: list[int],
         milliseconds: int,
+        preserved: int = 0,
     ) -> int:
         """The model has processes, but none that runs a program."""
         self._record("run_program", (fd, b"\x1f".join(argv)))

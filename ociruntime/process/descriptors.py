@@ -19,12 +19,15 @@ def check_preserved(count: int, asked: str = "") -> None:
     """
     for fd in range(3, 3 + count):
         try:
-            os.fstat(fd)
+            # What a caller hands on survives execve(2); what does not is of our own making.
+            inherited = os.get_inheritable(fd)
         except OSError:
+            inherited = False
+        if not inherited:
             raise UsageError(
                 f"{asked or f'--preserve-fds {count}'}: descriptor {fd} is not open; pass "
                 f"descriptors 3 to {2 + count}"
-            ) from None
+            )
 
 
 def take_streams(run: Run, others: list[int]) -> None:

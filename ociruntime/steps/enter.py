@@ -134,6 +134,7 @@ class EnterContainer(Step):
             run.streams or (0, 1, 2),
             sorted({*range(STREAMS, STREAMS + self.keep_fds), *own, block}),
             LONGEST,
+            self.keep_fds,
         )
         # They are the process's now. That it closes the channel is what tells of its success.
         close_all(kernel, [fd for fd in fds.values() if fd != run.lent])

@@ -43,7 +43,7 @@ def test_start_hook(shim: ContainerdWith, bundle: MakeBundle, identity: str) -> 
     assert f"uid={IDENTITIES[identity]['user']['uid']}" in assert_equal(made)
 
 
-@pytest.mark.parametrize("terminal", [False, True], ids=["oci-exec", "a copy"])
+@pytest.mark.parametrize("terminal", [False, True], ids=["streams", "terminal"])
 @pytest.mark.parametrize(("own", "granted"), [(None, GRANTED), ({}, "0" * 16)])
 def test_capabilities_of_exec(
     shim: ContainerdWith, bundle: MakeBundle, own: object, granted: str, terminal: bool

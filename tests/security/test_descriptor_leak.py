@@ -6,9 +6,11 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
     from tests.security.conftest import MakeBundle
@@ -50,8 +52,24 @@ def test_preserve_fds(runtime: Runtime, bundle: MakeBundle, probe: Path, canary:
     """`--preserve-fds N` passes 3 to 3+N-1 and nothing above."""
     script = f'exec 3<{canary.file} 4<{canary.file} 5<{canary.path}; exec "$@"'
     made = bundle(args=["/probe", "fdlist"]).install(probe, "/probe")
-    output = runtime.run(made, "--preserve-fds", "2", wrapper=["sh", "-c", script, "sh"]).check()
+    how: Any = {"wrapper": ["sh", "-c", script, "sh"]}
+    output = runtime.run(made, "--preserve-fds", "2", **how).check()
     assert [line.split()[0] for line in output.stdout.splitlines()] == ["3", "4"]
+    made.args = ["sleep", "100"]
+    options = ["--preserve-fds", "2"]
+    output = runtime.exec(runtime.up(made), "/probe", "fdlist", options=options, **how).check()
+    assert [line.split()[0] for line in output.stdout.splitlines()] == ["3", "4"]
+
+
+def test_only_the_callers_are_preserved(runtime: Runtime, bundle: MakeBundle) -> None:
+    """None of ours, which has the number of one that the caller has not."""
+    made = bundle(args=["sleep", "100"])
+    container = runtime.up(made)
+    option = ["--preserve-fds", "1"]
+    refused = runtime.exec(container, "true", options=option)
+    assert_clear(runtime, refused, "descriptor 3 is not open", status=255)
+    for verb in (runtime.create, runtime.run):
+        assert_clear(runtime, verb(bundle(), *option), "descriptor 3 is not open")
 
 
 def test_hook_gets_none(
