@@ -11,16 +11,23 @@ from ociruntime.clock import now
 from ociruntime.errors import OciError, one_line
 from ociruntime.jsontext import dumps
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.logsink import Sink
+
 NAME = "ociruntime"
 LEVELS = ("error", "warning", "info", "debug")
 
 
 class Log:
-    """Where messages go. ``path`` is None for stderr alone; ``form`` is ``text`` or ``json``."""
+    """Where messages go. ``path`` is None for stderr alone; ``form`` is ``text`` or ``json``;
+    ``sink`` is the host's log in place of a file, which ``path`` is the name of then.
+    """
 
-    __slots__ = ("debugging", "form", "path")
+    __slots__ = ("debugging", "form", "path", "sink")
 
     def __init__(self) -> None:
+        self.sink: Sink | None = None
         self.path: str | None = None
         self.form = "text"
         self.debugging = False
@@ -30,9 +37,12 @@ class Log:
         if self.path is None:
             return
         try:
-            os.close(self._append())
+            if self.sink is not None:
+                self.sink.check()
+            else:
+                os.close(self._append())
         except OSError as error:
-            path, self.path = self.path, None
+            path, self.path, self.sink = self.path, None, None
             raise OciError(
                 f"--log {path}: {error.strerror}; name a file that can be written"
             ) from None
@@ -64,6 +74,12 @@ class Log:
         _to_stderr(f"{NAME}: {prefix}{message}\n")
 
     def _write(self, level: str, message: str) -> None:
+        if self.sink is not None:
+            try:
+                self.sink.write(level, message)
+            except OSError as error:
+                _to_stderr(f"{NAME}: --log {self.path}: {error.strerror}\n")
+            return
         if self.form == "json":
             line = _json(level, message)
         else:

@@ -72,7 +72,10 @@ SUMMARIES = {
 # option -> (name of its value, what it means); the more special key "verb option" comes first
 OPTIONS = {
     "root": ("DIR", "states are kept here (/run/ociruntime or $XDG_RUNTIME_DIR/ociruntime)"),
-    "log": ("FILE", "append messages to FILE; errors go to standard error, too"),
+    "log": (
+        "FILE",
+        "append messages to FILE, journald:NAME or syslog:NAME; errors go to standard error, too",
+    ),
     "log-format": ("FORMAT", "of the log: text (default) or json, one object a line"),
     "log-level": ("LEVEL", "debug is the same as --debug; other levels change nothing"),
     "debug": ("", "log each step with its outcome and time"),

@@ -161,7 +161,12 @@ def _globals(options: Options, log: Log) -> Globals:
     if log.form not in ("text", "json"):
         form, log.form = log.form, "text"
         raise UsageError(f"--log-format {form}: use text or json")
-    log.path = _log_file(options.text("log"))
+    text = options.text("log") or ""
+    log.path = _log_file(text)
+    if text.startswith(("journald:", "syslog:")):
+        from ociruntime.logsink import sink_of
+
+        log.path, log.sink = text, sink_of(text)
     log.open()
     if log.debugging:
         from ociruntime.startup import explain

@@ -26,6 +26,7 @@ from ociruntime.cgroups.detect import DISABLED, Layout
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
+from ociruntime.plan.annotations import fails_on_unknown, refuse_annotations
 from ociruntime.plan.attributes import (
     execution_steps,
     for_every_process,
@@ -221,6 +222,7 @@ class _Builder:
 
     def _refuse_what_cannot_work(self) -> None:
         require_host_rights(self.host, self.namespaces)
+        refuse_annotations(self.config.get("annotations") or {})
         if self.config.get("mounts") and not self.has_mount_ns:
             raise PlanError(
                 "mounts without a mount namespace would be the host's",
@@ -267,7 +269,8 @@ class _Builder:
         from ociruntime.steps.seccomp import PrepareSeccomp
 
         privileges = bool(process.get("noNewPrivileges"))
-        return [PrepareSeccomp(profile, self.options.store.root, no_new_privs=privileges)]
+        root, strict = self.options.store.root, fails_on_unknown(self.config)
+        return [PrepareSeccomp(profile, root, no_new_privs=privileges, strict=strict)]
 
     def _seccomp_listener(self) -> dict[str, str] | None:
         if not self.linux.get("seccomp"):

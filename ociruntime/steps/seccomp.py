@@ -33,18 +33,22 @@ class PrepareSeccomp(Step):
     """Have the filter's program ready in ``run.seccomp``: from the cache, or compiled.
 
     Parameters: ``root`` is the state directory that the cache lies in, ``no_new_privs`` whether
-    the process sets it: the filter is loaded after everything else then.
+    the process sets it: the filter is loaded after everything else then. ``strict`` refuses names
+    that libseccomp does not know.
     """
 
-    __slots__ = ("no_new_privs", "profile", "root")
+    __slots__ = ("no_new_privs", "profile", "root", "strict")
 
     kind = "prepare-seccomp"
 
-    def __init__(self, profile: Profile, root: str, *, no_new_privs: bool) -> None:
+    def __init__(
+        self, profile: Profile, root: str, *, no_new_privs: bool, strict: bool = False
+    ) -> None:
         super().__init__(POINTER, "linux.seccomp")
         self.profile = profile
         self.root = root
         self.no_new_privs = no_new_privs
+        self.strict = strict
 
     def describe(self) -> str:
         count = sum(len(rule["names"]) for rule in self.profile.get("syscalls", ()))
@@ -70,6 +74,13 @@ class PrepareSeccomp(Step):
         if program is None:
             program = self._compile(run, key)
         if program.skipped:
+            if self.strict:
+                names = ", ".join(program.skipped)
+                raise PlanError(
+                    f"linux.seccomp.syscalls: no system call of this libseccomp: {names}",
+                    f"{POINTER}/syscalls",
+                    "correct them, or leave run.oci.seccomp_fail_unknown_syscall out",
+                )
             tell_of_unknown_names(run, program.skipped)
         refuse_what_cannot_start(program, flags, no_new_privs=self.no_new_privs)
         if flags & WAIT_KILLABLE_RECV and not run.kernel.knows_seccomp_flags(flags):

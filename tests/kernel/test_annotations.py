@@ -88,3 +88,41 @@ def test_original_groups_of_exec(runtime: Runtime, bundle: MakeBundle) -> None:
     container = runtime.up(made)
     result = runtime.exec(container, "id", "-G", wrapper=WITH_GROUP).check()
     assert str(GROUP) in result.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("run.oci.handler", "krun", ["no handler krun"]),
+        ("run.oci.seccomp_bpf_data", "AAAA", ["linux.seccomp"]),
+        ("run.oci.systemd.force_cgroup_v1", "/sys/fs/cgroup/systemd", ["cgroup v1"]),
+    ],
+)
+def test_what_cannot_be_had(
+    runtime: Runtime, bundle: MakeBundle, name: str, value: str, words: list[str]
+) -> None:
+    """Whoever asks for it gets no container without it, and is told."""
+    made = bundle().set("/annotations", {name: value})
+    assert_clear(runtime, runtime.create(made), name, *words)
+
+
+def test_our_own_handler(runtime: Runtime, bundle: MakeBundle) -> None:
+    runtime.run(bundle().set("/annotations", {"run.oci.handler": "ociruntime"})).check()
+
+
+@pytest.mark.parametrize("value", [None, "0", "1"])
+def test_unknown_system_calls(runtime: Runtime, bundle: MakeBundle, value: str | None) -> None:
+    """Left out, unless the annotation makes them an error; also where the filter is compiled
+    already.
+    """
+    made = bundle(args=["true"])
+    rules = [{"names": ["nosuchcall", "swapon"], "action": "SCMP_ACT_ERRNO"}]
+    made.set("/linux/seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules})
+    if value is not None:
+        made.set("/annotations", {"run.oci.seccomp_fail_unknown_syscall": value})
+    for _ in range(2):
+        done = runtime.create(made)
+        if value == "1":
+            assert_clear(runtime, done, "nosuchcall", "run.oci.seccomp_fail_unknown_syscall")
+        else:
+            runtime.delete(done.check().container, "--force").check()

@@ -1,0 +1,55 @@
+"""Annotations of crun's that ask for what cannot be had here: whoever sets one must not get a
+container without it.
+"""
+
+from __future__ import annotations
+
+from ociruntime.errors import PlanError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+HANDLER = "run.oci.handler"
+# The only handler that there is.
+OURS = "ociruntime"
+# crun's, with what to do instead.
+REFUSED = {
+    "run.oci.seccomp_bpf_data": (
+        "a system call filter that was compiled elsewhere is not loaded",
+        "write it as linux.seccomp",
+    ),
+    "run.oci.systemd.force_cgroup_v1": (
+        "a container gets no cgroup v1 where the host has v2",
+        "use an image whose systemd knows cgroup v2 (since 226), or a host with cgroup v1",
+    ),
+}
+ALL = frozenset({HANDLER, *REFUSED})
+# Unknown names of system calls are an error, and not left out.
+FAIL_UNKNOWN = "run.oci.seccomp_fail_unknown_syscall"
+
+
+def refuse_annotations(annotations: dict[str, str]) -> None:
+    """Raise ``PlanError`` for one that cannot be followed."""
+    if ALL.isdisjoint(annotations):
+        return
+    for name, (what, cure) in REFUSED.items():
+        if name in annotations:
+            raise PlanError(f"annotation {name}: {what}", _pointer(name), cure)
+    handler = annotations.get(HANDLER, OURS)
+    if handler not in ("", OURS):
+        raise PlanError(
+            f"annotation {HANDLER}: there is no handler {handler} in this runtime",
+            _pointer(HANDLER),
+            "leave it out, or use the runtime that has it",
+        )
+
+
+def fails_on_unknown(config: dict[str, Any]) -> bool:
+    """Whether linux.seccomp must name nothing that libseccomp does not know."""
+    annotations: dict[str, str] = config.get("annotations") or {}
+    return annotations.get(FAIL_UNKNOWN, "0") != "0"
+
+
+def _pointer(name: str) -> str:
+    return f"/annotations/{name}"
