@@ -37,6 +37,7 @@ SUMMARIES = {
         "mount in a running container, or unmount: the entries of config.json's `mounts` in FILE",
     ),
     "events": ("ID", "print what a container uses, again and again, and when memory runs out"),
+    "top": ("", "show what all containers use, live on a terminal"),
     "metrics": ("", "print what all containers use, as OpenMetrics text"),
     "net": (
         "ls | inspect [NAME|ID] | check [NAME|FILE]... | gc",
@@ -192,6 +193,8 @@ OPTIONS = {
     "json": ("", "print JSON instead of text"),
     "doctor rootless": ("", "for an ordinary user's containers, also when root asks"),
     "events format": ("FORMAT", "json (default), one object a line, or openmetrics"),
+    "sort": ("ORDER", "by cpu (default), memory, pids, io, network or id"),
+    "once": ("", "print one table and end, also on a terminal"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),
     "validate format": (
         "FORMAT",
@@ -220,6 +223,8 @@ NOTES = {
     "container ends.",
     "validate": "FILE may be - (standard input), DIR a bundle or a tree of them. The exit status "
     "is 1 if there are errors.",
+    "top": "Keys: s sorts by the next column, p shows the processes of one container, l its "
+    "plan, q ends.\nWithout a terminal one table is printed.",
     "plan": "Nothing is changed, and root is not needed; but the plan is that of the calling user. "
     "exec,\nupdate, delete and `mounts add ID FILE` take the options of these commands.",
 }

@@ -57,6 +57,7 @@ VERBS = {
     "spec": "spec",
     "start": "start",
     "state": "state",
+    "top": "top",
     "trace": "trace",
     "update": "update",
     "validate": "validate",

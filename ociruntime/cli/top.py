@@ -1,0 +1,77 @@
+"""ociruntime top [--interval TIME] [--sort ORDER] [--once]"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ociruntime.cli.events import seconds
+from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.cli.output import say
+from ociruntime.errors import OciError, UsageError, one_line
+from ociruntime.top.sample import COLUMNS, ORDERS, Row, take
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cli.main import Globals
+
+OPTIONS = {"interval": VALUE, "sort": VALUE, "once": FLAG}
+ALIASES: dict[str, str] = {}
+DEFAULT_INTERVAL = "2s"
+# Seconds between the two looks that rates come out of, for a single table.
+BETWEEN = 0.2
+GAP = "  "
+
+
+def main(words: list[str], globals_: Globals) -> int:
+    """Show what all containers use: live on a terminal, else as one table."""
+    options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="top")
+    if options.arguments:
+        raise UsageError("top: takes no arguments; it shows all containers under --root")
+    order = options.text("sort") or next(iter(ORDERS))
+    if order not in ORDERS:
+        raise UsageError(f"top: --sort {order}: use {', '.join(ORDERS)}")
+    interval = seconds(options.text("interval") or DEFAULT_INTERVAL)
+    if not options.flag("once") and os.isatty(0) and os.isatty(1):
+        return _live(globals_, interval)
+    before = take(globals_.store, [], order)
+    if before:
+        time.sleep(BETWEEN)
+    rows = take(globals_.store, before, order)
+    say(table(rows).encode("utf-8", "backslashreplace"))
+    return 0
+
+
+def table(rows: list[Row]) -> str:
+    """Aligned columns under a header; numbers to the right."""
+    lines = [list(COLUMNS), *([one_line(cell) for cell in row.cells()] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    text = []
+    for line in lines:
+        cells = [
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        text.append(GAP.join(cells).rstrip() + "\n")
+    return "".join(text)
+
+
+def _live(globals_: Globals, interval: float) -> int:
+    try:
+        from ociruntime.top.app import Top
+    except ImportError:
+        raise OciError(
+            "top: the live table needs Python's textual: pip install 'ociruntime[top]', or use "
+            "--once"
+        ) from None
+    from ociruntime.cli.plan import stored
+    from ociruntime.plan.explain import as_text, heading
+    from ociruntime.screen import Screen
+
+    def plan(container_id: str) -> str:
+        planned = stored(container_id, globals_)
+        title = heading(f"create {container_id}", planned.plan.steps, planned.host)
+        return as_text(title, planned.plan.steps, planned.plan.warnings, Screen(0))
+
+    Top(globals_.store, interval, plan).run()
+    return 0
