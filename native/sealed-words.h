@@ -24,8 +24,8 @@ static inline int has_word(int argc, char *const argv[], const char *word)
 static inline int must_be_sealed(int argc, char *const argv[])
 {
     return has_word(argc, argv, "create") || has_word(argc, argv, "run") ||
-           has_word(argc, argv, "restore") || has_word(argc, argv, "shim") ||
-           has_word(argc, argv, "zygote");
+           has_word(argc, argv, "restore") || has_word(argc, argv, "mounts") ||
+           has_word(argc, argv, "shim") || has_word(argc, argv, "zygote");
 }
 
 #endif

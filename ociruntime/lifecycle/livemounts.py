@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import errno
 from functools import partial
+from select import POLLIN, poll
 
 from ociruntime import hostos as os
+from ociruntime.bundle import parse
 from ociruntime.errors import NOT_RUNNING, OciError, PlanError, StepError, WrongStatus
-from ociruntime.jsontext import to_bytes
+from ociruntime.jsontext import dumps, to_bytes
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components, remove_stubs
 from ociruntime.kernel.kernel import Kernel
@@ -24,6 +26,7 @@ from ociruntime.plan.namespaces import NamespacePlan
 from ociruntime.plan.step import HOST
 from ociruntime.process.executor import explain
 from ociruntime.process.init import freeze_imports
+from ociruntime.process.patience import LOOK_SECONDS, Patience
 from ociruntime.process.run import Run
 from ociruntime.spec import load
 from ociruntime.spec.tables import NAMESPACES
@@ -41,14 +44,20 @@ if TYPE_CHECKING:
 
     Entries = list[dict[str, Any]]
 
-# In the container's state: what was added, and is there still.
-ADDED = "added_mounts"
+# In the container's state: what was added, and is there still; [destination, mount id] of each.
+ADDED, PLACES = "added_mounts", "added_places"
 # What belongs to namespaces that only the container's own processes are in.
 NOT_LATER = ("proc", *CGROUP_TYPES)
 # Filesystems that are made in a further namespace of the container's.
 MADE_IN = {"sysfs": "network", "mqueue": "ipc"}
 LONGEST = 4096
 STREAMS = 3
+# How long a process may take to obey SIGKILL.
+DEATH_SECONDS = 10.0
+# What the process in the container says first when it has done its work.
+DONE = b"\0"
+OTHER = "what is there is not what was added, or something is mounted over it"
+LINK = "a symlink leads there, which may be the container's doing; name the place itself"
 
 
 def add(container: Container, entries: Entries, source: str) -> list[str]:
@@ -68,11 +77,12 @@ def add(container: Container, entries: Entries, source: str) -> list[str]:
         kinds = {entry.get("type") or "" for entry in entries}
         further = {MADE_IN[kind] for kind in kinds if kind in MADE_IN}
         work = partial(_attach, run, steps=attach)
-        _in_container(container, kernel, further, work, list(run.fds.values()))
+        places = _in_container(container, kernel, further, work, list(run.fds.values()))
     finally:
         os.umask(before)
         run.close()
     container.data.setdefault(ADDED, []).extend(entries)
+    container.data.setdefault(PLACES, []).extend(places)
     container.save()
     return warnings + run.warnings
 
@@ -116,7 +126,9 @@ def add_steps(
 def remove(container: Container, entries: Entries) -> None:
     """Unmount what is on the destinations of ``entries``, the uppermost at each; in their order.
 
-    The container is loaded and locked. Raises ``OciError`` at the first that cannot be unmounted.
+    What `add` has mounted is known by its id. Else a destination is taken as it is, without
+    symlinks: one in the container would choose what goes, a mask or a read-only path, too. The
+    container is loaded and locked. Raises ``OciError`` at the first that cannot be unmounted.
     """
     host = read_host(Kernel())
     if not host.privileged:
@@ -124,18 +136,21 @@ def remove(container: Container, entries: Entries) -> None:
     _running(container)
     for entry in entries:
         destination: str = entry["destination"]
-        _in_container(container, Kernel(), set(), partial(_unmount, destination=destination))
-        _forget(container, destination)
+        place = _last(container.data.get(PLACES, []), 0, destination)
+        wanted = place[1] if place else 0
+        work = partial(_unmount, destination=destination, wanted=wanted)
+        _in_container(container, Kernel(), set(), work)
+        for name, key in ((ADDED, "destination"), (PLACES, 0)):
+            found = _last(container.data.get(name, []), key, destination)
+            if found is not None:
+                container.data[name].remove(found)
+        container.save()
 
 
-def _forget(container: Container, destination: str) -> None:
-    """Take the last mount on ``destination`` out of what was added."""
-    added: Entries = container.data.get(ADDED, [])
-    for index in reversed(range(len(added))):
-        if components(added[index]["destination"]) == components(destination):
-            del added[index]
-            container.save()
-            return
+def _last(added: list[Any], key: str | int, destination: str) -> Any:
+    """Of what was added the last one on ``destination``; None for none."""
+    place = components(destination)
+    return next((each for each in reversed(added) if components(each[key]) == place), None)
 
 
 def _running(container: Container) -> None:
@@ -152,16 +167,16 @@ def _execute(step: Step, run: Run) -> None:
 
 
 class _Attached(InRoot):
-    """The container's root; ``mounts`` are the places of what was attached, with its mount id."""
+    """The container's root; ``mounts`` are the [destination, mount id] of what was attached."""
 
     __slots__ = ("mounts",)
 
     def __init__(self, kernel: Kernel, root: int) -> None:
         super().__init__(kernel, root)
-        self.mounts: list[tuple[str, int]] = []
+        self.mounts: list[list[Any]] = []
 
     def pin(self, destination: str, mount: int) -> None:
-        self.mounts.append((destination, self.kernel.stat(mount).mount_id))
+        self.mounts.append([destination, self.kernel.stat(mount).mount_id])
         super().pin(destination, mount)
 
 
@@ -181,16 +196,19 @@ def _attach(run: Run, inroot: _Attached, steps: list[Step]) -> None:
         raise
 
 
-def _unmount(inroot: InRoot, destination: str, wanted: int = 0) -> None:
-    """Unmount what is on ``destination``; with ``wanted`` only the mount of that id."""
+def _unmount(inroot: InRoot, destination: str, wanted: int) -> None:
+    """Unmount what is on ``destination``: the mount ``wanted``, or with 0 whatever it is, but not
+    through a symlink.
+    """
     kernel = inroot.kernel
     label = f"unmounting {destination}"
+    resolve = 0 if wanted else c.RESOLVE_NO_SYMLINKS
     try:
-        found = inroot.find(destination)
+        found = inroot.open(destination, c.O_PATH, resolve)
         try:
             stat = kernel.stat(found)
             if wanted and stat.mount_id != wanted:
-                return
+                raise StepError(label, errno.EINVAL, OTHER)
             if stat.kind == c.S_IFDIR:
                 mounted = kernel.stat(found, "..").mount_id != stat.mount_id
                 if not mounted:
@@ -200,16 +218,19 @@ def _unmount(inroot: InRoot, destination: str, wanted: int = 0) -> None:
                 return
         finally:
             kernel.close(found)
-        _unmount_file(inroot, destination, stat.mount_id, label)
+        _unmount_file(inroot, destination, stat.mount_id, label, resolve)
     except OSError as error:
-        raise StepError(label, error.errno or 0, (error.strerror or "").lower()) from None
+        why = LINK if error.errno == errno.ELOOP else (error.strerror or "").lower()
+        raise StepError(label, error.errno or 0, why) from None
 
 
-def _unmount_file(inroot: InRoot, destination: str, mount: int, label: str) -> None:
+def _unmount_file(
+    inroot: InRoot, destination: str, mount: int, label: str, resolve: int
+) -> None:
     """A file cannot be entered: it is unmounted by its name in its directory, which is one."""
     kernel = inroot.kernel
     *parents, name = components(destination)
-    parent = inroot.open("/".join(parents) or "/", c.O_PATH | c.O_DIRECTORY)
+    parent = inroot.open("/".join(parents) or "/", c.O_PATH | c.O_DIRECTORY, resolve)
     try:
         here = kernel.stat(parent, name)
         if here.mount_id != mount or here.mount_id == kernel.stat(parent).mount_id:
@@ -226,9 +247,10 @@ def _in_container(
     further: set[str],
     work: Callable[[_Attached], None],
     kept: Sequence[int] = (),
-) -> None:
+) -> list[list[Any]]:
     """Do ``work`` in a process that is in the container's mount namespace, in its user namespace
-    and ``further`` ones, with no descriptors but ``kept``. Raises what that raises.
+    and ``further`` ones, with no descriptors but ``kept``. Returns [destination, mount id] of what
+    it has attached; raises what ``work`` raises.
     """
     data = container.data
     pidfd = open_process(data["pid"], data["start_time"])
@@ -245,23 +267,41 @@ def _in_container(
             _enter(container, kernel, (pidfd, root, writer), further, work)
         os.close(writer)
         writer = -1
-        said = _read(reader)
-        kernel.wait_pidfd(child)
-        kernel.close(child)
-        kernel.close(root)
+        try:
+            said = hear(reader, Patience(pid, "the process that mounts in the container"))
+        except OciError:
+            kernel.pidfd_send_signal(child, c.SIGKILL)
+            raise
+        finally:
+            kernel.reap(child, DEATH_SECONDS)
+            kernel.close(child)
+            kernel.close(root)
     finally:
         for fd in (pidfd, reader, writer):
             if fd >= 0:
                 os.close(fd)
-    if said != b"\0":
+    if not said.startswith(DONE):
         raise OciError(said.decode("utf-8", "replace") or "the process in the container has died")
+    places: list[list[Any]] = parse(said.removeprefix(DONE), "what was mounted", names=True)
+    return places
 
 
-def _read(fd: int) -> bytes:
+def hear(fd: int, patience: Patience) -> bytes:
+    """All that comes through the pipe ``fd`` until its other end is closed. Raises ``HeldError``
+    when the process at that end cannot run: without a pid namespace others in the container see
+    it, and its user namespace is theirs.
+    """
+    poller = poll()
+    poller.register(fd, POLLIN)
     said = b""
-    while part := os.read(fd, LONGEST):
+    while True:
+        if not poller.poll(LOOK_SECONDS * 1000):
+            patience.look()
+            continue
+        part = os.read(fd, LONGEST)
+        if not part:
+            return said
         said += part
-    return said
 
 
 def _root_of(kernel: Kernel, container: Container) -> int:
@@ -314,14 +354,15 @@ def _enter(
             kernel.setresgid(0)
             kernel.setresuid(0)
             kernel.prctl(c.PR_SET_DUMPABLE, 0)
-        work(_Attached(kernel, root))
-        said = b"\0"
+        inside = _Attached(kernel, root)
+        work(inside)
+        said = DONE + os.fsencode(dumps(inside.mounts))
     except OciError as error:
-        said = str(error).encode("utf-8", "backslashreplace")
+        said = str(error).encode("utf-8", "backslashreplace")[:LONGEST]
     except OSError as error:
         said = f"entering the container: {(error.strerror or '').lower()}".encode()
     except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-        said = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")
+        said = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")[:LONGEST]
     finally:
-        os.write(writer, said[:LONGEST])
+        os.write(writer, said)
         os._exit(0)

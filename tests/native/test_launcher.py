@@ -97,7 +97,7 @@ def digest(path: Path | str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("word", ["create", "run", "restore", "shim", "zygote"])
+@pytest.mark.parametrize("word", ["create", "run", "restore", "mounts", "shim", "zygote"])
 def test_sealed_commands(launcher: Path, word: str) -> None:
     seen = facts(launcher, "facts", "--root", "/x", word)
     assert seen["sealed"] == "True"
