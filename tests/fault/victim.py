@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ociruntime.cgroups.detect import detect
 from ociruntime.errors import PlanError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.build import build
@@ -40,7 +41,10 @@ def full(config: dict[str, Any], directory: Path) -> dict[str, Any]:
         devices=[{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}],
         rootfsPropagation="rslave",
     )
-    config["linux"]["resources"].update(pids={"limit": 10}, memory={"limit": 1 << 26})
+    limits = {"pids": {"limit": 10}, "memory": {"limit": 1 << 26}}
+    layout = detect(Kernel())
+    found = {name: limit for name, limit in limits.items() if layout.find(name) is not None}
+    config["linux"]["resources"].update(found)
     config["linux"]["namespaces"].append({"type": "time"})
     config["linux"]["seccomp"] = {
         "defaultAction": "SCMP_ACT_ALLOW",
