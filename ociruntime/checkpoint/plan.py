@@ -14,6 +14,7 @@ from ociruntime.checkpoint.dump import own_configuration
 from ociruntime.checkpoint.externals import externals
 from ociruntime.checkpoint.restore import (
     LetRun,
+    NoteClocks,
     OpenCheckpoint,
     Reach,
     Restoration,
@@ -131,11 +132,12 @@ def restore_steps(
         before[0],
         OpenCheckpoint(restoration),
         *before[1:],
-        StartCriu(restoration, stage),
+        StartCriu(restoration, stage, options.preserve_fds),
         *(Reach(step) for step in plan.steps if step.kind == "raise-loopback"),
         *_of(plan.steps, STARTED),
         *(step for step in plan.steps if getattr(step, "phase", "") in HOOKS),
         RestoreProcesses(restoration, ready),
+        NoteClocks(),
         VerifyMounts(config, _attributes(inside)),
         *_of(plan.steps, BEHIND),
         LetRun(restoration, config),

@@ -12,7 +12,7 @@ from ociruntime.checkpoint import messages as m
 from ociruntime.checkpoint.dump import common, refused
 from ociruntime.checkpoint.program import FIRST_FD, Conversation, Criu, CriuError
 from ociruntime.checkpoint.stage import ROOT
-from ociruntime.checkpoint.streams import FILE, keys_in
+from ociruntime.checkpoint.streams import FILE, STREAMS, handed_in, keys_in
 from ociruntime.checkpoint.verify import verify_processes
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import Step
@@ -164,17 +164,20 @@ class OpenCheckpoint(Step):
 class StartCriu(Step):
     """Start CRIU in the container's cgroup and in a mount namespace of its own, and let it work
     until the container's namespaces exist.
+
+    ``preserved`` descriptors from 3 on take the place of those that were handed in at create.
     """
 
-    __slots__ = ("restoration", "stage_")
+    __slots__ = ("preserved", "restoration", "stage_")
 
     kind = "start-criu"
     stage = "spawn"
 
-    def __init__(self, restoration: Restoration, stage: Stage) -> None:
+    def __init__(self, restoration: Restoration, stage: Stage, preserved: int) -> None:
         super().__init__("", "restore")
         self.restoration = restoration
         self.stage_ = stage
+        self.preserved = preserved
 
     def describe(self) -> str:
         return "start CRIU, and have it make the namespaces and their first process"
@@ -185,14 +188,12 @@ class StartCriu(Step):
     def execute(self, run: Run) -> None:
         restoration, stage = self.restoration, self.stage_
         assert restoration.criu is not None
-        keys = keys_in(restoration.images)
+        streams = [*(run.streams or range(STREAMS)), *range(STREAMS, STREAMS + self.preserved)]
+        keys = keys_in(restoration.images, len(streams))
         first = FIRST_FD + len(DIRECTORIES)
-        streams = run.streams or (0, 1, 2)
-        handed = [fd for fd, key in zip(streams, keys, strict=False) if key]
-        inherited = [
-            {"key": key, "fd": first + number}
-            for number, key in enumerate(key for key in keys if key)
-        ]
+        given = handed_in(keys, streams)
+        handed = list(given.values())
+        inherited = [{"key": key, "fd": first + number} for number, key in enumerate(given)]
         for name, key in sorted(_joined(run).items()):
             inherited.append({"key": key, "fd": first + len(handed)})
             handed.append(run.fds[name])
@@ -216,13 +217,13 @@ class StartCriu(Step):
             **restoration.request,
             "root": stage.path(ROOT),
             "ext_mnt": stage.map(),
-            "external": [key for key in keys if key.startswith(FILE)],
+            "external": [key for key in given if key.startswith(FILE)],
             "inherit_fd": inherited,
             "cg_root": _cgroups_of(run, conversation.pid),
             "rst_sibling": True,
             "evasive_devices": True,
             # A file that is handed in for another has an owner's permissions of its own.
-            "skip_file_rwx_check": any(key.startswith(FILE) for key in keys),
+            "skip_file_rwx_check": any(key.startswith(FILE) for key in given),
         }
         conversation.send({"type": m.RESTORE, "opts": opts})
         restoration.wait_for(run, NAMESPACES)
@@ -267,6 +268,33 @@ class RestoreProcesses(Step):
         self.restoration.wait_for(run, RESTORED)
         if self.ready is not None:
             self.ready()
+
+
+class NoteClocks(Step):
+    """Have `exec` join the time namespace that CRIU makes, so that the clocks go on where they
+    were for whoever comes later, too (time_namespaces(7)).
+    """
+
+    __slots__ = ()
+
+    kind = "note-clocks"
+    stage = "process"
+
+    def __init__(self) -> None:
+        super().__init__("", "restore")
+
+    def describe(self) -> str:
+        return "note the time namespace in which the restored clocks go on"
+
+    def operands(self) -> dict[str, object]:
+        return {}
+
+    def execute(self, run: Run) -> None:
+        assert run.container is not None
+        data = run.container.data
+        own, theirs = (os.readlink(f"/proc/{who}/ns/time") for who in ("self", run.pid))
+        if own != theirs and "time" not in data["namespaces"]:
+            data["namespaces"].append("time")
 
 
 class Reach(Step):

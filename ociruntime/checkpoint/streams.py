@@ -19,20 +19,26 @@ if TYPE_CHECKING:
 
 # The name that runc and crun give the file, too.
 DESCRIPTORS = "descriptors.json"
-STREAMS = (0, 1, 2)
+STREAMS, MOST = 3, 256
 LIMIT = 1 << 16
 KINDS = ("pipe:[", "socket:[")
 FILE = "file["
 
 
 class Streams:
-    """Those of process ``pid``: ``keys`` has what CRIU calls each, or what it is beside."""
+    """Those of process ``pid``, and what follows them: ``keys`` has, by the descriptor's number,
+    what CRIU calls each, or what it is beside.
+    """
 
     __slots__ = ("keys",)
 
     def __init__(self, kernel: Kernel, pid: int) -> None:
         table = MountTable.of(kernel, pid)
-        self.keys = [self._key(kernel, table, pid, number) for number in STREAMS]
+        count = STREAMS
+        there = set(os.listdir(f"/proc/{pid}/fd"))
+        while count < MOST and str(count) in there:
+            count += 1
+        self.keys = [self._key(kernel, table, pid, number) for number in range(count)]
 
     def externals(self) -> list[str]:
         """What CRIU must be told are not the container's own files."""
@@ -69,9 +75,9 @@ def mount_of(kernel: Kernel, pid: int, number: int) -> int:
     return -1
 
 
-def keys_in(images: int) -> list[str]:
-    """For `restore`: what the streams were; the images may be anybody's, so nothing but names of
-    pipes, sockets and files is taken from there.
+def keys_in(images: int, count: int = STREAMS) -> list[str]:
+    """For `restore`: what the first ``count`` descriptors were; the images may be anybody's, so
+    nothing but names of pipes, sockets and files is taken from there.
     """
     raw = read(images, DESCRIPTORS, LIMIT)
     if not raw:
@@ -82,7 +88,18 @@ def keys_in(images: int) -> list[str]:
         raise OciError(f"{DESCRIPTORS} of the checkpoint: {error}") from None
     if not isinstance(found, list):
         return []
-    return [key if isinstance(key, str) and _is_key(key) else "" for key in found[: len(STREAMS)]]
+    return [key if isinstance(key, str) and _is_key(key) else "" for key in found[:count]]
+
+
+def handed_in(keys: list[str], descriptors: list[int]) -> dict[str, int]:
+    """For each key the descriptor that is handed in for it. Of several with one key, a shell's
+    redirection as a rule, it is one that was preserved, else the first.
+    """
+    given: dict[str, int] = {}
+    for fd, key in zip(descriptors, keys, strict=False):
+        if key and (key not in given or given[key] < STREAMS <= fd):
+            given[key] = fd
+    return given
 
 
 def _is_key(text: str) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import capability_names
@@ -157,6 +158,36 @@ def test_streams(criu_host: Runtime, bundle: MakeBundle, images: Path) -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_preserved_descriptors(criu_host: Runtime, bundle: MakeBundle, images: Path) -> None:
+    """What was handed in at create is handed in again."""
+    made = bundle().shell("while read word <&3; do echo got $word >&4; done")
+    written = images.parent / "written"
+    reader, writer = os.pipe()
+    shell = ("/bin/bash", "-c", f'exec "$0" "$@" 3<&{reader} 4>>{written}')
+    how: dict[str, Any] = {"wrapper": shell, "pass_fds": [reader]}
+    try:
+        container = criu_host.create(made, "--preserve-fds", "2", **how).check().container
+        criu_host.start(container).check()
+        checkpoint(criu_host, container, images).check()
+        restore(criu_host, made, images, "--preserve-fds", "2", **how).check()
+        os.write(writer, b"word\n")
+        deadline = time.monotonic() + PATIENCE
+        while written.read_bytes() != b"got word\n":
+            assert time.monotonic() < deadline, written.read_bytes()
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_clocks(criu_host: Runtime, counter: Bundle, images: Path) -> None:
+    """Processes of `exec` are in the time namespace in which the restored ones go on."""
+    container = criu_host.up(counter)
+    checkpoint(criu_host, container, images).check()
+    again = restore(criu_host, counter, images).check().container
+    first = os.readlink(f"/proc/{criu_host.pid(again)}/ns/time")
+    assert criu_host.exec(again, "readlink", "/proc/self/ns/time").check().stdout.strip() == first
 
 
 def test_terminal(criu_host: Runtime, bundle: MakeBundle, images: Path, sandbox: Sandbox) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ociruntime.checkpoint.externals import MountTable, externals
 from ociruntime.checkpoint.options import RESTORE, RestoreOptions
 from ociruntime.checkpoint.plan import restore_steps
-from ociruntime.checkpoint.streams import DESCRIPTORS, keys_in
+from ociruntime.checkpoint.streams import DESCRIPTORS, handed_in, keys_in
 from ociruntime.cli.options import parse
 from ociruntime.errors import OciError, PlanError
 from ociruntime.plan.build import Plan, build
@@ -150,6 +150,13 @@ def test_names_of_streams(tmp_path: Path, text: str, keys: list[str]) -> None:
         assert keys_in(fd) == keys
     finally:
         os.close(fd)
+
+
+def test_what_is_handed_in() -> None:
+    """A descriptor for each name: the preserved one of several, else the first."""
+    keys = ["pipe:[7]", "pipe:[1]", "pipe:[1]", "pipe:[7]", "", "file[1:2]"]
+    assert handed_in(keys, [0, 1, 2, 3, 4, 5]) == {"pipe:[7]": 3, "pipe:[1]": 1, "file[1:2]": 5}
+    assert handed_in(["", ""], [0, 1, 2]) == {}
 
 
 def test_names_that_are_no_json(tmp_path: Path) -> None:
