@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import capability_names
 from tests.support.bundle import Bundle
@@ -121,6 +123,55 @@ def test_pre_dump(criu_host: Runtime, counter: Bundle, images: Path) -> None:
     reached = count(criu_host, container)
     checkpoint(criu_host, container, second, "--parent-path", "../1").check()
     count(criu_host, restore(criu_host, counter, second).check().container, reached)
+
+
+def test_lazy_pages(
+    criu_host: Runtime, counter: Bundle, images: Path, sandbox: Sandbox
+) -> None:
+    """Memory comes from CRIU's daemon when it is used."""
+    if subprocess.run([criu(), "check", "--feature", "uffd"], check=False).returncode:
+        pytest.skip("this kernel has no userfaultfd for CRIU")
+    work = sandbox.directory / "work"
+    work.mkdir()
+    container = criu_host.up(counter)
+    reached = count(criu_host, container, 3)
+    checkpoint(criu_host, container, images).check()
+    words = ["lazy-pages", "--images-dir", images, "--work-dir", work, "-o", "lazy.log"]
+    with subprocess.Popen([criu(), *words]) as daemon:
+        deadline = time.monotonic() + PATIENCE
+        while not (work / "lazy-pages.socket").exists():
+            assert time.monotonic() < deadline
+        options = ("--lazy-pages", "--work-path", str(work))
+        again = restore(criu_host, counter, images, *options).check().container
+        count(criu_host, again, reached)
+        assert daemon.wait(PATIENCE) == 0
+
+
+def test_page_server(
+    criu_host: Runtime, counter: Bundle, images: Path, sandbox: Sandbox
+) -> None:
+    """Memory goes to another process, here of this machine; the rest is beside it then."""
+    other = sandbox.directory / "other"
+    other.mkdir()
+    container = criu_host.up(counter)
+    reached = count(criu_host, container, 3)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["page-server", "--images-dir", other, "--port", str(port), "--address", "127.0.0.1"]
+    with subprocess.Popen([criu(), *words, "-o", "server.log"]) as server:
+        listening = f"0100007F:{port:04X}"
+        deadline = time.monotonic() + PATIENCE
+        while listening not in Path("/proc/net/tcp").read_text():
+            assert time.monotonic() < deadline
+            assert server.poll() is None
+        at = f"127.0.0.1:{port}"
+        checkpoint(criu_host, container, images, "--page-server", at).check()
+        assert server.wait(PATIENCE) == 0
+    assert not list(images.glob("pages-*.img"))
+    for image in (*other.glob("pages-*.img"), *other.glob("pagemap-*.img")):
+        image.rename(images / image.name)
+    count(criu_host, restore(criu_host, counter, images).check().container, reached)
 
 
 def test_foreground(criu_host: Runtime, bundle: MakeBundle, images: Path) -> None:
