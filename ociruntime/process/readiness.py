@@ -12,10 +12,9 @@ from __future__ import annotations
 import errno
 from _socket import (
     AF_UNIX,
-    CMSG_SPACE,
-    MSG_CMSG_CLOEXEC,
     MSG_CTRUNC,
     MSG_DONTWAIT,
+    MSG_PEEK,
     MSG_TRUNC,
     SCM_RIGHTS,
     SOCK_CLOEXEC,
@@ -23,7 +22,7 @@ from _socket import (
     SOL_SOCKET,
     socket,
 )
-from _struct import iter_unpack, pack
+from _struct import pack
 from select import POLLIN, poll
 
 from ociruntime import hostos as os
@@ -49,7 +48,7 @@ PASSED_ON = frozenset({
 READY, BARRIER = b"READY=1", b"BARRIER=1"
 # systemd itself takes no longer ones.
 LONGEST = 4096
-# How long a manager may take to make room for a message.
+# How long a manager may take to make room for a message, or to lift a barrier.
 SECONDS = 5.0
 
 
@@ -125,30 +124,46 @@ class Readiness:
         return self._socket.fileno()
 
     def relay(self) -> None:
-        """Pass on one message, if there is one."""
+        """Pass on one message, if there is one.
+
+        Descriptors beside it are never taken: whoever closes one of the container's may wait for
+        the container. The kernel lets go of them with the message.
+        """
         try:
-            message, control, flags, _ = self._socket.recvmsg(
-                LONGEST, CMSG_SPACE(4), MSG_CMSG_CLOEXEC | MSG_DONTWAIT
-            )
+            message, _, flags, _ = self._socket.recvmsg(LONGEST, 0, MSG_PEEK | MSG_DONTWAIT)
         except BlockingIOError:
             return
-        fds = [fd for _, _, part in control for (fd,) in iter_unpack("=i", part)]
+        if not flags & MSG_TRUNC:
+            self._pass_on(message.split(b"\n"), has_descriptor=bool(flags & MSG_CTRUNC))
+        self._socket.recv(1, MSG_DONTWAIT)
+
+    def _pass_on(self, lines: list[bytes], *, has_descriptor: bool) -> None:
+        if BARRIER in lines:
+            if has_descriptor:
+                self._wait_at_barrier()
+            return
+        passed = [line for line in lines if line.partition(b"=")[0] in PASSED_ON]
+        if READY in passed:
+            self.is_ready = True
+            passed.insert(0, b"MAINPID=%d" % self._pid)
+        if passed:
+            self._send(b"\n".join(passed))
+
+    def _wait_at_barrier(self) -> None:
+        """Wait until the manager has taken notice of what it was told (sd_notify_barrier(3)): it
+        closes the descriptor that it gets then.
+        """
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
         try:
-            if flags & (MSG_TRUNC | MSG_CTRUNC):
-                return
-            lines = message.split(b"\n")
-            if BARRIER in lines and len(fds) == 1:
-                self._send(BARRIER, [(SOL_SOCKET, SCM_RIGHTS, pack("=i", fds[0]))])
-                return
-            passed = [line for line in lines if line.partition(b"=")[0] in PASSED_ON]
-            if READY in passed:
-                self.is_ready = True
-                passed.insert(0, b"MAINPID=%d" % self._pid)
-            if passed:
-                self._send(b"\n".join(passed))
+            try:
+                self._send(BARRIER, [(SOL_SOCKET, SCM_RIGHTS, pack("=i", theirs))])
+            finally:
+                os.close(theirs)
+            poller = poll()
+            poller.register(ours, 0)  # the end of a pipe is told in any case
+            poller.poll(SECONDS * 1000)
         finally:
-            for fd in fds:
-                os.close(fd)
+            os.close(ours)
 
     def wait(self, pidfd: int) -> None:
         """Pass on messages until READY=1, or the end of the process."""

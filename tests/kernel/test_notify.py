@@ -20,15 +20,17 @@ from tests.support.sandbox import Sandbox
 MakeBundle = Callable[..., Bundle]
 PATIENCE = 20.0
 # A client: sends each argument as one message, with a descriptor where that is a barrier, which it
-# waits for.
+# waits for; one that ends in a newline tells the descriptor's inode before.
 SAY = r"""
 import os, socket, sys
 for text in sys.argv[1:]:
     message = text.encode().decode("unicode_escape").encode()
     client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     client.connect(os.environ["NOTIFY_SOCKET"])
-    if message == b"BARRIER=1":
+    if message.strip() == b"BARRIER=1":
         ours, theirs = os.pipe()
+        if message.endswith(b"\n"):
+            client.send(b"STATUS=%d" % os.fstat(theirs).st_ino)
         socket.send_fds(client, [message], [theirs])
         os.close(theirs)
         os.read(ours, 1)
@@ -127,6 +129,25 @@ def test_what_a_container_cannot_say(
     env = {"NOTIFY_SOCKET": str(manager.path)}
     container = runtime.run(made, "--detach", env=env).check().container
     assert manager.hear() == [f"MAINPID={runtime.pid(container)}", "READY=1"]
+
+
+def test_a_descriptor_of_the_container(
+    runtime: Runtime, manager: Manager, speaker: Callable[..., Bundle]
+) -> None:
+    """None gets to the manager, who would have to close it: a barrier has one of ours."""
+    made = speaker("BARRIER=1\\n", "READY=1")
+    env = {"NOTIFY_SOCKET": str(manager.path)}
+    container = runtime.create(made, env=env).check().container
+    command = [str(runtime.binary), "--root", str(runtime.root), "start", container]
+    with subprocess.Popen(command, env={**runtime.sandbox.environment(), **env}) as process:
+        inode = int(manager.hear()[0].removeprefix("STATUS="))
+        message, fds, _, _ = socket.recv_fds(manager.socket, 4096, 4)
+        assert (message, len(fds)) == (b"BARRIER=1", 1)
+        assert stat.S_ISFIFO(os.fstat(fds[0]).st_mode)
+        assert os.fstat(fds[0]).st_ino != inode
+        os.close(fds[0])
+        assert manager.hear()[1] == "READY=1"
+        assert process.wait(PATIENCE) == 0
 
 
 def test_who_can_reach_it(
