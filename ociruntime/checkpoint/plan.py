@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 BEFORE = (
     "claim-state",
     "make-notify-directory",
+    "check-apparmor",
+    "check-selinux",
     "open-hook-output",
     "connect-console",
     "open-namespace",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Config = dict[str, Any]
 
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+UNCONFINED = "unconfined"
 FILTERED = "2"  # proc_pid_status(5), Seccomp
 ATTRIBUTES = {
     "ro": c.MOUNT_ATTR_RDONLY,
@@ -105,11 +106,16 @@ class VerifyMounts(Step):
             )
 
 
-def verify_processes(run: Run, config: Config) -> None:
-    """Raise ``OciError`` for a process that has more rights than the configuration gives."""
+def verify_processes(run: Run, config: Config, *, confined: bool = True) -> None:
+    """Raise ``OciError`` for a process that has more rights than the configuration gives.
+
+    ``confined`` is false where the caller has chosen another label (--lsm-profile).
+    """
     for pid in processes_of(run):
         try:
             _verify_process(run.kernel, pid, config)
+            if confined:
+                _verify_label(run.kernel, pid, config.get("process") or {})
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended
 
@@ -152,6 +158,24 @@ def _verify_process(kernel: Kernel, pid: int, config: Config) -> None:
             if entry["type"] == "cgroup" or entry.get("path"):
                 continue
             raise _refused(pid, f"is in the host's {entry['type']} namespace")
+
+
+def _verify_label(kernel: Kernel, pid: int, process: Config) -> None:
+    wanted = process.get("apparmorProfile") or process.get("selinuxLabel")
+    if not wanted or wanted == UNCONFINED:
+        return
+    fd = kernel.open(f"/proc/{pid}/attr/current", c.O_RDONLY)
+    try:
+        text = kernel.read_whole(fd)
+    finally:
+        kernel.close(fd)
+    if is_unconfined(text):
+        raise _refused(pid, f"is not confined, and the configuration confines it by {wanted}")
+
+
+def is_unconfined(text: bytes) -> bool:
+    """Whether that is the content of attr/current of a process without a profile."""
+    return text.strip(b"\0\n ").partition(b" ")[0] in (b"", UNCONFINED.encode())
 
 
 def _refused(pid: int, what: str) -> OciError:

@@ -16,6 +16,7 @@ from ociruntime.checkpoint.externals import MountTable, externals
 from ociruntime.checkpoint.options import RESTORE, RestoreOptions
 from ociruntime.checkpoint.plan import restore_steps
 from ociruntime.checkpoint.streams import DESCRIPTORS, handed_in, keys_in
+from ociruntime.checkpoint.verify import is_unconfined
 from ociruntime.cli.options import parse
 from ociruntime.errors import OciError, PlanError
 from ociruntime.plan.build import Plan, build
@@ -118,6 +119,19 @@ def test_what_criu_cannot_restore() -> None:
     config["linux"] = {"namespaces": [{"type": "pid"}]}
     with pytest.raises(OciError, match="no mount namespace"):
         restore_steps(plan_of(config), config, create, RestoreOptions(options), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "unconfined"),
+    [
+        (b"unconfined\n", True),
+        (b"docker-default (enforce)\n", False),
+        (b"system_u:system_r:container_t:s0:c1,c2\0", False),
+        (b"", True),
+    ],
+)
+def test_labels(text: bytes, unconfined: bool) -> None:
+    assert is_unconfined(text) == unconfined
 
 
 def test_mount_table() -> None:
