@@ -141,11 +141,17 @@ def mirror(kernel: Kernel, images: int, target: int, path: str, generation: int 
 
 
 def check_parent(fd: int, path: str) -> None:
-    """Refuse a --parent-path (relative to the directory ``fd``) that is none."""
+    """Refuse a --parent-path (relative to the directory ``fd``) that is none, or that has in it
+    what ``check`` refuses: CRIU opens those images by name, too.
+    """
     try:
-        os.close(Kernel().openat2(fd, path, c.O_RDONLY | c.O_DIRECTORY, c.RESOLVE_NO_SYMLINKS))
+        parent = Kernel().openat2(fd, path, c.O_RDONLY | c.O_DIRECTORY, c.RESOLVE_NO_SYMLINKS)
     except OSError as error:
         raise _refused("parent-path", path, error) from None
+    try:
+        check(parent, path)
+    finally:
+        os.close(parent)
 
 
 def clear(fd: int, name: str) -> None:

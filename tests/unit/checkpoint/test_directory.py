@@ -115,3 +115,15 @@ def test_errors_of_the_log(images: Path, opened: int) -> None:
         "(00.05) Error (criu/b.c:3): third\n(00.06) Error (criu/b.c:3): fourth\n"
     )
     assert directory.first_errors(opened, "dump.log") == "first; second; third"
+
+
+def test_a_parent_that_is_named(images: Path, opened: int) -> None:
+    """What --parent-path leads to is looked at like the directory itself."""
+    before = images.parent / "before"
+    before.mkdir()
+    directory.check_parent(opened, "../before")
+    (before / "pages-1.img").symlink_to(images / "pages-1.img")
+    with pytest.raises(OciError, match=r"before/pages-1\.img: it is a symlink"):
+        directory.check_parent(opened, "../before")
+    with pytest.raises(OciError, match="parent-path none: there is no such directory"):
+        directory.check_parent(opened, "none")
