@@ -56,7 +56,7 @@ def main(words: list[str], globals_: Globals) -> int:
     if options.text("hostname"):
         config["hostname"] = options.text("hostname")
     if options.text("from-image"):
-        _take_image(config, options)
+        _take_image(config, options, globals_)
     if command:
         config["process"].update(args=command, terminal=False)
     if options.texts("net"):
@@ -67,12 +67,17 @@ def main(words: list[str], globals_: Globals) -> int:
     return 0
 
 
-def _take_image(config: dict[str, Any], options: Options) -> None:
+def _take_image(config: dict[str, Any], options: Options, globals_: Globals) -> None:
     from ociruntime.spec.image import apply_image, read_image
 
     path = options.text("from-image") or ""
     rootfs = os.path.join(options.text("bundle") or ".", config["root"]["path"])
-    apply_image(config, read_image(path), path, rootfs)
+    for name in apply_image(config, read_image(path), path, rootfs):
+        warning = (
+            f"--from-image {path}: the label {name} is left out: as an annotation it would change "
+            "what the host does; write it into config.json yourself if you want that"
+        )
+        globals_.log.warning(warning)
 
 
 def _add_networks(config: dict[str, Any], options: Options, globals_: Globals) -> None:

@@ -30,6 +30,9 @@ ANNOTATIONS = {
     "author": "author",
     "created": "created",
 }
+# Annotations by which a configuration has this runtime, crun or systemd do something on the host:
+# what an image says is its author's word, not the caller's.
+RESERVED = ("org.criu.", "org.systemd.property.", "run.oci.")
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Bytes of /etc/passwd and /etc/group that are read: an image may bring any file.
 LONGEST = 1 << 20
@@ -65,9 +68,9 @@ def read_image(path: str) -> Config:
     return lower
 
 
-def apply_image(config: Config, image: Config, path: str, rootfs: str) -> None:
+def apply_image(config: Config, image: Config, path: str, rootfs: str) -> list[str]:
     """Change ``config`` to what ``image``, read from ``path``, asks for; ``rootfs`` has the names
-    of its users. Raises ``SpecError``.
+    of its users. Returns the labels that are left out. Raises ``SpecError``.
     """
     settings: Config = image.get("config") or {}
     taker = _Taker(settings, path)
@@ -99,9 +102,13 @@ def apply_image(config: Config, image: Config, path: str, rootfs: str) -> None:
     if taker.text("StopSignal"):
         annotations[f"{PREFIX}stopSignal"] = taker.text("StopSignal")
     labels = taker.mapping("Labels")
-    annotations.update({name: str(value) for name, value in labels.items() if name})
+    unsafe = sorted(name for name in labels if name.startswith(RESERVED))
+    for name in ("", *unsafe):
+        labels.pop(name, None)
+    annotations.update({name: str(value) for name, value in labels.items()})
     if annotations:
         config["annotations"] = {**annotations, **config.get("annotations", {})}
+    return unsafe
 
 
 class _Taker:

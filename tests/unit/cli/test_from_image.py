@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ociruntime.features import UNSAFE_ANNOTATIONS
 from ociruntime.spec import load
 
 from .caller import Outcome, call
@@ -80,6 +81,18 @@ def test_everything(bundle: Path) -> None:
         f"{prefix}stopSignal": "SIGINT",
         "org.example": "x",
     }
+
+
+def test_labels_that_would_be_orders(bundle: Path) -> None:
+    """Whoever made the image chooses no file of the host, and nothing else there."""
+    named = [f"{name}X" if name.endswith(".") else name for name in UNSAFE_ANNOTATIONS]
+    labels = {**dict.fromkeys(named, "1"), "run.oci.later": "1", "": "1", "run.ocix": "1"}
+    image = {"config": {"Labels": labels}}
+    assert written(bundle, image)["annotations"] == {"run.ocix": "1"}
+    (bundle / "config.json").unlink()
+    said = spec(bundle, image).stderr
+    for name in (*named, "run.oci.later"):
+        assert f"the label {name} is left out" in said
 
 
 def test_what_engines_print(bundle: Path) -> None:
