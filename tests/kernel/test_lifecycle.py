@@ -259,9 +259,10 @@ def test_run_waits_for_orphans(runtime: Runtime, bundle: MakeBundle) -> None:
     """Whoever a hook executes in the container becomes a child of `run`: the container's first
     process cannot end before it has been waited for (pid_namespaces(7)).
     """
-    made = bundle(args=["sh", "-c", "sleep 0.3; exit 7"])
+    made = bundle(args=["sh", "-c", "until [ -e /work/done ]; do sleep 0.05; done; exit 7"])
+    (made.rootfs / "work").mkdir()
     name = 'sed \'s/.*"id": *"\\([^"]*\\)".*/\\1/\''
-    script = f"{runtime.binary} --root {runtime.root} exec --detach $({name}) true"
+    script = f"{runtime.binary} --root {runtime.root} exec --detach $({name}) touch /work/done"
     hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]}
     made.set("/hooks", {"poststart": [hook]})
     if not runtime.is_ours:
