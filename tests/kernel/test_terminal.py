@@ -187,7 +187,8 @@ def test_size_of_the_callers_terminal(
 ) -> None:
     if not runtime.is_ours:
         pytest.skip("runc wants a controlling terminal")
-    made = bundle(args=["sh", "-c", "sleep 0.2; stty size"]).set("/process/terminal", True)
+    script = "until stty size | grep -q '^12 34'; do sleep 0.05; done; stty size"
+    made = bundle(args=["sh", "-c", script]).set("/process/terminal", True)
     assert on_terminal(runtime, made, 12, 34, stdin) == "12 34"
 
 
