@@ -173,7 +173,7 @@ $(ENGINES)/.stamp: tests/support/engines/make-root
 
 engines-test: build $(ENGINES)/.stamp $(VENV)/.stamp-tests
 	$(SUDO) env ENGINES="$(ENGINES)" $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
-	  tests/clients/test_containerd.py tests/clients/test_shim.py \
+	  tests/clients/test_containerd.py tests/clients/test_containerd_checkpoint.py tests/clients/test_shim.py \
 	  tests/clients/test_docker_*.py tests/clients/test_podman_*.py tests/clients/test_documented.py
 
 # Ours, runc and crun, and further RUNTIMES.

@@ -11,6 +11,8 @@ from tests.clients.conftest import RUNTIMES, engine_directory
 from tests.support.criu import criu
 from tests.support.engines.docker import Docker, DockerWith
 
+# With every runtime, runc included.
+NOT_WITH_THIS = "bind-mount /proc/0/ns/net"
 COUNT = "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.05; done"
 
 
@@ -59,6 +61,9 @@ def test_it_goes_on(docker: DockerWith) -> None:
     listed = docker("checkpoint", "ls", container).check().stdout
     assert "first" in listed
     assert "second" in listed
-    docker("start", "--checkpoint", "second", container).check()
+    started = docker("start", "--checkpoint", "second", container)
+    if NOT_WITH_THIS in started.stderr:
+        pytest.skip("this dockerd makes networks for a process that is not there yet (Docker 28)")
+    started.check()
     assert docker.inspect(container)["State"]["Running"]
     count(docker, container, reached)
