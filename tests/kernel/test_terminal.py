@@ -187,7 +187,7 @@ def test_size_of_the_callers_terminal(
 ) -> None:
     if not runtime.is_ours:
         pytest.skip("runc wants a controlling terminal")
-    script = "until stty size | grep -q '^12 34'; do sleep 0.05; done; stty size"
+    script = "until stty size 2>/dev/null | grep -q '^12 34'; do sleep 0.05; done; stty size"
     made = bundle(args=["sh", "-c", script]).set("/process/terminal", True)
     assert on_terminal(runtime, made, 12, 34, stdin) == "12 34"
 
