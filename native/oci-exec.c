@@ -273,6 +273,7 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
     const struct block *block = self->block;
     int channel = self->channel;
     int first = FIRST_FD + (int)block->keep_fds;
+    unsigned int nulls;
     const int kept[] = {channel, entry->root_fd, entry->console_fd};
 
     /* First of all, because whoever may trace us in there may take what is open. */
@@ -289,8 +290,8 @@ static _Noreturn void inside(const struct block_entry *entry, struct becoming *s
     mark(self->times, STAGE_STREAMS);
     if (entry->console_fd >= 0)
         take_terminal(channel, root, entry, block->uid);
-    else if (own_streams(channel, block->uid))
-        reopen_null(root);
+    else if ((nulls = own_streams(channel, block->uid)))
+        reopen_null(root, nulls);
     mark(self->times, STAGE_DIRECTORY);
     self->is_away = enter_directory(channel, root, (const char *)block + block->cwd_offset);
     mark(self->times, STAGE_PROGRAM);

@@ -14,11 +14,9 @@
 #include "raw.h"
 #include "report.h"
 
-static int is_null(int fd)
+static int is_null(const struct statx *found)
 {
-    struct statx found;
-    look(fd, &found);
-    return is_kind(&found, S_IFCHR) && found.stx_rdev_major == 1 && found.stx_rdev_minor == 3;
+    return is_kind(found, S_IFCHR) && found->stx_rdev_major == 1 && found->stx_rdev_minor == 3;
 }
 
 /* On a filesystem that nobody can mount: what is there is open, and nothing else. */
@@ -29,14 +27,15 @@ static int is_nameless(int fd)
 }
 
 /* Only pipes and sockets change their owner, and only those without a name: a file, a FIFO, a device
- * or a directory may be the host's (CVE-2026-88265).  Whether one is /dev/null. */
-int own_streams(int channel, unsigned int uid)
+ * or a directory may be the host's (CVE-2026-88265). */
+unsigned int own_streams(int channel, unsigned int uid)
 {
-    int nulls = 0;
+    unsigned int nulls = 0;
     for (int fd = 0; fd < FIRST_FD; fd++) {
         struct statx found;
         look(fd, &found);
-        nulls |= is_null(fd);
+        if (is_null(&found))
+            nulls |= 1U << fd;
         if ((!is_kind(&found, S_IFIFO) && !is_kind(&found, S_IFSOCK)) || found.stx_uid == uid ||
             !is_nameless(fd))
             continue;
@@ -51,22 +50,24 @@ int own_streams(int channel, unsigned int uid)
 /* The container's own /dev/null, for reading and writing, where a stream is that device: engines
  * open theirs for reading, and give it for output, too.  Proven before it is opened, and after;
  * without one the engine's stays. */
-void reopen_null(int root)
+void reopen_null(int root, unsigned int nulls)
 {
+    struct statx found;
     int probe = open_inside(root, "/dev/null", O_PATH | O_NOFOLLOW);
     if (probe < 0)
         return;
-    int proven = is_null(probe);
+    look(probe, &found);
     sys(__NR_close, probe);
-    if (!proven)
+    if (!is_null(&found))
         return;
     int file = open_inside(root, "/dev/null", O_RDWR | O_NONBLOCK | O_NOCTTY);
     if (file < 0)
         return;
-    if (is_null(file)) {
+    look(file, &found);
+    if (is_null(&found)) {
         sys(__NR_fcntl, file, F_SETFL, 0);
         for (int fd = 0; fd < FIRST_FD; fd++)
-            if (is_null(fd))
+            if (nulls >> fd & 1)
                 sys(__NR_dup3, file, fd, 0);
     }
     sys(__NR_close, file);

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 LARGEST_REPORT = 64
 # Milliseconds that oci-exec may take on the host: a container without a pid namespace of its own
 # can stop it once it has joined its user namespace.
-LONGEST = 5000
+LONGEST = 10_000
 
 
 class EnterContainer(Step):
