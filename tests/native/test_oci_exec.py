@@ -301,9 +301,10 @@ def test_a_terminal() -> None:
         with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
             while piece := os.read(master, 100):
                 output += piece
-        os.close(master)
         assert output == b"11 222\n-onlcr\n0\n"
+        # Before the terminal hangs up, which is a signal to the process that leads its session.
         assert one.end() == (0, b"")
+        os.close(master)
 
 
 @pytest.mark.kernel
