@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.support.runtime import TIMEOUT
+
 SOURCE = Path(__file__).with_name("probe.c")
 
 
@@ -26,7 +28,7 @@ def build_probe(directory: Path) -> Path:
             subprocess.run(
                 [compiler, "-static", "-O1", "-pthread", "-Wall", "-Wextra", "-o", partial, SOURCE],
                 check=True,
-                timeout=60,
+                timeout=3 * TIMEOUT,
             )
             partial.rename(program)
     return program

@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import pytest
 
+from tests.support.runtime import TIMEOUT
+
 SOURCE = Path(__file__).with_name("syscalls.c")
 
 # linux/seccomp.h: struct seccomp_notif and seccomp_notif_resp, and the ioctls with their sizes.
@@ -37,7 +39,8 @@ def build_syscalls(directory: Path) -> Path:
         if not program.exists():
             partial = directory / "syscalls.partial"
             options = ["-static", "-O1", "-Wall", "-Wextra", "-pthread"]
-            subprocess.run([compiler, *options, "-o", partial, SOURCE], check=True, timeout=60)
+            command = [compiler, *options, "-o", partial, SOURCE]
+            subprocess.run(command, check=True, timeout=3 * TIMEOUT)
             partial.rename(program)
     return program
 
