@@ -27,6 +27,8 @@ from tests.support.sandbox import MARKER, Sandbox
 LONGEST = 10.0
 # After so long it is killed, and counted as one that would have waited for ever.
 NEVER = 60.0
+# Commands of several processes are slower on a slow machine, by as many times.
+STEPS = 5
 IDS = 4
 CALLERS = 6
 # What runs inside: each makes something that the runtime has to cope with.
@@ -98,6 +100,27 @@ class Neighbour(threading.Thread):
         os.kill(self.victim(), signal.SIGKILL)
 
 
+class Pulse(threading.Thread):
+    """How slow the machine is: what a command takes that waits for nobody."""
+
+    def __init__(self, command: list[str], deadline: float) -> None:
+        super().__init__()
+        self.command = command
+        self.deadline = deadline
+        self.beats: collections.deque[tuple[float, float]] = collections.deque(maxlen=100)
+
+    def run(self) -> None:
+        while time.monotonic() < self.deadline:
+            begin = time.monotonic()
+            subprocess.run(self.command, stdout=subprocess.DEVNULL, check=False)
+            self.beats.append((begin, time.monotonic()))
+            time.sleep(REST)
+
+    def slowest(self, begin: float) -> float:
+        """Of those that have ended since ``begin``, in seconds."""
+        return max((end - start for start, end in list(self.beats) if end > begin), default=0.0)
+
+
 class Storm:
     """The callers, and what they have seen."""
 
@@ -107,6 +130,7 @@ class Storm:
         self.seed = seed
         self.sandbox = Sandbox()
         self.neighbour = Neighbour(self.sandbox, self.deadline, seed)
+        self.pulse = Pulse([binary, "--version"], self.deadline)
         self.bundles = [self._bundle(number) for number in range(IDS)]
         self.calls: collections.Counter[str] = collections.Counter()
         self.faults: list[str] = []
@@ -122,9 +146,9 @@ class Storm:
     def run(self) -> None:
         """All callers until the time is up."""
         callers = [threading.Thread(target=self._caller, args=(n,)) for n in range(CALLERS)]
-        for caller in (*callers, self.neighbour):
+        for caller in (*callers, self.neighbour, self.pulse):
             caller.start()
-        for caller in (*callers, self.neighbour):
+        for caller in (*callers, self.neighbour, self.pulse):
             caller.join()
 
     def _caller(self, number: int) -> None:
@@ -162,7 +186,7 @@ class Storm:
         said = log.read_bytes()[-2000:].decode(errors="replace")
         self.calls[name] += 1
         self.slowest = max(self.slowest, took)
-        if took > LONGEST:
+        if took > LONGEST + STEPS * self.pulse.slowest(begin):
             self.faults.append(f"waited {took:.1f} s: {' '.join(words)}: {said}")
         elif status is None or status < 0 or "internal error" in said:
             self.faults.append(f"status {status}: {' '.join(words)}: {said}")
@@ -192,6 +216,7 @@ def main() -> int:
     counts = ", ".join(f"{name} {number}" for name, number in sorted(storm.calls.items()))
     torments = ", ".join(f"{name} {number}" for name, number in storm.neighbour.torments.items())
     print(f"seed {asked.seed}; calls: {counts}; the slowest took {storm.slowest:.2f} s")
+    print(f"--version took up to {storm.pulse.slowest(0):.2f} s in the last minute")
     print(f"the neighbour: {torments}")
     for line in [*storm.faults, *(f"left: {line}" for line in left)]:
         print(line)
