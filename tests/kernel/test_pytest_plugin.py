@@ -11,10 +11,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from ociruntime.api import Container, Runtime
 
 SECONDS = 10.0
 UID = 12345
+pytestmark = pytest.mark.timeout(300)
 Make = Callable[..., Container]
 
 
@@ -69,7 +72,7 @@ def test_session_of_its_own(tmp_path: Path, runtime_binary: Path, oci_rootfs: Pa
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -98,7 +101,10 @@ def test_no_program(container):
 def test_teardown_is_not_the_tests(container):
     container("sh", "-c", "echo quiet").wait(10)
 """
-PLUGINS = ("-p", "no:cacheprovider", "-p", "no:xdist")
+# The others take longer to load than ours, and have nothing to do here.
+PLUGINS = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest")
+# Seconds; a session is a Python of its own, which a loaded machine starts slowly.
+PATIENCE = 280
 
 
 def session(directory: Path, text: str, wrapper: tuple[str, ...] = (), **env: str) -> str:
@@ -110,7 +116,7 @@ def session(directory: Path, text: str, wrapper: tuple[str, ...] = (), **env: st
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
         check=False,
         env={**os.environ, **env},
     )
