@@ -5,6 +5,10 @@
  */
 #include "home.h"
 
+#include <linux/fcntl.h>
+#include <linux/stat.h>
+
+#include "inside.h"
 #include "raw.h"
 
 enum { PIECE = 1024, LIMIT = 1 << 20, DIGITS = 10 };
@@ -86,4 +90,26 @@ int home_of(int file, unsigned int uid, char *variable)
         variable[i] = NAME[i];
     home[line.length] = 0;
     return 1;
+}
+
+/* The image's passwd, -1 if it has none that is a file: neither a FIFO nor a device may hold us
+ * up. */
+int open_passwd(int root)
+{
+    struct statx found;
+    int probe = open_inside(root, "/etc/passwd", O_PATH);
+    if (probe < 0)
+        return -1;
+    look(probe, &found);
+    sys(__NR_close, probe);
+    if (!is_kind(&found, S_IFREG))
+        return -1;
+    int file = open_inside(root, "/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (file < 0)
+        return -1;
+    look(file, &found);
+    if (is_kind(&found, S_IFREG))
+        return file;
+    sys(__NR_close, file);
+    return -1;
 }

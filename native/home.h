@@ -8,4 +8,8 @@ enum { HOME_BYTES = 4096 + 8 };
  * becomes "HOME=" and it.  Reads no more than the first MiB. */
 int home_of(int file, unsigned int uid, char *variable);
 
+/* The passwd(5) of the image below `root`, -1 if it has none that is a file: neither a FIFO nor a
+ * device may hold us up. */
+int open_passwd(int root);
+
 #endif

@@ -14,7 +14,6 @@
  */
 #include <linux/errno.h>
 #include <linux/fcntl.h>
-#include <linux/keyctl.h>
 #include <linux/magic.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -23,15 +22,14 @@
 #include "become.h"
 #include "home.h"
 #include "inside.h"
+#include "keyring.h"
 #include "map-block.h"
 #include "raw.h"
 #include "report.h"
 #include "streams.h"
 #include "terminal.h"
 
-enum { EXIT_BLOCK = 70, KEY_TEXT = 512, PROC_ROOT_INODE = 1, MASK_WORDS = 8192 / 64 };
-/* keyctl_setperm(3): the possessor keeps all, the user may view, read and search. */
-enum { USER_VIEW_READ_SEARCH = 0x000b0000 };
+enum { EXIT_BLOCK = 70, PROC_ROOT_INODE = 1, MASK_WORDS = 8192 / 64 };
 
 static int is_array(const struct block *block, __u32 offset, __u32 count, __u32 bytes)
 {
@@ -129,35 +127,11 @@ static void set_execution(int channel, const struct block *block, const struct b
         check(channel, STAGE_MEMORY, sys(__NR_set_mempolicy, entry->memory_mode, nodes, bits), 0);
 }
 
-/* `type;uid;gid;PERMISSIONS;name`, the permissions in hexadecimal (keyctl(2)). */
-static unsigned int permissions_of(const char *text, long length)
-{
-    unsigned int value = 0;
-    int field = 0;
-    for (long i = 0; i < length && field < 4; i++) {
-        char letter = text[i];
-        if (letter == ';')
-            field++;
-        else if (field == 3)
-            value = value << 4 | (unsigned int)(letter <= '9' ? letter - '0' : (letter | 32) - 'a' + 10);
-    }
-    return value;
-}
-
 /* A session keyring of its own, which the owner may search; kernels without keyrings, and profiles
  * that forbid them, are tolerated. */
-static __attribute__((noinline)) void join_keyring(int channel, const char *name)
+static void join_keyring(int channel, const char *name)
 {
-    char text[KEY_TEXT];
-    long key = sys(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
-    long result = key;
-    if (result >= 0)
-        result = sys(__NR_keyctl, KEYCTL_DESCRIBE, key, text, sizeof text);
-    if (result > KEY_TEXT)
-        result = -EOVERFLOW; /* nothing was written */
-    if (result >= 0)
-        result = sys(__NR_keyctl, KEYCTL_SETPERM, key,
-                     permissions_of(text, result) | USER_VIEW_READ_SEARCH);
+    long result = own_keyring(name);
     if (result == -ENOSYS || result == -EPERM)
         send_report(channel, STAGE_KEYRING | REPORT_NOTE, -result, 0, 0);
     else
@@ -180,28 +154,6 @@ static __attribute__((noinline)) int enter_directory(int channel, int root, cons
     if (buffer[0] != '/')
         fail(channel, STAGE_OUTSIDE, -ENOENT, 0);
     return 0;
-}
-
-/* The image's passwd, -1 if it has none that is a file: neither a FIFO nor a device may hold us
- * up. */
-static int open_passwd(int root)
-{
-    struct statx found;
-    int probe = open_inside(root, "/etc/passwd", O_PATH);
-    if (probe < 0)
-        return -1;
-    look(probe, &found);
-    sys(__NR_close, probe);
-    if (!is_kind(&found, S_IFREG))
-        return -1;
-    int file = open_inside(root, "/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    if (file < 0)
-        return -1;
-    look(file, &found);
-    if (is_kind(&found, S_IFREG))
-        return file;
-    sys(__NR_close, file);
-    return -1;
 }
 
 /* `HOME=...` in `variable`, and the last of `envp` points to it; as it was where passwd has none. */

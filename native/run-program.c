@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A program run to its end, without a copy of the caller; see _sys.pyi.
+ * A program run to its end, or started, without a copy of the caller; see _sys.pyi.
  */
 #include "run-program.h"
 
@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -61,51 +62,85 @@ static int status_of(int pid, int pidfd, int milliseconds)
     return status;
 }
 
-/* The wait status, or -errno. */
-static long run(struct program *self, char *stack, int milliseconds)
+/* Its pid, and a pidfd of it; 0 with a `reason` when there is none.  All signals are blocked
+ * meanwhile, as the program finds them: a handler that ran in the process between would run in our
+ * memory. */
+static int start(struct program *self, int *pidfd)
 {
     sigset_t all, mask;
-    int status = 0, pidfd = -1;
+    char *stack = malloc(BETWEEN_STACK);
+    int pid = -1;
     sigfillset(&all);
-    /* A handler that ran in the process between would run in our memory.  The program starts with
-     * this mask. */
     sigprocmask(SIG_SETMASK, &all, &mask);
-    int pid = clone(program_main, stack + BETWEEN_STACK,
-                    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, self, &pidfd);
-    if (pid < 0) {
+    if (stack != NULL)
+        pid = clone(program_main, stack + BETWEEN_STACK,
+                    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, self, pidfd);
+    if (pid < 0)
         self->reason = errno;
-    } else {
-        status = status_of(pid, pidfd, milliseconds);
-        close(pidfd);
-    }
     sigprocmask(SIG_SETMASK, &mask, NULL);
-    return self->reason ? -self->reason : status;
+    free(stack);
+    return pid < 0 ? 0 : pid;
+}
+
+/* `first` and, where the format has it, `second` are what follows the buffers. */
+static int parse(PyObject *args, const char *format, struct program *self, Py_buffer *streams,
+                 Py_buffer *kept, int *first, int *second)
+{
+    PyObject *arguments, *environment;
+    if (!PyArg_ParseTuple(args, format, &self->fd, &arguments, &environment, streams, kept, first,
+                          second))
+        return -1;
+    if (descriptors_of(streams, kept, &self->descriptors) == 0)
+        self->argv = strings_of(arguments);
+    if (self->argv != NULL)
+        self->envp = strings_of(environment);
+    if (self->envp != NULL)
+        return 0;
+    PyMem_Free(self->argv);
+    PyBuffer_Release(streams);
+    PyBuffer_Release(kept);
+    return -1;
+}
+
+static void let_go(struct program *self, Py_buffer *streams, Py_buffer *kept)
+{
+    PyMem_Free(self->argv);
+    PyMem_Free(self->envp);
+    PyBuffer_Release(streams);
+    PyBuffer_Release(kept);
 }
 
 PyObject *sys_run_program(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *arguments, *environment, *result = NULL;
-    Py_buffer streams, kept;
     struct program self = {0};
-    char *stack = NULL;
-    int milliseconds;
-
-    if (!PyArg_ParseTuple(args, "iOOy*y*i|i:run_program", &self.fd, &arguments, &environment,
-                          &streams, &kept, &milliseconds, &self.preserved))
+    Py_buffer streams, kept;
+    int milliseconds, pidfd = -1;
+    long status = 0;
+    if (parse(args, "iOOy*y*i|i:run_program", &self, &streams, &kept, &milliseconds,
+              &self.preserved) < 0)
         return NULL;
-    if (descriptors_of(&streams, &kept, &self.descriptors) < 0)
-        goto end;
-    self.argv = strings_of(arguments);
-    self.envp = self.argv == NULL ? NULL : strings_of(environment);
-    if (self.envp == NULL)
-        goto end;
-    stack = PyMem_Malloc(BETWEEN_STACK);
-    result = stack == NULL ? PyErr_NoMemory() : PyLong_FromLong(run(&self, stack, milliseconds));
-end:
-    PyMem_Free(stack);
-    PyMem_Free(self.argv);
-    PyMem_Free(self.envp);
-    PyBuffer_Release(&streams);
-    PyBuffer_Release(&kept);
-    return result;
+    int pid = start(&self, &pidfd);
+    if (pid > 0) {
+        status = status_of(pid, pidfd, milliseconds);
+        close(pidfd);
+    }
+    let_go(&self, &streams, &kept);
+    return PyLong_FromLong(self.reason ? -self.reason : status);
+}
+
+PyObject *sys_start_program(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    struct program self = {0};
+    Py_buffer streams, kept;
+    int pidfd = -1;
+    if (parse(args, "iOOy*y*|i:start_program", &self, &streams, &kept, &self.preserved, NULL) < 0)
+        return NULL;
+    int pid = start(&self, &pidfd);
+    if (pid > 0 && self.reason) { /* it was not executed */
+        status_of(pid, pidfd, -1);
+        close(pidfd);
+        pidfd = -1;
+    }
+    let_go(&self, &streams, &kept);
+    return Py_BuildValue("(ii)", self.reason ? -self.reason : pid, pidfd);
 }

@@ -6,5 +6,6 @@
 #include <Python.h>
 
 PyObject *sys_run_program(PyObject *module, PyObject *args);
+PyObject *sys_start_program(PyObject *module, PyObject *args);
 
 #endif

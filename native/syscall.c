@@ -23,7 +23,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "clone-joined.h"
 #include "commit.h"
 #include "run-program.h"
 #include "strings.h"
@@ -106,6 +105,11 @@ static PyObject *sys_call(PyObject *Py_UNUSED(module), PyObject *const *args, Py
             PyBuffer_Release(&views[i]);
     return filled == count ? PyLong_FromLong(result) : NULL;
 }
+
+/* Flags that would make the child share what fork style promises to copy. */
+#define CLONE_NOT_FORK_STYLE                                                                       \
+    ((uint64_t)(CLONE_VM | CLONE_VFORK | CLONE_THREAD | CLONE_SIGHAND | CLONE_SETTLS |             \
+                CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID))
 
 static PyObject *sys_clone(PyObject *Py_UNUSED(module), PyObject *args, PyObject *keywords)
 {
@@ -191,12 +195,11 @@ static PyMethodDef methods[] = {
      "call(number, *args) -> int: a raw system call; the result, or -errno"},
     {"clone", (PyCFunction)(void (*)(void))sys_clone, METH_VARARGS | METH_KEYWORDS,
      "clone(flags, cgroup_fd=-1, exit_signal=SIGCHLD) -> (pid, pidfd): clone3 in fork style"},
-    {"clone_joined", sys_clone_joined, METH_VARARGS,
-     "clone_joined(flags, cgroup_fd, joined, streams, kept) -> (pid, failed, errno): clone3 in "
-     "fork style by a process between that joins namespaces before"},
     {"run_program", sys_run_program, METH_VARARGS,
      "run_program(fd, argv, envp, streams, kept, milliseconds) -> int: execute the program of fd "
      "without a copy of us, and wait for its end; the wait status, or -errno"},
+    {"start_program", sys_start_program, METH_VARARGS,
+     "start_program(fd, argv, envp, streams, kept) -> (pid, pidfd): the same, and nobody waits"},
     {"execveat", sys_execveat, METH_VARARGS,
      "execveat(fd, argv, envp) -> int: execute the program of fd; -errno when that fails"},
     {"execve", sys_execve, METH_VARARGS,

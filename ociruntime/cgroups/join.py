@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from ociruntime import hostos as os
 from ociruntime.cgroups.explain import explain_write
 from ociruntime.errors import StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cgroups.path import Place
-    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.kernel.inside import Inside
 
 
-def join_self(kernel: Kernel, place: Place, fd: int) -> None:
-    """Move the calling process, which has one thread, into a cgroup by an fd of ``open_to_join``,
-    which is closed.
+def join_self(kernel: Inside, place: Place, fd: int) -> None:
+    """Have a process of one thread move itself into a cgroup by an fd of ``open_to_join``, which it
+    closes.
 
     A thread that moves itself needs no protection against its own end: no grace period. The kernel
     judges by the credentials with which the fd was opened, so a process in a new user namespace may
     do this.
     """
-    try:
-        kernel.write(fd, b"0")
-    except OSError as error:
-        raise join_error(place, error) from None
-    finally:
-        kernel.close(fd)
+    def explain(number: int, _value: int, _text: bytes) -> StepError:
+        return join_error(place, OSError(number, os.strerror(number)))
+
+    kernel.call("write", fd, bytearray(b"0"), 1, explain=explain)
+    kernel.close(fd)
 
 
 def join_error(place: Place, error: OSError) -> StepError:

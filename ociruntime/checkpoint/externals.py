@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ociruntime.digest import digest
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import InRoot
+from ociruntime.kernel.inroot import HostRoot
 from ociruntime.kernel.mountinfo import unescape
 
 TYPE_CHECKING = False
@@ -105,14 +105,14 @@ class MountTable:
             kernel.close(fd)
 
 
-def root_of(kernel: Kernel, pid: int) -> InRoot:
+def root_of(kernel: Kernel, pid: int) -> HostRoot:
     """The inside of the container that process ``pid`` is in; its ``root`` is for the caller to
     close.
     """
-    return InRoot(kernel, kernel.open(f"/proc/{pid}/root", c.O_PATH | c.O_DIRECTORY))
+    return HostRoot(kernel, kernel.open(f"/proc/{pid}/root", c.O_PATH | c.O_DIRECTORY))
 
 
-def found_stat(inroot: InRoot, place: str) -> Stat | None:
+def found_stat(inroot: HostRoot, place: str) -> Stat | None:
     """What is at a place in the container; None for nothing."""
     try:
         fd = inroot.find(place)

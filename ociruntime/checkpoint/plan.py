@@ -102,7 +102,7 @@ def restore(
     plan = make_plan(config, raw, host, options)
     run = Run(kernel, restore_steps(plan, config, options, wanted, given, ready))
     run.warnings += plan.warnings
-    run.keeps = True
+    run.preserve_fds = options.preserve_fds
     if options.console_fd >= 0:
         run.fds["console"] = run.lent = options.console_fd
     kernel.close_on_exec_from(3 + options.preserve_fds)

@@ -4,8 +4,6 @@ last, and waits in between while other steps of the plan are executed.
 
 from __future__ import annotations
 
-import errno
-
 from ociruntime import hostos as os
 from ociruntime.checkpoint import directory
 from ociruntime.checkpoint import messages as m
@@ -16,6 +14,7 @@ from ociruntime.checkpoint.streams import FILE, STREAMS, handed_in, keys_in
 from ociruntime.checkpoint.verify import verify_processes
 from ociruntime.kernel import constants as c
 from ociruntime.plan.step import Step
+from ociruntime.process.beside import Beside
 from ociruntime.steps.spawn import end_process
 from ociruntime.steps.terminal import send_fd
 
@@ -319,22 +318,12 @@ class Reach(Step):
         return {}
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        pid, pidfd = kernel.clone(0)
-        if pid == 0:
-            number = errno.EINVAL
-            try:
-                kernel.setns(run.pidfd, c.CLONE_NEWNET)
-                self.step.execute(run)
-                number = 0
-            except OSError as error:
-                number = error.errno or errno.EINVAL
-            finally:
-                os._exit(number)
-        _, number = kernel.wait_pidfd(pidfd)
-        kernel.close(pidfd)
-        if number:
-            raise OSError(number, os.strerror(number))
+        joined = [(self.label, c.CLONE_NEWNET, run.pidfd)]
+        with Beside(run.kernel, [run.pidfd], joined) as run.setup:
+            run.setup.step = self.step
+            self.step.execute(run)
+            run.setup.carry_out()
+        run.setup = None
 
     def explain(self, number: int) -> str:
         return self.step.explain(number)

@@ -17,11 +17,12 @@ all that is in it.
 
 from __future__ import annotations
 
-from ociruntime.cgroups.join import join_self
+from ociruntime.cgroups.join import join_error
 from ociruntime.checkpoint.directory import mirror
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.mountfd import clone_fd, new_filesystem, null_device
+from ociruntime.kernel.mountfd import clone_fd, null_device
+from ociruntime.process.beside import Beside
 from ociruntime.process.executor import explain
 from ociruntime.steps.cgroup import JOIN, to_join
 from ociruntime.steps.mounts import find_kernel_target, find_target
@@ -42,8 +43,10 @@ REAL = (
     "open-cgroup-source",
     "attach-rootfs",
     "bind-mount",
-    "take-nodes",
+    "show-nodes",
+    "check-dev",
     "make-device",
+    "hide-nodes",
     "make-symlink",
     "make-directory",
 )
@@ -81,17 +84,26 @@ class Stage:
         kernel = run.kernel
         if run.cgroup is not None:
             for place in to_join(run, run.cgroup.placement):
-                join_self(kernel, place, run.fds.pop(JOIN + place.key))
+                try:
+                    kernel.write(run.fds[JOIN + place.key], b"0")
+                except OSError as error:
+                    raise join_error(place, error) from None
         kernel.unshare(c.CLONE_NEWNS)
-        for step in self._steps:
+        # It is in the same namespace, as a child is.
+        with Beside(kernel, run.fds.values(), made=run.stubs) as run.setup:
+            for step in self._steps:
+                run.setup.step = step
+                try:
+                    self._execute(step, run)
+                    run.setup.carry_out()
+                except OSError as error:
+                    raise explain(step, error) from None
             try:
-                self._execute(step, run)
+                self._attach_all(run)
+                run.setup.carry_out()
             except OSError as error:
-                raise explain(step, error) from None
-        try:
-            self._attach_all(run)
-        except OSError as error:
-            raise StepError("the mounts for CRIU", error.errno or 0, error.strerror or "") from None
+                label = "the mounts for CRIU"
+                raise StepError(label, error.errno or 0, error.strerror or "") from None
 
     def _execute(self, step: Step, run: Run) -> None:
         if step.kind in REAL or (step.kind == "mount-cgroup" and not step.namespace):  # type: ignore[attr-defined]
@@ -105,20 +117,20 @@ class Stage:
         below it.
         """
         destination: str = step.destination  # type: ignore[attr-defined]
-        kernel, inroot = run.kernel, run.inside()
+        kernel, inroot = run.inner, run.inside()
         if getattr(step, "filesystem", "") in KERNEL_FILESYSTEMS:
             target = find_kernel_target(inroot, destination, step.filesystem)  # type: ignore[attr-defined]
         else:
             options = step.options  # type: ignore[attr-defined]
             target = find_target(inroot, destination, options, directory=True)
-        mount = new_filesystem(kernel, "tmpfs", "tmpfs", ["mode=755", "size=1m"])
+        mount = kernel.new_filesystem("tmpfs", "tmpfs", ["mode=755", "size=1m"])
         kernel.move_mount(mount, target)
         kernel.close(mount)
         kernel.close(target)
 
     def _attach_all(self, run: Run) -> None:
-        kernel, inroot = run.kernel, run.inside()
-        stage = new_filesystem(kernel, "tmpfs", "tmpfs", ["mode=711", "size=1m"], SECURE)
+        kernel, inroot = run.inner, run.inside()
+        stage = kernel.new_filesystem("tmpfs", "tmpfs", ["mode=711", "size=1m"], SECURE)
         found = [(item.key, self._take(run, item)) for item in self._outside]
         root = clone_fd(kernel, inroot.root, recursive=False)
         if self._readonly:
@@ -155,7 +167,7 @@ class Stage:
     @staticmethod
     def _take(run: Run, item: External) -> int:
         """A detached copy of what the steps have mounted at its place; -1 for none."""
-        kernel = run.kernel
+        kernel = run.inner
         if item.kind == "mask":
             null = null_device(kernel)
             cover = clone_fd(kernel, null, recursive=False)
@@ -163,7 +175,8 @@ class Stage:
             kernel.mount_setattr(cover, set_=c.MOUNT_ATTR_RDONLY, propagation=c.MS_PRIVATE)
             return cover
         try:
-            found = run.inside().find(item.place)
+            with kernel.at_once():
+                found = run.inside().find(item.place)
         except FileNotFoundError:
             return -1
         try:

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.kernel.inroot import InRoot
+    from ociruntime.kernel.inroot import HostRoot
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
 
@@ -78,7 +78,7 @@ class VerifyMounts(Step):
         finally:
             kernel.close(inroot.root)
 
-    def _require(self, inroot: InRoot, table: MountTable, place: str, attributes: int) -> None:
+    def _require(self, inroot: HostRoot, table: MountTable, place: str, attributes: int) -> None:
         found = found_stat(inroot, place)
         if found is None:
             return
@@ -90,7 +90,7 @@ class VerifyMounts(Step):
                     "the processes were killed"
                 )
 
-    def _require_mask(self, inroot: InRoot, path: str) -> None:
+    def _require_mask(self, inroot: HostRoot, path: str) -> None:
         found = found_stat(inroot, path)
         if found is None or found.is_device(c.S_IFCHR, 1, 3):
             return

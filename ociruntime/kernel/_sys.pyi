@@ -34,21 +34,6 @@ def clone(flags: int, cgroup_fd: int = -1, exit_signal: int = 17) -> tuple[int, 
     with an `exit_signal` other than 0 (the kernel gives such a child its sibling's).
     """
 
-def clone_joined(
-    flags: int, cgroup_fd: int, joined: Buffer, streams: Buffer, kept: Buffer, /
-) -> tuple[int, int, int]:
-    """`clone`, with CLONE_PARENT, by a process between that joins namespaces before: `(pid, -1, 0)`
-    in the caller, whose child the new process is, and `(0, -1, 0)` in that one. No pidfd.
-
-    The buffers hold C ints: pairs of descriptor and kind for setns(2), in this order; what becomes
-    descriptor 0, 1 and 2; what else stays open, ascending (both only if there are streams: without
-    them no descriptor is touched). The process between runs no Python and copies no memory, and
-    dies with the caller, whose thread sleeps meanwhile.
-
-    A failure is `(-1, index of the pair, errno)`, the index -1 when it is none of them; errno 0
-    means that the process between was killed.
-    """
-
 def run_program(
     fd: int,
     argv: list[bytes],
@@ -63,11 +48,25 @@ def run_program(
     its end, in which our thread sleeps: its wait status, or -errno if it was not executed. It is
     killed after so many `milliseconds` (-1: never).
 
-    `streams` and `kept` as `clone_joined`'s; what is kept is no longer close-on-exec there, but for
-    `fd` and the `preserved` descriptors from 3 on, which are as we got them. The program starts
-    with every signal blocked, and dies with the caller.
+    The buffers hold C ints: what becomes descriptor 0, 1 and 2, and what else stays open, ascending
+    (only if there are streams is everything else closed). What is kept is no longer close-on-exec
+    there, but for `fd` and the `preserved` descriptors from 3 on, which are as we got them. The
+    program starts with every signal blocked, and dies with the caller.
 
     Raises ValueError for an argument with a NUL inside.
+    """
+
+def start_program(
+    fd: int,
+    argv: list[bytes],
+    envp: list[bytes],
+    streams: Buffer,
+    kept: Buffer,
+    preserved: int = 0,
+    /,
+) -> tuple[int, int]:
+    """The same, and only until it is executed: its pid and a pidfd (close-on-exec), or (-errno, -1)
+    if it was not. The caller has to wait for its end.
     """
 
 def execveat(fd: int, argv: list[bytes], envp: list[bytes]) -> int:

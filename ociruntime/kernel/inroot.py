@@ -5,32 +5,32 @@ Everything below the rootfs is hostile and may change while we look at it. Whate
 return was reached without leaving the root; what they create is created relative to an O_PATH fd of
 its parent, one component at a time. A symlink that leads to something missing is read and its
 target, with what follows it, resolved from the root again: the kernel never creates through one
-(CVE-2019-18837, CVE-2021-30465, CVE-2024-45310, CVE-2025-24965, CVE-2026-41579).
+(CVE-2019-18837, CVE-2021-30465, CVE-2024-45310, CVE-2025-24965, CVE-2026-41579). That is
+native/resolve.c; here are its operations.
 """
 
 from __future__ import annotations
 
 import errno
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
+from ociruntime.kernel import program as p
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ociruntime.kernel.inside import Explain, Inside
     from ociruntime.kernel.kernel import Kernel
-
-    # Makes the last component ``name`` in ``directory``, whose path is the third argument, and
-    # remembers it; an O_PATH fd of it, -1 without one.
-    Make = Callable[[int, str, str], int]
+    from ociruntime.kernel.program import Descriptor, Record
 
 INSIDE = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
 # A rename somewhere on the machine during a ".." walk makes openat2 answer EAGAIN; a hostile one
 # can do so for long.
 RETRIES = 128
-# Symlinks to something missing that one path leads through, as many as the kernel follows
-# (path_resolution(7)).
+DEV = ["dev"]
+# As the kernel counts them (path_resolution(7)).
 SYMLINKS_MAX = 40
+FAKE_PROC = "only a proc filesystem may be mounted on /proc; change the type or the destination"
 
 
 class Stub:
@@ -47,235 +47,173 @@ class Stub:
         self.directory = directory
 
 
-class InRoot:
-    """The inside of one rootfs.
+def stub_of(record: Record) -> Stub:
+    """What a RECORD_MADE tells of."""
+    device = p.MADE.unpack_from(record.text)
+    path = os.fsdecode(record.text[p.MADE.size :])
+    return Stub(path, record.value & p.MASK, device, directory=bool(record.number))
 
-    ``made`` collects what was created, in order; ``pinned`` are the procfs and sysfs that we
-    attached, by normal path; ``dev`` is the mount id of what we attached at /dev, 0 for nothing.
-    Methods take paths as the config gives them (leading ``/`` or not) and
-    raise ``OSError``.
+
+class InRoot:
+    """The inside of one rootfs, as oci-setup sees it.
+
+    ``pinned`` are the procfs and sysfs that we attached, by normal path. Methods take paths as the
+    config gives them (leading ``/`` or not); what they return is there when the program has been
+    carried out, and what refuses them is the step's error then, as ``explain`` says.
     """
 
-    __slots__ = ("dev", "kernel", "made", "pinned", "root")
+    __slots__ = ("kernel", "pinned", "root")
 
-    def __init__(self, kernel: Kernel, root: int) -> None:
+    def __init__(self, kernel: Inside, root: int) -> None:
         self.kernel = kernel
         self.root = root
-        self.dev = 0
-        self.made: list[Stub] = []
-        self.pinned: dict[str, InRoot] = {}
+        self.pinned: dict[str, int] = {}
 
-    def open(self, path: str, flags: int, extra_resolve: int = 0) -> int:
+    def open(
+        self,
+        path: str,
+        flags: int,
+        extra_resolve: int = 0,
+        *,
+        tolerated: tuple[int, ...] = (),
+    ) -> Descriptor:
         """Open an existing object; with O_PATH nothing is touched but the path itself."""
-        return self._open(self.root, path, flags, extra_resolve)
+        where = self.root, os.fsencode(path)
+        return self.kernel.queue(
+            p.OPEN, *where, flags, extra_resolve, opens=True, tolerated=tolerated
+        )
 
-    def find(self, path: str) -> int:
+    def find(self, path: str, *, tolerated: tuple[int, ...] = ()) -> Descriptor:
         """An O_PATH fd of what ``path`` leads to, symlinks followed inside the root."""
-        return self._open(self.root, path, c.O_PATH)
+        return self.open(path, c.O_PATH, tolerated=tolerated)
 
-    def pin(self, destination: str, mount: int) -> None:
+    def pin(self, destination: str, mount: int, *, of_kernel: bool) -> None:
         """Note that ``mount`` was attached at ``destination``; takes the descriptor.
 
-        A procfs or sysfs is kept: whoever shares the rootfs can rename the directory below it, and
-        the mount goes along. Anything else hides what was pinned there.
+        A procfs or sysfs (``of_kernel``) is kept: whoever shares the rootfs can rename the
+        directory below it, and the mount goes along. Anything else hides what was pinned there.
         """
         place = "/" + "/".join(components(destination))
-        if place == "/dev":
-            self.dev = self.kernel.stat(mount).mount_id
         self.pinned = {
             path: fd for path, fd in self.pinned.items() if not f"{path}/".startswith(f"{place}/")
         }
-        if self.kernel.filesystem(mount) in (c.PROC_SUPER_MAGIC, c.SYSFS_MAGIC):
-            self.pinned[place] = InRoot(self.kernel, mount)
+        if of_kernel:
+            self.pinned[place] = mount
         else:
             self.kernel.close(mount)
 
-    def find_pinned(self, path: str) -> int:
-        """As ``find``, but what lies below a pinned mount is looked up from there."""
+    def pinned_place(self, path: str) -> tuple[int, bytes]:
+        """Where to look ``path`` up, in which root: what lies below a pinned mount, in that one."""
         parts = components(path)
         if ".." not in parts:
             for end in range(len(parts), 0, -1):
                 mount = self.pinned.get("/" + "/".join(parts[:end]))
                 if mount is not None:
-                    return mount.find("/".join(parts[end:]))
-        return self.find(path)
+                    return mount, os.fsencode("/".join(parts[end:]))
+        return self.root, os.fsencode(path)
 
-    def find_nofollow(self, path: str) -> int:
-        """An O_PATH fd of ``path`` itself, a symlink included."""
-        return self._open(self.root, path, c.O_PATH | c.O_NOFOLLOW)
-
-    def directory(self, path: str, mode: int = 0o755, *, follow: bool = True) -> int:
+    def directory(
+        self,
+        path: str,
+        mode: int = 0o755,
+        *,
+        making: int = p.FOLLOWS,
+        tolerated: tuple[int, ...] = (),
+        explain: Explain | None = None,
+    ) -> Descriptor:
         """An O_PATH fd of the directory ``path``; what is missing is created with ``mode``.
 
-        Without ``follow`` a symlink that leads to something missing is an error (ELOOP).
+        With ``making`` NO_SYMLINKS none of its components may be a symlink (ELOOP).
         """
-        try:
-            return self._open(self.root, path, c.O_PATH | c.O_DIRECTORY)
-        except FileNotFoundError:
-            return self._make(components(path), None, mode, follow=follow)
+        where = self.root, os.fsencode(path)
+        return self.kernel.queue(
+            p.DIRECTORY, *where, mode, making, opens=True, tolerated=tolerated, explain=explain
+        )
 
-    def parent(self, path: str) -> tuple[int, str]:
+    def parent(self, path: str) -> tuple[Descriptor, str]:
         """``(O_PATH fd of the parent directory, last component)``; missing parents are created."""
         parts = components(path)
         if not parts or parts[-1] == "..":
             raise OSError(errno.EINVAL, "the path has no last component")
         return self.directory("/".join(parts[:-1])), parts[-1]
 
-    def file(self, path: str, mode: int = 0o644) -> int:
+    def file(self, path: str, mode: int = 0o644) -> Descriptor:
         """An O_PATH fd of the file ``path``; made empty, with its parents, when it is missing."""
-        try:
-            return self._open(self.root, path, c.O_PATH)
-        except FileNotFoundError:
-            pass
+        return self.kernel.queue(p.FILE, self.root, os.fsencode(path), mode, opens=True)
 
-        def make(directory: int, name: str, path: str) -> int:
-            self.kernel.close(self.create(directory, name, mode, path))
-            return self.kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
-
-        return self.node(path, make)
-
-    def itself(self, path: str, *, directory: bool) -> int:
+    def itself(self, path: str, *, directory: bool, mode: int = 0) -> Descriptor:
         """An O_PATH fd of ``path`` itself, a symlink included; a directory or an empty file is made
         when there is nothing.
         """
-        parent, name = self.parent(path)
-        flags = c.O_PATH | c.O_NOFOLLOW | (c.O_DIRECTORY if directory else 0)
-        try:
-            try:
-                return self.kernel.openat(parent, name, flags)
-            except FileNotFoundError:
-                pass
-            if directory:
-                self.kernel.mkdirat(parent, name, 0o755)
-                self.remember(parent, name, path, directory=True)
-            else:
-                self.kernel.close(self.create(parent, name, 0o644, path))
-            return self.kernel.openat(parent, name, flags)
-        finally:
-            self.kernel.close(parent)
+        where = self.root, os.fsencode(path)
+        mode = mode or (0o755 if directory else 0o644)
+        return self.kernel.queue(p.ITSELF, *where, int(directory), mode, opens=True)
 
-    def node(self, path: str, make: Make) -> int:
-        """Have ``make`` make what ``path`` leads to, and its parents be created; what ``make``
-        returned, or an O_PATH fd of what is there already.
+    def symlink(self, path: str, target: str, *, replace: bool = False) -> None:
+        """Make a symlink with its parents; what is there stays, unless it is to be replaced."""
+        where = self.root, os.fsencode(path)
+        self.kernel.queue(p.SYMLINK, *where, os.fsencode(target), int(replace))
+
+    def attach(self, mount: int, target: Descriptor, what: str, destination: str) -> None:
+        """Attach a detached mount onto an O_PATH fd, which is closed; both have these names.
+
+        Only a procfs may lie on /proc, by whatever path the config names it (CVE-2019-16884):
+        programs in the container trust what they read there, and masks are laid over it.
         """
-        parts = components(path)
-        if not parts or parts[-1] == "..":
-            raise OSError(errno.EINVAL, "the path has no last component")
-        return self._make(parts, make, 0o755)
 
-    def create(self, directory: int, name: str, mode: int, path: str) -> int:
-        """Create the file ``name`` in ``directory`` and open it for writing; it must not exist."""
-        flags = c.O_CREAT | c.O_EXCL | c.O_NOFOLLOW | c.O_WRONLY
-        fd = self.kernel.openat(directory, name, flags, mode)
-        self.remember(directory, name, path, directory=False)
-        return fd
+        def explain(number: int, value: int, _text: bytes) -> OSError:
+            if value == p.FAKE_PROC:
+                return OSError(number, FAKE_PROC)
+            if value == p.ON_DIRECTORY:
+                # The kernel would only say EINVAL; engines look for the words "not a directory".
+                text = (
+                    f"{what} is not a directory, but {destination} in the rootfs is "
+                    "one; mount a directory there, or choose the path of a file"
+                )
+                return OSError(number, text)
+            return OSError(number, os.strerror(number))
 
-    def remember(self, parent: int, name: str, path: str, *, directory: bool) -> None:
-        """Note that ``name`` was made by us; what cannot be noted is taken away again."""
+        is_dev = int(components(destination) == DEV)
+        self.kernel.queue(p.ATTACH, mount, target, self.root, is_dev, explain=explain)
+        self.kernel.forget(target)
+
+
+class HostRoot:
+    """A container's root, as the host side looks into it; paths as ``InRoot``'s. Raises
+    ``OSError``.
+    """
+
+    __slots__ = ("kernel", "root")
+
+    def __init__(self, kernel: Kernel, root: int) -> None:
+        self.kernel = kernel
+        self.root = root
+
+    def open(self, path: str, flags: int) -> int:
+        """Open what ``path`` leads to."""
+        return open_inside(self.kernel, self.root, path, flags)
+
+    def find(self, path: str) -> int:
+        """An O_PATH fd of it."""
+        return self.open(path, c.O_PATH)
+
+
+def open_inside(
+    kernel: Kernel, root: int, path: str, flags: int, extra_resolve: int = 0
+) -> int:
+    """What ``InRoot.open`` does, for the host side, in a ``root`` of which it has a descriptor."""
+    for attempt in range(RETRIES):
         try:
-            stat = self.kernel.stat(parent, name)
-        except OSError:
-            self.kernel.unlinkat(parent, name, c.AT_REMOVEDIR if directory else 0)
-            raise
-        self.made.append(Stub(path, stat.ino, stat.device, directory=directory))
-
-    def _make(self, parts: list[str], make: Make | None, mode: int, *, follow: bool = True) -> int:
-        """Make what is missing of the path ``parts``: directories with ``mode``, and the last
-        component by ``make`` unless that is to be a directory, too.
-        """
-        for _ in range(SYMLINKS_MAX):
-            here, done = self._longest_prefix(parts)
-            if ".." in parts[done:]:
-                # As if the missing directories were there, as in runc and crun.
-                self.kernel.close(here)
-                parts = parts[:done] + without_dots(parts[done:])
-                continue
-            at, found = self._make_below(here, parts, done, make, mode)
-            if isinstance(found, int):
-                return found
-            if not follow:
-                break
-            before = [] if found.startswith("/") else parts[:at]
-            parts = before + components(found) + parts[at + 1 :]
-        raise OSError(errno.ELOOP, "too many levels of symbolic links")
-
-    def _make_below(
-        self, here: int, parts: list[str], done: int, make: Make | None, mode: int
-    ) -> tuple[int, int | str]:
-        """Make the components from ``done`` on, the first one in the directory ``here``, which is
-        closed.
-
-        Returns (index, fd of the last one), or (index, target) of a symlink in the way.
-        """
-        kernel = self.kernel
-        at = done
-        try:
-            for at in range(done, len(parts)):
-                name, last = parts[at], at == len(parts) - 1
-                try:
-                    if last and make is not None:
-                        return at, make(here, name, "/".join(parts))
-                    kernel.mkdirat(here, name, mode)
-                    self.remember(here, name, "/".join(parts[: at + 1]), directory=True)
-                except FileExistsError:
-                    # It leads to something missing, or another container that shares the rootfs
-                    # made it a moment ago.
-                    target = self._target(here, name)
-                    if target:
-                        return at, target
-                flags = c.O_PATH | c.O_NOFOLLOW
-                flags |= 0 if last and make is not None else c.O_DIRECTORY
-                child = kernel.openat(here, name, flags)
-                kernel.close(here)
-                here = child
-            found, here = here, -1
-            return at, found
-        finally:
-            if here >= 0:
-                kernel.close(here)
-
-    def _target(self, directory: int, name: str) -> str:
-        """Where the symlink ``name`` leads, empty when it is none."""
-        try:
-            return self.kernel.readlinkat(directory, name)
+            return kernel.openat2(root, path or "/", flags, INSIDE | extra_resolve)
         except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT):
-                return ""
-            raise
-
-    def _longest_prefix(self, parts: list[str]) -> tuple[int, int]:
-        """(O_PATH fd, number of components) of the longest part without the last component that is
-        a directory.
-        """
-        for done in range(len(parts) - 1, 0, -1):
-            try:
-                path = "/".join(parts[:done])
-                return self._open(self.root, path, c.O_PATH | c.O_DIRECTORY), done
-            except FileNotFoundError:
-                continue
-        return self._open(self.root, "/", c.O_PATH | c.O_DIRECTORY), 0
-
-    def _open(self, directory: int, path: str, flags: int, extra: int = 0) -> int:
-        for attempt in range(RETRIES):
-            try:
-                return self.kernel.openat2(directory, path or "/", flags, INSIDE | extra)
-            except OSError as error:
-                if error.errno != errno.EAGAIN or attempt == RETRIES - 1:
-                    raise
-        raise AssertionError("unreachable")
+            if error.errno != errno.EAGAIN or attempt == RETRIES - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 def components(path: str) -> list[str]:
     """The components of ``path`` without empty ones and ``.``."""
     return [part for part in path.split("/") if part not in ("", ".")]
-
-
-def without_dots(missing: list[str]) -> list[str]:
-    """``missing``, whose first component does not exist, without the first ``..`` that takes one of
-    them back.
-    """
-    at = missing.index("..")
-    return missing[: at - 1] + missing[at + 1 :]
 
 
 def remove_stubs(kernel: Kernel, root: int, stubs: list[Stub]) -> None:

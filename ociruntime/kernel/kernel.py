@@ -5,7 +5,7 @@ Every method raises ``OSError`` with the kernel's errno. Paths are ``str`` witho
 by the caller's rules: methods that take a host path say so; everything inside a container goes
 through ``kernel.inroot``.
 
-``kernel.recorder.Recorder`` overrides ``invoke``, ``clone``, ``clone_joined``, ``run_program``,
+``kernel.recorder.Recorder`` overrides ``invoke``, ``clone``, ``run_program``, ``start_program``,
 ``execveat`` and ``ends_within`` and nothing else.
 """
 
@@ -17,6 +17,7 @@ from _struct import pack, unpack_from
 from ociruntime import hostos as os
 from ociruntime.kernel import _sys
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.filesystems import Filesystems
 from ociruntime.kernel.numbers import NUMBERS
 from ociruntime.kernel.processes import Processes
 
@@ -57,7 +58,17 @@ class Stat:
         return self.kind == kind and self.rdev == (major, minor)
 
 
-class Kernel(Processes):
+class AtOnce:
+    """See ``Kernel.at_once``."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Kernel(Processes, Filesystems):
     """The real kernel."""
 
     def invoke(self, name: str, *args: Argument) -> int:
@@ -66,6 +77,10 @@ class Kernel(Processes):
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result
+
+    def at_once(self) -> AtOnce:
+        """A context in which a refusal is raised by the call that it meets: here it always is."""
+        return AtOnce()
 
     # files
 
@@ -209,7 +224,7 @@ class Kernel(Processes):
 
     def close_on_exec_from(self, first: int) -> None:
         """Mark every fd from ``first`` on close-on-exec."""
-        self.invoke("close_range", first, 0xFFFFFFFF, c.CLOSE_RANGE_CLOEXEC)
+        self.invoke("close_range", first, c.LAST_FD, c.CLOSE_RANGE_CLOEXEC)
 
     def close_from(self, first: int, last: int = 0xFFFFFFFF) -> None:
         """Really close every fd from ``first`` to ``last``."""
@@ -230,29 +245,6 @@ class Kernel(Processes):
 
     def open_tree(self, directory: int, path: str, flags: int) -> int:
         return self.invoke("open_tree", directory, os.fsencode(path), flags | c.O_CLOEXEC)
-
-    def fsopen(self, filesystem: str) -> int:
-        return self.invoke("fsopen", os.fsencode(filesystem), c.FSOPEN_CLOEXEC)
-
-    def fsconfig_string(self, context: int, key: str, value: str) -> None:
-        pair = os.fsencode(key), os.fsencode(value)
-        self.invoke("fsconfig", context, c.FSCONFIG_SET_STRING, *pair, 0)
-
-    def fsconfig_flag(self, context: int, key: str) -> None:
-        self.invoke("fsconfig", context, c.FSCONFIG_SET_FLAG, os.fsencode(key), None, 0)
-
-    def fspick(self, mount: int) -> int:
-        """A context that changes the filesystem of a mount (fspick(2))."""
-        return self.invoke("fspick", mount, b"", c.FSPICK_CLOEXEC | c.FSPICK_EMPTY_PATH)
-
-    def fsconfig_reconfigure(self, context: int) -> None:
-        self.invoke("fsconfig", context, c.FSCONFIG_CMD_RECONFIGURE, None, None, 0)
-
-    def fsconfig_create(self, context: int) -> None:
-        self.invoke("fsconfig", context, c.FSCONFIG_CMD_CREATE, None, None, 0)
-
-    def fsmount(self, context: int, attributes: int) -> int:
-        return self.invoke("fsmount", context, c.FSMOUNT_CLOEXEC, attributes)
 
     def mount_setattr(
         self,
@@ -425,15 +417,3 @@ class Kernel(Processes):
             # The flags are looked at before the filter, which is missing.
             return error.errno == errno.EFAULT
         return False
-
-    def join_session_keyring(self, name: str) -> int:
-        return self.invoke("keyctl", c.KEYCTL_JOIN_SESSION_KEYRING, os.fsencode(name))
-
-    def key_permissions(self, key: int) -> int:
-        """The permission mask of a key (keyctl(2) KEYCTL_DESCRIBE: ``type;uid;gid;perm;name``)."""
-        buffer = bytearray(512)
-        size = self.invoke("keyctl", c.KEYCTL_DESCRIBE, key, buffer, len(buffer))
-        return int(bytes(buffer[:size]).split(b";")[3], 16)
-
-    def set_key_permissions(self, key: int, permissions: int) -> None:
-        self.invoke("keyctl", c.KEYCTL_SETPERM, key, permissions)

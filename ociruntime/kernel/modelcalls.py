@@ -170,6 +170,13 @@ class ModelCalls:
             at += length
         return at
 
+    def _do_sendfile(self, to: int, fd: int, _offset: object, size: int) -> int:
+        handle = self._handle(fd)
+        data = handle.node.content[handle.offset : handle.offset + size]
+        self._handle(to).node.content += data
+        handle.offset += len(data)
+        return len(data)
+
     def _do_ftruncate(self, fd: int, size: int) -> int:
         content = self._handle(fd).node.content
         del content[size:]
@@ -405,6 +412,9 @@ class ModelCalls:
         pack_into("=i", info, 24, process.result[1])
         process.reaped = not options & c.WNOWAIT
         return 0
+
+    def _do_getpid(self) -> int:
+        return self.process.pid
 
     def _nothing(self, *_args: Argument) -> int:
         return 0

@@ -34,7 +34,7 @@ _X86_64 = {
     "renameat2": 316, "seccomp": 317, "memfd_create": 319, "bpf": 321, "execveat": 322,
     "statx": 332, "getcwd": 79, "fchdir": 81, "chdir": 80, "fchmod": 91, "fchown": 93,
     "getdents64": 217, "sched_setaffinity": 203, "set_mempolicy": 238, "kill": 62,
-    "signalfd4": 289, "ftruncate": 77, "fgetxattr": 193, "fsetxattr": 190,
+    "signalfd4": 289, "ftruncate": 77, "getpid": 39, "fgetxattr": 193, "fsetxattr": 190,
 }  # fmt: skip
 _GENERIC = {
     "read": 63, "write": 64, "close": 57, "lseek": 62, "rt_sigaction": 134, "rt_sigprocmask": 135,
@@ -50,7 +50,7 @@ _GENERIC = {
     "renameat2": 276, "seccomp": 277, "memfd_create": 279, "bpf": 280, "execveat": 281,
     "statx": 291, "getcwd": 17, "fchdir": 50, "chdir": 49, "fchmod": 52, "fchown": 55,
     "getdents64": 61, "sched_setaffinity": 122, "set_mempolicy": 237, "kill": 129,
-    "signalfd4": 74, "ftruncate": 46, "fgetxattr": 10, "fsetxattr": 7,
+    "signalfd4": 74, "ftruncate": 46, "getpid": 172, "fgetxattr": 10, "fsetxattr": 7,
 }  # fmt: skip
 
 MACHINE = posix.uname().machine

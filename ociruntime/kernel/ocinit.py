@@ -33,15 +33,20 @@ def open_program(kernel: Kernel, name: str) -> int:
         kernel.close(source)
 
 
-def sealed_memfd(kernel: Kernel, name: str, content: bytes) -> int:
-    """``content`` in a sealed memfd, close-on-exec."""
+def open_memfd(kernel: Kernel, name: str) -> int:
+    """An empty memfd that can be executed and sealed."""
     try:
-        fd = kernel.memfd(name, c.MFD_ALLOW_SEALING | c.MFD_EXEC)
+        return kernel.memfd(name, c.MFD_ALLOW_SEALING | c.MFD_EXEC)
     except OSError as error:
         # MFD_EXEC came with Linux 6.3; before, every memfd is executable.
         if error.errno != errno.EINVAL:
             raise
-        fd = kernel.memfd(name, c.MFD_ALLOW_SEALING)
+        return kernel.memfd(name, c.MFD_ALLOW_SEALING)
+
+
+def sealed_memfd(kernel: Kernel, name: str, content: bytes) -> int:
+    """``content`` in a sealed memfd, close-on-exec."""
+    fd = open_memfd(kernel, name)
     try:
         kernel.write_all(fd, content)
         # Executable and not readable: execve(2) then makes the process non-dumpable for everybody

@@ -19,21 +19,6 @@ class Processes:
             raise OSError(-pid, os.strerror(-pid))
         return pid, pidfd
 
-    def clone_joined(
-        self,
-        flags: int,
-        cgroup_fd: int,
-        joined: list[tuple[int, int]],
-        streams: tuple[int, ...],
-        kept: list[int],
-    ) -> tuple[int, int, int]:
-        """``clone`` by a process between that joins namespaces before; never raises ``OSError``:
-        ``(pid, -1, 0)`` and ``(0, -1, 0)``, or -1, the index in ``joined`` (-1: none), errno.
-        """
-        pairs = b"".join(pack("=ii", fd, kind) for fd, kind in joined)
-        ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
-        return _sys.clone_joined(flags, cgroup_fd, pairs, ends, others)
-
     def run_program(
         self,
         fd: int,
@@ -54,6 +39,22 @@ class Processes:
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result
+
+    def start_program(
+        self,
+        fd: int,
+        argv: list[bytes],
+        envp: list[bytes],
+        streams: tuple[int, ...],
+        kept: list[int],
+        preserved: int = 0,
+    ) -> tuple[int, int]:
+        """The same, but nobody waits for its end: ``(pid, pidfd)``."""
+        ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
+        pid, pidfd = _sys.start_program(fd, argv, envp, ends, others, preserved)
+        if pid < 0:
+            raise OSError(-pid, os.strerror(-pid))
+        return pid, pidfd
 
     def execveat(self, fd: int, argv: list[bytes], envp: list[bytes]) -> None:
         """Replace this process by the program of ``fd`` (execveat(2), AT_EMPTY_PATH); returns only

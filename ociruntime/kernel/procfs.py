@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.mountfd import clone_path, new_filesystem
+from ociruntime.kernel import program as p
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.kernel.inside import Inside
+    from ociruntime.kernel.program import Descriptor
 
 # "self" and "thread-self" are symlinks inside procfs, so symlinks stay allowed; magic ones never.
 RESOLVE = c.RESOLVE_BENEATH | c.RESOLVE_NO_XDEV | c.RESOLVE_NO_MAGICLINKS
@@ -24,56 +26,58 @@ class PrivateProc:
     """A private view of the proc filesystem of the current pid namespace.
 
     ``only_pids`` leaves out everything but processes (proc(5) ``subset=pid``): enough for
-    attributes of a process, and no sysctl can be reached by mistake. Raises ``OSError``.
+    attributes of a process, and no sysctl can be reached by mistake.
     """
 
     __slots__ = ("kernel", "root")
 
-    def __init__(self, kernel: Kernel, *, only_pids: bool) -> None:
+    def __init__(self, kernel: Inside, *, only_pids: bool) -> None:
         self.kernel = kernel
         options = ["subset=pid", "hidepid=ptraceable"] if only_pids else []
-        try:
-            self.root = new_filesystem(kernel, "proc", "proc", options, ATTRIBUTES)
-        except OSError as error:
-            # A user namespace may only mount a new procfs where the host's is fully visible
-            # (EPERM): then a detached
-            # copy of the host's own, which init still sees before pivot_root, serves as well.
-            if error.errno != errno.EPERM:
-                raise
-            self.root = _clone_of_the_host(kernel)
-        stat = kernel.stat(self.root)
-        if kernel.filesystem(self.root) != c.PROC_SUPER_MAGIC or stat.ino != c.PROC_ROOT_INO:
-            raise OSError(errno.EXDEV, "/proc is not a proc filesystem")
+        # A user namespace may only mount a new procfs where the host's is fully visible (EPERM):
+        # then a detached copy of the host's own, which is still seen before pivot_root, serves as
+        # well. Mounts on parts of it are locked in a user namespace, and only the whole tree can be
+        # copied (EINVAL else): then RESOLVE_NO_XDEV keeps us from walking into them.
+        self.root = root = kernel.new_filesystem(
+            "proc",
+            "proc",
+            options,
+            ATTRIBUTES,
+            tolerated=(errno.EPERM,),
+            skip=2,
+            flags=p.ELSE,
+        )
+        self._copy(root, 0, tolerated=(errno.EINVAL,), skip=1)
+        self._copy(root, c.AT_RECURSIVE)
+        self._prove(root, "/proc is not a proc filesystem", c.PROC_ROOT_INO)
+
+    def _copy(
+        self, into: Descriptor, flags: int, *, tolerated: tuple[int, ...] = (), skip: int = 0
+    ) -> None:
+        flags |= c.OPEN_TREE_CLONE | c.O_CLOEXEC
+        where = c.AT_FDCWD, b"/proc"
+        self.kernel.call(
+            "open_tree", *where, flags, into=into, tolerated=tolerated, skip=skip, flags=p.ELSE
+        )
+
+    def _prove(self, fd: int, otherwise: str, inode: int = 0) -> None:
+        def explain(number: int, _value: int, _text: bytes) -> OSError:
+            return OSError(number, otherwise)
+
+        self.kernel.queue(p.ON, fd, c.PROC_SUPER_MAGIC, inode, explain=explain)
 
     def open(self, path: str, flags: int) -> int:
         """Open ``path`` (relative to /proc) on this procfs and on nothing else."""
         fd = self.kernel.openat2(self.root, path, flags | c.O_NOFOLLOW, RESOLVE)
-        if self.kernel.filesystem(fd) != c.PROC_SUPER_MAGIC:
-            self.kernel.close(fd)
-            raise OSError(errno.EXDEV, f"/proc/{path} is not on a proc filesystem")
+        self._prove(fd, f"/proc/{path} is not on a proc filesystem")
         return fd
 
     def write(self, path: str, value: str) -> None:
         """Write ``value`` in one write(2)."""
         fd = self.open(path, c.O_WRONLY)
-        try:
-            self.kernel.write(fd, value.encode())
-        finally:
-            self.kernel.close(fd)
+        data = bytearray(os.fsencode(value))
+        self.kernel.call("write", fd, data, len(data))
+        self.kernel.close(fd)
 
     def close(self) -> None:
         self.kernel.close(self.root)
-
-
-def _clone_of_the_host(kernel: Kernel) -> int:
-    """A detached copy of /proc, if the kernel allows it without what is mounted on parts of it.
-
-    In a user namespace such mounts are locked, and only the whole tree can be copied (EINVAL else):
-    then RESOLVE_NO_XDEV keeps us from walking into them.
-    """
-    try:
-        return clone_path(kernel, c.AT_FDCWD, "/proc", recursive=False)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    return clone_path(kernel, c.AT_FDCWD, "/proc", recursive=True)

@@ -100,27 +100,6 @@ class Recorder(ModelCalls, Kernel):
         self.processes[made.pid] = made
         return made.pid, self._install(Handle(self._nowhere, c.O_CLOEXEC, made))
 
-    def clone_joined(
-        self,
-        flags: int,
-        cgroup_fd: int,
-        joined: list[tuple[int, int]],
-        streams: tuple[int, ...],
-        kept: list[int],
-    ) -> tuple[int, int, int]:
-        """As ``clone``; each setns(2) of the process between is a call that can fail."""
-        for index, (fd, kind) in enumerate(joined):
-            try:
-                self.setns(fd, kind)
-            except OSError as error:
-                return -1, index, error.errno or 0
-        try:
-            pid, pidfd = self.clone(flags | c.CLONE_PARENT, cgroup_fd)
-        except OSError as error:
-            return -1, -1, error.errno or 0
-        del self.process.fds[pidfd]
-        return pid, -1, 0
-
     def run_program(
         self,
         fd: int,
@@ -134,6 +113,28 @@ class Recorder(ModelCalls, Kernel):
         """The model has processes, but none that runs a program."""
         self._record("run_program", (fd, b"\x1f".join(argv)))
         raise refusal(errno.ENOSYS)
+
+    def start_program(
+        self,
+        fd: int,
+        argv: list[bytes],
+        envp: list[bytes],
+        streams: tuple[int, ...],
+        kept: list[int],
+        preserved: int = 0,
+    ) -> tuple[int, int]:
+        """A process that has what is ``kept``, and does nothing until somebody makes it
+        ``process``.
+        """
+        if self._record("start_program", (fd, b"\x1f".join(argv))):
+            self.calls[-1].errno = self.fail_with
+            raise refusal(self.fail_with)
+        made = Process(max(self.processes) + 1, self.process.namespace)
+        fds = {fd: self.process.fds[fd] for fd in kept if fd in self.process.fds}
+        made.fds = {fd: Handle(handle.node, 0, handle.extra) for fd, handle in fds.items()}
+        made.cgroups = list(self.process.cgroups)
+        self.processes[made.pid] = made
+        return made.pid, self._install(Handle(self._nowhere, c.O_CLOEXEC, made))
 
     def execveat(self, fd: int, argv: list[bytes], envp: list[bytes]) -> None:
         """Raises ``ProgramStarted``; what is close-on-exec is closed by then."""

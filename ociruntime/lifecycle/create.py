@@ -59,7 +59,7 @@ def create(
     run = Run(kernel, plan.steps)
     run.warnings += plan.warnings
     run.observer = observer
-    run.streams, run.keeps = options.streams, True
+    run.streams, run.preserve_fds = options.streams, options.preserve_fds
     if options.console_fd >= 0:
         run.fds["console"] = run.lent = options.console_fd
     # Descriptors that the caller left open are not the container's (CVE-2024-21626), nor a hook's.

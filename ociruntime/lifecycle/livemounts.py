@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import errno
 from functools import partial
-from select import POLLIN, poll
 
 from ociruntime import hostos as os
-from ociruntime.bundle import parse
 from ociruntime.errors import NOT_RUNNING, OciError, PlanError, StepError, WrongStatus
-from ociruntime.jsontext import dumps, to_bytes
+from ociruntime.jsontext import to_bytes
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components, remove_stubs
 from ociruntime.kernel.kernel import Kernel
@@ -24,9 +22,9 @@ from ociruntime.plan.host import read_host
 from ociruntime.plan.mounts import CGROUP_TYPES, mount_steps
 from ociruntime.plan.namespaces import NamespacePlan
 from ociruntime.plan.step import HOST
+from ociruntime.process.beside import Beside
+from ociruntime.process.channel import Closed
 from ociruntime.process.executor import explain
-from ociruntime.process.init import freeze_imports
-from ociruntime.process.patience import LOOK_SECONDS, Patience
 from ociruntime.process.run import Run
 from ociruntime.spec import load
 from ociruntime.spec.tables import NAMESPACES
@@ -37,8 +35,10 @@ from ociruntime.steps.prepare import OpenRootfs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
 
+    from ociruntime.kernel.inroot import Stub
+    from ociruntime.kernel.inside import Inside
     from ociruntime.plan.step import Step
     from ociruntime.state.store import Container
 
@@ -50,12 +50,7 @@ ADDED, PLACES = "added_mounts", "added_places"
 NOT_LATER = ("proc", *CGROUP_TYPES)
 # Filesystems that are made in a further namespace of the container's.
 MADE_IN = {"sysfs": "network", "mqueue": "ipc"}
-LONGEST = 4096
-STREAMS = 3
-# How long a process may take to obey SIGKILL.
-DEATH_SECONDS = 10.0
-# What the process in the container says first when it has done its work.
-DONE = b"\0"
+ENTERING = "entering the container"
 OTHER = "what is there is not what was added, or something is mounted over it"
 LINK = "a symlink leads there, which may be the container's doing; name the place itself"
 
@@ -77,7 +72,8 @@ def add(container: Container, entries: Entries, source: str) -> list[str]:
         kinds = {entry.get("type") or "" for entry in entries}
         further = {MADE_IN[kind] for kind in kinds if kind in MADE_IN}
         work = partial(_attach, run, steps=attach)
-        places = _in_container(container, kernel, further, work, list(run.fds.values()))
+        fds = list(run.fds.values())
+        places = _in_container(container, kernel, further, work, fds, run.stubs)
     finally:
         os.umask(before)
         run.close()
@@ -162,6 +158,8 @@ def _running(container: Container) -> None:
 def _execute(step: Step, run: Run) -> None:
     try:
         step.execute(run)
+        if run.setup is not None:
+            run.setup.carry_out()
     except OSError as error:
         raise explain(step, error) from None
 
@@ -171,20 +169,22 @@ class _Attached(InRoot):
 
     __slots__ = ("mounts",)
 
-    def __init__(self, kernel: Kernel, root: int) -> None:
+    def __init__(self, kernel: Inside, root: int) -> None:
         super().__init__(kernel, root)
         self.mounts: list[list[Any]] = []
 
-    def pin(self, destination: str, mount: int) -> None:
+    def pin(self, destination: str, mount: int, *, of_kernel: bool) -> None:
         self.mounts.append([destination, self.kernel.stat(mount).mount_id])
-        super().pin(destination, mount)
+        super().pin(destination, mount, of_kernel=of_kernel)
 
 
 def _attach(run: Run, inroot: _Attached, steps: list[Step]) -> None:
     """In the container: all of them, or none."""
     run.inroot = inroot
+    run.setup = inroot.kernel
     try:
         for step in steps:
+            inroot.kernel.step = step
             _execute(step, run)
     except BaseException:
         for destination, mount in reversed(inroot.mounts):
@@ -192,7 +192,7 @@ def _attach(run: Run, inroot: _Attached, steps: list[Step]) -> None:
                 _unmount(inroot, destination, mount)
             except OciError:
                 continue  # somebody in there was faster
-        remove_stubs(inroot.kernel, inroot.root, inroot.made)
+        remove_stubs(inroot.kernel, inroot.root, run.stubs)
         raise
 
 
@@ -204,8 +204,8 @@ def _unmount(inroot: InRoot, destination: str, wanted: int) -> None:
     label = f"unmounting {destination}"
     resolve = 0 if wanted else c.RESOLVE_NO_SYMLINKS
     try:
-        found = inroot.open(destination, c.O_PATH, resolve)
-        try:
+        with kernel.at_once():
+            found = inroot.open(destination, c.O_PATH, resolve)
             stat = kernel.stat(found)
             if wanted and stat.mount_id != wanted:
                 raise StepError(label, errno.EINVAL, OTHER)
@@ -215,10 +215,8 @@ def _unmount(inroot: InRoot, destination: str, wanted: int) -> None:
                     raise StepError(label, errno.EINVAL, "nothing is mounted there")
                 kernel.fchdir(found)
                 kernel.unmount_here()
-                return
-        finally:
-            kernel.close(found)
-        _unmount_file(inroot, destination, stat.mount_id, label, resolve)
+            else:
+                _unmount_file(inroot, destination, stat.mount_id, label, resolve)
     except OSError as error:
         why = LINK if error.errno == errno.ELOOP else (error.strerror or "").lower()
         raise StepError(label, error.errno or 0, why) from None
@@ -231,14 +229,12 @@ def _unmount_file(
     kernel = inroot.kernel
     *parents, name = components(destination)
     parent = inroot.open("/".join(parents) or "/", c.O_PATH | c.O_DIRECTORY, resolve)
-    try:
-        here = kernel.stat(parent, name)
-        if here.mount_id != mount or here.mount_id == kernel.stat(parent).mount_id:
-            raise StepError(label, errno.EINVAL, "nothing is mounted there")
-        kernel.fchdir(parent)
-        kernel.unmount_name(name)
-    finally:
-        kernel.close(parent)
+    here = kernel.stat(parent, name)
+    if here.mount_id != mount or here.mount_id == kernel.stat(parent).mount_id:
+        raise StepError(label, errno.EINVAL, "nothing is mounted there")
+    kernel.fchdir(parent)
+    kernel.unmount_name(name)
+    kernel.close(parent)
 
 
 def _in_container(
@@ -247,61 +243,45 @@ def _in_container(
     further: set[str],
     work: Callable[[_Attached], None],
     kept: Sequence[int] = (),
+    made: list[Stub] | None = None,
 ) -> list[list[Any]]:
-    """Do ``work`` in a process that is in the container's mount namespace, in its user namespace
-    and ``further`` ones, with no descriptors but ``kept``. Returns [destination, mount id] of what
-    it has attached; raises what ``work`` raises.
+    """Do ``work`` by a process that is in the container's mount namespace, in its user namespace
+    and ``further`` ones, with no descriptors but ``kept``; ``made`` is told what it makes there.
+    Returns [destination, mount id] of what it has attached; raises what ``work`` raises.
     """
     data = container.data
     pidfd = open_process(data["pid"], data["start_time"])
     if pidfd < 0:
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} has just ended")
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    root = -1
     try:
         root = _root_of(kernel, container)
-        # Nobody in there may look into the process that comes (CVE-2016-9962).
-        kernel.prctl(c.PR_SET_DUMPABLE, 0)
-        pid, child = kernel.clone(0)
-        if pid == 0:
-            _close_others(kernel, [*kept, pidfd, root, writer])
-            _enter(container, kernel, (pidfd, root, writer), further, work)
-        os.close(writer)
-        writer = -1
-        try:
-            said = hear(reader, Patience(pid, "the process that mounts in the container"))
-        except OciError:
-            kernel.pidfd_send_signal(child, c.SIGKILL)
-            raise
-        finally:
-            kernel.reap(child, DEATH_SECONDS)
-            kernel.close(child)
-            kernel.close(root)
+        names = data.get("namespaces", ())
+        joined = [name for name in ("mount", "user", *further) if name in names]
+        flags = 0
+        for name in joined:
+            flags |= NAMESPACES[name]
+        entered = [(ENTERING, flags, pidfd)]
+        with Beside(kernel, [*kept, pidfd, root], entered, made) as inner:
+            inner.close(pidfd)
+            if "user" in joined:
+                if data.get("setgroups"):
+                    inner.call("setgroups", 0, None)
+                inner.setresgid(0)
+                inner.setresuid(0)
+                inner.prctl(c.PR_SET_DUMPABLE, 0)
+            inside = _Attached(inner, root)
+            work(inside)
+            inner.carry_out()
+            return inside.mounts
+    except OSError as error:
+        raise OciError(f"{ENTERING}: {(error.strerror or '').lower()}") from None
+    except Closed:
+        raise OciError("the process in the container has died") from None
     finally:
-        for fd in (pidfd, reader, writer):
+        for fd in (pidfd, root):
             if fd >= 0:
                 os.close(fd)
-    if not said.startswith(DONE):
-        raise OciError(said.decode("utf-8", "replace") or "the process in the container has died")
-    places: list[list[Any]] = parse(said.removeprefix(DONE), "what was mounted", names=True)
-    return places
-
-
-def hear(fd: int, patience: Patience) -> bytes:
-    """All that comes through the pipe ``fd`` until its other end is closed. Raises ``HeldError``
-    when the process at that end cannot run: without a pid namespace others in the container see
-    it, and its user namespace is theirs.
-    """
-    poller = poll()
-    poller.register(fd, POLLIN)
-    said = b""
-    while True:
-        if not poller.poll(LOOK_SECONDS * 1000):
-            patience.look()
-            continue
-        part = os.read(fd, LONGEST)
-        if not part:
-            return said
-        said += part
 
 
 def _root_of(kernel: Kernel, container: Container) -> int:
@@ -317,52 +297,3 @@ def _root_of(kernel: Kernel, container: Container) -> int:
             "created with"
         )
     return root
-
-
-def _close_others(kernel: Kernel, kept: list[int]) -> None:
-    """Close for real whatever else is open, the streams excepted."""
-    first = STREAMS
-    for fd in sorted(kept):
-        if fd > first:
-            kernel.close_from(first, fd - 1)
-        first = max(first, fd + 1)
-    kernel.close_from(first)
-
-
-def _enter(
-    container: Container,
-    kernel: Kernel,
-    fds: tuple[int, int, int],
-    further: set[str],
-    work: Callable[[_Attached], None],
-) -> NoReturn:
-    """The child."""
-    pidfd, root, writer = fds
-    said = b"?"
-    try:
-        freeze_imports()
-        kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
-        names = container.data.get("namespaces", ())
-        joined = [name for name in ("mount", "user", *further) if name in names]
-        flags = 0
-        for name in joined:
-            flags |= NAMESPACES[name]
-        kernel.setns(pidfd, flags)
-        if "user" in joined:
-            if container.data.get("setgroups"):
-                kernel.setgroups([])
-            kernel.setresgid(0)
-            kernel.setresuid(0)
-            kernel.prctl(c.PR_SET_DUMPABLE, 0)
-        inside = _Attached(kernel, root)
-        work(inside)
-        said = DONE + os.fsencode(dumps(inside.mounts))
-    except OciError as error:
-        said = str(error).encode("utf-8", "backslashreplace")[:LONGEST]
-    except OSError as error:
-        said = f"entering the container: {(error.strerror or '').lower()}".encode()
-    except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-        said = f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")[:LONGEST]
-    finally:
-        os.write(writer, said)
-        os._exit(0)

@@ -62,7 +62,7 @@ from ociruntime.steps.finish import (
     SetRlimits,
     WritePidFile,
 )
-from ociruntime.steps.hooks import RunHook, hook_output_steps
+from ociruntime.steps.hooks import RunHook
 from ociruntime.steps.loopback import RaiseLoopback
 from ociruntime.steps.prepare import (
     ClaimState,
@@ -176,7 +176,6 @@ class _Builder:
         identity = self._identity(process)
         steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
         steps += [*self.options.beginning, *label_checks(process, self.linux)]
-        steps += hook_output_steps(self.config.get("annotations"))
         steps += self._seccomp(process)
         steps += self._prepare(opens) + nodes
         steps += cgroup["prepare"]
@@ -252,7 +251,7 @@ class _Builder:
             )
 
     def _prepare(self, opens: list[Step]) -> list[Step]:
-        steps: list[Step] = [OpenInit()]
+        steps: list[Step] = [OpenInit("oci-setup"), OpenInit()]
         if self.terminal and self.options.console_socket:
             steps.append(ConnectConsole(self.options.console_socket))
         steps += self.namespaces.opens

@@ -19,13 +19,7 @@ def spread(opens: list[Step], mounts: list[Step]) -> tuple[list[Step], list[Step
     if len(opens) <= FEW_SOURCES:
         return opens, mounts
     # Imported for the configs that need it.
-    from ociruntime.steps.handover import (
-        BATCH,
-        CloseSources,
-        OpenHandover,
-        SendSources,
-        TakeSources,
-    )
+    from ociruntime.steps.handover import BATCH, CloseSources, TakeSources
 
     early, late = opens[:FEW_SOURCES], opens[FEW_SOURCES:]
     inside = {step.pointer: step for step in late if step.side == CONTAINER}
@@ -33,13 +27,12 @@ def spread(opens: list[Step], mounts: list[Step]) -> tuple[list[Step], list[Step
     steps: list[Step] = []
     if handed:
         steps.append(CloseSources([step.pointer for step in early if step.side == HOST]))
-        early.append(OpenHandover())
     for mount in mounts:
         if mount.pointer in inside:
             steps.append(inside.pop(mount.pointer))
         elif handed and mount.pointer == handed[0].pointer:
             batch, handed = handed[:BATCH], handed[BATCH:]
             pointers = [step.pointer for step in batch]
-            steps += [*batch, SendSources(pointers), TakeSources(pointers)]
+            steps += [*batch, TakeSources(pointers)]
         steps.append(mount)
     return early, steps

@@ -30,29 +30,10 @@ def check_preserved(count: int, asked: str = "") -> None:
             )
 
 
-def take_streams(run: Run, others: list[int]) -> None:
-    """In a child: take on ``run.streams``, and in one of a resident process close for real what is
-    neither of this run nor among ``others``. Without streams nothing happens.
-    """
-    if not run.streams:
-        return
-    kernel = run.kernel
-    for number, fd in enumerate(run.streams):
-        if fd != number:
-            kernel.dup3(fd, number)
-    if run.keeps:
-        return
-    first = STREAMS
-    for fd in kept(run, others):
-        if fd > first:
-            kernel.close_from(first, fd - 1)
-        first = max(first, fd + 1)
-    kernel.close_from(first)
-
-
 def kept(run: Run, others: list[int]) -> list[int]:
-    """What stays open in such a child, ascending."""
-    return sorted({*run.fds.values(), *run.host_fds, *others})
+    """What oci-setup is started with, ascending, and nothing else."""
+    fds = set(run.fds.values()).difference(run.host_fds)
+    return sorted({*fds, *range(STREAMS, STREAMS + run.preserve_fds), *others})
 
 
 def close_all(kernel: Kernel, fds: list[int]) -> None:

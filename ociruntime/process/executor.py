@@ -1,8 +1,9 @@
-"""Walks a plan through two processes.
+"""Walks a plan.
 
-Both processes hold the same list of steps. The host side executes its own; where container side
-steps follow, it says ``go(start, end)`` and waits. So the order of the list is the order in which
-things happen, whoever does them, and the plan that ``ociruntime plan`` prints is the protocol.
+A step of the host side does what it says. One of the container side is compiled: its calls go into
+a program (``kernel.inside``), which oci-setup carries out in the container before the next step of
+the host, or where an answer is needed. So the order of the list is the order in which things
+happen, wherever they do.
 
 A failing step fails the whole: everything that was executed is undone in reverse order, and the
 error names the step, its operand, the errno and the cure (runtime.md#errors).
@@ -10,18 +11,16 @@ error names the step, its operand, the errno and the cure (runtime.md#errors).
 
 from __future__ import annotations
 
-from ociruntime import hostos as os
 from ociruntime.errors import OciError, StepError
+from ociruntime.kernel.inside import reason
 from ociruntime.plan.step import CONTAINER, HOST
 from ociruntime.process.channel import Closed
-from ociruntime.steps.execinit import ExecInit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ociruntime.plan.step import Step
-    from ociruntime.process.channel import Failure
     from ociruntime.process.run import Run
 
 
@@ -45,7 +44,10 @@ def progress(run: Run) -> Iterator[int]:
     try:
         yield from _walk(run, executed)
     except BaseException as error:
-        told = explain(executed[-1], error) if isinstance(error, OSError) else error
+        told = error
+        if isinstance(error, OSError):
+            assert run.step is not None
+            told = explain(run.step, error)
         before = len(run.warnings)
         undo(run, executed)
         run.close()
@@ -67,63 +69,37 @@ def undo(run: Run, executed: list[Step]) -> None:
 
 def _walk(run: Run, executed: list[Step]) -> Iterator[int]:
     steps = run.steps
-    index = 0
-    while index < len(steps):
-        step = steps[index]
-        if step.side == HOST:
+    for index, step in enumerate(steps):
+        if step.side == HOST or step.host_undoes:
             executed.append(step)
-            if step.listens:
-                yield from step.listen(run)
-            step.execute(run)
-            if run.observer:
-                run.observer(HOST, index, step)
-            index += 1
+        if step.side == CONTAINER:
+            run.inner.step = step
         else:
-            end = index + 1
-            while end < len(steps) and steps[end].side == CONTAINER and not steps[end].host_undoes:
-                end += 1
-            if step.host_undoes:
-                executed.append(step)
-            yield _ask(run, index, end)
-            delegate(run, index, end)
-            index = end
+            yield from _carry_out(run)
+        run.step = step
+        if step.listens:
+            yield from step.listen(run)
+        try:
+            step.execute(run)
+        except Closed:
+            raise OciError(death(run, run.inner.first_step() or step)) from None
+        if run.observer:
+            yield from _carry_out(run)
+            run.observer(step.side, index, step)
+    yield from _carry_out(run)
 
 
-def _ask(run: Run, start: int, end: int) -> int:
-    """Have init execute ``steps[start:end]``; the descriptor that it answers on."""
-    channel = run.channel
-    assert channel is not None
+def _carry_out(run: Run) -> Iterator[int]:
+    """Have oci-setup do what has been compiled."""
+    setup = run.setup
+    if setup is None or not setup.is_waiting:
+        return
     try:
-        channel.go(start, end)
+        setup.send()
+        yield setup.channel.fileno()
+        setup.receive()
     except Closed:
-        pass  # so it has nothing to say, as ``delegate`` will find
-    return channel.fileno()
-
-
-def delegate(run: Run, start: int, end: int) -> None:
-    """Wait until init has executed ``steps[start:end]``; raises what went wrong there."""
-    channel = run.channel
-    assert channel is not None
-    last = run.steps[end - 1]
-    failure: Failure | None = None
-    try:
-        failure = channel.wait_done(run.warnings, run.stubs)
-    except Closed:
-        # One that has to wait has said that it would go: it may have been killed before.
-        if not isinstance(last, ExecInit) or (last.wait and not channel.left):
-            raise OciError(death(run, run.steps[start])) from None
-    if failure is not None:
-        if failure.number:
-            raise StepError(failure.label, failure.number, failure.detail)
-        raise OciError(failure.detail)
-    # A program that runs at once may have ended by now; one that waits for `start` must not have.
-    if isinstance(last, ExecInit) and last.wait and _ended(run):
-        raise OciError(death(run, run.steps[start]))
-
-
-def _ended(run: Run) -> bool:
-    """Whether init is dead already."""
-    return run.pidfd >= 0 and run.kernel.has_ended(run.pidfd)
+        raise OciError(death(run, setup.first_step() or run.steps[-1])) from None
 
 
 def death(run: Run, step: Step) -> str:
@@ -149,17 +125,3 @@ def explain(step: Step, error: OSError) -> StepError:
     """The step's own words around what the kernel said."""
     number, detail = reason(step, error)
     return StepError(step.label, number, detail)
-
-
-def reason(step: Step, error: OSError) -> tuple[int, str]:
-    """Errno and detail: the step's explanation first, else what the kernel or our check said beyond
-    the errno.
-    """
-    number = error.errno or 0
-    said = error.strerror or ""
-    if said == os.strerror(number):
-        said = ""
-    cure = step.explain(number)
-    if said and cure:
-        return number, f"{said}; {cure}"
-    return number, cure or said

@@ -16,8 +16,11 @@ from ociruntime import hostos as os
 from ociruntime.errors import HookError
 from ociruntime.jsontext import to_bytes
 from ociruntime.kernel import _sys
-from ociruntime.kernel.constants import PR_SET_PDEATHSIG, SIGKILL
+from ociruntime.kernel import program as p
+from ociruntime.kernel.constants import SIGKILL
+from ociruntime.kernel.inside import Answer
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.program import strings
 from ociruntime.kernel.signals import reset
 from ociruntime.process import patience
 from ociruntime.process.hookoutput import NONE, close_outputs, open_outputs
@@ -27,6 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from ociruntime.kernel.inside import Inside
     from ociruntime.process.hookguard import HookGuard
     from ociruntime.state.store import Container
 
@@ -49,28 +53,67 @@ def run_hook(
     container: Container,
     status: str,
     pid: int,
-    outputs: tuple[int, int] | None = None,
     umask: int = SAME_UMASK,
     guard: HookGuard | None = None,
+    inner: Inside | None = None,
 ) -> None:
     """Run ``hook`` (an entry of config.json's hooks), a program of the host, and wait for its end.
 
-    Parameters: ``status`` and ``pid`` go into the state document; ``outputs`` as
-    ``process.hookoutput`` has them, None to open what the container's annotations name, where the
-    hook is init's, and dies with it; ``umask`` is the caller's; ``guard`` is what else can end the
-    wait. Raises ``HookError`` with exit status or signal, duration and the last lines of its
-    output.
+    Parameters: ``status`` and ``pid`` go into the state document; ``umask`` is the caller's;
+    ``guard`` is what else can end the wait. With ``inner`` the hook is oci-setup's, and dies with
+    it. Raises ``HookError`` with exit status or signal, duration and the last lines of its output,
+    which is kept unless the container's annotations name files for it.
     """
     document = to_bytes(state_document(container, status, pid))
     directory = container.data["bundle"]
-    if outputs is not None:
-        execute_hook(label, hook, document, directory, outputs, umask, follows=os.getpid())
-        return
     outputs = open_outputs(container.data.get("annotations"))
     try:
-        execute_hook(label, hook, document, directory, outputs, umask, guard)
+        if inner is None:
+            execute_hook(label, hook, document, directory, outputs, umask, guard)
+        else:
+            hearing = Hearing(label, hook, document)
+            streams = hearing.streams(outputs)
+            _start_inside(label, hook, hearing, directory, streams, umask, inner)
+            hearing.attend_inside(inner, guard)
     finally:
         close_outputs(outputs)
+
+
+def _start_inside(
+    label: str,
+    hook: dict[str, Any],
+    hearing: Hearing,
+    directory: str,
+    streams: tuple[int, int, int],
+    umask: int,
+    inner: Inside,
+) -> None:
+    """Have oci-setup execute the hook, and wait for it."""
+    started = Answer()
+    inner.queue(
+        p.HOOK,
+        os.fsencode(hook["path"]),
+        *strings(_arguments(hook)),
+        *strings(_environment(hook)),
+        os.fsencode(directory),
+        umask,
+        answer=started,
+    )
+    try:
+        inner.send(streams)
+        inner.receive(alone=True)
+    except OSError as error:
+        hearing.close()
+        raise _not_run(label, error.errno or 0) from None
+    timeout = hook.get("timeout")
+    limit = int(timeout * 1000) if timeout else -1
+    inner.queue(p.WAIT, started.value, limit, answer=hearing.ended)
+    inner.send()
+
+
+def _not_run(label: str, number: int) -> HookError:
+    hint = "; hooks are programs of the host" if number == errno.ENOENT else ""
+    return HookError(f"{label}: cannot be run: {os.strerror(number).lower()}{hint}")
 
 
 def execute_hook(
@@ -81,44 +124,30 @@ def execute_hook(
     outputs: tuple[int, int] = NONE,
     umask: int = SAME_UMASK,
     guard: HookGuard | None = None,
-    follows: int = 0,
 ) -> None:
-    """As ``run_hook``, with the state ``document`` as JSON text, in ``directory``; it dies with
-    process ``follows``, its parent, unless that is 0.
-    """
+    """As ``run_hook``, with the state ``document`` as JSON text, in ``directory``."""
     hearing = Hearing(label, hook, document)
     failed_read, failed_write = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _child(hook, directory, umask, hearing.streams(outputs), failed_write, follows)
+        _child(hook, directory, umask, hearing.streams(outputs), failed_write)
     os.close(failed_write)
     number = int.from_bytes(os.read(failed_read, 4), "little")
     os.close(failed_read)
     if number:
         hearing.close()
         os.waitpid(pid, 0)
-        hint = "; hooks are programs of the host" if number == errno.ENOENT else ""
-        raise HookError(f"{label}: cannot be run: {os.strerror(number).lower()}{hint}")
+        raise _not_run(label, number)
     hearing.attend(pid, guard)
 
 
 def _child(
-    hook: dict[str, Any],
-    directory: str,
-    umask: int,
-    streams: tuple[int, int, int],
-    failed: int,
-    follows: int,
+    hook: dict[str, Any], directory: str, umask: int, streams: tuple[int, int, int], failed: int
 ) -> NoReturn:
     """The hook's process between fork and exec: no import, no path of ours."""
     number = errno.EINVAL
     try:
-        kernel = Kernel()
-        reset(kernel)
-        if follows:
-            kernel.prctl(PR_SET_PDEATHSIG, SIGKILL)
-            if os.getppid() != follows:
-                os._exit(127)  # it has died before we said so
+        reset(Kernel())
         if umask != SAME_UMASK:
             os.umask(umask)
         _enter(directory)
@@ -129,8 +158,7 @@ def _child(
         failed = KEPT
         os.closerange(KEPT + 1, LAST_FD)
         path = os.fsencode(hook["path"])
-        arguments = [os.fsencode(word) for word in hook.get("args") or [hook["path"]]]
-        number = -_sys.execve(path, arguments, _environment(hook))
+        number = -_sys.execve(path, _arguments(hook), _environment(hook))
     except OSError as error:
         number = error.errno or errno.EINVAL
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as ours
@@ -147,6 +175,10 @@ def _enter(directory: str) -> None:
         os.chdir("/")
 
 
+def _arguments(hook: dict[str, Any]) -> list[bytes]:
+    return [os.fsencode(word) for word in hook.get("args") or [hook["path"]]]
+
+
 def _environment(hook: dict[str, Any]) -> list[bytes]:
     """The hook's own, of two entries with one name the last; without ``env`` the caller's."""
     env = hook.get("env")
@@ -160,13 +192,15 @@ class Hearing:
     which begins now.
     """
 
-    __slots__ = ("_document", "_label", "_pipes", "_started", "_timeout")
+    __slots__ = ("_document", "_label", "_pipes", "_started", "_timeout", "ended")
 
     def __init__(self, label: str, hook: dict[str, Any], document: bytes) -> None:
         self._label = label
         self._timeout: float | None = hook.get("timeout")
         self._document = document
         self._started = time.monotonic()
+        # Of a hook in the container: its wait status.
+        self.ended = Answer()
         # its input, ours to it; ours of its output, its output
         self._pipes = [*os.pipe2(os.O_CLOEXEC), *os.pipe2(os.O_CLOEXEC)]
 
@@ -203,14 +237,35 @@ class Hearing:
         finally:
             os.close(output)
             os.close(pidfd)
-        label = self._label
         if why:
-            raise HookError(f"{label}: {why}{_said(tail)}")
-        if code != EXITED or status:
-            exited = code == EXITED
-            how = f"exited with status {status}" if exited else f"was killed by signal {status}"
-            took = f"after {time.monotonic() - self._started:.3f} s"
-            raise HookError(f"{label}: {how} {took}{_said(tail)}")
+            raise HookError(f"{self._label}: {why}{_said(tail)}")
+        self._judge(code == EXITED, status, tail)
+
+    def attend_inside(self, inner: Inside, guard: HookGuard | None) -> None:
+        """The same for a hook of oci-setup's, which waits for it."""
+        theirs, stdin, output, theirs_too = self._pipes
+        os.close(theirs)
+        os.close(theirs_too)
+        ended = inner.channel.fileno()
+        try:
+            tail, why = _converse(0, ended, self._document, stdin, output, None, guard)
+        finally:
+            os.close(output)
+        if not why:
+            inner.receive()
+            if self.ended.value & p.TIME_IS_OVER:
+                why = f"did not end within its timeout of {self._timeout} s"
+        if why:
+            raise HookError(f"{self._label}: {why}{_said(tail)}")
+        code = os.waitstatus_to_exitcode(self.ended.value)
+        self._judge(code >= 0, abs(code), tail)
+
+    def _judge(self, exited: bool, status: int, tail: bytes) -> None:  # noqa: FBT001
+        if exited and not status:
+            return
+        how = f"exited with status {status}" if exited else f"was killed by signal {status}"
+        took = f"after {time.monotonic() - self._started:.3f} s"
+        raise HookError(f"{self._label}: {how} {took}{_said(tail)}")
 
 
 def _converse(

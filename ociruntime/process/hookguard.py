@@ -57,3 +57,18 @@ class HookGuard:
         """Behind SIGKILL that it did not obey: a frozen cgroup of v1 keeps it."""
         if self._inside and why_held(pid).startswith("frozen"):
             let_go(pid)
+
+
+class Watch(HookGuard):
+    """Looks after the process that waits for a hook in the container, and its children."""
+
+    __slots__ = ("_watched",)
+
+    def __init__(self, patience: Patience) -> None:
+        super().__init__(lambda: "", inside=True)
+        self._watched = patience
+
+    def look(self, pid: int) -> str:
+        """As ``HookGuard``'s; whoever waits for it has ended when its channel says so."""
+        self._watched.look()
+        return ""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from ociruntime.plan.step import HOST
 from ociruntime.process.channel import channel_pair
 from ociruntime.process.patience import Patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
     from collections.abc import Callable
 
     from ociruntime.cgroups.group import Group
     from ociruntime.kernel.inroot import InRoot, Stub
+    from ociruntime.kernel.inside import Answer, Inside
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.plan.step import Step
     from ociruntime.process.channel import Channel
@@ -23,29 +26,30 @@ class Run:
     """The live side of one plan.
 
     kernel      the only way to the system
-    steps       the plan, the same list in both processes
+    steps       the plan
     fds         descriptors opened by earlier steps, by the name the planner gave them
     lent        the one among them that belongs to the caller, who closes it; -1 for none
-    host_fds    descriptors that init must not keep: it closes them first
+    host_fds    descriptors that oci-setup does not get
     container   the claimed state directory, None for a tenant (exec)
     cgroup      the container's cgroup once it is made
     pid, pidfd  the init process (host pid), 0 and -1 before it exists
+    step        the one that is executed or compiled
     channel     this process's end of the conversation, None before the clone
-    inroot      the inside of the rootfs (container side)
-    copied      bytes that tmpcopyup has copied so far (container side)
-    mounts      detached mounts and private procfs by name (container side)
-    plain_root  whether the path of the rootfs has no symlink (host side)
-    stubs       what init has made in the rootfs, oldest first (host side)
-    streams     what becomes descriptors 0 to 2 of init, which then has none but this run's, before
-                a namespace is joined; empty: it has the caller's, and all others
-    keeps       with streams: init has all others for all that, as a command's
+    setup       what carries out the container's side, None before the clone
+    inroot      the inside of the rootfs
+    copied      bytes that tmpcopyup has copied so far
+    mounts      descriptors of oci-setup's by name: detached mounts, a private procfs
+    plain_root  whether the path of the rootfs has no symlink
+    stubs       what was made in the rootfs, oldest first
+    streams     what becomes descriptors 0 to 2 of init; empty: it has the caller's
+    preserve_fds  how many descriptors from 3 on init has, too
     waits_for_thaw  whether a frozen container is waited for (``exec --ignore-paused``)
     warnings    what was skipped or ignored, with the reason
     notes       what helps to find a fault, for --debug (host side)
     seccomp     None, or the filter (array of struct sock_filter) and its flags for oci-init
     umask       the caller's, which hooks get; -1 where this process still has it
     observer    called after each step with (side, index, step); tests and --trace use it
-    connect     makes the two ends of a channel; tests give one whose far end runs in this process
+    connect     makes the two ends of a channel; tests give one that answers in this process
     """
 
     __slots__ = (
@@ -60,10 +64,10 @@ class Run:
         "environment",
         "fds",
         "groups_denied",
+        "home",
         "hooks_ran",
         "host_fds",
         "inroot",
-        "keeps",
         "kernel",
         "lent",
         "mounts",
@@ -72,7 +76,10 @@ class Run:
         "pid",
         "pidfd",
         "plain_root",
+        "preserve_fds",
         "seccomp",
+        "setup",
+        "step",
         "steps",
         "streams",
         "stubs",
@@ -91,13 +98,15 @@ class Run:
         self.cgroup: Group | None = None
         self.pid = 0
         self.pidfd = -1
+        self.step: Step | None = None
         self.channel: Channel | None = None
+        self.setup: Inside | None = None
         self.inroot: InRoot | None = None
         self.mounts: dict[str, int] = {}
         self.copied = 0
         self.plain_root = True
         self.streams: tuple[int, ...] = ()
-        self.keeps = False
+        self.preserve_fds = 0
         self.stubs: list[Stub] = []
         self.umask = -1
         self.waits_for_thaw = False
@@ -105,11 +114,13 @@ class Run:
         self.notes: list[str] = []
         self.seccomp: tuple[bytes, int] | None = None
         self.observer: Observer | None = None
-        self.connect: Callable[[], tuple[Channel, Channel]] = channel_pair
+        self.connect: Callable[[], tuple[Channel, socket]] = channel_pair
         # Filled by the identity steps for oci-init: programs to try, environment, working
         # directory.
         self.candidates: list[str] = ["/"]
         self.environment: list[str] = []
+        # ... to which this answers with HOME where it is looked up.
+        self.home: Answer | None = None
         self.cwd = "/"
         # True where root of the container may not enter that directory, which the user may.
         self.away = False
@@ -123,10 +134,8 @@ class Run:
 
         The container's own descriptor and the caller's stay open.
         """
-        for fd in self.fds.values():
-            if fd != self.lent:
-                self.kernel.close(fd)
-        self.fds.clear()
+        for name in list(self.fds):
+            self.let_go(name)
         if self.pidfd >= 0:
             self.kernel.close(self.pidfd)
             self.pidfd = -1
@@ -135,10 +144,26 @@ class Run:
         if self.cgroup is not None:
             self.cgroup.close()
 
+    def let_go(self, name: str) -> None:
+        """Close one of ``fds`` here, unless only oci-setup has it, or it is the caller's."""
+        fd = self.fds.pop(name)
+        if fd != self.lent and type(fd) is int:
+            self.kernel.close(fd)
+
     def patience(self) -> Patience:
         """How long to wait for the process in the container."""
         what = "the process in the container"
         return Patience(self.pid, what, frozen_too=not self.waits_for_thaw, children_too=True)
+
+    @property
+    def inner(self) -> Inside:
+        """The kernel as init sees it; only steps behind the clone ask for it."""
+        assert self.setup is not None
+        return self.setup
+
+    def kernel_of(self, side: str) -> Kernel:
+        """The kernel as that side sees it."""
+        return self.kernel if side == HOST else self.inner
 
     def inside(self) -> InRoot:
         """The rootfs; only steps behind AttachRootfs ask for it."""

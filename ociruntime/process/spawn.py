@@ -1,16 +1,11 @@
-"""Making the init process, with the namespaces it lives in.
+"""Making the container's first process, with the namespaces it lives in.
 
-One clone3(2) makes init inside all new namespaces. Where something must be joined first, or a time
-namespace gets offsets, an *intermediate* process does that and then clones init as its own sibling
-(CLONE_PARENT), so that init is in every case our child:
+oci-setup is started on the host, in a process that shares our memory only until it is executed
+(``Kernel.start_program``); no Python is ever in a namespace of a container. It joins what is to be
+joined, and clones a copy of itself as its own sibling (CLONE_PARENT) into the new namespaces, so
+that this one is our child:
 
-    plain      host --clone3(new namespaces)--> init
-    joining    host --clone3()--> intermediate: setns..., unshare(time) --clone3(new,
-    CLONE_PARENT)--> init
-
-Where that process has nothing to ask or to write (no user or time namespace), it is one without
-Python, which copies none of our memory (``Kernel.clone_joined``): some 260 page faults less. It is
-outside of the container's pid namespace, where nobody can trace it and so write into our memory.
+    host --start--> oci-setup: setns..., unshare(time) --clone3(new, CLONE_PARENT)--> init
 
 A namespace that belongs to the host's user namespace must be joined while we still have the host's
 privileges, one that belongs to a joined user namespace only after that one: whatever is refused
@@ -24,28 +19,23 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.cgroups.join import join_error
-from ociruntime.errors import OciError, StepError, unexpected
+from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
-from ociruntime.process.channel import Closed, Failure
-from ociruntime.process.descriptors import kept, take_streams
-from ociruntime.process.init import freeze_imports, init_main
+from ociruntime.kernel import program as p
+from ociruntime.kernel.inside import Answer, Inside
+from ociruntime.process.channel import Closed
+from ociruntime.process.descriptors import STREAMS, kept
+from ociruntime.process.patience import Patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ociruntime.kernel.kernel import Kernel
-    from ociruntime.process.channel import Channel
     from ociruntime.process.run import Run
 
 
 # What clone3(2) answers only for CLONE_INTO_CGROUP.
 OF_CGROUP = (errno.EBUSY, errno.EOPNOTSUPP, errno.EACCES, errno.ENOENT, errno.ENODEV)
-
-
-# A container without a pid namespace of its own can stop a process that has joined its user
-# namespace; who waits for that one then, waits no longer than this.
-JOINING_SECONDS = 10.0
 
 
 class Namespaces:
@@ -55,92 +45,102 @@ class Namespaces:
     its cgroup, nor time). ``joined``: (label, CLONE_NEW* flag, fd) in the order of the config.
     ``time``: None or the text for /proc/self/timens_offsets, empty for a new time namespace without
     offsets. ``new_user``: a new user namespace needs its maps before init may go on.
+    ``traceable``: who writes these maps may do so only while the process is dumpable.
     """
 
-    __slots__ = ("joined", "new", "time")
+    __slots__ = ("joined", "new", "time", "traceable")
 
     def __init__(self) -> None:
         self.new = 0
         self.joined: list[tuple[str, int, int]] = []
         self.time: str | None = None
+        self.traceable = False
 
     @property
     def new_user(self) -> bool:
         return bool(self.new & c.CLONE_NEWUSER)
 
-    @property
-    def is_plain_joining(self) -> bool:
-        """Whether only setns(2) comes before the clone, in the order of the config.
-
-        A time namespace cannot be joined by a process that shares its memory (time_namespaces(7)).
-        """
-        kinds = self.new | (0 if self.time is None else c.CLONE_NEWTIME)
-        for _, kind, _ in self.joined:
-            kinds |= kind
-        return bool(self.joined) and not kinds & (c.CLONE_NEWUSER | c.CLONE_NEWTIME)
-
 
 def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[int], None]) -> None:
-    """Make init and set ``run.pid``, ``run.pidfd`` and ``run.channel``.
+    """Make init and set ``run.pid``, ``run.pidfd``, ``run.channel`` and ``run.inner``.
 
     ``write_maps(pid)`` writes the id maps of a new user namespace, before anything runs in it.
     Raises ``OSError`` or ``OciError``; init, if it exists by then, dies with the channel.
     """
-    here, there = run.connect()
-    run.channel = here
+    channel, there = run.connect()
+    run.channel = channel
+    run.setup = kernel = Inside(channel, run.stubs)
     try:
-        if wanted.is_plain_joining:
-            _join_and_clone(run, wanted, cgroup_fd, here, there)
-        elif wanted.joined or wanted.time is not None:
-            _through_intermediate(run, wanted, cgroup_fd, here, there, write_maps)
-        else:
-            pid, pidfd = _clone(run, wanted.new, cgroup_fd)
-            if pid == 0:
-                here.close()
-                take_streams(run, [there.fileno()])
-                init_main(run, there)
-            run.pid, run.pidfd = pid, pidfd
-            if wanted.new_user:
-                write_maps(pid)
+        first, pidfd = _start(run, there.fileno(), cgroup_fd)
     finally:
         there.close()
-    here.watch(run.patience())
-
-
-def _join_and_clone(
-    run: Run, wanted: Namespaces, cgroup_fd: int, here: Channel, there: Channel
-) -> None:
-    others = [there.fileno()]
-    streams = () if run.keeps else run.streams
-    pid, failed, number = run.kernel.clone_joined(
-        wanted.new,
-        cgroup_fd,
-        [(fd, kind) for _, kind, fd in wanted.joined],
-        streams,
-        kept(run, [*others, cgroup_fd] if cgroup_fd >= 0 else others),
-    )
-    if pid == 0:
-        if streams:
-            here.forget()
-        else:
-            here.close()
-            take_streams(run, others)
-        init_main(run, there)
-    if pid < 0:
-        error = OSError(number, os.strerror(number))
-        if failed >= 0:
-            raise refused(wanted.joined[failed][0], error)
-        if number == 0:
-            raise OciError("the process that joins namespaces died without a word")
-        raise clone_error(run, error)
-    run.pid = pid
-    run.pidfd = run.kernel.pidfd_open(pid)  # our own unreaped child: the number is still its
-
-
-def _clone(run: Run, flags: int, cgroup_fd: int) -> tuple[int, int]:
-    """Clone into the cgroup; a refusal that is the cgroup's comes as ``StepError``, naming it."""
+    # A container without a pid namespace of its own can stop a process that has joined its user
+    # namespace.
+    channel.watch(Patience(first, "the process that joins namespaces"))
     try:
-        return run.kernel.clone(flags, cgroup_fd)
+        _join(kernel, wanted, lambda: write_maps(first), STREAMS + run.preserve_fds)
+        pid = _clone(run, kernel, wanted, cgroup_fd)
+    except Closed:
+        raise OciError("the process that joins namespaces died without a word") from None
+    finally:
+        # It has said all that it had to say; in a namespace that it joined somebody may stop it.
+        try:
+            run.kernel.pidfd_send_signal(pidfd, c.SIGKILL)
+        except ProcessLookupError:
+            pass
+        run.kernel.wait_pidfd(pidfd)
+        run.kernel.close(pidfd)
+    # Our own unreaped child, so the number cannot have been reused.
+    run.pidfd, run.pid = run.kernel.pidfd_open(pid), pid
+    if wanted.new_user and wanted.time is None:
+        write_maps(pid)
+    channel.watch(run.patience())
+    if wanted.traceable:
+        kernel.prctl(c.PR_SET_DUMPABLE, 0)
+    # The host side may die at any moment: so does init, until oci-init has taken over.
+    kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
+
+
+def _start(run: Run, channel: int, cgroup_fd: int) -> tuple[int, int]:
+    others = [channel, cgroup_fd] if cgroup_fd >= 0 else [channel]
+    arguments = [b"oci-setup", b"%d" % channel]
+    fds = kept(run, others)
+    program = run.fds["setup"]
+    return run.kernel.start_program(program, arguments, [], run.streams, fds, run.preserve_fds)
+
+
+def _join(
+    kernel: Inside, wanted: Namespaces, write_maps: Callable[[], None], first: int
+) -> None:
+    """Join, and make what is not made by the clone. Descriptors from ``first`` on are ours, and
+    not the program's.
+    """
+    kernel.call("close_range", first, c.LAST_FD, c.CLOSE_RANGE_CLOEXEC)
+    offsets = -1
+    if wanted.time:
+        offsets = kernel.open("/proc/self/timens_offsets", c.O_WRONLY)
+    if wanted.time is not None and wanted.new_user:
+        kernel.unshare(c.CLONE_NEWUSER)
+        if wanted.traceable:
+            kernel.prctl(c.PR_SET_DUMPABLE, 1)
+        kernel.carry_out()
+        write_maps()
+    join(kernel, wanted.joined)
+    if wanted.time is not None:
+        kernel.unshare(c.CLONE_NEWTIME)
+    if wanted.time:
+        text = bytearray(wanted.time.encode())
+        kernel.call("write", offsets, text, len(text), explain=_offsets_refused)
+        kernel.close(offsets)
+    # A joined user namespace made it as dumpable as /proc/sys/fs/suid_dumpable says.
+    kernel.prctl(c.PR_SET_DUMPABLE, int(wanted.traceable))
+
+
+def _clone(run: Run, kernel: Inside, wanted: Namespaces, cgroup_fd: int) -> int:
+    """Clone init; a refusal that is the cgroup's comes as ``StepError``, naming it."""
+    new = wanted.new if wanted.time is None else wanted.new & ~c.CLONE_NEWUSER
+    try:
+        return kernel.ask(p.CLONE, new, cgroup_fd).value
     except OSError as error:
         raise clone_error(run, error) from None
 
@@ -153,129 +153,37 @@ def clone_error(run: Run, error: OSError) -> OSError | StepError:
     return join_error(place, error)
 
 
-def _through_intermediate(
-    run: Run,
-    wanted: Namespaces,
-    cgroup_fd: int,
-    here: Channel,
-    there: Channel,
-    write_maps: Callable[[int], None],
-) -> None:
-    ours, theirs = run.connect()
-    pid, pidfd = run.kernel.clone(0)
-    if pid == 0:
-        ours.close()
-        here.close()
-        _intermediate(run, wanted, cgroup_fd, theirs, there)
-    theirs.close()
-    ours.limit(JOINING_SECONDS)
-    try:
-        if wanted.new_user and wanted.time is not None:
-            ours.wait_ready()
-            write_maps(pid)
-            ours.ready()
-        answer = ours.wait_pid()
-    except Closed:
-        raise OciError("the process that joins namespaces died without a word") from None
-    finally:
-        ours.close()
-        # It has said all that it had to say; in a namespace that it joined somebody may stop it.
-        try:
-            run.kernel.pidfd_send_signal(pidfd, c.SIGKILL)
-        except ProcessLookupError:
-            pass
-        run.kernel.wait_pidfd(pidfd)
-        run.kernel.close(pidfd)
-    if isinstance(answer, Failure):
-        if not answer.label:
-            raise OSError(answer.number, os.strerror(answer.number))
-        raise StepError(answer.label, answer.number, answer.detail)
-    # Our own unreaped child, so the number cannot have been reused.
-    run.pidfd, run.pid = run.kernel.pidfd_open(answer), answer
-    if wanted.new_user and wanted.time is None:
-        write_maps(answer)
-
-
-def _intermediate(
-    run: Run, wanted: Namespaces, cgroup_fd: int, parent: Channel, there: Channel
-) -> None:
-    """The intermediate process; never returns."""
-    kernel = run.kernel
-    try:
-        freeze_imports()
-        take_streams(run, [parent.fileno(), there.fileno(), cgroup_fd])
-        kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
-        new = wanted.new
-        offsets = -1
-        if wanted.time is not None:
-            offsets = kernel.open("/proc/self/timens_offsets", c.O_WRONLY) if wanted.time else -1
-            if wanted.new_user:
-                kernel.unshare(c.CLONE_NEWUSER)
-                new &= ~c.CLONE_NEWUSER
-                parent.ready()
-                parent.wait_ready()
-        join(kernel, wanted.joined)
-        if wanted.time is not None:
-            kernel.unshare(c.CLONE_NEWTIME)
-            if offsets >= 0:
-                _write_offsets(kernel, offsets, wanted.time)
-        pid = _sibling(run, parent, new, cgroup_fd)
-        if pid == 0:
-            parent.close()
-            init_main(run, there)
-        parent.send_pid(pid)
-    except StepError as error:
-        parent.failed(error.number, error.step, error.detail)
-    except OSError as error:
-        parent.failed(error.errno or 0, "linux.namespaces", error.strerror or "")
-    except Closed:
-        pass
-    except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-        parent.failed(0, "linux.namespaces", unexpected(error))
-    os._exit(0)
-
-
-def _sibling(run: Run, parent: Channel, new: int, cgroup_fd: int) -> int:
-    """Clone init; a refusal that is not the cgroup's is for the step on the other side to
-    explain.
-    """
-    try:
-        return _clone(run, new | c.CLONE_PARENT, cgroup_fd)[0]
-    except OSError as error:
-        parent.failed(error.errno or 0, "", "")
-        os._exit(0)
-
-
-def _write_offsets(kernel: Kernel, fd: int, text: str) -> None:
-    try:
-        kernel.write(fd, text.encode())
-    except OSError as error:
-        detail = ""
-        if error.errno == errno.ERANGE:
-            detail = "the clocks would run before zero or beyond 146 years; use smaller offsets"
-        raise StepError("linux.timeOffsets", error.errno or 0, detail) from None
-
-
-def join(kernel: Kernel, joined: list[tuple[str, int, int]]) -> None:
+def join(kernel: Inside, joined: list[tuple[str, int, int]]) -> None:
     """setns(2) into all of ``joined``: others first, the user namespace, then what was refused
     before it.
     """
-    later = []
-    has_user = any(kind == c.CLONE_NEWUSER for _, kind, _ in joined)
-    for label, kind, fd in joined:
-        if kind == c.CLONE_NEWUSER:
-            continue
-        try:
-            kernel.setns(fd, kind)
-        except OSError as error:
-            if error.errno != errno.EPERM or not has_user:
-                raise refused(label, error) from None
-            later.append((label, kind, fd))
-    for label, kind, fd in [entry for entry in joined if entry[1] == c.CLONE_NEWUSER] + later:
-        try:
-            kernel.setns(fd, kind)
-        except OSError as error:
-            raise refused(label, error) from None
+    users = [entry for entry in joined if entry[1] == c.CLONE_NEWUSER]
+    others = [entry for entry in joined if entry[1] != c.CLONE_NEWUSER]
+    if users:
+        answers = [_set(kernel, entry, (errno.EPERM,)) for entry in others]
+        kernel.carry_out()
+        refusals = zip(others, answers, strict=True)
+        others = users + [entry for entry, answer in refusals if answer.number]
+    for entry in others:
+        _set(kernel, entry, ())
+
+
+def _set(kernel: Inside, entry: tuple[str, int, int], tolerated: tuple[int, ...]) -> Answer:
+    label, kind, fd = entry
+    answer = Answer()
+
+    def explain(number: int, _value: int, _text: bytes) -> StepError:
+        return refused(label, OSError(number, os.strerror(number)))
+
+    kernel.call("setns", fd, kind, tolerated=tolerated, answer=answer, explain=explain)
+    return answer
+
+
+def _offsets_refused(number: int, _value: int, _text: bytes) -> StepError:
+    detail = ""
+    if number == errno.ERANGE:
+        detail = "the clocks would run before zero or beyond 146 years; use smaller offsets"
+    return StepError("linux.timeOffsets", number, detail)
 
 
 def refused(label: str, error: OSError) -> StepError:

@@ -11,7 +11,7 @@ import errno
 from ociruntime import hostos as os
 from ociruntime.errors import OciError, StepError, UsageError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import InRoot
+from ociruntime.kernel.inroot import open_inside
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.shim.idmapped import Idmap, remove_layers
 from ociruntime.spec import mount_options as known
@@ -93,7 +93,7 @@ def _mount_below(kernel: Kernel, mount: dict[str, Any], bundle: str) -> None:
     """What is mounted there already is an image's: its symlinks lead nowhere outside."""
     root = kernel.open(f"{bundle}/rootfs", c.O_PATH | c.O_DIRECTORY)
     try:
-        target = InRoot(kernel, root).find(mount["target"])
+        target = open_inside(kernel, root, mount["target"], c.O_PATH)
         try:
             _mount(kernel, mount, f"/proc/self/fd/{target}", bundle)
         finally:

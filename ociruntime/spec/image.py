@@ -11,7 +11,7 @@ import os
 
 from ociruntime.errors import OciError, SpecError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import InRoot
+from ociruntime.kernel.inroot import HostRoot
 from ociruntime.kernel.kernel import Kernel
 
 TYPE_CHECKING = False
@@ -202,7 +202,7 @@ class _Names:
                 f"opened: {error.strerror}; unpack the image there first, or name it with --rootfs"
             ) from None
         try:
-            inside = InRoot(kernel, root)
+            inside = HostRoot(kernel, root)
             users = _rows(kernel, inside, "/etc/passwd", 7)
             groups = _rows(kernel, inside, "/etc/group", 4)
             return [row for row in users if _is_id(row[3])], groups
@@ -210,7 +210,7 @@ class _Names:
             kernel.close(root)
 
 
-def _rows(kernel: Kernel, inside: InRoot, path: str, columns: int) -> Rows:
+def _rows(kernel: Kernel, inside: HostRoot, path: str, columns: int) -> Rows:
     """The lines of so many columns whose third one is an id; nothing of what is no regular file."""
     try:
         place = inside.open(path, c.O_PATH)

@@ -162,11 +162,11 @@ class SetMemoryPolicy(Execution):
 
     def execute(self, run: Run) -> None:
         if not self.nodes:
-            run.kernel.invoke("set_mempolicy", self.mode, None, 0)
+            run.inner.invoke("set_mempolicy", self.mode, None, 0)
             return
         size, mask = _mask(self.nodes)
         # The kernel takes one bit less than it is told (set_mempolicy(2), "maxnode").
-        run.kernel.invoke("set_mempolicy", self.mode, mask, size * 8 + 1)
+        run.inner.invoke("set_mempolicy", self.mode, mask, size * 8 + 1)
 
     def compile(self, entry: Entry) -> None:
         entry.memory = self.mode, mask_of(self.nodes)
@@ -196,7 +196,7 @@ class SetPersonality(Execution):
         return f"set the execution domain {self.label.partition(' ')[2]}"
 
     def execute(self, run: Run) -> None:
-        run.kernel.invoke("personality", self.persona)
+        run.inner.invoke("personality", self.persona)
 
     def compile(self, entry: Entry) -> None:
         entry.persona = self.persona

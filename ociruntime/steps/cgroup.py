@@ -211,7 +211,7 @@ class JoinCgroup(ContainerStep):
 
     def execute(self, run: Run) -> None:
         for place in to_join(run, self.placement):
-            join_self(run.kernel, place, run.fds.pop(JOIN + place.key))
+            join_self(run.inner, place, run.fds[JOIN + place.key])
 
 
 def to_join(run: Run, placement: Placement) -> list[Place]:

@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import errno
 
+from ociruntime import hostos as os
 from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.mountfd import clone_path, new_filesystem
+from ociruntime.kernel.mountfd import clone_path
 from ociruntime.plan.step import CONTAINER, HOST, ContainerStep, Step
 from ociruntime.steps.mounts import explain_target, find_target, set_attributes, set_propagation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ociruntime.cgroups.detect import Hierarchy, Layout
+    from ociruntime.kernel.inside import Inside
     from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.process.run import Run
     from ociruntime.spec.mount_options import MountOptions
@@ -64,6 +67,7 @@ class OpenCgroupSource(Step):
         return f"open the cgroup directories for {self.label}: {names}"
 
     def execute(self, run: Run) -> None:
+        kernel = run.kernel_of(self.side)
         group = run.cgroup
         assert group is not None
         own = group.placement.paths
@@ -74,13 +78,14 @@ class OpenCgroupSource(Step):
                 # Without a cgroup of its own the container stays in the runtime's.
                 path = own.get(item.key) or item.mountpoint + (item.own_path() or "")
             try:
-                mount = clone_path(run.kernel, c.AT_FDCWD, path, recursive=False)
+                with kernel.at_once():
+                    mount = clone_path(kernel, c.AT_FDCWD, path, recursive=False)
             except PermissionError:
                 run.warnings.append(f"{self.label}: left empty: the caller may not bind cgroups")
                 return
             run.fds[source_name(self.pointer, item.key)] = mount
             # With the host's propagation, a mount below it would appear on the host.
-            run.kernel.mount_setattr(mount, propagation=c.MS_SLAVE)
+            kernel.mount_setattr(mount, propagation=c.MS_SLAVE)
 
 
 class MountCgroup(ContainerStep):
@@ -132,78 +137,117 @@ class MountCgroup(ContainerStep):
 
     def execute(self, run: Run) -> None:
         target = find_target(run.inside(), self.destination, self.options, directory=True)
-        try:
-            if self.single:
-                self._mount_single(run, target)
-            else:
-                self._mount_all(run, target)
-        finally:
-            run.kernel.close(target)
+        if self.single:
+            self._mount_single(run, target)
+        else:
+            self._mount_all(run, target)
+        run.inner.close(target)
 
     def _mount_single(self, run: Run, target: int) -> None:
-        mount = self._hierarchy(run, self.hierarchies[0]) if self.hierarchies else -1
-        if mount < 0:
+        kernel = run.inner
+        if not self.hierarchies:
             self._hide(run, target)
-        else:
-            self._attach(run, mount, target)
-            run.kernel.close(mount)
+            return
+        item = self.hierarchies[0]
+        copy = run.fds.get(source_name(self.pointer, item.key), -1)
+        if copy < 0:
+            # It is hidden where it cannot be mounted: one of both is left out.
+            kernel.carry_out()
+            warnings = len(run.warnings)
+            first = kernel.position()
+            mount = self._new(kernel, item, self._warn(run, item))
+            self._attach(kernel, mount, target)
+            kernel.close(mount)
+            kernel.skip_from(first)
+            kernel.carry_out()
+            if len(run.warnings) > warnings:
+                self._hide(run, target)
+            return
+        mount = self._hierarchy(kernel, item, copy)
+        self._attach(kernel, mount, target, is_new=mount is not copy)
+        kernel.close(mount)
 
     def _mount_all(self, run: Run, target: int) -> None:
-        kernel = run.kernel
-        tmpfs = new_filesystem(kernel, "tmpfs", "tmpfs", self.tmpfs)
+        kernel = run.inner
+        tmpfs = kernel.new_filesystem("tmpfs", "tmpfs", self.tmpfs)
         names = {directory_name(item): item for item in self.hierarchies}
         for name, item in names.items():
             kernel.mkdirat(tmpfs, name, 0o755)
             for controller in item.controllers:
                 if controller not in names:
                     kernel.symlinkat(name, tmpfs, controller)
-        self._attach(run, tmpfs, target, writable=True)
+        self._attach(kernel, tmpfs, target, writable=True)
         for name, item in names.items():
-            mount = self._hierarchy(run, item)
-            if mount >= 0:
-                directory = kernel.openat(tmpfs, name, c.O_PATH | c.O_DIRECTORY | c.O_NOFOLLOW)
-                self._attach(run, mount, directory)
-                kernel.close(directory)
-                kernel.close(mount)
+            copy = run.fds.get(source_name(self.pointer, item.key), -1)
+            first = kernel.position()
+            if copy < 0:
+                if item.key and not self.namespace:
+                    continue
+                mount = self._new(kernel, item, self._warn(run, item))
+            else:
+                mount = self._hierarchy(kernel, item, copy)
+            directory = kernel.openat(tmpfs, name, c.O_PATH | c.O_DIRECTORY | c.O_NOFOLLOW)
+            self._attach(kernel, mount, directory, is_new=mount is not copy)
+            kernel.close(directory)
+            kernel.close(mount)
+            if copy < 0:
+                kernel.skip_from(first)
         kernel.close(tmpfs)
 
-    def _attach(self, run: Run, mount: int, target: int, *, writable: bool = False) -> None:
+    def _attach(
+        self,
+        kernel: Inside,
+        mount: int,
+        target: int,
+        *,
+        writable: bool = False,
+        is_new: bool = True,
+    ) -> None:
         """Attach one mount; the option ``ro`` is about the hierarchies, not the tmpfs they are in,
         where an init system makes links.
         """
         set_ = self.options.attr_set & ~c.MOUNT_ATTR_RDONLY if writable else self.options.attr_set
-        set_attributes(run.kernel, mount, self.options, set_)
-        run.kernel.move_mount(mount, target)
-        set_propagation(run.kernel, mount, self.options)
+        set_attributes(kernel, mount, self.options, set_, is_new=is_new)
+        kernel.move_mount(mount, target)
+        set_propagation(kernel, mount, self.options)
 
-    def _hierarchy(self, run: Run, item: Hierarchy) -> int:
-        """A detached mount of one hierarchy; -1 when not allowed."""
-        copy = run.fds.pop(source_name(self.pointer, item.key), -1)
+    def _warn(self, run: Run, item: Hierarchy) -> Callable[[int], None]:
+        def note(number: int) -> None:
+            name = directory_name(item)
+            reason = f"[Errno {number}] {os.strerror(number)}"
+            run.warnings.append(f"{self.label}: {name} cannot be mounted: {reason}")
+
+        return note
+
+    def _new(
+        self, kernel: Inside, item: Hierarchy, note: Callable[[int], None] | None = None
+    ) -> int:
+        """A detached new mount of one hierarchy; where that is not allowed, the operations up to
+        ``skip_from`` are left out.
+        """
+        kind = "cgroup" if item.key else "cgroup2"
+        # Attributes only, no flags of the superblock: that one is the host's.
+        options = item.key.split(",") if item.key else []
+        return kernel.new_filesystem(kind, kind, options, tolerated=NOT_HERE, note=note)
+
+    def _hierarchy(self, kernel: Inside, item: Hierarchy, copy: int) -> int:
+        """A detached mount of one hierarchy of which there is a copy."""
         if item.key and not self.namespace:
             return copy
-        # Attributes only, no flags of the superblock: that one is the host's.
-        try:
-            if item.key:
-                mount = new_filesystem(run.kernel, "cgroup", "cgroup", item.key.split(","))
-            else:
-                mount = new_filesystem(run.kernel, "cgroup2", "cgroup2", [])
-        except OSError as error:
-            if error.errno not in NOT_HERE:
-                raise
-            if copy < 0:
-                name = directory_name(item)
-                run.warnings.append(f"{self.label}: {name} cannot be mounted: {error}")
+        refused: list[int] = []
+        mount = self._new(kernel, item, refused.append)
+        kernel.carry_out()
+        if refused:
             return copy
-        if copy >= 0:
-            run.kernel.close(copy)
+        kernel.close(copy)
         return mount
 
     def _hide(self, run: Run, target: int) -> None:
         """Cover what is at the destination: a recursive bind of /sys brings the host's cgroups
         along.
         """
-        kernel = run.kernel
-        tmpfs = new_filesystem(kernel, "tmpfs", "tmpfs", self.tmpfs, c.MOUNT_ATTR_RDONLY)
+        kernel = run.inner
+        tmpfs = kernel.new_filesystem("tmpfs", "tmpfs", self.tmpfs, c.MOUNT_ATTR_RDONLY)
         kernel.move_mount(tmpfs, target)
         kernel.close(tmpfs)
 

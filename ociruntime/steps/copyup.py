@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 NOFOLLOW = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_XDEV
 READ = c.O_RDONLY | c.O_DIRECTORY
 DEVICES = (c.S_IFCHR, c.S_IFBLK)
-PIECE = 1 << 20
 # What a filesystem in memory takes for an inode with its name, about, and for content, at least.
 ENTRY, PAGE = 1024, 4096
 # Of a path (PATH_MAX without its end), and of levels whose descriptors are kept.
@@ -63,13 +62,8 @@ class _Copy:
     def run(self) -> None:
         """Copy everything; raises ``OSError`` that names what cannot be copied."""
         try:
-            self._enter(".", self.tops)
-            while self.levels:
-                level = self.levels[-1]
-                if level.waiting:
-                    self._enter(level.waiting.pop(), self._reopened(level))
-                else:
-                    self._close(self.levels.pop())
+            with self.kernel.at_once():
+                self._copy_all()
         except OSError as error:
             what = REFUSED.get(error.errno or 0)
             if what is None or error.strerror != os.strerror(error.errno or 0):
@@ -79,6 +73,15 @@ class _Copy:
         finally:
             for level in self.levels:
                 self._close(level)
+
+    def _copy_all(self) -> None:
+        self._enter(".", self.tops)
+        while self.levels:
+            level = self.levels[-1]
+            if level.waiting:
+                self._enter(level.waiting.pop(), self._reopened(level))
+            else:
+                self._close(self.levels.pop())
 
     def path(self, name: str = "") -> str:
         """Where the copy is, or what ``name`` is there, from the top."""
@@ -203,6 +206,5 @@ def _data(kernel: Kernel, fd: int, offset: int, size: int) -> int:
 def _copy_piece(kernel: Kernel, content: int, made: int, begin: int, end: int) -> None:
     kernel.lseek(content, begin, c.SEEK_SET)
     kernel.lseek(made, begin, c.SEEK_SET)
-    while begin < end and (data := kernel.read(content, min(PIECE, end - begin))):
-        kernel.write_all(made, data)
-        begin += len(data)
+    while begin < end and (sent := kernel.invoke("sendfile", made, content, None, end - begin)):
+        begin += sent

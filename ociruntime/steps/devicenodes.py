@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.mountfd import new_filesystem
 from ociruntime.plan.step import ContainerStep, Step
 from ociruntime.steps.devices import NODES
 
@@ -43,7 +42,7 @@ class MakeNodes(Step):
     def execute(self, run: Run) -> None:
         kernel = run.kernel
         options = ["mode=711", "size=64k"]
-        run.fds[NODES] = nodes = new_filesystem(kernel, "tmpfs", "tmpfs", options)
+        run.fds[NODES] = nodes = kernel.new_filesystem("tmpfs", "tmpfs", options)
         for step, (uid, gid) in zip(self.devices, self.owners, strict=True):
             device, name = step.device, step.node
             number = os.makedev(device.major, device.minor)
@@ -74,8 +73,8 @@ class ShowNodes(ContainerStep):
         return "attach the device nodes where nothing looks"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        nodes = run.fds.pop(NODES, -1)
+        kernel = run.inner
+        nodes = run.fds.get(NODES, -1)
         if nodes < 0:
             return
         top = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
@@ -98,7 +97,7 @@ class HideNodes(ContainerStep):
         return "detach the device nodes"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
+        kernel = run.inner
         nodes = run.mounts.pop(NODES, -1)
         if nodes < 0:
             return

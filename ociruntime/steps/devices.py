@@ -13,20 +13,21 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
+from ociruntime.kernel import program as p
 from ociruntime.kernel.inroot import components
 from ociruntime.kernel.mountfd import clone_fd
 from ociruntime.plan.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.kernel.kernel import Kernel, Stat
+    from ociruntime.kernel.inside import Inside
+    from ociruntime.kernel.program import Descriptor
     from ociruntime.process.run import Run
 
 # In ``Run.mounts``: the tmpfs with the nodes of ``steps.devicenodes``.
 NODES = "device-nodes"
 # Of a bound device: it is no program, and stays none when it is exchanged on the host.
 BOUND = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
-DEV = ["dev"]
 ELSEWHERE = (
     "{} in the image is a symlink to /{}, or below one, which is on another mount; no device is "
     "made there: remove it from the image"
@@ -75,26 +76,16 @@ class CheckDev(ContainerStep):
         return "look where /dev is"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot = run.kernel, run.inside()
-        try:
-            plain = inroot.open("/dev", c.O_PATH | c.O_DIRECTORY, c.RESOLVE_NO_SYMLINKS)
-        except FileNotFoundError:
-            return  # it is made in the root
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-        else:
-            kernel.close(plain)
-            return
-        dev = inroot.directory("/dev")
-        here = kernel.stat(dev).mount_id
-        kernel.close(dev)
-        if here not in (kernel.stat(inroot.root).mount_id, inroot.dev):
-            raise OSError(
-                errno.EXDEV,
-                "it is a symlink in the image to a directory on another mount; no device is made "
-                "there: remove it from the image, or mount a tmpfs on /dev",
-            )
+        run.inner.queue(p.DEV, run.inside().root, explain=self._refused)
+
+    def _refused(self, number: int, _value: int, _text: bytes) -> OSError:
+        if number != errno.EXDEV:
+            return OSError(number, os.strerror(number))
+        return OSError(
+            number,
+            "it is a symlink in the image to a directory on another mount; no device is made "
+            "there: remove it from the image, or mount a tmpfs on /dev",
+        )
 
 
 class MakeDevice(ContainerStep):
@@ -121,80 +112,53 @@ class MakeDevice(ContainerStep):
         return f"{how} device {self.device.path}"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        make = self._place if self.bind else self._make
-        target = run.inside().node(self.device.path, lambda *place: make(run, *place))
-        if target < 0:
+        if self.bind:
+            self._bind(run)
             return
-        try:
-            found = kernel.stat(target)
-            if self._is_device(found):
-                return
-            if not self.bind or found.kind != c.S_IFREG or found.size:
-                raise OSError(
-                    errno.EEXIST,
-                    f"{self.device.path} exists in the container and is not "
-                    f"{self.device.named()}; remove it from the image, or mount a tmpfs over it",
-                )
-            self._bind(run, target)
-        finally:
-            kernel.close(target)
-
-    def _make(self, run: Run, directory: int, name: str, path: str) -> int:
         device = self.device
-        self._refuse_elsewhere(run, directory, path)
         number = os.makedev(device.major, device.minor)
-        run.kernel.mknodat(directory, name, device.kind | device.mode, number)
-        run.inside().remember(directory, name, path, directory=False)
-        if device.uid or device.gid:
-            run.kernel.fchownat(directory, name, device.uid, device.gid)
-        return -1
+        self._make(run, device.kind | device.mode, number, device.uid, device.gid)
 
-    def _place(self, run: Run, directory: int, name: str, path: str) -> int:
-        """An empty file to bind on."""
-        self._refuse_elsewhere(run, directory, path)
-        run.kernel.close(run.inside().create(directory, name, 0o666, path))
-        return run.kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
-
-    def _refuse_elsewhere(self, run: Run, directory: int, path: str) -> None:
-        """A symlink of the image chooses no volume of the host's to make the node in.
-
-        ``directory`` may be on the mount that the path leads to without symlinks, on the root, and
-        on what the config mounts on /dev.
-        """
-        parts = components(path)
-        # In the order of the config, or with its `..` taken out: no dangling symlink has led there.
-        as_configured = parts in (
-            components(self.device.path),
-            components(os.path.normpath(self.device.path)),
+    def _make(self, run: Run, *what: int, opens: bool = False) -> Descriptor:
+        path = self.device.path
+        # As the config has it, or with its `..` taken out: no dangling symlink has led there.
+        places = (components(path), components(os.path.normpath(path)))
+        return run.inner.queue(
+            p.DEVICE,
+            run.inside().root,
+            os.fsencode(path),
+            *(os.fsencode("/".join(place)) for place in places),
+            *what,
+            opens=opens,
+            explain=self._refused,
         )
-        if as_configured and parts[:-1] == DEV:
-            return  # ``CheckDev`` has looked
-        kernel, inroot = run.kernel, run.inside()
-        here = kernel.stat(directory).mount_id
-        if here in (kernel.stat(inroot.root).mount_id, inroot.dev):
-            return
-        parts = components(self.device.path)[:-1]
-        while True:
-            try:
-                flags = c.O_PATH | c.O_DIRECTORY
-                plain = inroot.open("/".join(parts), flags, c.RESOLVE_NO_SYMLINKS)
-                break
-            except OSError:  # the root itself, at last, is no symlink and is there
-                parts.pop()
-        same = kernel.stat(plain).mount_id == here
-        kernel.close(plain)
-        if not same:
-            raise OSError(errno.EXDEV, ELSEWHERE.format(self.device.path, path))
 
-    def _is_device(self, found: Stat) -> bool:
+    def _refused(self, number: int, why: int, place: bytes) -> OSError:
+        if why == p.OTHER_MOUNT:
+            return OSError(number, ELSEWHERE.format(self.device.path, os.fsdecode(place)))
+        if why == p.NOT_IT:
+            return self._in_the_way(number, why, place)
+        return OSError(number, os.strerror(number))
+
+    def _in_the_way(self, _number: int, _why: int, _place: bytes) -> OSError:
+        return OSError(
+            errno.EEXIST,
+            f"{self.device.path} exists in the container and is not "
+            f"{self.device.named()}; remove it from the image, or mount a tmpfs over it",
+        )
+
+    def _node(self) -> tuple[int, int, int]:
+        """What ``program.NODE`` compares."""
         device = self.device
-        if device.kind == c.S_IFIFO:
-            return found.kind == c.S_IFIFO
-        return found.is_device(device.kind, device.major, device.minor)
+        return device.kind, device.major, device.minor
 
-    def _bind(self, run: Run, target: int) -> None:
-        kernel = run.kernel
+    def _bind(self, run: Run) -> None:
+        """Bind it on an empty file, unless it is there already."""
+        kernel = run.inner
+        target = self._make(run, c.S_IFREG | 0o666, 0, 0, 0, opens=True)
+        first = kernel.position()
+        kernel.queue(p.NODE, target, *self._node(), tolerated=(errno.EOPNOTSUPP,), flags=p.ELSE)
+        kernel.queue(p.EMPTY, target, explain=self._in_the_way)
         if self.node and NODES in run.mounts:
             mount = kernel.open_tree(run.mounts[NODES], self.node, c.OPEN_TREE_CLONE)
         else:
@@ -202,20 +166,24 @@ class MakeDevice(ContainerStep):
         kernel.mount_setattr(mount, set_=BOUND, propagation=c.MS_PRIVATE)
         kernel.move_mount(mount, target)
         kernel.close(mount)
+        kernel.skip_from(first)
+        kernel.close(target)
 
-    def _take_hosts(self, kernel: Kernel) -> int:
+    def _take_hosts(self, kernel: Inside) -> int:
         device = self.device
+
+        def explain(_number: int, _value: int, _text: bytes) -> OSError:
+            return OSError(
+                errno.ENODEV,
+                f"{device.path} of the host, which is to be bound, is not {device.named()}; "
+                "correct the path, type or numbers",
+            )
+
         source = kernel.open(device.path, c.O_PATH | c.O_NOFOLLOW)
-        try:
-            if not self._is_device(kernel.stat(source)):
-                raise OSError(
-                    errno.ENODEV,
-                    f"{device.path} of the host, which is to be bound, is not {device.named()}; "
-                    "correct the path, type or numbers",
-                )
-            return clone_fd(kernel, source, recursive=False)
-        finally:
-            kernel.close(source)
+        kernel.queue(p.NODE, source, *self._node(), explain=explain)
+        mount = clone_fd(kernel, source, recursive=False)
+        kernel.close(source)
+        return mount
 
     def explain(self, number: int) -> str:
         if number == errno.EPERM:
@@ -229,8 +197,8 @@ class MakeDevice(ContainerStep):
 
 
 class MakeSymlink(ContainerStep):
-    """One of the symlinks that the specification wants in /dev; an existing entry stays, but see
-    ``ptmx``.
+    """One of the symlinks that the specification wants in /dev; an existing entry stays, but
+    ``ptmx`` is replaced: a node of the image's would open the *host's* terminals.
     """
 
     __slots__ = ("path", "replace", "target")
@@ -247,26 +215,4 @@ class MakeSymlink(ContainerStep):
         return f"make the symlink {self.path} to {self.target}"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot = run.kernel, run.inside()
-        directory, name = inroot.parent(self.path)
-        try:
-            if self.replace:
-                self._remove(run, directory, name)
-            kernel.symlinkat(self.target, directory, name)
-            inroot.remember(directory, name, self.path, directory=False)
-        except FileExistsError:
-            pass
-        finally:
-            kernel.close(directory)
-
-    def _remove(self, run: Run, directory: int, name: str) -> None:
-        """Take the image's ptmx away: a node would open the *host's* terminals."""
-        try:
-            if run.kernel.readlinkat(directory, name) == self.target:
-                return
-        except OSError:
-            pass
-        try:
-            run.kernel.unlinkat(directory, name)
-        except FileNotFoundError:
-            pass
+        run.inside().symlink(self.path, self.target, replace=self.replace)

@@ -7,10 +7,12 @@ from __future__ import annotations
 import errno
 
 from ociruntime import hostos as os
+from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.block import init_argv, pack_block
-from ociruntime.kernel.ocinit import sealed_memfd
 from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.process.channel import Closed
+from ociruntime.process.executor import death
 from ociruntime.process.report import too_long
 
 TYPE_CHECKING = False
@@ -49,13 +51,15 @@ class ExecInit(ContainerStep):
         )
 
     def execute(self, run: Run) -> None:
-        kernel, identity = run.kernel, self.identity
-        first = FIRST + self.keep_fds
-        channel = kernel.dup_above(run.fds["start"], first)
-        proc = kernel.dup_above(run.mounts["proc"], first) if identity.lsm else -1
+        kernel, identity = run.inner, self.identity
+        proc = -1
+        if identity.lsm:
+            first = FIRST + self.keep_fds
+            proc = kernel.ask_call("fcntl", run.mounts["proc"], c.F_DUPFD, first).value
+        kernel.carry_out()  # what follows depends on what is known then
         candidates = [os.fsencode(path) for path in run.candidates]
         content = pack_block(
-            channel_fd=channel,
+            channel_fd=run.fds["start"],
             cwd=os.fsencode(run.cwd),
             candidates=len(candidates),
             uid=identity.uid,
@@ -79,20 +83,35 @@ class ExecInit(ContainerStep):
             away=run.away,
             all_cpus=identity.all_cpus,
         )
-        block = kernel.dup_above(sealed_memfd(kernel, "oci-init-block", content), first)
-        for fd in (channel, block, proc):
+        block = run.fds["block"]
+        run.kernel.write_all(block, content)
+        run.kernel.seal(block)
+        for fd in (run.fds["start"], block, proc):
             if fd >= 0:
                 kernel.keep_on_exec(fd)
         # From here on the container outlives the command that created it.
         kernel.prctl(c.PR_SET_PDEATHSIG, 0)
         argv = init_argv(block, candidates, [os.fsencode(argument) for argument in self.args])
         environment = [os.fsencode(entry) for entry in run.environment]
+        if run.home is not None:
+            environment.append(run.home.text or b"HOME=/")
+
+        def refused(number: int, _value: int, _text: bytes) -> OSError:
+            too_large = number == errno.E2BIG
+            words = too_long(self.args, run.environment) if too_large else os.strerror(number)
+            return OSError(number, words)
+
+        kernel.execute(run.fds["init"], argv, environment, refused)
         try:
-            kernel.execveat(run.fds["init"], argv, environment)
-        except OSError as error:
-            if error.errno != errno.E2BIG:
+            kernel.carry_out()
+        except Closed:
+            # It has become oci-init, unless it was killed before it could.
+            if not kernel.left:
                 raise
-            raise OSError(errno.E2BIG, too_long(self.args, run.environment)) from None
+        run.setup = None
+        # A program that runs at once may have ended by now; one that waits for `start` must not.
+        if self.wait and run.kernel.has_ended(run.pidfd):
+            raise OciError(death(run, self))
 
 
 class LetGo(Step):

@@ -1,46 +1,19 @@
-"""Hooks on the host side: prestart, createRuntime, poststart, poststop; and createContainer by init
-(config.md#posix-platform-hooks).
+"""Hooks on the host side: prestart, createRuntime, poststart, poststop; and createContainer in the
+container's namespaces (config.md#posix-platform-hooks).
 """
 
 from __future__ import annotations
 
-from ociruntime import hostos as os
 from ociruntime.errors import HookError
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.hook import run_hook
-from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard
-from ociruntime.process.hookoutput import ANNOTATIONS, STDERR, STDOUT, open_outputs
+from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.process.run import Run
-
-
-class OpenHookOutput(Step):
-    """Open the files that the annotations name, for hooks that run in the container."""
-
-    __slots__ = ("annotations",)
-
-    kind = "open-hook-output"
-
-    def __init__(self, annotations: dict[str, str]) -> None:
-        super().__init__("/annotations", "the hooks' output")
-        self.annotations = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
-
-    def describe(self) -> str:
-        return "append what hooks print to " + ", ".join(self.annotations.values())
-
-    def execute(self, run: Run) -> None:
-        run.fds[STDOUT], run.fds[STDERR] = open_outputs(self.annotations)
-
-
-def hook_output_steps(annotations: dict[str, str] | None) -> list[Step]:
-    """Host side, before the container exists; nothing without these annotations."""
-    if annotations and not annotations.keys().isdisjoint(ANNOTATIONS):
-        return [OpenHookOutput(annotations)]
-    return []
 
 
 class RunHook(Step):
@@ -82,16 +55,14 @@ class RunHook(Step):
     def execute(self, run: Run) -> None:
         run.hooks_ran = True
         assert run.container is not None
-        # A hook in the container's namespaces is told the pid as the container sees it.
-        pid = os.getpid() if self.side == CONTAINER else run.pid
-        # Init may not open the host's files; on the host side they are opened for each hook.
-        outputs = guard = None
-        if self.side == CONTAINER:
-            # The host side looks after init and its children.
-            outputs = run.fds.get(STDOUT, -1), run.fds.get(STDERR, -1)
-        else:
+        what = self.label, self.hook, run.container, self.status
+        if self.side == HOST:
             guard = HookGuard(lambda: CONTAINER_ENDED if run.kernel.has_ended(run.pidfd) else "")
-        run_hook(self.label, self.hook, run.container, self.status, pid, outputs, run.umask, guard)
+            run_hook(*what, run.pid, run.umask, guard)
+            return
+        # A hook in the container's namespaces is told the pid as the container sees it.
+        pid = run.inner.ask_call("getpid").value
+        run_hook(*what, pid, run.umask, Watch(run.patience()), run.inner)
 
     def undo(self, run: Run) -> None:
         """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle,
@@ -103,6 +74,6 @@ class RunHook(Step):
         for index, hook in enumerate(self.poststop):
             label = f"hooks.poststop[{index}] {hook['path']}"
             try:
-                run_hook(label, hook, run.container, "stopped", 0, umask=run.umask)
+                run_hook(label, hook, run.container, "stopped", 0, run.umask)
             except HookError as error:
                 run.warnings.append(str(error))

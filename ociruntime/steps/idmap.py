@@ -13,9 +13,12 @@ import errno
 from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import InRoot
+from ociruntime.kernel.inroot import InRoot, open_inside
+from ociruntime.kernel.inside import Inside
 from ociruntime.kernel.mountfd import needs_old_mount
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.kernel.ocinit import open_program
+from ociruntime.plan.step import CONTAINER, ContainerStep, Step
+from ociruntime.process.channel import channel_pair
 from ociruntime.steps.mounts import (
     NO_FILESYSTEM,
     OpenSource,
@@ -24,13 +27,18 @@ from ociruntime.steps.mounts import (
     explain_target,
     find_target,
     keep,
+    look,
     make_filesystem,
     set_attributes,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable
+
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.process.channel import Channel
     from ociruntime.process.run import Run
     from ociruntime.steps.mounts import Mount
 
@@ -83,7 +91,9 @@ class MakeIdmap(Step):
         return f"make a user namespace for idmapped mounts (uids {uids})"
 
     def execute(self, run: Run) -> None:
-        run.fds[self.name] = user_namespace(run.kernel, self.uid_maps, self.gid_maps)
+        run.fds[self.name] = user_namespace(
+            run.kernel, self.uid_maps, self.gid_maps, run.connect
+        )
 
     def explain(self, number: int) -> str:
         return {
@@ -93,14 +103,35 @@ class MakeIdmap(Step):
         }.get(number, "")
 
 
-def user_namespace(kernel: Kernel, uid_maps: list[Mapping], gid_maps: list[Mapping]) -> int:
-    """An fd of a new user namespace with these maps; the process that made it is gone again."""
-    waiting, release = os.pipe2(os.O_CLOEXEC)
-    pid, pidfd = kernel.clone(c.CLONE_NEWUSER)
-    if pid == 0:
-        _wait_and_exit(waiting, release)
-    os.close(waiting)
+def user_namespace(
+    kernel: Kernel,
+    uid_maps: list[Mapping],
+    gid_maps: list[Mapping],
+    connect: Callable[[], tuple[Channel, socket]] = channel_pair,
+) -> int:
+    """An fd of a new user namespace with these maps. The process that made it, an oci-setup, is
+    gone again. ``connect`` as ``Run``'s.
+    """
+    program = open_program(kernel, "oci-setup")
+    channel, there = connect()
     try:
+        arguments = [b"oci-setup", b"%d" % there.fileno()]
+        fds = sorted((program, there.fileno()))
+        pid, pidfd = kernel.start_program(program, arguments, [], (), fds)
+    except BaseException:
+        channel.close()
+        kernel.close(program)
+        raise
+    finally:
+        there.close()
+    try:
+        kernel.close(program)
+        inner = Inside(channel, [])
+        with inner.at_once():
+            inner.unshare(c.CLONE_NEWUSER)
+        # Its files of /proc belong to root else, who may lack the capability to look at them.
+        inner.prctl(c.PR_SET_DUMPABLE, 1)
+        inner.carry_out()
         for kind, maps in (("uid", uid_maps), ("gid", gid_maps)):
             text = "".join(f"{inside} {outside} {size}\n" for inside, outside, size in maps)
             fd = kernel.open(f"/proc/{pid}/{kind}_map", c.O_WRONLY)
@@ -110,21 +141,9 @@ def user_namespace(kernel: Kernel, uid_maps: list[Mapping], gid_maps: list[Mappi
                 kernel.close(fd)
         return kernel.open(f"/proc/{pid}/ns/user", c.O_RDONLY)
     finally:
-        try:
-            kernel.pidfd_send_signal(pidfd, c.SIGKILL)
-        finally:
-            os.close(release)
-            kernel.wait_pidfd(pidfd)
-            kernel.close(pidfd)
-
-
-def _wait_and_exit(waiting: int, release: int) -> None:
-    """The process that holds the namespace; it ends with its parent, whose end of the pipe goes."""
-    try:
-        os.close(release)
-        os.read(waiting, 1)
-    finally:
-        os._exit(0)
+        channel.close()
+        kernel.wait_pidfd(pidfd)
+        kernel.close(pidfd)
 
 
 def apply_idmap(
@@ -135,7 +154,8 @@ def apply_idmap(
     Raises ``StepError`` that names the filesystem when it is the one that cannot.
     """
     try:
-        kernel.mount_setattr(mount, set_=c.MOUNT_ATTR_IDMAP, userns=userns, recursive=recursive)
+        with kernel.at_once():
+            kernel.mount_setattr(mount, set_=c.MOUNT_ATTR_IDMAP, userns=userns, recursive=recursive)
     except OSError as error:
         name = filesystem or filesystem_name(kernel, mount)
         also = ", or one mounted below it," if recursive else ""
@@ -183,17 +203,20 @@ class OpenIdmappedSource(OpenSource):
         """
         if not self.within or run.inroot is not None:
             return super().look_up(run, flags)
-        kernel = run.kernel
+        kernel = run.kernel_of(self.side)
         rootfs = os.path.normpath(self.source).removesuffix(self.within)
         top = kernel.open(rootfs, c.O_PATH | c.O_DIRECTORY)
         try:
-            return InRoot(kernel, top).open(self.within, flags)
+            if self.side == CONTAINER:
+                return InRoot(run.inner, top).open(self.within, flags)
+            return open_inside(kernel, top, self.within, flags)
         finally:
             kernel.close(top)
 
     def idmap_source(self, run: Run, mount: int) -> None:
         userns = run.fds[self.idmap]
-        apply_idmap(run.kernel, mount, userns, self.label, recursive=self.options.ridmap)
+        kernel = run.kernel_of(self.side)
+        apply_idmap(kernel, mount, userns, self.label, recursive=self.options.ridmap)
 
 
 class OpenFilesystem(Step):
@@ -255,17 +278,16 @@ class AttachFilesystem(ContainerStep):
         return f"mount the idmapped {self.filesystem} on {self.destination}"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot = run.kernel, run.inside()
-        mount = run.fds.pop(self.pointer)
+        kernel, inroot = run.inner, run.inside()
+        mount = run.fds[self.pointer]
         target = find_target(inroot, self.destination, self.options, directory=True)
-        try:
-            if self.options.tmpcopyup:
-                copy_image(run, self.destination, mount, self.options)
-            set_attributes(kernel, mount, self.options)
-            keep(run, mount, self.kept)
-            attach(inroot, mount, target, self.destination, self.options)
-        finally:
-            kernel.close(target)
+        if self.options.tmpcopyup:
+            copy_image(run, self.destination, mount, self.options)
+        set_attributes(kernel, mount, self.options, is_new=True)
+        keep(run, mount, self.kept)
+        _, of_kernel = look(run, mount)
+        names = self.filesystem, self.destination
+        attach(inroot, mount, target, names, self.options, of_kernel=of_kernel)
 
     def explain(self, number: int) -> str:
         return explain_target(number, self.destination)

@@ -36,13 +36,11 @@ class RaiseLoopback(ContainerStep):
         return "set the loopback device up (127.0.0.1, ::1)"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
+        kernel = run.inner
         # ioctl(2) and not netlink: the same in three system calls, and without an answer to parse.
         fd = kernel.invoke("socket", c.AF_INET, c.SOCK_DGRAM | c.SOCK_CLOEXEC, 0)
-        try:
-            kernel.ioctl(fd, c.SIOCSIFFLAGS, bytearray(pack(REQUEST, b"lo", c.IFF_UP)))
-        finally:
-            kernel.close(fd)
+        kernel.call("ioctl", fd, c.SIOCSIFFLAGS, bytearray(pack(REQUEST, b"lo", c.IFF_UP)))
+        kernel.close(fd)
 
     def explain(self, number: int) -> str:
         return {

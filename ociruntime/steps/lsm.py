@@ -113,7 +113,7 @@ class OpenProc(ContainerStep):
         return "open a private procfs for the label"
 
     def execute(self, run: Run) -> None:
-        run.mounts[PROC] = PrivateProc(run.kernel, only_pids=True).root
+        run.mounts[PROC] = PrivateProc(run.inner, only_pids=True).root
 
 
 class MountLabelled(Mount):
@@ -133,10 +133,10 @@ class MountLabelled(Mount):
         self.selinux_label = selinux_label
 
     def make(self, run: Run, data: list[str]) -> int:
-        kernel = run.kernel
+        kernel = run.inner
         mount = super().make(run, data)
         root = kernel.openat(mount, ".", c.O_RDONLY | c.O_DIRECTORY)
-        value = os.fsencode(self.selinux_label) + b"\0"
+        value = bytearray(os.fsencode(self.selinux_label) + b"\0")
         kernel.invoke("fsetxattr", root, XATTR_SELINUX, value, len(value), 0)
         kernel.close(root)
         return mount

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import errno
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.mountfd import clone_fd, new_filesystem, null_device
+from ociruntime.kernel import program as p
+from ociruntime.kernel.mountfd import null_device
+from ociruntime.kernel.program import strings
 from ociruntime.plan.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.process.run import Run
 
-# Where a cover that was mounted already can be copied from.
-NULL, EMPTY = "mask:null", "mask:empty"
+MISSING = (errno.ENOENT, errno.ENOTDIR)
+# In ``Run.mounts``: what covers files.
+NULL = "mask:null"
 SECURE = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 
 
@@ -40,39 +44,20 @@ class MaskPath(ContainerStep):
         return f"hide {self.path}"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        try:
-            target = run.inside().find_pinned(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            is_directory = kernel.stat(target).kind == c.S_IFDIR
-            cover = self._empty(run) if is_directory else self._null(run)
-            kernel.move_mount(cover, target)
-            key = EMPTY if is_directory else NULL
-            if key in run.mounts:
-                kernel.close(cover)
-            else:
-                run.mounts[key] = cover
-        finally:
-            kernel.close(target)
-
-    def _null(self, run: Run) -> int:
-        if NULL in run.mounts:
-            return clone_fd(run.kernel, run.mounts[NULL], recursive=False)
-        device = null_device(run.kernel)
-        cover = clone_fd(run.kernel, device, recursive=False)
-        run.kernel.close(device)
-        run.kernel.mount_setattr(cover, set_=c.MOUNT_ATTR_RDONLY, propagation=c.MS_PRIVATE)
-        return cover
-
-    def _empty(self, run: Run) -> int:
-        if EMPTY in run.mounts:
-            return clone_fd(run.kernel, run.mounts[EMPTY], recursive=False)
+        kernel = run.inner
+        if NULL not in run.mounts:
+            run.mounts[NULL] = null_device(kernel)
         options = ["ro", "nr_blocks=1", "nr_inodes=1"]
         if self.label_option:
             options.append(self.label_option)
-        return new_filesystem(run.kernel, "tmpfs", "tmpfs", options, SECURE | c.MOUNT_ATTR_RDONLY)
+        kernel.queue(
+            p.MASK_PATH,
+            *run.inside().pinned_place(self.path),
+            *strings([os.fsencode(option) for option in options]),
+            SECURE | c.MOUNT_ATTR_RDONLY,
+            run.mounts[NULL],
+            tolerated=MISSING,
+        )
 
 
 class ReadonlyPath(ContainerStep):
@@ -93,18 +78,8 @@ class ReadonlyPath(ContainerStep):
         return f"make {self.path} read-only"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        try:
-            target = run.inside().find_pinned(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            mount = clone_fd(kernel, target, recursive=True)
-            kernel.mount_setattr(mount, set_=c.MOUNT_ATTR_RDONLY)
-            kernel.move_mount(mount, target)
-            kernel.close(mount)
-        finally:
-            kernel.close(target)
+        place = run.inside().pinned_place(self.path)
+        run.inner.queue(p.READONLY, *place, tolerated=MISSING)
 
     def explain(self, number: int) -> str:
         if number == errno.EINVAL:

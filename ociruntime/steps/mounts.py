@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import errno
 
+from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components
-from ociruntime.kernel.mountfd import clone_fd, needs_old_mount, new_filesystem
+from ociruntime.kernel.mountfd import clone_fd, needs_old_mount
+from ociruntime.kernel.program import NO_SYMLINKS, Descriptor
 from ociruntime.plan.step import HOST, ContainerStep, Step
 from ociruntime.steps.copyup import copy_tree
 from ociruntime.steps.sourcepath import find_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.kernel.inside import Inside
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
     from ociruntime.spec.mount_options import MountOptions
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 # Filesystems whose place decides what our own writes to /proc and /sys reach.
 SAME_AS_MS = c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 KERNEL_FILESYSTEMS = ("proc", "sysfs")
+KERNEL_MAGIC = (c.PROC_SUPER_MAGIC, c.SYSFS_MAGIC)
 NO_FILESYSTEM = "the kernel has no filesystem {!r}; correct the type, or load its module"
 ROOT_REFUSED = "the container's root itself cannot be a mount point; name it in root.path"
 
@@ -69,7 +73,7 @@ class OpenSource(Step):
         return f"open {self.source} {where}{how}as the source of {self.destination}"
 
     def execute(self, run: Run) -> None:
-        kernel, options = run.kernel, self.options
+        kernel, options = run.kernel_of(self.side), self.options
         flags = c.O_PATH | (c.O_NOFOLLOW if options.src_nofollow or options.copy_symlink else 0)
         source = self.look_up(run, flags)
         try:
@@ -89,7 +93,7 @@ class OpenSource(Step):
             rootfs = run.fds["rootfs"]
             plain = run.plain_root
             return find_source(run.kernel, self.source, flags, rootfs, plain_root=plain)
-        return run.kernel.open(self.source, flags)
+        return run.inner.open(self.source, flags)
 
     def idmap_source(self, run: Run, mount: int) -> None:
         """Nothing: ``steps.idmap`` has the sources that are idmapped."""
@@ -124,27 +128,18 @@ class BindMount(ContainerStep):
         return f"mount {self.source} on {self.destination}"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot = run.kernel, run.inside()
-        mount = run.fds.pop(self.pointer)
-        kind = kernel.stat(mount).kind
+        kernel, inroot = run.inner, run.inside()
+        mount = run.fds[self.pointer]
+        kind, of_kernel = look(run, mount)
         if kind == c.S_IFLNK and self.options.copy_symlink:
             copy_symlink(inroot, mount, self.destination)
             kernel.close(mount)
             return
         is_directory = kind == c.S_IFDIR
         target = find_target(inroot, self.destination, self.options, directory=is_directory)
-        try:
-            if not is_directory and kernel.stat(target).kind == c.S_IFDIR:
-                # The kernel would only say EINVAL; engines look for the words "not a directory".
-                raise OSError(
-                    errno.EISDIR,
-                    f"{self.source} is not a directory, but {self.destination} in the rootfs is "
-                    "one; mount a directory there, or choose the path of a file",
-                )
-            keep(run, mount, self.kept)
-            attach(inroot, mount, target, self.destination, self.options)
-        finally:
-            kernel.close(target)
+        keep(run, mount, self.kept)
+        names = self.source, self.destination
+        attach(inroot, mount, target, names, self.options, of_kernel=of_kernel)
 
     def explain(self, number: int) -> str:
         return explain_target(number, self.destination)
@@ -178,7 +173,7 @@ class Mount(ContainerStep):
         return f"mount a new {self.filesystem} on {self.destination}"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot, options = run.kernel, run.inside(), self.options
+        kernel, inroot, options = run.inner, run.inside(), self.options
         own = options.data
         if self.filesystem == "tmpfs":
             own = own + mode_of_covered(inroot, self.destination, own)
@@ -186,18 +181,17 @@ class Mount(ContainerStep):
             target = find_kernel_target(inroot, self.destination, self.filesystem)
         else:
             target = find_target(inroot, self.destination, options, directory=True)
-        try:
-            if needs_old_mount(self.source, options.sb_flags + own):
-                mount = self._make_the_old_way(kernel, target, own)
-            else:
-                mount = self.make(run, options.sb_flags + own)
-            if options.tmpcopyup:
-                copy_image(run, self.destination, mount, options)
-            set_attributes(kernel, mount, options)
-            self.keep(run, mount)
-            attach(inroot, mount, target, self.destination, options)
-        finally:
-            kernel.close(target)
+        if needs_old_mount(self.source, options.sb_flags + own):
+            mount = self._make_the_old_way(kernel, target, own)
+        else:
+            mount = self.make(run, options.sb_flags + own)
+        if options.tmpcopyup:
+            copy_image(run, self.destination, mount, options)
+        set_attributes(kernel, mount, options, is_new=True)
+        self.keep(run, mount)
+        of_kernel = self.filesystem in KERNEL_FILESYSTEMS
+        names = self.source or self.filesystem, self.destination
+        attach(inroot, mount, target, names, options, of_kernel=of_kernel)
 
     def keep(self, run: Run, mount: int) -> None:
         """Keep descriptors of a mount that is changed later."""
@@ -205,9 +199,9 @@ class Mount(ContainerStep):
 
     def make(self, run: Run, data: list[str]) -> int:
         """The detached filesystem with its options ``data``."""
-        return make_filesystem(run.kernel, self.filesystem, self.source, self.options, data)
+        return make_filesystem(run.inner, self.filesystem, self.source, self.options, data)
 
-    def _make_the_old_way(self, kernel: Kernel, target: int, data: list[str]) -> int:
+    def _make_the_old_way(self, kernel: Inside, target: int, data: list[str]) -> int:
         """As ``make``, for values that fsconfig(2) cannot take: mount(2) on the target as current
         directory, and a detached copy of what it made.
 
@@ -224,12 +218,10 @@ class Mount(ContainerStep):
         kernel.mount_here(self.source or self.filesystem, self.filesystem, flags, plain)
         # ".." of a root directory is itself, or what is mounted on it (path_resolution(7)).
         visible = InRoot(kernel, target).find("..")
-        try:
-            kernel.fchdir(visible)
-            mount = clone_fd(kernel, visible, recursive=False)
-            kernel.unmount_here()
-        finally:
-            kernel.close(visible)
+        kernel.fchdir(visible)
+        mount = clone_fd(kernel, visible, recursive=False)
+        kernel.unmount_here()
+        kernel.close(visible)
         return mount
 
     def explain(self, number: int) -> str:
@@ -260,7 +252,8 @@ def mode_of_covered(inroot: InRoot, destination: str, data: list[str]) -> list[s
     if any(option.startswith("mode=") for option in data):
         return []
     try:
-        covered = inroot.find(destination)
+        with inroot.kernel.at_once():
+            covered = inroot.find(destination)
     except FileNotFoundError:  # it is made next
         return []
     try:
@@ -285,16 +278,14 @@ def make_filesystem(
     if options.tmpcopyup:
         attributes = 0
         data = [option for option in data if option != "ro"]
-    return new_filesystem(kernel, filesystem, source, data, attributes, options.sb_flags_if_known)
+    return kernel.new_filesystem(filesystem, source, data, attributes, options.sb_flags_if_known)
 
 
 def copy_image(run: Run, destination: str, mount: int, options: MountOptions) -> None:
     """Tmpcopyup: what the image has at ``destination`` appears in the detached ``mount``."""
     image = run.inside().open(destination, c.O_RDONLY | c.O_DIRECTORY)
-    try:
-        run.copied = copy_tree(run.kernel, image, mount, options.copy_bound, run.copied)
-    finally:
-        run.kernel.close(image)
+    run.copied = copy_tree(run.inner, image, mount, options.copy_bound, run.copied)
+    run.inner.close(image)
 
 
 def keep(run: Run, mount: int, pointers: list[str]) -> None:
@@ -302,22 +293,33 @@ def keep(run: Run, mount: int, pointers: list[str]) -> None:
     shares the rootfs may have moved the place by then.
     """
     for pointer in pointers:
-        run.mounts[pointer] = run.kernel.open_tree(mount, "", c.AT_EMPTY_PATH)
+        run.mounts[pointer] = run.inner.open_tree(mount, "", c.AT_EMPTY_PATH)
+
+
+def look(run: Run, mount: int) -> tuple[int, bool]:
+    """(kind of the root of a source, whether it is a procfs or sysfs); of one that the host side
+    has opened it knows by itself.
+    """
+    kernel = run.kernel if type(mount) is int else run.inner
+    return kernel.stat(mount).kind, kernel.filesystem(mount) in KERNEL_MAGIC
 
 
 def attach(
-    inroot: InRoot, mount: int, target: int, destination: str, options: MountOptions
+    inroot: InRoot,
+    mount: int,
+    target: Descriptor,
+    names: tuple[str, str],
+    options: MountOptions,
+    *,
+    of_kernel: bool,
 ) -> None:
-    """Attach the complete, detached ``mount`` onto the O_PATH fd ``target``; takes ``mount``."""
-    kernel = inroot.kernel
-    try:
-        refuse_fake_proc(kernel, inroot, target, mount)
-        kernel.move_mount(mount, target)
-        set_propagation(kernel, mount, options)
-    except BaseException:
-        kernel.close(mount)
-        raise
-    inroot.pin(destination, mount)
+    """Attach the complete, detached ``mount`` onto the O_PATH fd ``target``; takes both.
+
+    ``names`` are those of what is mounted and of where; ``of_kernel``: it is a procfs or sysfs.
+    """
+    inroot.attach(mount, target, *names)
+    set_propagation(inroot.kernel, mount, options)
+    inroot.pin(names[1], mount, of_kernel=of_kernel)
 
 
 def copy_symlink(inroot: InRoot, link: int, destination: str) -> None:
@@ -326,31 +328,33 @@ def copy_symlink(inroot: InRoot, link: int, destination: str) -> None:
     """
     kernel = inroot.kernel
     target = kernel.readlinkat(link, "")
+    inroot.symlink(destination, target)
     directory, name = inroot.parent(destination)
-    try:
-        kernel.symlinkat(target, directory, name)
-        inroot.remember(directory, name, destination, directory=False)
-    except FileExistsError:
-        found = kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
-        same = kernel.stat(found).kind == c.S_IFLNK and kernel.readlinkat(found, "") == target
-        kernel.close(found)
-        if not same:
-            what = f"{destination} is there already, and no symlink to {target}; remove it"
-            raise OSError(errno.EEXIST, what) from None
-    finally:
-        kernel.close(directory)
+    found = kernel.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
+    kernel.close(directory)
+    same = kernel.stat(found).kind == c.S_IFLNK and kernel.readlinkat(found, "") == target
+    kernel.close(found)
+    if not same:
+        what = f"{destination} is there already, and no symlink to {target}; remove it"
+        raise OSError(errno.EEXIST, what)
 
 
 def set_attributes(
-    kernel: Kernel, mount: int, options: MountOptions, set_: int | None = None
+    kernel: Kernel,
+    mount: int,
+    options: MountOptions,
+    set_: int | None = None,
+    *,
+    is_new: bool = False,
 ) -> None:
     """The mount's own attributes, ``set_`` in place of the options', then those for the whole
-    tree.
+    tree. One that is new (``is_new``) has relatime, the kernel's default.
     """
     set_ = options.attr_set if set_ is None else set_
     clear = options.attr_clr
-    if options.atime_undone and options.atime_undone & kernel.access_time(mount):
-        clear |= c.MOUNT_ATTR__ATIME  # relatime, the kernel's default
+    undone = 0 if is_new else options.atime_undone
+    if undone and undone & kernel.access_time(mount):
+        clear |= c.MOUNT_ATTR__ATIME
     if set_ or clear:
         kernel.mount_setattr(mount, set_=set_, clear=clear)
     if options.recursive_set or options.recursive_clr:
@@ -370,7 +374,7 @@ def set_propagation(kernel: Kernel, mount: int, options: MountOptions) -> None:
 
 def find_target(
     inroot: InRoot, destination: str, options: MountOptions, *, directory: bool
-) -> int:
+) -> Descriptor:
     """An O_PATH fd of the mount point, created when it is missing."""
     if not components(destination):
         raise OSError(errno.EINVAL, ROOT_REFUSED)
@@ -379,46 +383,24 @@ def find_target(
     return inroot.directory(destination) if directory else inroot.file(destination)
 
 
-def find_kernel_target(inroot: InRoot, destination: str, filesystem: str) -> int:
+def find_kernel_target(inroot: InRoot, destination: str, filesystem: str) -> Descriptor:
     """The mount point of a procfs or sysfs: where every component is a directory and none a
     symlink.
     """
     parts = components(destination)
     if not parts:
         raise OSError(errno.EINVAL, ROOT_REFUSED)
-    try:
-        flags = c.O_PATH | c.O_DIRECTORY
-        return inroot.open("/".join(parts), flags, c.RESOLVE_NO_SYMLINKS)
-    except FileNotFoundError:
-        return inroot.directory(destination, follow=False)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            what = (
-                f"{destination} is a symlink in the rootfs, and {filesystem} is not "
-                "mounted through one"
-            )
-            raise OSError(errno.ELOOP, f"{what}; make it a directory") from None
-        raise
 
-
-def refuse_fake_proc(kernel: Kernel, inroot: InRoot, target: int, mount: int) -> None:
-    """Only a procfs may lie on /proc, by whatever path the config names it (CVE-2019-16884).
-
-    Programs in the container trust what they read there, and masks are laid over it.
-    """
-    if kernel.filesystem(mount) == c.PROC_SUPER_MAGIC:
-        return
-    try:
-        proc = inroot.find_nofollow("/proc")
-    except FileNotFoundError:
-        return
-    here, there = kernel.stat(target), kernel.stat(proc)
-    kernel.close(proc)
-    if (here.ino, here.device) == (there.ino, there.device):
-        raise OSError(
-            errno.EINVAL,
-            "only a proc filesystem may be mounted on /proc; change the type or the destination",
+    def explain(number: int, _value: int, _text: bytes) -> OSError:
+        if number != errno.ELOOP:
+            return OSError(number, os.strerror(number))
+        what = (
+            f"{destination} is a symlink in the rootfs, and {filesystem} is not "
+            "mounted through one"
         )
+        return OSError(errno.ELOOP, f"{what}; make it a directory")
+
+    return inroot.directory("/".join(parts), making=NO_SYMLINKS, explain=explain)
 
 
 def explain_target(number: int, destination: str) -> str:

@@ -17,8 +17,8 @@ from _struct import pack
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.ocinit import open_program
-from ociruntime.plan.step import Step
+from ociruntime.kernel.ocinit import open_memfd, open_program
+from ociruntime.plan.step import CONTAINER, Step
 from ociruntime.spec.tables import NAMESPACE_FILES
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ class OpenInit(Step):
     """Put the program that a process starts as into a sealed memfd: what the container can reach as
     /proc/self/exe (CVE-2019-5736).
 
-    ``program`` is ``oci-init`` or ``oci-exec``.
+    ``program`` is ``oci-setup``, ``oci-init`` or ``oci-exec``.
     """
 
     __slots__ = ("name", "program")
@@ -82,7 +82,7 @@ class OpenInit(Step):
 
     def __init__(self, program: str = "oci-init") -> None:
         super().__init__("", program)
-        self.name = "init"
+        self.name = "setup" if program == "oci-setup" else "init"
         self.program = program
 
     def describe(self) -> str:
@@ -90,6 +90,9 @@ class OpenInit(Step):
 
     def execute(self, run: Run) -> None:
         run.fds[self.name] = open_program(run.kernel, self.program)
+        if self.program == "oci-init":
+            # What it is told is known when it is executed, but then its number has to be, too.
+            run.fds["block"] = open_memfd(run.kernel, "oci-init-block")
 
 
 class ListenForStart(Step):
@@ -246,17 +249,20 @@ class OpenRootfs(Step):
         return f"open {self.path} as the root filesystem"
 
     def execute(self, run: Run) -> None:
+        kernel = run.kernel_of(self.side)
         from_host = self._open(run)
         flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH | c.AT_RECURSIVE
         try:
-            run.fds["rootfs"] = mount = run.kernel.open_tree(from_host, "", flags)
+            run.fds["rootfs"] = mount = kernel.open_tree(from_host, "", flags)
         finally:
-            run.kernel.close(from_host)
+            kernel.close(from_host)
         if self.propagation:
-            run.kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
+            kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
 
     def _open(self, run: Run) -> int:
         how = c.O_PATH | c.O_DIRECTORY
+        if self.side == CONTAINER:
+            return run.inner.open(self.path, how)
         try:
             return run.kernel.openat2(c.AT_FDCWD, self.path, how, c.RESOLVE_NO_SYMLINKS)
         except OSError as error:

@@ -9,16 +9,14 @@ import errno
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
+from ociruntime.kernel import program as p
 from ociruntime.kernel.inroot import components
+from ociruntime.kernel.inside import Answer
 from ociruntime.plan.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.kernel.inroot import InRoot
     from ociruntime.process.run import Run
-
-PASSWD_LIMIT = 1 << 20
-DEFAULT_HOME = "/"
 
 
 class NewSession(ContainerStep):
@@ -36,7 +34,7 @@ class NewSession(ContainerStep):
         return "start a new session"
 
     def execute(self, run: Run) -> None:
-        run.kernel.setsid()
+        run.inner.setsid()
 
 
 class NewKeyring(ContainerStep):
@@ -52,9 +50,6 @@ class NewKeyring(ContainerStep):
     kind = "new-keyring"
     stage = "process"
 
-    # keyctl_setperm(3): the possessor keeps all, the user may view, read and search.
-    USER_VIEW_READ_SEARCH = 0x000B0000
-
     def __init__(self, container_id: str) -> None:
         super().__init__("", "session keyring")
         self.name = f"_ses.{container_id}"
@@ -63,15 +58,11 @@ class NewKeyring(ContainerStep):
         return f"join a new session keyring {self.name}"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        try:
-            key = kernel.join_session_keyring(self.name)
-            permissions = kernel.key_permissions(key) | self.USER_VIEW_READ_SEARCH
-            kernel.set_key_permissions(key, permissions)
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EPERM):
-                raise
-            run.warnings.append(f"no session keyring of its own: {error.strerror}")
+        def note(number: int) -> None:
+            run.warnings.append(f"no session keyring of its own: {os.strerror(number)}")
+
+        tolerated = (errno.ENOSYS, errno.EPERM)
+        run.inner.queue(p.KEYRING, os.fsencode(self.name), tolerated=tolerated, note=note)
 
     def explain(self, number: int) -> str:
         if number == errno.EDQUOT:
@@ -97,13 +88,12 @@ class MakeDirectory(ContainerStep):
         return f"create the working directory {self.path} if it is missing"
 
     def execute(self, run: Run) -> None:
-        try:
-            run.kernel.close(run.inside().directory(self.path))
-        except PermissionError as error:
-            # It leads through a file system that serves its owner only (NFS, FUSE): if it is there,
-            # the process itself will get there.
-            if error.errno != errno.EACCES:
-                raise
+        # Where it leads through a file system that serves its owner only (NFS, FUSE), the process
+        # itself will get there, if it is there.
+        first = run.inner.position()
+        fd = run.inside().directory(self.path, tolerated=(errno.EACCES,))
+        run.inner.close(fd)
+        run.inner.skip_from(first)
 
     def explain(self, number: int) -> str:
         return explain_directory(number)
@@ -130,24 +120,26 @@ class EnterDirectory(ContainerStep):
         return f"enter the working directory {self.path}"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
+        kernel = run.inner
         run.cwd = self.path
-        try:
-            self._enter(run)
-        except PermissionError as error:
-            if error.errno != errno.EACCES:
-                raise
-            run.away = True
-            return
-        if not kernel.getcwd().startswith("/"):
-            raise outside(self)
 
-    def _enter(self, run: Run) -> None:
-        fd = run.inside().open(self.path, c.O_PATH | c.O_DIRECTORY)
-        try:
-            run.kernel.fchdir(fd)
-        finally:
-            run.kernel.close(fd)
+        def away(_number: int) -> None:
+            run.away = True
+
+        closed = (errno.EACCES,)
+        root, path = run.inside().root, os.fsencode(self.path)
+        first = kernel.position()
+        flags = c.O_PATH | c.O_DIRECTORY
+        fd = kernel.queue(p.OPEN, root, path, flags, 0, opens=True, tolerated=closed, note=away)
+        second = kernel.position()
+        kernel.call("fchdir", fd, tolerated=closed, note=away)
+        kernel.close(fd)
+        kernel.queue(p.PLACE, explain=self._outside)
+        kernel.skip_from(first)
+        kernel.skip_from(second)
+
+    def _outside(self, number: int, why: int, _text: bytes) -> OSError | OciError:
+        return outside(self) if why == p.OUTSIDE else OSError(number, os.strerror(number))
 
     def explain(self, number: int) -> str:
         return explain_directory(number)
@@ -201,36 +193,8 @@ class PrepareEnvironment(ContainerStep):
     def execute(self, run: Run) -> None:
         run.environment = list(self.env)
         if self.adds_home and not any(entry.startswith("HOME=") for entry in self.env):
-            run.environment.append("HOME=" + home_of(run.inside(), self.uid))
-
-
-def home_of(inroot: InRoot, uid: int) -> str:
-    """The home directory of ``uid`` in the container's /etc/passwd, ``/`` when it has none."""
-    kernel = inroot.kernel
-    try:
-        fd = inroot.open("/etc/passwd", c.O_PATH)
-    except OSError:
-        return DEFAULT_HOME
-    try:
-        if kernel.stat(fd).kind != c.S_IFREG:
-            return DEFAULT_HOME
-        text = inroot.open("/etc/passwd", c.O_RDONLY | c.O_NONBLOCK | c.O_NOCTTY)
-    except OSError:
-        return DEFAULT_HOME
-    finally:
-        kernel.close(fd)
-    try:
-        if kernel.stat(text).kind != c.S_IFREG:
-            return DEFAULT_HOME
-        lines = kernel.read_whole(text, PASSWD_LIMIT).split(b"\n")
-    finally:
-        kernel.close(text)
-    wanted = str(uid).encode()
-    for line in lines:
-        fields = line.split(b":")
-        if len(fields) >= 6 and fields[2] == wanted and fields[5] and b"\0" not in fields[5]:
-            return os.fsdecode(fields[5])
-    return DEFAULT_HOME
+            run.home = Answer()
+            run.inner.queue(p.HOME, run.inside().root, self.uid, answer=run.home)
 
 
 class FindProgram(ContainerStep):
@@ -257,27 +221,21 @@ class FindProgram(ContainerStep):
         return {"program": self.program, "cwd": self.cwd}
 
     def execute(self, run: Run) -> None:
-        problems: dict[str, str] = {}
+        kernel, root = run.inner, run.inside().root
+        answers: dict[str, Answer] = {}
         for path in candidates(self.program, self.env):
-            problems[path] = self._problem(run, path)
-        run.candidates = [path for path, problem in problems.items() if not problem]
+            answers[path] = answer = Answer()
+            full = path if path.startswith("/") else f"{self.cwd}/{path}"
+            every = (p.EVERY_ERRNO,)
+            kernel.queue(p.PROGRAM, root, os.fsencode(full), tolerated=every, answer=answer)
+        kernel.carry_out()
+        run.candidates = [path for path, answer in answers.items() if not answer.number]
         if run.candidates:
             return
-        unfit = [path for path in problems if problems[path] != MISSING]
+        unfit = [path for path, answer in answers.items() if answer.number != errno.ENOENT]
         path = unfit[0] if unfit else self.program
-        raise no_program(self.program, path, problems.get(path, MISSING))
-
-    def _problem(self, run: Run, path: str) -> str:
-        full = path if path.startswith("/") else f"{self.cwd}/{path}"
-        try:
-            fd = run.inside().find(full)
-        except OSError as error:
-            return problem_words(error.errno or 0)
-        stat = run.kernel.stat(fd)
-        run.kernel.close(fd)
-        if stat.kind == c.S_IFDIR:
-            return problem_words(errno.EISDIR)
-        return "" if stat.mode & 0o111 else problem_words(errno.EACCES)
+        problem = problem_words(answers[path].number) if path in answers else MISSING
+        raise no_program(self.program, path, problem)
 
 
 MISSING = "no such file or directory"

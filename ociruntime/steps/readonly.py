@@ -35,7 +35,7 @@ class MountWritable(Mount):
 
     def keep(self, run: Run, mount: int) -> None:
         super().keep(run, mount)
-        run.mounts[self.pointer] = run.kernel.open_tree(mount, "", c.AT_EMPTY_PATH)
+        run.mounts[self.pointer] = run.inner.open_tree(mount, "", c.AT_EMPTY_PATH)
 
 
 class MakeReadonly(ContainerStep):
@@ -55,5 +55,5 @@ class MakeReadonly(ContainerStep):
 
     def execute(self, run: Run) -> None:
         mount = run.mounts.pop(self.pointer)
-        run.kernel.mount_setattr(mount, set_=c.MOUNT_ATTR_RDONLY)
-        run.kernel.close(mount)
+        run.inner.mount_setattr(mount, set_=c.MOUNT_ATTR_RDONLY)
+        run.inner.close(mount)

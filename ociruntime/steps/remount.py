@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 
-from ociruntime.kernel.mountfd import reconfigure
 from ociruntime.plan.step import ContainerStep
 from ociruntime.steps.mounts import set_attributes, set_propagation
 
@@ -36,16 +35,14 @@ class Remount(ContainerStep):
 
     def execute(self, run: Run) -> None:
         target = self.find(run)
-        try:
-            set_attributes(run.kernel, target, self.options)
-            set_propagation(run.kernel, target, self.options)
-        finally:
-            run.kernel.close(target)
+        set_attributes(run.inner, target, self.options)
+        set_propagation(run.inner, target, self.options)
+        run.inner.close(target)
 
     def find(self, run: Run) -> int:
         """A descriptor of the mount: of an earlier one of this config its own (CVE-2026-115521)."""
-        mount = run.mounts.pop(self.pointer, -1)
-        return mount if mount >= 0 else run.inside().find(self.destination)
+        mount = run.mounts.pop(self.pointer, None)
+        return run.inside().find(self.destination) if mount is None else mount
 
     def explain(self, number: int) -> str:
         if number == errno.EINVAL:
@@ -68,11 +65,7 @@ class Reconfigure(Remount):
 
     def find(self, run: Run) -> int:
         mount = run.mounts.pop(self.pointer)
-        try:
-            reconfigure(run.kernel, mount, self.options.sb_flags + self.options.data)
-        except BaseException:
-            run.kernel.close(mount)
-            raise
+        run.inner.reconfigure(mount, self.options.sb_flags + self.options.data)
         return mount
 
     def explain(self, number: int) -> str:

@@ -6,13 +6,13 @@ import errno
 
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot
-from ociruntime.kernel.mountfd import clone_fd, new_filesystem, null_device
+from ociruntime.kernel.mountfd import clone_fd, null_device
 from ociruntime.kernel.mountinfo import mount_points
 from ociruntime.plan.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.kernel.kernel import Kernel
+    from ociruntime.kernel.inside import Inside
     from ociruntime.process.run import Run
 
 # Mounts on one place, at most: more than anybody has.
@@ -44,20 +44,21 @@ class BecomeRoot(ContainerStep):
     def execute(self, run: Run) -> None:
         if self.setgroups:
             self._drop_groups(run)
-        run.kernel.setresgid(0)
-        run.kernel.setresuid(0)
+        run.inner.setresgid(0)
+        run.inner.setresuid(0)
         # Changing ids made the process dumpable again as /proc/sys/fs/suid_dumpable says.
-        run.kernel.prctl(c.PR_SET_DUMPABLE, 0)
+        run.inner.prctl(c.PR_SET_DUMPABLE, 0)
         # ... and cleared the signal for the death of the host side (prctl(2)).
-        run.kernel.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
+        run.inner.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
 
     def _drop_groups(self, run: Run) -> None:
         """Give up the caller's groups; a joined namespace may have given up setgroups(2) itself."""
-        try:
-            run.kernel.setgroups([])
-        except PermissionError:
+
+        def denied(_number: int) -> None:
             run.groups_denied = True
             run.warnings.append(GROUPS_FORBIDDEN)
+
+        run.inner.call("setgroups", 0, None, tolerated=(errno.EPERM, errno.EACCES), note=denied)
 
     def explain(self, number: int) -> str:
         if number == errno.EINVAL:
@@ -82,7 +83,7 @@ class UnshareIpc(ContainerStep):
         return "make an IPC namespace that belongs to root of the user namespace"
 
     def execute(self, run: Run) -> None:
-        run.kernel.unshare(c.CLONE_NEWIPC)
+        run.inner.unshare(c.CLONE_NEWIPC)
 
 
 class UnshareCgroup(ContainerStep):
@@ -102,7 +103,7 @@ class UnshareCgroup(ContainerStep):
         return "make a cgroup namespace rooted at the container's cgroup"
 
     def execute(self, run: Run) -> None:
-        run.kernel.unshare(c.CLONE_NEWCGROUP)
+        run.inner.unshare(c.CLONE_NEWCGROUP)
 
 
 class JoinCgroupNamespace(ContainerStep):
@@ -125,7 +126,7 @@ class JoinCgroupNamespace(ContainerStep):
         return "join the cgroup namespace"
 
     def execute(self, run: Run) -> None:
-        run.kernel.setns(run.fds["namespace:cgroup"], c.CLONE_NEWCGROUP)
+        run.inner.setns(run.fds["namespace:cgroup"], c.CLONE_NEWCGROUP)
 
 
 class AttachRootfs(ContainerStep):
@@ -151,7 +152,7 @@ class AttachRootfs(ContainerStep):
         )
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
+        kernel = run.inner
         everything = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
         kernel.mount_setattr(everything, propagation=c.MS_PRIVATE, recursive=True)
         kernel.close(everything)
@@ -189,8 +190,8 @@ class UseRootfs(ContainerStep):
         return f"use {self.path} as the root, without a mount namespace"
 
     def execute(self, run: Run) -> None:
-        root = run.kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
-        run.inroot = InRoot(run.kernel, root)
+        root = run.inner.open(self.path, c.O_PATH | c.O_DIRECTORY)
+        run.inroot = InRoot(run.inner, root)
 
 
 class ReadonlyRoot(ContainerStep):
@@ -207,7 +208,7 @@ class ReadonlyRoot(ContainerStep):
         return "make the root filesystem read-only"
 
     def execute(self, run: Run) -> None:
-        run.kernel.mount_setattr(run.inside().root, set_=c.MOUNT_ATTR_RDONLY)
+        run.inner.mount_setattr(run.inside().root, set_=c.MOUNT_ATTR_RDONLY)
 
 
 class RootPropagation(ContainerStep):
@@ -226,7 +227,7 @@ class RootPropagation(ContainerStep):
         return f"make the root mount {self.name}"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
+        kernel = run.inner
         recursive = bool(self.flags & c.MS_REC)
         kernel.mount_setattr(
             run.inside().root, propagation=self.flags & ~c.MS_REC, recursive=recursive
@@ -250,7 +251,7 @@ class Pivot(ContainerStep):
         return "pivot_root into the root filesystem and detach the host's"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
+        kernel = run.inner
         old = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
         kernel.fchdir(run.inside().root)
         kernel.pivot_root_here()
@@ -290,7 +291,7 @@ class MoveRoot(ContainerStep):
         )
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
+        kernel = run.inner
         root = run.inside().root
         for place in host_kernel_filesystems(kernel, self.path):
             take_away(kernel, place)
@@ -316,11 +317,11 @@ class Chroot(ContainerStep):
         return "chroot into the root filesystem"
 
     def execute(self, run: Run) -> None:
-        run.kernel.fchdir(run.inside().root)
-        run.kernel.chroot_here()
+        run.inner.fchdir(run.inside().root)
+        run.inner.chroot_here()
 
 
-def host_kernel_filesystems(kernel: Kernel, rootfs: str) -> list[str]:
+def host_kernel_filesystems(kernel: Inside, rootfs: str) -> list[str]:
     """Where procfs and sysfs are mounted outside of ``rootfs``. Not named is what goes with
     another, and what lies hidden below the mount that has the rootfs.
     """
@@ -336,7 +337,7 @@ def host_kernel_filesystems(kernel: Kernel, rootfs: str) -> list[str]:
     return [place.rstrip("/") for place in found]
 
 
-def take_away(kernel: Kernel, place: str) -> None:
+def take_away(kernel: Inside, place: str) -> None:
     """Unmount all that is mounted at ``place``; cover a procfs or sysfs that cannot be unmounted.
 
     In a user namespace nothing can that came from outside (EINVAL, mount_namespaces(7)), and a
@@ -345,12 +346,14 @@ def take_away(kernel: Kernel, place: str) -> None:
     """
     for _ in range(LAYERS):
         try:
-            fd = kernel.open(place, c.O_PATH | c.O_NOFOLLOW)
+            with kernel.at_once():
+                fd = kernel.open(place, c.O_PATH | c.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
             return  # hidden by another mount
         try:
-            kernel.fchdir(fd)
-            kernel.unmount_here()
+            with kernel.at_once():
+                kernel.fchdir(fd)
+                kernel.unmount_here()
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EPERM, errno.ENOTDIR):
                 raise
@@ -361,11 +364,11 @@ def take_away(kernel: Kernel, place: str) -> None:
             kernel.close(fd)
 
 
-def _cover(kernel: Kernel, fd: int) -> None:
+def _cover(kernel: Inside, fd: int) -> None:
     """Mount over ``fd`` what has nothing in it."""
     if kernel.stat(fd).kind == c.S_IFDIR:
         options = ["ro", "nr_blocks=1", "nr_inodes=1"]
-        cover = new_filesystem(kernel, "tmpfs", "tmpfs", options, c.MOUNT_ATTR_RDONLY)
+        cover: int = kernel.new_filesystem("tmpfs", "tmpfs", options, c.MOUNT_ATTR_RDONLY)
     else:
         null = null_device(kernel)
         cover = clone_fd(kernel, null, recursive=False)

@@ -30,7 +30,7 @@ class SetHostname(ContainerStep):
         return f"set the hostname to {self.name}"
 
     def execute(self, run: Run) -> None:
-        run.kernel.sethostname(self.name)
+        run.inner.sethostname(self.name)
 
     def explain(self, number: int) -> str:
         return "a name has at most 64 bytes" if number == errno.EINVAL else ""
@@ -52,7 +52,7 @@ class SetDomainname(ContainerStep):
         return f"set the NIS domain name to {self.name}"
 
     def execute(self, run: Run) -> None:
-        run.kernel.setdomainname(self.name)
+        run.inner.setdomainname(self.name)
 
     def explain(self, number: int) -> str:
         return "a name has at most 64 bytes" if number == errno.EINVAL else ""
@@ -78,7 +78,7 @@ class SetSysctls(ContainerStep):
         return "set " + ", ".join(f"{path}={value}" for _, path, value in self.values)
 
     def execute(self, run: Run) -> None:
-        proc = PrivateProc(run.kernel, only_pids=False)
+        proc = PrivateProc(run.inner, only_pids=False)
         try:
             for _, path, value in self.values:
                 self.label = f"linux.sysctl {path.replace('/', '.')}={value}"

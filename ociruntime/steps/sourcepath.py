@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import SYMLINKS_MAX, InRoot, components
+from ociruntime.kernel.inroot import SYMLINKS_MAX, components, open_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _walk(kernel: Kernel, path: str, flags: int, rootfs: int) -> int:
             return kernel.open(path, flags)  # with the host's root all sources are the host's
         while left:
             if _same(kernel.stat(here), goal):
-                return InRoot(kernel, here).open("/".join(left), flags)
+                return open_inside(kernel, here, "/".join(left), flags)
             name = left.pop(0)
             is_proc = kernel.filesystem(here) == c.PROC_SUPER_MAGIC
             target = "" if is_proc else _link(kernel, here, name)

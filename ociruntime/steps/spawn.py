@@ -73,13 +73,14 @@ class Spawn(Step):
         wanted = Namespaces()
         wanted.new = self.flags
         wanted.time = self.time_offsets
+        # /proc/PID/uid_map of a process that is not dumpable is root's.
+        wanted.traceable = not self.privileged and bool(self.uid_maps or self.gid_maps)
         for name, flag in self.joined:
             fd = run.fds[f"namespace:{name}"]
             wanted.joined.append((f"joining the {name} namespace", flag, fd))
-        # Nobody in a namespace that we enter may trace us or open our descriptors (CVE-2016-9962).
-        # An unprivileged
-        # caller stays dumpable until the maps are written: /proc/PID/uid_map belongs to root
-        # otherwise.
+        # A container without a pid namespace sees us: nobody in there may trace us or open our
+        # descriptors (CVE-2016-9962). An unprivileged caller stays dumpable: what is /proc/self's
+        # belongs to root otherwise.
         if self.privileged:
             run.kernel.prctl(c.PR_SET_DUMPABLE, 0)
         cgroup_fd = run.cgroup.open_for_clone() if run.cgroup else -1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 
 from ociruntime.kernel import constants as c
+from ociruntime.kernel import program as p
 from ociruntime.plan.step import ContainerStep, Step
 
 TYPE_CHECKING = False
@@ -21,20 +22,24 @@ STREAMS = (0, 1, 2)
 # Filesystems that nobody can mount: what is on them is open, and nothing else.
 NAMELESS = (c.PIPEFS_MAGIC, c.SOCKFS_MAGIC)
 SAME_GROUP = 0xFFFFFFFF
+# Whoever may not give it away keeps it (EPERM); some have no owner (EINVAL).
+KEPT = (errno.EPERM, errno.EINVAL, errno.EROFS)
 NULL = (c.S_IFCHR, 1, 3)
+
+
+def is_nameless(kernel: Kernel, fd: int, stat: Stat) -> bool:
+    """Whether ``fd`` is a pipe or a socket that has no name anywhere."""
+    return stat.kind in (c.S_IFIFO, c.S_IFSOCK) and kernel.filesystem(fd) in NAMELESS
 
 
 def give(kernel: Kernel, fd: int, stat: Stat, uid: int) -> None:
     """Give the pipe or socket ``fd`` to ``uid``; what is something else stays as it is."""
-    if stat.kind not in (c.S_IFIFO, c.S_IFSOCK) or stat.uid == uid:
-        return
-    if kernel.filesystem(fd) not in NAMELESS:
+    if stat.uid == uid or not is_nameless(kernel, fd, stat):
         return
     try:
         kernel.fchownat(fd, "", uid, SAME_GROUP)
     except OSError as error:
-        # Whoever may not give it away keeps it (EPERM); some have no owner (EINVAL).
-        if error.errno not in (errno.EPERM, errno.EINVAL, errno.EROFS):
+        if error.errno not in KEPT:
             raise
 
 
@@ -100,31 +105,37 @@ class OwnStreams(ContainerStep):
         return f"give pipes on the standard streams to uid {self.uid}, open /dev/null again"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
         nulls = []
-        for fd in STREAMS:
-            stat = kernel.stat(fd)
+        for fd, stream in zip(STREAMS, run.streams or STREAMS, strict=True):
+            # They are ours, too; but who owns them depends on who looks.
+            stat = run.kernel.stat(stream)
             if stat.is_device(*NULL):
                 nulls.append(fd)
-            else:
-                give(kernel, fd, stat, self.uid)
+            elif is_nameless(run.kernel, stream, stat):
+                owner = self.uid, SAME_GROUP, c.AT_EMPTY_PATH
+                run.inner.call("fchownat", fd, b"", *owner, tolerated=KEPT)
         if nulls:
             self._reopen(run, nulls)
 
     @staticmethod
     def _reopen(run: Run, nulls: list[int]) -> None:
-        kernel, inroot = run.kernel, run.inside()
-        try:
-            probe = inroot.open("/dev/null", c.O_PATH | c.O_NOFOLLOW)
-            is_null = kernel.stat(probe).is_device(*NULL)
-            kernel.close(probe)
-            if not is_null:
-                return
-            fd = inroot.open("/dev/null", c.O_RDWR | c.O_NONBLOCK | c.O_NOCTTY)
-        except OSError:
-            return  # the container has none that can be opened: the caller's stays
-        if kernel.stat(fd).is_device(*NULL):
-            kernel.invoke("fcntl", fd, c.F_SETFL, 0)
-            for number in nulls:
-                kernel.dup3(fd, number)
+        kernel, inroot = run.inner, run.inside()
+        every, other = (p.EVERY_ERRNO,), (errno.EOPNOTSUPP,)
+        # Each of these leaves out the rest: the container has none that can be opened, and the
+        # caller's stays.
+        first = kernel.position()
+        probe = inroot.open("/dev/null", c.O_PATH | c.O_NOFOLLOW, tolerated=every)
+        second = kernel.position()
+        kernel.queue(p.NODE, probe, *NULL, tolerated=other)
+        kernel.close(probe)
+        third = kernel.position()
+        flags = c.O_RDWR | c.O_NONBLOCK | c.O_NOCTTY
+        fd = inroot.open("/dev/null", flags, tolerated=every)
+        fourth = kernel.position()
+        kernel.queue(p.NODE, fd, *NULL, tolerated=other)
+        kernel.invoke("fcntl", fd, c.F_SETFL, 0)
+        for number in nulls:
+            kernel.dup3(fd, number)
         kernel.close(fd)
+        for position in (first, second, third, fourth):
+            kernel.skip_from(position)

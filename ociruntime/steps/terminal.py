@@ -11,8 +11,10 @@ import errno
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import pack, pack_into, unpack_from
 
+from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
+from ociruntime.kernel import program as p
 from ociruntime.plan.step import ContainerStep
 
 TYPE_CHECKING = False
@@ -48,48 +50,45 @@ class OpenTerminal(ContainerStep):
         return "make a terminal and send its master to the console socket"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
+        kernel = run.inner
         master = self._open_master(run)
-        kernel.ioctl(master, c.TIOCSPTLCK, bytearray(pack("=i", 0)))
-        slave = kernel.ioctl(master, c.TIOCGPTPEER, c.O_RDWR | c.O_NOCTTY | c.O_CLOEXEC)
+        kernel.call("ioctl", master, c.TIOCSPTLCK, bytearray(pack("=i", 0)))
+        flags = c.O_RDWR | c.O_NOCTTY | c.O_CLOEXEC
+        slave = kernel.call("ioctl", master, c.TIOCGPTPEER, flags, opens=True)
         if self.rows and self.columns:
-            size = pack("=HHHH", self.rows, self.columns, 0, 0)
-            kernel.ioctl(slave, c.TIOCSWINSZ, bytearray(size))
+            size = bytearray(pack("=HHHH", self.rows, self.columns, 0, 0))
+            kernel.call("ioctl", slave, c.TIOCSWINSZ, size)
         if self.relayed:
             leave_newlines(kernel, slave)
-        try:
-            send_fd(run.fds.pop("console"), master, b"/dev/pts/ptmx")
-        except (BrokenPipeError, ConnectionResetError) as error:
-            gone = "whoever listened on the console socket closed it without taking the terminal"
-            raise StepError(self.label, error.errno or 0, gone) from None
+        console = run.fds["console"]
+        kernel.queue(p.SEND, console, master, b"/dev/pts/ptmx", explain=self._not_taken)
+        kernel.close(console)
         kernel.close(master)
         run.fds["terminal"] = slave
 
+    def _not_taken(self, number: int, _value: int, _text: bytes) -> OSError | StepError:
+        if number not in (errno.EPIPE, errno.ECONNRESET):
+            return OSError(number, os.strerror(number))
+        gone = "whoever listened on the console socket closed it without taking the terminal"
+        return StepError(self.label, number, gone)
+
     def _open_master(self, run: Run) -> int:
-        kernel = run.kernel
         flags = c.O_RDWR | c.O_NOCTTY
         resolve = c.RESOLVE_NO_SYMLINKS
         probe = run.inside().open("/dev/pts/ptmx", c.O_PATH | c.O_NOFOLLOW, resolve)
-        try:
-            stat = kernel.stat(probe)
-            if not self._is_multiplexer(run, probe):
-                raise OSError(errno.EINVAL, "/dev/pts/ptmx is not the multiplexer of a devpts")
-        finally:
-            kernel.close(probe)
+        self._prove(run, probe, "/dev/pts/ptmx is not the multiplexer of a devpts")
+        run.inner.close(probe)
         master = run.inside().open("/dev/pts/ptmx", flags, resolve)
-        if kernel.stat(master).ino != stat.ino or not self._is_multiplexer(run, master):
-            kernel.close(master)
-            raise OSError(errno.EINVAL, "/dev/pts/ptmx was exchanged while it was opened")
+        self._prove(run, master, "/dev/pts/ptmx was exchanged while it was opened")
         return master
 
     @staticmethod
-    def _is_multiplexer(run: Run, fd: int) -> bool:
-        stat = run.kernel.stat(fd)
-        return (
-            run.kernel.filesystem(fd) == c.DEVPTS_SUPER_MAGIC
-            and stat.ino == PTMX_INO
-            and stat.is_device(c.S_IFCHR, 5, 2)
-        )
+    def _prove(run: Run, fd: int, otherwise: str) -> None:
+        def explain(_number: int, _value: int, _text: bytes) -> OSError:
+            return OSError(errno.EINVAL, otherwise)
+
+        run.inner.queue(p.ON, fd, c.DEVPTS_SUPER_MAGIC, PTMX_INO, explain=explain)
+        run.inner.queue(p.NODE, fd, c.S_IFCHR, 5, 2, explain=explain)
 
     def explain(self, number: int) -> str:
         if number == errno.ENOENT:
@@ -123,24 +122,18 @@ class BindConsole(ContainerStep):
         return "bind the terminal on /dev/console"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot = run.kernel, run.inside()
-        directory, name = inroot.parent("/dev/console")
-        try:
-            try:
-                kernel.close(inroot.create(directory, name, 0o600, "/dev/console"))
-            except FileExistsError:
-                pass
-            flags = c.O_PATH | c.O_NOFOLLOW
-            target = kernel.openat(directory, name, flags)
-            if kernel.stat(target).kind == c.S_IFLNK:
-                raise OSError(errno.ELOOP, "it is a symlink in the container; make it a file")
-            flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH
-            mount = kernel.open_tree(run.fds["terminal"], "", flags)
-            kernel.move_mount(mount, target)
-            kernel.close(mount)
-            kernel.close(target)
-        finally:
-            kernel.close(directory)
+        kernel = run.inner
+        target = run.inside().itself("/dev/console", directory=False, mode=0o600)
+        kernel.refuse_kind(target, c.S_IFLNK, _is_symlink)
+        flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH
+        mount = kernel.open_tree(run.fds["terminal"], "", flags)
+        kernel.move_mount(mount, target)
+        kernel.close(mount)
+        kernel.close(target)
+
+
+def _is_symlink(_number: int, _value: int, _text: bytes) -> OSError:
+    return OSError(errno.ELOOP, "it is a symlink in the container; make it a file")
 
 
 class AdoptTerminal(ContainerStep):
@@ -159,10 +152,10 @@ class AdoptTerminal(ContainerStep):
         return "make the terminal the controlling terminal and standard streams"
 
     def execute(self, run: Run) -> None:
-        kernel = run.kernel
-        slave = run.fds.pop("terminal")
+        kernel = run.inner
+        slave = run.fds["terminal"]
         kernel.fchownat(slave, "", self.uid, 0xFFFFFFFF)
-        kernel.ioctl(slave, c.TIOCSCTTY, 0)
+        kernel.call("ioctl", slave, c.TIOCSCTTY, 0)
         for number in (0, 1, 2):
             kernel.dup3(slave, number)
         kernel.close(slave)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from ociruntime.plan.names import names
 from ociruntime.plan.step import CONTAINER, HOST
-from ociruntime.trace.document import end_execs
 from ociruntime.trace.session import INIT
 from ociruntime.trace.steps import UNDO
 
@@ -36,7 +35,6 @@ class Teller:
     def end(self) -> None:
         """Tell what became of them."""
         found = self._session.records()
-        end_execs(found)
         records = [record for record in found if record.step >= self._first and record.end]
         for record in records:
             self._log.debug(self._line(record, self._names[record.step - self._first]))

@@ -23,14 +23,12 @@ STEP, PHASE, STAGE = "step", "phase", "stage"
 def document(session: Session, verb: str) -> str:
     """One event a line."""
     records = session.records()
-    end_execs(records)
     tracks: dict[tuple[int, int], None] = {}
     events = []
     for record in records:
-        if record.end:
-            pid = _pid(session, record)
-            tracks[pid, record.role] = None
-            events.append(_event(session, record, pid))
+        pid = _pid(session, record)
+        tracks[pid, record.role] = None
+        events.append(_event(session, record, pid))
     names = [_name(pid, role, order) for order, (pid, role) in enumerate(tracks)]
     lines = ",\n".join(dumps(event) for event in names + events)
     other = {
@@ -48,22 +46,6 @@ def document(session: Session, verb: str) -> str:
 def ascii_safe(word: str) -> str:
     """A word of the command line without lone surrogates."""
     return word.encode("utf-8", "backslashreplace").decode()
-
-
-def end_execs(records: list[Record]) -> None:
-    """Give the steps that never returned an end: where oci-init begins to tell, else where the host
-    side stops waiting. One that failed has a record of its own.
-    """
-    for record in records:
-        if record.end:
-            continue
-        same = record.role, record.step, record.begin
-        if any((o.role, o.step, o.begin) == same and o.end for o in records):
-            continue
-        told = [o.begin for o in records if o.role == OCI_INIT and o.run == record.run]
-        waits = [o.end for o in records if o.role == PARENT and o.begin < record.begin < o.end]
-        later = [moment for moment in told + waits if moment > record.begin]
-        record.end = min(later, default=record.begin)
 
 
 def _pid(session: Session, record: Record) -> int:

@@ -54,7 +54,6 @@ SPANS = {
     "ociruntime.lifecycle.kill": {"kill": "kill"},
     "ociruntime.lifecycle.start": {"start": "start", "connect_agent": "connect to the agent"},
     "ociruntime.lifecycle.tenant": {"exec_process": "exec"},
-    "ociruntime.process.channel": {"Channel.wait_go": "wait for the host side"},
     "ociruntime.process.executor": {"undo": "undo what was done"},
     "ociruntime.process.foreground": {"stay": "wait for the process to end"},
     "ociruntime.process.hook": {"execute_hook": "run a hook"},
@@ -178,11 +177,8 @@ def special(session: Session) -> dict[str, dict[str, Callable[[Function], Functi
     return {
         "ociruntime.process.executor": {
             "execute": steps.execute(session),
-            **steps.delegate(session),
         },
         "ociruntime.process.spawn": {
-            "_intermediate": steps.silent(session),
-            "init_main": steps.as_init(session),
             "spawn": steps.spawn(session),
         },
         "ociruntime.kernel.block": {"pack_block": times.pack_block},

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PARENT, INIT, OCI_INIT = 0, 1, 2
 NO_STEP = -1
-# role, number of the run, bytes of the text, pid, index of the step, begin, end (0: not known)
+# role, number of the run, bytes of the text, pid, index of the step, begin, end
 RECORD = Struct("=BBHIiqq")
 TEXT_LIMIT = 1000
 STAMPS_VARIABLE = b"_OCIRUNTIME_STAMPS"
@@ -71,13 +71,11 @@ class Run:
 class Session:
     """The records of one command."""
 
-    __slots__ = ("_fd", "pid", "role", "runs", "steps", "teller")
+    __slots__ = ("_fd", "pid", "runs", "steps", "teller")
 
     def __init__(self) -> None:
         self._fd = _open()
         self.pid = os.getpid()
-        # Which process this is; the children change their own copy. None: record nothing.
-        self.role: int | None = PARENT
         self.steps: list[Step] = []
         self.runs: list[Run] = []
         # Who tells of a plan that has been executed, or has failed.
@@ -85,8 +83,7 @@ class Session:
 
     def record(self, begin: int, end: int, text: str, step: int = NO_STEP) -> None:
         """Note a span of this process."""
-        if self.role is not None:
-            self.note(self.role, os.getpid(), begin, end, text, step)
+        self.note(PARENT, os.getpid(), begin, end, text, step)
 
     def note(
         self, role: int, pid: int, begin: int, end: int, text: str, step: int = NO_STEP
@@ -108,7 +105,7 @@ class Session:
             at += RECORD.size
             text = data[at : at + length].decode()
             at += length
-            if role != PARENT and run < len(self.runs):
+            if role == OCI_INIT and run < len(self.runs):
                 begin -= self.runs[run].ahead
                 end -= self.runs[run].ahead if end else 0
             found.append(Record(role, run, pid, step, begin, end, text))

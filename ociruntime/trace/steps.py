@@ -1,14 +1,13 @@
-"""Spans of a plan's steps, on the side that executes them.
+"""Spans of a plan's steps, for the process that they are about.
 
-The executor and init call ``step.execute`` as ever; while a command is traced every step is of a
-subclass of its class whose ``execute`` and ``undo`` note the time.
+The executor calls ``step.execute`` as ever; while a command is traced every step is of a subclass
+of its class whose ``execute`` and ``undo`` note the time.
 """
 
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.plan.step import Step
-from ociruntime.steps.execinit import ExecInit
+from ociruntime.plan.step import CONTAINER, Step
 from ociruntime.trace.session import INIT, Run, clock
 
 TYPE_CHECKING = False
@@ -52,52 +51,27 @@ def execute(session: Session) -> Callable[[Function], Function]:
     return wrap
 
 
-def delegate(session: Session) -> dict[str, Callable[[Function], Function]]:
-    """Wraps ``executor._ask`` and ``executor.delegate``: the wait for init is one span.
-
-    It begins before init is asked: on a loaded machine init may be done before we run again.
-    """
-    asked: list[int] = []
-
-    def ask(original: Function) -> Function:
-        def traced(*arguments: Any) -> Any:
-            asked[:] = [clock()]
-            return original(*arguments)
-
-        return traced
-
-    def wait(original: Function) -> Function:
-        def traced(*arguments: Any) -> Any:
-            error = ""
-            try:
-                return original(*arguments)
-            except BaseException as raised:
-                error = f"\0{raised}"
-                raise
-            finally:
-                session.record(asked.pop(), clock(), WAITING + error)
-
-        return traced
-
-    return {"_ask": ask, "delegate": wait}
-
-
 def _traced_class(kind: type[Step], session: Session) -> type[Step]:
     """The same step, which notes the time of what it does."""
 
     def execute(self: Step, run: Executed) -> None:
         index, begin = _index(session, self), clock()
-        if isinstance(self, ExecInit):
-            # There is no way back from it, and no memory of ours behind it.
-            session.record(begin, 0, "", index)
         error = ""
         try:
             kind.execute(self, run)
+            if self.side == CONTAINER and run.setup is not None:
+                # Compiled; to see how long it takes, it is carried out by itself.
+                run.setup.carry_out()
         except BaseException as raised:
             error = f"\0{raised}"
             raise
         finally:
-            session.record(begin, clock(), error, index)
+            end = clock()
+            if self.side == CONTAINER:
+                session.record(begin, end, WAITING)
+                session.note(INIT, run.pid, begin, end, error, index)
+            else:
+                session.record(begin, end, error, index)
 
     def undo(self: Step, run: Executed) -> None:
         begin = clock()
@@ -130,34 +104,6 @@ def _index(session: Session, step: Step) -> int:
         if known is step:
             return index
     raise LookupError(step.label)
-
-
-def as_init(session: Session) -> Callable[[Function], Function]:
-    """Wraps ``init_main``: what comes from here on is init's."""
-
-    def wrap(original: Function) -> Function:
-        def traced(*arguments: Any) -> None:
-            session.role = INIT
-            original(*arguments)
-
-        return traced
-
-    return wrap
-
-
-def silent(session: Session) -> Callable[[Function], Function]:
-    """Wraps ``_intermediate``, which changes its clock on the way: the host's wait for it says
-    enough.
-    """
-
-    def wrap(original: Function) -> Function:
-        def traced(*arguments: Any) -> None:
-            session.role = None
-            original(*arguments)
-
-        return traced
-
-    return wrap
 
 
 def spawn(session: Session) -> Callable[[Function], Function]:

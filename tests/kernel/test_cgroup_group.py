@@ -22,7 +22,9 @@ from ociruntime.cgroups.resources import settings_for
 from ociruntime.cgroups.signals import signal_all
 from ociruntime.errors import StepError
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.process.run import Run
 from tests.support.runtime import TIMEOUT
+from tests.support.setup import oci_setup
 
 if TYPE_CHECKING:
     from ociruntime.cgroups.group import Group
@@ -121,30 +123,20 @@ def test_a_clone_enters_without_a_migration_by_others(new_group: NewGroup) -> No
     group = new_group()
     group.create()
     fds = group.open_to_join()
-    pid, pidfd = KERNEL.clone(0, group.open_for_clone())
-    if pid == 0:
-        status = 1
-        try:
-            for item in group.placement.places:
-                if item.key:
-                    join_self(KERNEL, item, fds[item.key])
-            time.sleep(100)
-        finally:
-            os._exit(status)
-    for fd in fds.values():
-        KERNEL.close(fd)
-    leaf = group.placement.places[0].parts[-1]
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-        if len([x for x in lines if x.endswith(f"/{leaf}")]) == len(group.placement.places):
-            break
-        time.sleep(0.01)
-    else:
-        pytest.fail(f"not everywhere inside: {lines}")
-    assert signal_all(group, 9) == 1
-    assert KERNEL.wait_pidfd(pidfd) == (2, 9)
-    KERNEL.close(pidfd)
+    run = Run(KERNEL, [])
+    run.fds.update(fds)
+    with oci_setup(run, group.open_for_clone()) as inner:
+        for item in group.placement.places:
+            if item.key:
+                join_self(inner, item, fds[item.key])
+        inner.carry_out()
+        lines = Path(f"/proc/{run.pid}/cgroup").read_text().splitlines()
+        leaf = group.placement.places[0].parts[-1]
+        inside = [line for line in lines if line.endswith(f"/{leaf}")]
+        assert len(inside) == len(group.placement.places), lines
+        assert signal_all(group, 9) == 1
+        assert KERNEL.wait_pidfd(run.pidfd) == (2, 9)
+        run.pid = 0
 
 
 def test_memory_cpu_and_pids(new_group: NewGroup) -> None:

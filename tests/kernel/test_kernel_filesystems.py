@@ -17,8 +17,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 # Mounts procfs at odd places, takes all away, and prints what one would find there.
 TAKE_AWAY = r"""import os, subprocess, sys
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.kernel import Kernel
 from ociruntime.steps.rootfs import host_kernel_filesystems, take_away
+from tests.support.setup import oci_setup
 top, rootfs = sys.argv[1:3]
 def mount(*words):
     subprocess.run(["mount", *words], check=True)
@@ -37,15 +37,15 @@ for name in ("hidden", "of-the-container"):
     os.makedirs(f"{top}/{name}/proc")
     mount("-t", "proc", "proc", f"{top}/{name}/proc")
 mount("-t", "tmpfs", "tmpfs", f"{top}/hidden")
-kernel = Kernel()
-if sys.argv[3:]:
-    kernel.unshare(c.CLONE_NEWUSER | c.CLONE_NEWNS)
-for place in host_kernel_filesystems(kernel, rootfs):
-    take_away(kernel, place)
-for place in [*odd, f"{top}/file", f"{top}/of-the-container/proc", "/proc", "/sys"]:
-    fd = kernel.open(place, c.O_PATH)
-    kind = kernel.filesystem(fd)
-    print(ascii(os.path.basename(place)), kind in (c.PROC_SUPER_MAGIC, c.SYSFS_MAGIC))
+with oci_setup() as kernel:
+    if sys.argv[3:]:
+        kernel.unshare(c.CLONE_NEWUSER | c.CLONE_NEWNS)
+    for place in host_kernel_filesystems(kernel, rootfs):
+        take_away(kernel, place)
+    for place in [*odd, f"{top}/file", f"{top}/of-the-container/proc", "/proc", "/sys"]:
+        fd = kernel.open(place, c.O_PATH)
+        kind = kernel.filesystem(fd)
+        print(ascii(os.path.basename(place)), kind in (c.PROC_SUPER_MAGIC, c.SYSFS_MAGIC))
 """
 
 

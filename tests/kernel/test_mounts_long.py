@@ -34,21 +34,25 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.process.run import Run
 from ociruntime.spec.mount_options import parse
 from ociruntime.steps.mounts import Mount
+from tests.support.setup import oci_setup
 
 root, layers = sys.argv[1:]
+run = Run(Kernel(), [])
+with oci_setup(run) as kernel:
+    mount_here = kernel.mount_here
 
-class Exchanging(Kernel):
-    def mount_here(self, *args):
-        super().mount_here(*args)
+    def exchanged(*args):
+        mount_here(*args)
+        kernel.carry_out()
         os.rename(f"{root}/above", f"{root}/moved")
         os.symlink("/other", f"{root}/above")
 
-kernel = Exchanging()
-run = Run(kernel, [])
-run.inroot = InRoot(kernel, kernel.open(root, c.O_PATH | c.O_DIRECTORY))
-options = parse(["ro", "noatime", f"lowerdir={layers}"])
-Mount("/mounts/0", "mounts[0]", "overlay", "overlay", "/above/target", options).execute(run)
-print(open("/proc/self/mountinfo").read())
+    kernel.mount_here = exchanged
+    run.inroot = InRoot(kernel, kernel.open(root, c.O_PATH | c.O_DIRECTORY))
+    options = parse(["ro", "noatime", f"lowerdir={layers}"])
+    Mount("/mounts/0", "mounts[0]", "overlay", "overlay", "/above/target", options).execute(run)
+    kernel.carry_out()
+    print(open("/proc/self/mountinfo").read())
 """
 
 

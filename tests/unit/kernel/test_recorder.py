@@ -8,7 +8,6 @@ import os
 import pytest
 
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.mountfd import new_filesystem
 from ociruntime.kernel.recorder import ProgramStarted, Recorder
 
 DIRECTORY = c.O_PATH | c.O_DIRECTORY
@@ -90,7 +89,7 @@ def test_lost_file_is_told(recorder: Recorder) -> None:
 def test_mount_is_seen_in_its_namespace_only(recorder: Recorder) -> None:
     pid, _ = recorder.clone(c.CLONE_NEWNS)
     recorder.process = recorder.processes[pid]
-    tmpfs = new_filesystem(recorder, "tmpfs", "tmpfs", [])
+    tmpfs = recorder.new_filesystem("tmpfs", "tmpfs", [])
     recorder.move_mount(tmpfs, recorder.open("/etc", DIRECTORY))
     with pytest.raises(FileNotFoundError):
         recorder.open("/etc/passwd", c.O_PATH)
@@ -102,7 +101,7 @@ def test_mount_is_seen_in_its_namespace_only(recorder: Recorder) -> None:
 
 
 def test_mount_in_the_host_namespace_is_left(recorder: Recorder) -> None:
-    tmpfs = new_filesystem(recorder, "tmpfs", "tmpfs", [])
+    tmpfs = recorder.new_filesystem("tmpfs", "tmpfs", [])
     recorder.move_mount(tmpfs, recorder.open("/etc", DIRECTORY))
     assert "a mount in the host's namespace" in recorder.left()
 

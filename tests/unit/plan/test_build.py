@@ -346,10 +346,7 @@ def test_many_bind_mounts() -> None:
         dumps([step.as_dict()])
     assert (most, held) == (FEW_SOURCES, set())
     order = [step.kind for step in steps]
-    assert order.index("open-handover") < order.index("spawn") < order.index("close-sources")
-    sent = [step.operands()["pointers"] for step in steps if step.kind == "send-sources"]
-    taken = [step.operands()["pointers"] for step in steps if step.kind == "take-sources"]
-    assert sent == taken
+    assert order.index("spawn") < order.index("close-sources") < order.index("take-sources")
 
 
 def test_few_bind_mounts() -> None:

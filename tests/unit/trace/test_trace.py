@@ -48,12 +48,9 @@ def test_records_of_several_processes() -> None:
     session.runs.append(Run())
     child = os.fork()
     if child == 0:
-        session.role = INIT
-        session.record(12, 13, "its\0refused")
+        session.note(INIT, os.getpid(), 12, 13, "its\0refused")
         os._exit(0)
     os.waitpid(child, 0)
-    session.role = None
-    session.record(1, 2, "not recorded")
     found = [(r.role, r.pid, r.begin, r.end, r.name, r.error) for r in session.records()]
     assert found == [
         (PARENT, os.getpid(), 10, 20, "ours", ""),
@@ -75,8 +72,8 @@ def test_document(monkeypatch: pytest.MonkeyPatch) -> None:
     session.runs[0].pid, session.runs[0].ahead = 77, 1_000_000
     session.record(5_000, 9_500, "create\0no")
     session.note(PARENT, session.pid, 6_000, 7_000, "", 0)
-    # In its time namespace, a millisecond ahead; it never ends, because oci-init takes over.
-    session.note(INIT, 1, 1_006_000, 0, "", 0)
+    session.note(INIT, 1, 6_000, 8_000, "", 0)
+    # In its time namespace, a millisecond ahead.
     session.note(OCI_INIT, 1, 1_008_000, 1_009_000, "stage")
     written = json.loads(document(session, "run"))
     jsonschema.validate(written, SCHEMA)

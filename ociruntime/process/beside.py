@@ -1,0 +1,66 @@
+"""An oci-setup beside a container: for what is done in its namespaces, or in ours, by nobody who
+stays there.
+"""
+
+from __future__ import annotations
+
+from ociruntime.kernel.ocinit import open_program
+from ociruntime.process.run import Run
+from ociruntime.process.spawn import Namespaces, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ociruntime.kernel.inroot import Stub
+    from ociruntime.kernel.inside import Inside
+    from ociruntime.kernel.kernel import Kernel
+
+
+class Beside:
+    """A context in which it lives.
+
+    Parameters: ``fds`` are what it has of ours, by the same numbers; ``joined`` as ``Namespaces``;
+    ``made`` is told what is made in the root of a container.
+    """
+
+    __slots__ = ("_fds", "_joined", "_run")
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        fds: Iterable[int],
+        joined: Sequence[tuple[str, int, int]] = (),
+        made: list[Stub] | None = None,
+    ) -> None:
+        self._run = Run(kernel, [])
+        if made is not None:
+            self._run.stubs = made
+        self._fds = list(fds)
+        self._joined = joined
+
+    def __enter__(self) -> Inside:
+        run = self._run
+        run.fds["setup"] = open_program(run.kernel, "oci-setup")
+        run.fds.update((f"of the caller: {fd}", fd) for fd in self._fds)
+        wanted = Namespaces()
+        wanted.joined = list(self._joined)
+        try:
+            spawn(run, wanted, -1, lambda _: None)
+        except BaseException:
+            self._end()
+            raise
+        return run.inner
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        from ociruntime.steps.spawn import end_process
+
+        run = self._run
+        if run.channel is not None:
+            run.channel.close()
+        end_process(run)
+        run.fds = {"setup": run.fds["setup"]}
+        run.close()
