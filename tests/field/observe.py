@@ -104,16 +104,24 @@ def report(
     return seen
 
 
+MOUNTED = {mount.point for mount in parse_mountinfo(Path("/proc/self/mountinfo").read_text())}
+
+
 def mounts(scene: Scene, table: str) -> dict[str, dict[str, str]]:
     """Return a mount table as a member for each mount: its place, and what is mounted how.
 
-    The tag of a peer group that the caller's namespace has, too, is told as what it is.
+    The tag of a peer group that the caller's namespace has, too, is told as what it is. What others
+    have mounted on this machine since is left out where a hook sees the machine's mounts.
     """
     outside = scene.host_peers
+    own = "@CASE@/"
+    of_machine = any(mount.point.startswith(own) for mount in parse_mountinfo(table))
     found: dict[str, dict[str, str]] = {}
     raw = [line.split(" - ")[0].split(" ")[6:] for line in table.splitlines()]
     for mount, fields in zip(parse_mountinfo(table), raw, strict=True):
         point, number = mount.point, 2
+        if of_machine and not point.startswith(own) and point not in MOUNTED:
+            continue
         while point in found:
             point = f"{mount.point} #{number}"
             number += 1
