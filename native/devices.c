@@ -36,65 +36,46 @@ static int is_own_mount(const struct setup *self, int root, __u64 mount)
     return mount != 0 && (mount == mount_of(root) || mount == self->dev);
 }
 
-/* A symlink of the image chooses no volume of the host's to make a device in: `directory` may also be
- * on the mount that the config's own path leads to without symlinks. */
-static int is_on_same_mount(struct setup *self, const struct operation *one, int directory)
+long refuse_elsewhere(struct setup *self, int root, const char *path, int directory)
 {
-    int root = number(self, one, 0), plain;
+    int plain;
     __u64 here = mount_of(directory);
     unsigned int length = 0;
     if (is_own_mount(self, root, here))
-        return 1;
-    for (const char *path = text(self, one, 2); path[length]; length++)
-        self->name[length] = path[length];
+        return 0;
+    for (; path[length]; length++) {
+        if (length == sizeof self->saying - 1)
+            return -ENAMETOOLONG;
+        self->saying[length] = path[length];
+    }
     do {
-        while (length > 0 && self->name[--length] != '/')
+        while (length > 0 && self->saying[--length] != '/')
             continue;
-        self->name[length] = 0;
-        plain = open_by(root, length ? self->name : "/", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+        self->saying[length] = 0;
+        plain = open_by(root, length ? self->saying : "/", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
     } while (plain < 0 && length > 0);
     if (plain < 0)
         return plain;
     int same = mount_of(plain) == here;
     sys(__NR_close, plain);
-    return same;
-}
-
-/* In the order of the config, or with its ".." taken out: no dangling symlink has led to a /dev that
- * DO_DEV has looked at. */
-static int is_in_dev(const char *path)
-{
-    unsigned int length = 0;
-    while (path[length] && path[length] != '/')
-        length++;
-    if (length != 3 || path[0] != 'd' || path[1] != 'e' || path[2] != 'v' || path[3] == 0)
+    if (same)
         return 0;
-    for (length = 4; path[length]; length++)
-        if (path[length] == '/')
-            return 0;
-    return 1;
+    self->why = FAILED_OTHER_MOUNT;
+    say(self, self->place.path);
+    return -EXDEV;
 }
 
 static long make_node(struct place *place, int directory, const char *name)
 {
     struct setup *self = place->teller;
     const struct operation *one = place->of_maker;
-    unsigned int uid = (unsigned int)operand(self, one, 6), gid = (unsigned int)operand(self, one, 7);
-    int as_configured = is_same(place->path, text(self, one, 2)) ||
-                        is_same(place->path, text(self, one, 3));
-    if (!as_configured || !is_in_dev(place->path)) {
-        int same = is_on_same_mount(self, one, directory);
-        if (same < 0)
-            return same;
-        if (!same) {
-            self->why = FAILED_OTHER_MOUNT;
-            say(self, place->path);
-            return -EXDEV;
-        }
-    }
-    if ((operand(self, one, 4) & S_IFMT) == S_IFREG)
+    unsigned int uid = (unsigned int)operand(self, one, 5), gid = (unsigned int)operand(self, one, 6);
+    long result = refuse_elsewhere(self, place->root, text(self, one, 2), directory);
+    if (result < 0)
+        return result;
+    if ((operand(self, one, 3) & S_IFMT) == S_IFREG)
         return create(place, directory, name);
-    long result = sys(__NR_mknodat, directory, name, operand(self, one, 4), operand(self, one, 5));
+    result = sys(__NR_mknodat, directory, name, operand(self, one, 3), operand(self, one, 4));
     if (result < 0)
         return result;
     place->told(place, directory, name, place->path, 0);
@@ -107,9 +88,9 @@ static long make_node(struct place *place, int directory, const char *name)
 
 long device(struct setup *self, const struct operation *one)
 {
-    unsigned int kind = (unsigned int)operand(self, one, 4) & S_IFMT;
-    unsigned int numbers = (unsigned int)operand(self, one, 5);
-    long result = set_place(self, one, make_node, (__u32)operand(self, one, 4) & 07777);
+    unsigned int kind = (unsigned int)operand(self, one, 3) & S_IFMT;
+    unsigned int numbers = (unsigned int)operand(self, one, 4);
+    long result = set_place(self, one, make_node, (__u32)operand(self, one, 3) & 07777);
     if (result < 0)
         return result;
     if (ends_in_dots(self->place.path))

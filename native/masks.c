@@ -64,6 +64,12 @@ static long cover_directory(struct setup *self, const struct operation *one, int
     return result;
 }
 
+/* Only what is to be covered may be missing: behind that, these errnos mean that it went away. */
+static long not_missing(long result)
+{
+    return result == -ENOENT || result == -ENOTDIR ? -ESTALE : result;
+}
+
 long mask(struct setup *self, const struct operation *one)
 {
     struct statx kind;
@@ -74,7 +80,7 @@ long mask(struct setup *self, const struct operation *one)
     long result = is_kind(&kind, S_IFDIR) ? cover_directory(self, one, target)
                                           : cover_file((int)operand(self, one, 5), target);
     sys(__NR_close, target);
-    return result;
+    return not_missing(result);
 }
 
 /* Not what is mounted below it, as in runc and crun: that has options of its own. */
@@ -90,5 +96,5 @@ long make_readonly(struct setup *self, const struct operation *one)
     if (mount >= 0)
         sys(__NR_close, mount);
     sys(__NR_close, target);
-    return result;
+    return not_missing(result);
 }

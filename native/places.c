@@ -9,6 +9,7 @@
 #include <linux/openat2.h>
 #include <linux/stat.h>
 
+#include "devices.h"
 #include "inside.h"
 #include "raw.h"
 
@@ -94,6 +95,22 @@ long file(struct setup *self, const struct operation *one)
     return ends_in_dots(self->place.path) ? -EINVAL : make_place(&self->place);
 }
 
+/* The place's path is that of self->name in its parent, of which `fd` is a descriptor. */
+static long with_name(struct setup *self, long fd)
+{
+    char *path = self->place.path;
+    unsigned int length = length_of(path), size = length_of(self->name);
+    if (length + size + 2 > PATH_SPACE) {
+        sys(__NR_close, fd);
+        return -ENAMETOOLONG;
+    }
+    if (length > 0)
+        path[length++] = '/';
+    for (unsigned int i = 0; i <= size; i++)
+        path[length + i] = self->name[i];
+    return fd;
+}
+
 /* A descriptor of the path's parent, which is made where it is missing; the rest is self->name. */
 static long parent_of(struct setup *self, const struct operation *one)
 {
@@ -111,7 +128,9 @@ static long parent_of(struct setup *self, const struct operation *one)
     self->name[i] = 0;
     place->path[begin > 0 ? begin - 1 : 0] = 0;
     long fd = open_by(place->root, place->path[0] ? place->path : "/", O_PATH | O_DIRECTORY, 0);
-    return fd != -ENOENT ? fd : make_place(place);
+    if (fd == -ENOENT)
+        fd = make_place(place);
+    return fd < 0 ? fd : with_name(self, fd);
 }
 
 /* `name` in `parent`, a symlink at the end included, after it was made by this operation. */
@@ -129,7 +148,7 @@ long itself(struct setup *self, const struct operation *one)
                           : sys(__NR_openat, parent, self->name,
                                 O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, mode);
         if (fd >= 0) {
-            told(&self->place, (int)parent, self->name, text(self, one, 1), is_directory);
+            told(&self->place, (int)parent, self->name, self->place.path, is_directory);
             if (!is_directory)
                 sys(__NR_close, fd);
             fd = self->place.failed;
@@ -144,11 +163,14 @@ long itself(struct setup *self, const struct operation *one)
 long symlink(struct setup *self, const struct operation *one)
 {
     const char *target = text(self, one, 2);
+    long how = operand(self, one, 3);
     long parent = parent_of(self, one);
     long result = 0;
     if (parent < 0)
         return parent;
-    if (operand(self, one, 3)) {
+    if (how & LINKING_NEAR)
+        result = refuse_elsewhere(self, self->place.root, text(self, one, 1), (int)parent);
+    if (result == 0 && how & LINKING_REPLACES) {
         long size = sys(__NR_readlinkat, parent, self->name, self->saying, sizeof self->saying - 1);
         self->saying[size < 0 ? 0 : size] = 0;
         if (size < 0 || !is_same(self->saying, target))
@@ -159,7 +181,7 @@ long symlink(struct setup *self, const struct operation *one)
     if (result == 0)
         result = sys(__NR_symlinkat, target, parent, self->name);
     if (result == 0) {
-        told(&self->place, (int)parent, self->name, text(self, one, 1), 0);
+        told(&self->place, (int)parent, self->name, self->place.path, 0);
         result = self->place.failed;
     }
     sys(__NR_close, parent);

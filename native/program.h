@@ -72,10 +72,10 @@ enum operation_code {
     DO_FILE = 3,        /* (root, path, mode): the same for a file */
     DO_ITSELF = 4,      /* (root, path, whether a directory, mode): what is there itself, a symlink
                          * included; made where it is missing */
-    DO_DEVICE = 5,      /* (root, path, path without "." and "", the same without "..", mode, device,
-                         * uid, gid): made, or proven to be there; a regular file is a place to bind
-                         * a device on, and the result O_PATH of what is there */
-    DO_SYMLINK = 6,     /* (root, path, target, whether what is there is replaced) */
+    DO_DEVICE = 5,      /* (root, path, the same without "." and "", mode, device, uid, gid): made,
+                         * or proven to be there; a regular file is a place to bind a device on, and
+                         * the result O_PATH of what is there */
+    DO_SYMLINK = 6,     /* (root, path, target, enum linking) */
     DO_FILESYSTEM = 7,  /* (type, source or "", options, their number, flags that not all know,
                          * their number, attributes): a detached mount */
     DO_ATTACH = 8,      /* (mount, target, root, whether it is /dev): but nothing else than a procfs on /proc, and no file
@@ -108,6 +108,12 @@ enum operation_code {
 enum making {
     MAKING_FOLLOWS = 0,
     MAKING_NO_SYMLINKS = 1, /* not through a symlink at all */
+};
+
+/* DO_SYMLINK */
+enum linking {
+    LINKING_REPLACES = 1U << 0, /* what is there goes */
+    LINKING_NEAR = 1U << 1,     /* not where a symlink leads to another mount */
 };
 
 /* An answer is a sequence of records, each padded to 8 bytes, the last of them DONE or FAILED. More

@@ -149,10 +149,14 @@ class InRoot:
         mode = mode or (0o755 if directory else 0o644)
         return self.kernel.queue(p.ITSELF, *where, int(directory), mode, opens=True)
 
-    def symlink(self, path: str, target: str, *, replace: bool = False) -> None:
-        """Make a symlink with its parents; what is there stays, unless it is to be replaced."""
+    def symlink(
+        self, path: str, target: str, how: int = 0, explain: Explain | None = None
+    ) -> None:
+        """Make a symlink with its parents; what is there stays, unless ``how`` (REPLACES, NEAR)
+        has it replaced.
+        """
         where = self.root, os.fsencode(path)
-        self.kernel.queue(p.SYMLINK, *where, os.fsencode(target), int(replace))
+        self.kernel.queue(p.SYMLINK, *where, os.fsencode(target), how, explain=explain)
 
     def attach(self, mount: int, target: Descriptor, what: str, destination: str) -> None:
         """Attach a detached mount onto an O_PATH fd, which is closed; both have these names.

@@ -71,6 +71,9 @@ DEV = 25
 FOLLOWS, NO_SYMLINKS = 0, 1
 """How the path of ``DIRECTORY`` may lead there (enum making)."""
 
+REPLACES, NEAR = 1, 2
+"""How ``SYMLINK`` makes one (enum linking)."""
+
 RECORD_DONE, RECORD_FAILED, RECORD_VALUE, RECORD_NOTE, RECORD_MADE, RECORD_LEAVING = range(6)
 
 PLAINLY, OTHER_MOUNT, NOT_IT, FAKE_PROC, OUTSIDE, ON_DIRECTORY, OPTION = range(7)

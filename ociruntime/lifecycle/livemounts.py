@@ -270,6 +270,8 @@ def _in_container(
                 inner.setresgid(0)
                 inner.setresuid(0)
                 inner.prctl(c.PR_SET_DUMPABLE, 0)
+                # Changing ids has cleared it (prctl(2)).
+                inner.prctl(c.PR_SET_PDEATHSIG, c.SIGKILL)
             inside = _Attached(inner, root)
             work(inside)
             inner.carry_out()

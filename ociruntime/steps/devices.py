@@ -121,13 +121,11 @@ class MakeDevice(ContainerStep):
 
     def _make(self, run: Run, *what: int, opens: bool = False) -> Descriptor:
         path = self.device.path
-        # As the config has it, or with its `..` taken out: no dangling symlink has led there.
-        places = (components(path), components(os.path.normpath(path)))
         return run.inner.queue(
             p.DEVICE,
             run.inside().root,
             os.fsencode(path),
-            *(os.fsencode("/".join(place)) for place in places),
+            os.fsencode("/".join(components(path))),
             *what,
             opens=opens,
             explain=self._refused,
@@ -215,4 +213,10 @@ class MakeSymlink(ContainerStep):
         return f"make the symlink {self.path} to {self.target}"
 
     def execute(self, run: Run) -> None:
-        run.inside().symlink(self.path, self.target, replace=self.replace)
+        how = p.NEAR | (p.REPLACES if self.replace else 0)
+        run.inside().symlink(self.path, self.target, how, self._refused)
+
+    def _refused(self, number: int, why: int, place: bytes) -> OSError:
+        if why == p.OTHER_MOUNT:
+            return OSError(number, ELSEWHERE.format(self.path, os.fsdecode(place)))
+        return OSError(number, os.strerror(number))

@@ -210,14 +210,12 @@ class Operations(Places):
 
     def _device(self, one: Operation) -> int:
         root, path = self._where(one)
-        plain, normal = (os.fsdecode(cast("bytes", text)) for text in one.operands[2:4])
-        mode, number, uid, gid = cast("list[int]", one.operands[4:8])
+        plain = os.fsdecode(cast("bytes", one.operands[2]))
+        mode, number, uid, gid = cast("list[int]", one.operands[3:7])
         recorder = self.recorder
 
         def make(directory: int, name: str, place: str) -> int:
-            as_configured = place in (plain, normal) and components(place)[:-1] == ["dev"]
-            if not as_configured:
-                self._refuse_elsewhere(root, plain, directory, place)
+            self._refuse_elsewhere(root, plain, directory, place)
             if mode & c.S_IFMT == c.S_IFREG:
                 self._create(directory, name, mode & 0o7777, place)
                 return recorder.openat(directory, name, c.O_PATH | c.O_NOFOLLOW)
@@ -278,11 +276,13 @@ class Operations(Places):
 
     def _symlink(self, one: Operation) -> int:
         root, path = self._where(one)
-        target, replace = os.fsdecode(cast("bytes", one.operands[2])), one.operands[3]
+        target, how = os.fsdecode(cast("bytes", one.operands[2])), cast("int", one.operands[3])
         recorder = self.recorder
         parent, name = self._parent(root, path)
         try:
-            if replace:
+            if how & p.NEAR:
+                self._refuse_elsewhere(root, path, parent, path)
+            if how & p.REPLACES:
                 self._remove_other(parent, name, target)
             recorder.symlinkat(target, parent, name)
             self._tell(parent, name, path, directory=False)

@@ -175,8 +175,8 @@ def test_existing_is_not_ours(backend: Backend, inside: InRoot) -> None:
 
 
 def test_a_symlink_is_replaced(backend: Backend, inside: InRoot) -> None:
-    inside.symlink("/abs", "/elsewhere", replace=True)
-    inside.symlink("/up", "../../outside", replace=True)
+    inside.symlink("/abs", "/elsewhere", p.REPLACES)
+    inside.symlink("/up", "../../outside", p.REPLACES)
     assert made(backend) == ["abs"], "the other one is as it should be"
     link = inside.open("/abs", c.O_PATH | c.O_NOFOLLOW)
     assert inside.kernel.readlinkat(link, "") == "/elsewhere"
@@ -229,9 +229,9 @@ def test_a_link_to_something_missing(
         inside.file(path)
     else:
         # Where it is made is where it may be.
-        places = os.fsencode(expected[-1].removeprefix("/r/")), b"../../y"
+        place = os.fsencode(expected[-1].removeprefix("/r/"))
         numbers = c.S_IFIFO | 0o600, 0, 0, 0
-        inside.kernel.queue(p.DEVICE, inside.root, os.fsencode(path), *places, *numbers)
+        inside.kernel.queue(p.DEVICE, inside.root, os.fsencode(path), place, *numbers)
     inside.kernel.carry_out()
     assert sorted(backend.tree() - before) == expected
     taken_away(backend)
@@ -291,7 +291,7 @@ def test_what_is_there_is_not_the_device(inside: InRoot) -> None:
         place = os.fsencode(path.strip("/"))
         with pytest.raises(FileExistsError), inside.kernel.at_once():
             inside.kernel.queue(
-                *(p.DEVICE, inside.root, name, place, place, c.S_IFCHR, 259, 0, 0),
+                *(p.DEVICE, inside.root, name, place, c.S_IFCHR, 259, 0, 0),
                 explain=explain,
             )
         assert seen == [why]
