@@ -27,7 +27,11 @@ def names(steps: Sequence[Described]) -> list[str]:
 
 
 def _path(operands: dict[str, object]) -> str:
-    """What a step works on, "" where that has no path."""
+    """What a step works on, "" where that has no path and is no program."""
     device = operands.get("device")
-    path = device.get("path") if isinstance(device, dict) else operands.get("path")
+    path = (
+        device.get("path")
+        if isinstance(device, dict)
+        else operands.get("path", operands.get("program"))
+    )
     return path if isinstance(path, str) else ""
