@@ -76,7 +76,8 @@ $(VENV)/.stamp-tests: $(VENV)/.stamp-tools
 	$(call install_packages,$(TEST_PACKAGES))
 	$(VENV)/bin/pip install -q --disable-pip-version-check --use-pep517 \
 	  $(call requirements,p["project"]["optional-dependencies"]["dev"])
-	tests/support/npm/install $(VENV)/bin/python build/npm
+	tests/support/npm/install $(VENV)/bin/python build/npm || \
+	  echo "npm gives nothing: the tests of an editor's language server are skipped"
 	@touch $@
 
 # Enough for the unit, native and kernel tests.
