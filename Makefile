@@ -177,8 +177,8 @@ engines-test: build $(ENGINES)/.stamp $(VENV)/.stamp-tests
 	  tests/clients/test_containerd.py tests/clients/test_containerd_checkpoint.py tests/clients/test_shim.py \
 	  tests/clients/test_docker_*.py tests/clients/test_podman_*.py tests/clients/test_documented.py
 
-# Ours, runc and crun, and further RUNTIMES.
-bench: build $(VENV)/.stamp-tests
+# Ours, the newest runc and crun (those of Debian sid), and further RUNTIMES.
+bench: build conformance-newer $(VENV)/.stamp-tests
 	$(SUDO) env RUNTIMES="$(RUNTIMES)" $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md \
 	  --plot docs/performance.svg
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/seccomp.py

@@ -144,7 +144,16 @@ def config(*, full: bool, args: list[str]) -> dict[str, Any]:
             "cwd": "/",
         },
         "root": {"path": "rootfs"},
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            # Or the links there stay from run to run, which runc does not take.
+            {
+                "destination": "/dev",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["nosuid", "mode=755", "size=65536k"],
+            },
+        ],
         "linux": {"namespaces": [{"type": name} for name in names]},
     }
     if full:
@@ -163,7 +172,6 @@ def _as_engines_do(document: dict[str, Any]) -> None:
     secure = ["nosuid", "noexec", "nodev"]
     terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
     for destination, kind, options in (
-        ("/dev", "tmpfs", ["nosuid", "mode=755", "size=65536k"]),
         ("/dev/pts", "devpts", terminals),
         ("/dev/shm", "tmpfs", [*secure, "mode=1777", "size=65536k"]),
         ("/dev/mqueue", "mqueue", secure),

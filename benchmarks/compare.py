@@ -5,8 +5,8 @@
 The runtimes take turns (A B C A B C ...), so that a machine whose speed drifts drifts for all of
 them. Reported are medians of wall time and of user + system CPU time (of the command and all it
 waited for; a created container's init is not waited for by anybody), peak RSS, PSS, and the ratio
-of our median to the others'. Run as root. Without arguments: ours (of .venv), runc and crun where
-they are installed, and what the variable RUNTIMES names.
+of our median to the others'. Run as root. Without arguments: ours (of .venv), the newest runc and
+crun there are (see benchmarks/peers.py), and what the variable RUNTIMES names.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,30 +22,13 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
 from benchmarks.bundles import make_bundles  # noqa: E402
+from benchmarks.peers import default_runtimes, versions  # noqa: E402
 from benchmarks.report import labels, plot, table  # noqa: E402
 from benchmarks.rounds import Bench  # noqa: E402
 from conformance.host import enter_own_mount_namespace  # noqa: E402
 
 DEFAULT_ROUNDS, DEFAULT_ALIVE = 30, 500
 REPEATS = 3
-
-
-def version(runtime: str) -> str:
-    """The first line of --version."""
-    output = subprocess.run([runtime, "--version"], capture_output=True, text=True, check=True)
-    return output.stdout.splitlines()[0]
-
-
-def default_runtimes() -> list[str]:
-    """Ours first, then what is installed, and what the variable RUNTIMES names."""
-    found = [str(CHECKOUT / ".venv/bin/ociruntime")]
-    for name in ("runc", "crun", *os.environ.get("RUNTIMES", "").split()):
-        path = shutil.which(name)
-        if path is None:
-            print(f"{name} is not installed: left out", file=sys.stderr)
-        elif path not in found:
-            found.append(path)
-    return found
 
 
 def run(runtimes: list[str], work: Path, rounds: int, alive: int) -> Bench:
@@ -99,7 +80,7 @@ def main() -> int:
     text = (
         f"Linux {platform.release()}, {os.cpu_count()} CPUs, {options.rounds} rounds, {load}; "
         "medians of whole commands.\n\n"
-        + "".join(f"- {version(runtime)}\n" for runtime in runtimes)
+        + versions(runtimes)
         + f"\n{table(bench, names)}\n"
     )
     print(text)

@@ -3,7 +3,7 @@
     python -m benchmarks.library [--blocks N] [--output FILE] [--launcher PATH]
 
 Takes turns (A B C A B C ...) between the library with its resident zygote, `ociruntime run`, and
-`runc run` and `crun run` where they are installed, with a minimal configuration and one as engines
+`run` of the newest runc and crun there are, with a minimal configuration and one as engines
 write it. One turn is a block of containers, whose mean is one sample; reported are medians of the
 samples, of wall time and of user + system CPU time. The library's CPU time is that of this program,
 of the zygote and of everything it has waited for, without the zygote's start. Run as root.
@@ -27,6 +27,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from benchmarks.bundles import config, make_rootfs  # noqa: E402
 from benchmarks.measure import Meter, Sample  # noqa: E402
+from benchmarks.peers import PEERS, newest, versions  # noqa: E402
 from conformance.host import enter_own_mount_namespace  # noqa: E402
 from ociruntime.api import Bundle, NotFound, Runtime  # noqa: E402
 
@@ -43,15 +44,13 @@ def main() -> None:
     options = parser.parse_args()
     enter_own_mount_namespace()
     commands = {"ociruntime run": options.launcher}
-    for other in ("runc", "crun"):
-        path = shutil.which(other)
-        if path:
-            commands[f"{other} run"] = path
+    commands |= {f"{name} run": path for name in PEERS if (path := newest(name))}
     text = (
         "# Performance of the library\n\nMade by `make bench`; not by hand.\n\n"
         "Create, start, wait and delete of /bin/true by `ociruntime.api`, against `run`.\n"
         f"Linux {platform.release()}, {os.cpu_count()} CPUs, {options.blocks} blocks of {BLOCK}, "
-        f"load average {os.getloadavg()[0]:.1f}; medians.\n"
+        f"load average {os.getloadavg()[0]:.1f}; medians.\n\n"
+        + versions(list(commands.values()))
     )
     for kind in ("minimal", "full"):
         directory = Path(tempfile.mkdtemp(prefix="ociruntime-bench-"))

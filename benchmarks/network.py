@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.bundles import config, make_rootfs
 from benchmarks.measure import Meter, Sample
+from benchmarks.peers import newest
 from conformance.host import enter_own_mount_namespace
 from ociruntime.kernel.constants import CLONE_NEWNET
 from ociruntime.kernel.kernel import Kernel
@@ -87,7 +88,7 @@ def kinds(place: Path) -> list[Kind]:
         ],
     }
     found = []
-    for runtime in (OURS, shutil.which("runc")):
+    for runtime in (OURS, newest("runc")):
         if runtime is None:
             continue
         name = Path(runtime).name
@@ -101,7 +102,7 @@ def kinds(place: Path) -> list[Kind]:
             for what, more in (("", []), (", a published port", ["--publish", PUBLISHED])):
                 hooks = {"createRuntime": words + more, "poststop": words + more}
                 found.append(Kind(f"{name}, {label}{what}", runtime, hooks))
-    if runc := shutil.which("runc"):
+    if runc := newest("runc"):
         file = place / "script.conf"
         plugin = bridge(place, "bridge", "host-local", 3)
         file.write_text(json.dumps({"cniVersion": "1.0.0", "name": "script", **plugin}))

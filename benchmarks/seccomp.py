@@ -26,8 +26,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
 from benchmarks.bundles import config, make_rootfs  # noqa: E402
-from benchmarks.compare import default_runtimes, version  # noqa: E402
 from benchmarks.measure import Meter  # noqa: E402
+from benchmarks.peers import default_runtimes, versions  # noqa: E402
 from conformance.host import enter_own_mount_namespace  # noqa: E402
 from ociruntime.seccomp.compiler import compile_program  # noqa: E402
 
@@ -129,11 +129,10 @@ def main() -> int:
             cpu[FILTERED].clear()
         for _ in range(options.rounds):
             bench.round()
-    for runtime in runtimes:
-        print(f"- {version(runtime)}")
+    print(versions(runtimes))
     names = sum(len(rule["names"]) for rule in bench.profile["syscalls"])
     print(
-        f"\n{options.rounds} rounds, {names} names, {len(bench.instructions) // 8} instructions, "
+        f"{options.rounds} rounds, {names} names, {len(bench.instructions) // 8} instructions, "
         f"load average at the end {os.getloadavg()[0]:.1f}\n\n{bench.table()}"
     )
     return 0

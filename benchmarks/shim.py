@@ -32,6 +32,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.bundles import config, make_rootfs
+from benchmarks.peers import OURS as RUNTIME
+from benchmarks.peers import PEERS, newest, versions
 from conformance.host import enter_own_mount_namespace
 from ociruntime.shim import messages as m
 from ociruntime.shim.ttrpc import IS_REQUEST, IS_RESPONSE, Frames, frame
@@ -280,7 +282,7 @@ def main() -> int:
         events = Events(place / "events")
         events.start()
         kinds = [Shims("ociruntime", str(OURS), "", place / "ours", events.address)]
-        found = {name: shutil.which(name) for name in ("runc", "crun")}
+        found = {name: newest(name) for name in PEERS}
         kinds += [
             Shims(name, DEBIANS, path, place / name, events.address)
             for name, path in found.items()
@@ -294,7 +296,8 @@ def main() -> int:
                 "# Performance of the shim\n\nMade by `make bench`; not by hand.\n\n"
                 f"Linux {platform.release()}, {os.cpu_count()} CPUs, {arguments.rounds} rounds; "
                 "medians of wall time in ms.\n"
-                f"The others are {DEBIANS} of containerd with the runtime named.\n\n{text}"
+                f"The others are {DEBIANS} of containerd with the runtime named.\n\n"
+                f"{versions([str(RUNTIME), *filter(None, found.values())])}\n{text}"
             )
     finally:
         shutil.rmtree(place, ignore_errors=True)
