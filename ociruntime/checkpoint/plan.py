@@ -31,6 +31,7 @@ from ociruntime.plan.step import CONTAINER
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.executor import execute
 from ociruntime.process.run import Run
+from ociruntime.spec.tables import NAMESPACE_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ BEHIND = (
     "save-created",
 )
 # CRIU joins these by path; the others are handed in.
-BY_PATH = {"ipc": "ipc", "uts": "uts", "user": "user", "mount": "mnt"}
+BY_PATH = ("ipc", "uts", "user", "mount")
 
 
 def restore(
@@ -168,7 +169,7 @@ def _joined(steps: list[Step]) -> dict[str, Any]:
         name: str = step.type  # type: ignore[attr-defined]
         path: str = step.path  # type: ignore[attr-defined]
         if name in BY_PATH:
-            found.append({"ns": BY_PATH[name], "ns_file": path})
+            found.append({"ns": NAMESPACE_FILES[name], "ns_file": path})
         elif name in ("cgroup", "time"):
             raise PlanError(
                 f"CRIU cannot restore into the {name} namespace {path}",

@@ -122,7 +122,8 @@ def test_none_is_forgotten() -> None:
     seen = {("docker.md", "{\n"), ("shim.md", '{"runtimes'), ("podman.md", "[engine]"), *TOML}
     # CRI-O has no package, and says so; the others are documents of other programs, with tests.
     seen |= {("kubernetes.md", "[crio."), ("networking.md", '{\n    "cniVersion"'),
-             ("networking.md", '"hooks": {'), ("service.md", "[Unit]")}  # fmt: skip
+             ("networking.md", '"hooks": {'), ("service.md", "[Unit]"),
+             ("usage.md", "[Service]")}  # fmt: skip
     for page in PAGES:
         for text in blocks(page):
             if text.startswith(("{\n", '{"runtimes', "[", "version =", '"hooks"')):

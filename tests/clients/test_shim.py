@@ -80,7 +80,7 @@ def test_limits_of_messages(shim: ContainerdWith) -> None:
             connection.send(b"\xff" * 100)
         assert refused.value.code == ttrpc.INVALID_ARGUMENT
         with pytest.raises(Refused) as refused:
-            connection.call("Checkpoint", m.PROCESS_KEY, m.EMPTY, id=container)
+            connection.call("Migrate", m.PROCESS_KEY, m.EMPTY, id=container)
         assert refused.value.code == ttrpc.UNIMPLEMENTED
         answer = connection.call("Connect", m.PROCESS_KEY, m.CONNECT_RESPONSE, id=container)
     assert answer["shim_pid"] in shim.shims()

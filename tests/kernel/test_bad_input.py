@@ -289,11 +289,3 @@ def test_the_version_has_the_commit(runtime: Runtime) -> None:
     if runtime.is_ours:
         commit = lines["commit"].removesuffix("-dirty")
         assert commit == "unknown" or (len(commit) == 40 and int(commit, 16))
-
-
-@pytest.mark.parametrize("verb", ["checkpoint", "restore"])
-def test_no_checkpoint(runtime: Runtime, verb: str) -> None:
-    """Engines show this to those who ask for one."""
-    if not runtime.is_ours:
-        pytest.skip("others have it")
-    assert_clear(runtime, runtime.call(verb, "--image-path", "x", "box"), "no checkpoint")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from ociruntime.plan.namespaces import NamespacePlan
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.run import Run
 from ociruntime.spec.mount_options import parse
-from ociruntime.steps.cgroup import CreateCgroup, cgroup_steps
+from ociruntime.steps.cgroup import JOIN, CreateCgroup, cgroup_steps
 from ociruntime.steps.cgroup_mount import (
     MountCgroup,
     OpenCgroupSource,
@@ -138,7 +138,23 @@ def hybrid(fake: FakeCgroups) -> Layout:
     return layout
 
 
+class Inside:
+    """The container's side, as far as joining its cgroups goes: at once, and here."""
+
+    def __init__(self, fake: FakeCgroups) -> None:
+        self.fake = fake
+        self.closed: list[int] = []
+
+    def call(self, name: str, fd: int, data: bytearray, length: int, **_: Any) -> None:
+        assert name == "write"
+        self.fake.write(fd, bytes(data[:length]))
+
+    def close(self, fd: int) -> None:
+        self.closed.append(fd)
+
+
 def execute(run: Run, steps: dict[str, list[Step]]) -> None:
+    run.setup = cast("Any", Inside(cast("FakeCgroups", run.kernel)))
     for stage in ("prepare", "attach", "devices", "finish"):
         for step in steps[stage]:
             step.execute(run)
@@ -153,7 +169,8 @@ def test_execution_and_undo(fake: FakeCgroups) -> None:
     assert files.index("tasks") < files.index("devices.deny") < files.index("pids.max")
     assert fake.writes.index(("cpuset", "cpuset.cpus", "0")) < files.index("tasks")
     assert files.count("tasks") == len(FILES) - 1
-    assert run.fds == {}
+    assert sorted(cast("Inside", run.setup).closed) == sorted(run.fds.values())
+    assert all(name.startswith(JOIN) for name in run.fds)
     assert len(run.host_fds) == len(FILES)
     for step in reversed(steps["prepare"]):
         step.undo(run)

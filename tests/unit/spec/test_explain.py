@@ -448,7 +448,7 @@ def test_validate_other_kinds(tmp_path: Path, capfd: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    "words", [["--format", "xml"], ["--kind", "x"], ["a", "b"], ["--bundle", "a", "b"], ["--x"]]
+    "words", [["--format", "xml"], ["--kind", "x"], ["--bundle", "a", "b"], ["--x"]]
 )
 def test_validate_usage(words: list[str]) -> None:
     with pytest.raises(UsageError):
