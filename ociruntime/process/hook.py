@@ -56,13 +56,15 @@ def run_hook(
     umask: int = SAME_UMASK,
     guard: HookGuard | None = None,
     inner: Inside | None = None,
+    owner: tuple[int, int] | None = None,
 ) -> None:
     """Run ``hook`` (an entry of config.json's hooks), a program of the host, and wait for its end.
 
     Parameters: ``status`` and ``pid`` go into the state document; ``umask`` is the caller's;
     ``guard`` is what else can end the wait. With ``inner`` the hook is oci-setup's, and dies with
-    it. Raises ``HookError`` with exit status or signal, duration and the last lines of its output,
-    which is kept unless the container's annotations name files for it.
+    it; ``owner`` is the host's uid and gid of its user. Raises ``HookError`` with exit status or
+    signal, duration and the last lines of its output, which is kept unless the container's
+    annotations name files for it.
     """
     document = to_bytes(state_document(container, status, pid))
     directory = container.data["bundle"]
@@ -72,6 +74,8 @@ def run_hook(
             execute_hook(label, hook, document, directory, outputs, umask, guard)
         else:
             hearing = Hearing(label, hook, document)
+            if owner is not None:
+                hearing.give(*owner)
             streams = hearing.streams(outputs)
             _start_inside(label, hook, hearing, directory, streams, umask, inner)
             hearing.attend_inside(inner, guard)
@@ -211,6 +215,15 @@ class Hearing:
         theirs, _, _, output = self._pipes
         stdout, stderr = (fd if fd >= 0 else output for fd in outputs)
         return theirs, stdout, stderr
+
+    def give(self, uid: int, gid: int) -> None:
+        """Let the hook's user open its streams anew by name, as /dev/stdin."""
+        theirs, _, _, output = self._pipes
+        for fd in (theirs, output):
+            try:
+                os.fchown(fd, uid, gid)
+            except PermissionError:
+                return  # an ordinary user's: they are his own
 
     def close(self) -> None:
         """There is no hook to hear."""

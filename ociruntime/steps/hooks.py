@@ -5,15 +5,26 @@ container's namespaces (config.md#posix-platform-hooks).
 from __future__ import annotations
 
 from ociruntime.errors import HookError
+from ociruntime.plan.namespaces import host_id
 from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.hook import run_hook
 from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard, Watch
+from ociruntime.steps.spawn import Spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.process.run import Run
+
+
+def _root_of(run: Run) -> tuple[int, int] | None:
+    """How the host knows root of the user namespace that is made, None where none is."""
+    for step in run.steps:
+        if isinstance(step, Spawn) and step.uid_maps and step.gid_maps:
+            uid, gid = host_id(step.uid_maps, 0), host_id(step.gid_maps, 0)
+            return None if uid is None or gid is None else (uid, gid)
+    return None
 
 
 class RunHook(Step):
@@ -62,7 +73,7 @@ class RunHook(Step):
             return
         # A hook in the container's namespaces is told the pid as the container sees it.
         pid = run.inner.ask_call("getpid").value
-        run_hook(*what, pid, run.umask, Watch(run.patience()), run.inner)
+        run_hook(*what, pid, run.umask, Watch(run.patience()), run.inner, _root_of(run))
 
     def undo(self, run: Run) -> None:
         """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle,

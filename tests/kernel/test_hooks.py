@@ -230,6 +230,20 @@ def test_quick_hook_with_timeout(runtime: Runtime, bundle: MakeBundle, sandbox: 
     assert runtime.create(made).check().seconds < 5
 
 
+def test_streams_of_a_user_namespace(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
+) -> None:
+    """Root of the namespace can open them anew."""
+    script = 'read -r state </dev/stdin; [ "$state" ] && echo heard >/dev/stderr; exit 3'
+    mapping = [{"containerID": 0, "hostID": 200000, "size": 65536}]
+    made = bundle().add_namespace("user").set("/linux/uidMappings", mapping)
+    made = failing(made.set("/linux/gidMappings", mapping), sandbox, "createContainer", script)
+    result = runtime.create(made)
+    assert_clear(runtime, result)
+    if runtime.is_ours:
+        assert "heard" in result.stderr
+
+
 @pytest.mark.parametrize("env", [None, [], ["ONLY=this one"], ["A=1", "B=2", "A=3"]])
 def test_environment(
     runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, env: list[str] | None
