@@ -145,7 +145,7 @@ distro-test:
 	$(PYTHON) tests/distro/report.py docs/platforms.md
 
 # The same, but for apt, with interpreters that are not Debian's: make python-test
-# PYTHONS="/opt/python3.13/bin/python3". Without any, two are built out of the sources that Debian has.
+# PYTHONS="/usr/local/bin/python3.13". Without any, two are built out of the sources that Debian has.
 PYTHONS :=
 UPSTREAM := $(CURDIR)/build/upstream
 python-test:
