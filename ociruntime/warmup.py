@@ -22,8 +22,8 @@ from ociruntime.lifecycle import tenant
 from ociruntime.plan.build import build
 from ociruntime.plan.host import Host, Powers
 from ociruntime.plan.options import CreateOptions
-from ociruntime.plan.step import CONTAINER
 from ociruntime.process.run import Run
+from ociruntime.process.step import CONTAINER
 from ociruntime.spec import load
 from ociruntime.state.store import Container, Store
 from ociruntime.steps.enter import EnterContainer
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.kernel.kernel import Argument
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
 
 # The interpreter counts eight calls before it looks at a function, and some more at each operation.
 TIMES = 40

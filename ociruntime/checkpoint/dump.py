@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.checkpoint.options import CheckpointOptions, CriuOptions
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
     from ociruntime.state.store import Container
 
 LOG = "dump.log"

@@ -16,7 +16,7 @@ from ociruntime.kernel.mountinfo import unescape
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel, Stat
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
 
 NULL = (c.S_IFCHR, 1, 3)
 

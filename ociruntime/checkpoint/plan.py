@@ -27,10 +27,10 @@ from ociruntime.errors import OciError, PlanError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.create import make_plan
 from ociruntime.plan.host import read_host
-from ociruntime.plan.step import CONTAINER
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.executor import execute
 from ociruntime.process.run import Run
+from ociruntime.process.step import CONTAINER
 from ociruntime.spec.tables import NAMESPACE_FILES
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ociruntime.checkpoint.options import RestoreOptions
     from ociruntime.plan.build import Plan
     from ociruntime.plan.options import CreateOptions
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
 
 # Of create's plan, in its order: before CRIU, and behind it.
 BEFORE = (

@@ -31,8 +31,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.checkpoint.externals import External
     from ociruntime.kernel.kernel import Kernel
-    from ociruntime.plan.step import Step
     from ociruntime.process.run import Run
+    from ociruntime.process.step import Step
 
 ROOT, IMAGES = "root", "images"
 # Steps of the container's side that are executed here, by kind.

@@ -11,7 +11,7 @@ from ociruntime import hostos as os
 from ociruntime.checkpoint.externals import MountTable, found_stat, root_of
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 from ociruntime.spec.tables import CAPABILITIES, NAMESPACE_FILES
 
 TYPE_CHECKING = False

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ociruntime.kernel.inroot import Stub
     from ociruntime.kernel.program import Operand, Record
-    from ociruntime.plan.step import Step
     from ociruntime.process.channel import Channel
+    from ociruntime.process.step import Step
 
     # (errno, value and text of the record) -> the error
     Explain = Callable[[int, int, bytes], OSError | OciError]

@@ -14,7 +14,7 @@ from ociruntime.cgroups.resources import in_words_of, settings_for
 from ociruntime.cgroups.update import completed, switched_on
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
 from ociruntime.lifecycle.kill import saved_group
-from ociruntime.plan.step import HOST
+from ociruntime.process.step import HOST
 from ociruntime.state import status as st
 from ociruntime.state.processes import is_alive
 

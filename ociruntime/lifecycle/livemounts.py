@@ -21,11 +21,11 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.host import read_host
 from ociruntime.plan.mounts import CGROUP_TYPES, mount_steps
 from ociruntime.plan.namespaces import NamespacePlan
-from ociruntime.plan.step import HOST
 from ociruntime.process.beside import Beside
 from ociruntime.process.channel import Closed
 from ociruntime.process.executor import explain
 from ociruntime.process.run import Run
+from ociruntime.process.step import HOST
 from ociruntime.spec import load
 from ociruntime.spec.tables import NAMESPACES
 from ociruntime.state import status as st
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from ociruntime.kernel.inroot import Stub
     from ociruntime.kernel.inside import Inside
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
     from ociruntime.state.store import Container
 
     Entries = list[dict[str, Any]]

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from ociruntime.plan.host import Powers
     from ociruntime.plan.identity import Identity
-    from ociruntime.plan.step import Step
     from ociruntime.process.run import Observer
+    from ociruntime.process.step import Step
     from ociruntime.state.store import Container
 
 

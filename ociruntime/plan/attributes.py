@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.plan.identity import Identity
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
     from ociruntime.steps.attributes import Execution
 
     Config = dict[str, Any]

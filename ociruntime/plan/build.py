@@ -49,7 +49,7 @@ from ociruntime.plan.mounts import (
 from ociruntime.plan.namespaces import NamespacePlan, is_own_id, require_host_rights
 from ociruntime.plan.netdevices import net_device_steps
 from ociruntime.plan.rdt import rdt_steps
-from ociruntime.plan.step import CONTAINER, HOST, Step
+from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.spec.sysctl import sysctl_path
 from ociruntime.spec.tables import PROPAGATION
 from ociruntime.steps.cgroup import cgroup_steps

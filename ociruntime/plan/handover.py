@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.plan.step import CONTAINER, HOST, Step
+from ociruntime.process.step import CONTAINER, HOST, Step
 
 # So many bind mounts have room below any limit of open files that anybody sets.
 FEW_SOURCES = 16

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ociruntime.plan.host import Host
     from ociruntime.plan.namespaces import NamespacePlan
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
     from ociruntime.spec.mount_options import MountOptions
 
     Mapping = tuple[int, int, int]

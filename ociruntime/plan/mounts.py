@@ -10,7 +10,7 @@ from ociruntime.kernel.inroot import components
 from ociruntime.plan.handover import spread
 from ociruntime.plan.idmap import Idmaps
 from ociruntime.plan.namespaces import host_id
-from ociruntime.plan.step import CONTAINER, HOST, Step
+from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.spec.mount_options import CopyBound, parse
 from ociruntime.spec.tables import DEFAULT_DEVICES, DEFAULT_SYMLINKS, DEVICE_TYPES
 from ociruntime.steps.devices import CheckDev, Device, MakeDevice, MakeSymlink

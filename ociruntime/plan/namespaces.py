@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.plan.host import Host
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
 
 # Init unshares its cgroup namespace once it is in its cgroup; a time namespace is entered by a
 # child only.

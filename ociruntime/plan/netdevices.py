@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
 
 # IFNAMSIZ without the terminating byte.
 NAME_BYTES = 15

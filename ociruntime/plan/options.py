@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
     from ociruntime.state.store import Store
 
 

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
 
 MB = "MB:"
 

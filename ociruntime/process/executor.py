@@ -13,15 +13,15 @@ from __future__ import annotations
 
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel.inside import reason
-from ociruntime.plan.step import CONTAINER, HOST
 from ociruntime.process.channel import Closed
+from ociruntime.process.step import CONTAINER, HOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ociruntime.plan.step import Step
     from ociruntime.process.run import Run
+    from ociruntime.process.step import Step
 
 
 # A process that has closed its channel has nothing left to do.

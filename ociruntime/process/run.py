@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ociruntime.plan.step import HOST
 from ociruntime.process.channel import channel_pair
 from ociruntime.process.patience import Patience
+from ociruntime.process.step import HOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ociruntime.kernel.inroot import InRoot, Stub
     from ociruntime.kernel.inside import Answer, Inside
     from ociruntime.kernel.kernel import Kernel
-    from ociruntime.plan.step import Step
     from ociruntime.process.channel import Channel
+    from ociruntime.process.step import Step
     from ociruntime.state.store import Container
 
     Observer = Callable[[str, int, Step], None]

@@ -11,7 +11,7 @@ import errno
 from _struct import pack
 
 from ociruntime.kernel.block import STAGE_MEMORY, STAGE_PERSONA
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

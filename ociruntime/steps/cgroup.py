@@ -19,7 +19,7 @@ from ociruntime.cgroups.path import POINTER
 from ociruntime.cgroups.resources import in_words_of, settings_for
 from ociruntime.cgroups.setting import EARLY, dotted
 from ociruntime.errors import PlanError, StepError
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.mountfd import clone_path
-from ociruntime.plan.step import CONTAINER, HOST, ContainerStep, Step
+from ociruntime.process.step import CONTAINER, HOST, ContainerStep, Step
 from ociruntime.steps.mounts import explain_target, find_target, set_attributes, set_propagation
 
 TYPE_CHECKING = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ociruntime.cgroups.explain import NOT_ALLOWED
 from ociruntime.cgroups.files import read_path
 from ociruntime.plan.namespaces import host_id
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

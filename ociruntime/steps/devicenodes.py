@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.process.step import ContainerStep, Step
 from ociruntime.steps.devices import NODES
 
 TYPE_CHECKING = False

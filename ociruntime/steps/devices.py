@@ -16,7 +16,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
 from ociruntime.kernel.inroot import components
 from ociruntime.kernel.mountfd import clone_fd
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from ociruntime.kernel import block as b
 from ociruntime.kernel import entry as e
 from ociruntime.kernel.ocinit import sealed_memfd
 from ociruntime.plan.environment import settled
-from ociruntime.plan.step import Step
 from ociruntime.process.descriptors import STREAMS, close_all
 from ociruntime.process.executor import how_it_ended
 from ociruntime.process.patience import set_look
 from ociruntime.process.report import read_report, too_long
+from ociruntime.process.step import Step
 from ociruntime.state.status import RUNNING
 from ociruntime.steps.cgroup import JOIN, to_join
 from ociruntime.steps.process import MISSING, NewKeyring, candidates, no_program

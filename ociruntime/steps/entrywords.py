@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ociruntime.kernel.block import Report
-    from ociruntime.plan.step import Step
     from ociruntime.process.run import Run
+    from ociruntime.process.step import Step
     from ociruntime.steps.enter import EnterContainer
 
 NO_MULTIPLEXER = "/dev/pts/ptmx is not the multiplexer of a devpts"

@@ -10,10 +10,10 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.block import init_argv, pack_block
-from ociruntime.plan.step import ContainerStep, Step
 from ociruntime.process.channel import Closed
 from ociruntime.process.executor import death
 from ociruntime.process.report import too_long
+from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

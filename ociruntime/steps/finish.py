@@ -9,7 +9,7 @@ import errno
 from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 from ociruntime.state.pidfile import (
     create_temporary,
     is_special,

@@ -12,7 +12,7 @@ import errno
 
 from ociruntime.kernel import program as p
 from ociruntime.kernel.program import Inherited
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from ociruntime.errors import HookError
 from ociruntime.plan.namespaces import host_id
-from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.hook import run_hook
 from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard, Watch
+from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.steps.spawn import Spawn
 
 TYPE_CHECKING = False

@@ -17,8 +17,8 @@ from ociruntime.kernel.inroot import InRoot, open_inside
 from ociruntime.kernel.inside import Inside
 from ociruntime.kernel.mountfd import needs_old_mount
 from ociruntime.kernel.ocinit import open_program
-from ociruntime.plan.step import CONTAINER, ContainerStep, Step
 from ociruntime.process.channel import channel_pair
+from ociruntime.process.step import CONTAINER, ContainerStep, Step
 from ociruntime.steps.mounts import (
     NO_FILESYSTEM,
     OpenSource,

@@ -6,7 +6,7 @@ import errno
 from _struct import pack
 
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.procfs import PrivateProc
-from ociruntime.plan.step import ContainerStep, Step
+from ociruntime.process.step import ContainerStep, Step
 from ociruntime.steps.mounts import Mount
 
 TYPE_CHECKING = False

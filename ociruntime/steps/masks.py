@@ -15,7 +15,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
 from ociruntime.kernel.mountfd import null_device
 from ociruntime.kernel.program import strings
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components
 from ociruntime.kernel.mountfd import clone_fd, needs_old_mount
 from ociruntime.kernel.program import NO_SYMLINKS, Descriptor
-from ociruntime.plan.step import HOST, ContainerStep, Step
+from ociruntime.process.step import HOST, ContainerStep, Step
 from ociruntime.steps.copyup import copy_tree
 from ociruntime.steps.sourcepath import find_source
 

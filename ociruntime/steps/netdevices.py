@@ -16,7 +16,7 @@ import errno
 
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ ROOT/ID/notify/inside    mounted in the container, where its users must reach th
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

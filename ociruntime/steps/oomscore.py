@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 from ociruntime.steps.finish import EXPLAIN_OOM_SCORE
 
 TYPE_CHECKING = False

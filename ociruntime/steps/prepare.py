@@ -18,7 +18,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.ocinit import open_memfd, open_program
-from ociruntime.plan.step import CONTAINER, Step
+from ociruntime.process.step import CONTAINER, Step
 from ociruntime.spec.tables import NAMESPACE_FILES
 
 TYPE_CHECKING = False

@@ -12,7 +12,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
 from ociruntime.kernel.inroot import components
 from ociruntime.kernel.inside import Answer
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import os
 
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel.mountinfo import mount_points
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ It becomes read-only through a descriptor of the mount, not by its path (CVE-202
 from __future__ import annotations
 
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 from ociruntime.steps.mounts import Mount
 
 TYPE_CHECKING = False

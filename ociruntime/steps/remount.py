@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 from ociruntime.steps.mounts import set_attributes, set_propagation
 
 TYPE_CHECKING = False

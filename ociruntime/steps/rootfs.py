@@ -8,7 +8,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot
 from ociruntime.kernel.mountfd import clone_fd, null_device
 from ociruntime.kernel.mountinfo import mount_points
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.errors import PlanError, StepError
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 from ociruntime.seccomp import cache
 from ociruntime.seccomp.profile import (
     NEW_LISTENER,

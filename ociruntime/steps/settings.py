@@ -6,7 +6,7 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.kernel.procfs import PrivateProc
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 from ociruntime.spec.sysctl import SINCE
 
 TYPE_CHECKING = False

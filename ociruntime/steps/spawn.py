@@ -6,9 +6,9 @@ import errno
 
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import Step
 from ociruntime.process.patience import let_go
 from ociruntime.process.spawn import Namespaces, spawn
+from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import errno
 
 from ociruntime.errors import NOT_RUNNING, WrongStatus
 from ociruntime.kernel import constants as c
-from ociruntime.plan.step import Step, plain
+from ociruntime.process.step import Step, plain
 from ociruntime.state.processes import open_process
 
 TYPE_CHECKING = False

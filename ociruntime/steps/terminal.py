@@ -15,7 +15,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
-from ociruntime.plan.step import ContainerStep
+from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

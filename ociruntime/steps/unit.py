@@ -5,7 +5,7 @@ with ``--systemd-cgroup``.
 from __future__ import annotations
 
 from ociruntime.cgroups.path import POINTER
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ long that took. Out of the same records as a trace.
 from __future__ import annotations
 
 from ociruntime.plan.names import names
-from ociruntime.plan.step import CONTAINER, HOST
+from ociruntime.process.step import CONTAINER, HOST
 from ociruntime.trace.session import INIT
 from ociruntime.trace.steps import UNDO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.log import Log
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
     from ociruntime.trace.session import Record, Session
 
 MILLISECOND = 1_000_000

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ociruntime.log import Log
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
     from ociruntime.trace.debug import Teller
 
 PARENT, INIT, OCI_INIT = 0, 1, 2

@@ -7,7 +7,7 @@ of its class whose ``execute`` and ``undo`` note the time.
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.plan.step import CONTAINER, Step
+from ociruntime.process.step import CONTAINER, Step
 from ociruntime.trace.session import INIT, Run, clock
 
 TYPE_CHECKING = False

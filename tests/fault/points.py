@@ -22,7 +22,7 @@ from ociruntime.kernel import kept
 from ociruntime.process import hookguard, patience
 
 if TYPE_CHECKING:
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 # Where the lines of start and delete are counted.

@@ -20,7 +20,7 @@ from tests.support.config import base_config
 from tests.support.tally import count
 
 if TYPE_CHECKING:
-    from ociruntime.plan.step import Step
+    from ociruntime.process.step import Step
     from tests.fault.ways import Operation, Way
     from tests.support.bundle import Bundle
 

@@ -13,8 +13,8 @@ from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError, StepError
 from ociruntime.plan.host import Host
 from ociruntime.plan.namespaces import NamespacePlan
-from ociruntime.plan.step import CONTAINER, HOST, Step
 from ociruntime.process.run import Run
+from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.spec.mount_options import parse
 from ociruntime.steps.cgroup import JOIN, CreateCgroup, cgroup_steps
 from ociruntime.steps.cgroup_mount import (

@@ -20,7 +20,7 @@ from ociruntime.plan.host import Host
 from ociruntime.plan.limits import DESCRIPTORS, rlimits
 from ociruntime.plan.namespaces import host_id, mappings, time_offsets
 from ociruntime.plan.options import CreateOptions
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 from ociruntime.state.store import Store
 from tests.unit.process.configs import CONFIGS, engine_config
 from tests.unit.process.inline import layout, root_host

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ociruntime.errors import OciError, StepError
-from ociruntime.plan.step import HOST, Step
 from ociruntime.process.run import Run
+from ociruntime.process.step import HOST, Step
 from tests.support.descriptors import open_descriptors
 from tests.support.tally import count as tally
 from tests.unit.process.configs import CONFIGS

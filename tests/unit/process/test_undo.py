@@ -11,9 +11,9 @@ import pytest
 from ociruntime.cli import main
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.plan.step import Step
 from ociruntime.process.executor import execute
 from ociruntime.process.run import Run
+from ociruntime.process.step import Step
 
 
 class Made(Step):

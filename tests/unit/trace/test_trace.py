@@ -17,7 +17,7 @@ import pytest
 
 from ociruntime.cli.main import main
 from ociruntime.kernel import block
-from ociruntime.plan.step import Step
+from ociruntime.process.step import Step
 from ociruntime.steps.prepare import OpenInit
 from ociruntime.trace import probes, steps, times
 from ociruntime.trace.document import document
