@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import errno
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.cgroups.path import Place
+
 READ_ONLY = "the cgroup file system is read-only; mount it read-write"
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -21,6 +25,21 @@ def explain_remove(number: int) -> str:
     if number == errno.EROFS:
         return READ_ONLY
     return "not allowed; run as the user who made it" if number in NOT_ALLOWED else ""
+
+
+def explain_foreign(place: Place, points: list[str]) -> str:
+    """Why a place's path leads to no cgroup of its hierarchy; ``points``: all mount points."""
+    for point in points:
+        below = point.startswith(place.mountpoint + "/")
+        if below and f"{place.directory}/".startswith(point + "/"):
+            return explain_mounted(point)
+    kind = "cgroup" if place.key else "cgroup2"
+    return f"{place.mountpoint} is not a {kind} file system; mount the hierarchy there"
+
+
+def explain_mounted(point: str) -> str:
+    """Why neither a cgroup below what is mounted on ``point`` nor that one can be used."""
+    return f"something is mounted on {point}; unmount it"
 
 
 def explain_write(file: str, value: str, number: int) -> str:

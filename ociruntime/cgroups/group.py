@@ -12,8 +12,8 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.cgroups import tree
-from ociruntime.cgroups.explain import explain_create, explain_write
-from ociruntime.cgroups.files import read_optional, write_file
+from ociruntime.cgroups.explain import explain_create, explain_foreign, explain_write
+from ociruntime.cgroups.files import read_optional, read_path, write_file
 from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.cgroups.join import join_error
 from ociruntime.cgroups.path import UNKNOWN
@@ -167,9 +167,10 @@ class Group:
         """
         magic = c.CGROUP_SUPER_MAGIC if place.key else c.CGROUP2_SUPER_MAGIC
         if self.kernel.filesystem(fd) != magic:
-            kind = "cgroup" if place.key else "cgroup2"
-            detail = f"{place.mountpoint} is not a {kind} file system; mount the hierarchy there"
-            raise StepError(f"cgroup {place.directory}", 0, detail)
+            from ociruntime.kernel.mountinfo import mount_points
+
+            points = mount_points(read_path(self.kernel, "/proc/self/mountinfo"))
+            raise StepError(f"cgroup {place.directory}", 0, explain_foreign(place, points))
 
     def _refuse_occupied(self) -> None:
         for place in self.placement.places:

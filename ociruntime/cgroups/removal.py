@@ -6,7 +6,7 @@ import errno
 from time import monotonic
 
 from ociruntime.cgroups import tree
-from ociruntime.cgroups.explain import explain_remove
+from ociruntime.cgroups.explain import explain_mounted, explain_remove
 from ociruntime.cgroups.files import read_path
 from ociruntime.cgroups.path import UNKNOWN
 from ociruntime.cgroups.signals import signal_all
@@ -56,7 +56,7 @@ def _why_busy(kernel: Kernel, place: Place, deadline: float, *, kill: bool) -> s
     top = place.directory
     for point in mount_points(read_path(kernel, "/proc/self/mountinfo")):
         if point == top or point.startswith(top + "/"):
-            return f"something is mounted on {point}; unmount it"
+            return explain_mounted(point)
     how = "they survive SIGKILL" if kill else "kill them first"
     return f"processes are in it still after {deadline:g} s; {how}"
 
