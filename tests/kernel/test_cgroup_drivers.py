@@ -88,9 +88,15 @@ REFUSED: dict[str, tuple[Resources, str]] = {
         "linux.resources.hugepageLimits[0]",
     ),
     "a file that is not there": ({"unified": {"no.such": "1"}}, "linux.resources.unified"),
-    "few shares": ({"cpu": {"shares": 1}}, "linux.resources.cpu.shares"),
-    "many shares": ({"cpu": {"shares": 1 << 40}}, "linux.resources.cpu.shares"),
 }
+# Beyond what v1 takes: refused there, on v2 the least and the greatest weight (docs/cgroups.md).
+BEYOND_V1: dict[str, tuple[Resources, str]] = {
+    "few shares": ({"cpu": {"shares": 1}}, "1"),
+    "many shares": ({"cpu": {"shares": 1 << 40}}, "10000"),
+}
+if not V2:
+    for name, (resources, _) in BEYOND_V1.items():
+        REFUSED[name] = (resources, "linux.resources.cpu.shares")
 
 
 def test_one_is_there(driver: Driver) -> None:
@@ -122,9 +128,6 @@ ACCEPTED: dict[str, Accepted] = {
     "pids.limit -1": (
         "1.3.0", {"pids": {"limit": -1}}, "pids", {"pids.max": "max"}, {"pids.max": "max"},
     ),
-    "pids without a limit": (
-        "1.3.0", {"pids": {}}, "pids", {"pids.max": "max"}, {"pids.max": "max"},
-    ),
     "unlimited memory": (
         "1.2.0", {"memory": {"limit": -1, "swap": -1}}, "memory", {}, {"memory.max": "max"},
     ),
@@ -145,6 +148,9 @@ ACCEPTED: dict[str, Accepted] = {
         "1.2.0", {"cpu": {"mems": "0"}}, "cpuset", {"cpuset.mems": "0"}, {"cpuset.mems": "0"},
     ),
 }  # fmt: skip
+if V2:
+    for name, (resources, weight) in BEYOND_V1.items():
+        ACCEPTED[name] = ("1.2.0", resources, "cpu", {}, {"cpu.weight": weight})
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -157,7 +163,18 @@ def test_accepted(driver: Driver, name: str) -> None:
     assert {file: found[file].strip() for file in wanted} == wanted
 
 
-@pytest.mark.parametrize("name", ["pids beyond all", "cpus that are not there", "few shares"])
+def test_pids_without_a_limit(driver: Driver) -> None:
+    """It says as much as no pids at all; what that is, systemd decides (DefaultTasksMax)."""
+    said, silent = driver.bundle({"pids": {}}), driver.bundle({})
+    for made in (said, silent):
+        driver.runtime.create(made).check()
+    assert driver.values(said, "pids") == driver.values(silent, "pids")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pids beyond all", "cpus that are not there", *(one for one in BEYOND_V1 if one in REFUSED)],
+)
 def test_a_refused_update_changes_nothing(driver: Driver, name: str) -> None:
     resources, words = REFUSED[name]
     made = driver.bundle({"pids": {"limit": 20}, "cpu": {"shares": 512}})
