@@ -5,6 +5,7 @@
 #   make field     search for what runc and crun agree on and ociruntime does not (HOURS=1)
 #   make distro-test  the same on fresh Debians, as a new user would begin
 #   make conformance  check a runtime against the specification (RUNTIME=/usr/sbin/runc)
+#   make docs      the documentation as a site, build/site/html
 #   make install   to PREFIX (/usr/local), below DESTDIR if that is set
 #   make dev       quick: build/ociruntime runs this checkout, edits to .py files show at once
 
@@ -49,7 +50,7 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 # start fast (of this machine, so not part of a package), the short one.
 prove = @$(1) --version >/dev/null && { $(1) image refresh || :; } && $(1) --version >/dev/null
 
-.PHONY: build demo test test-tools v2-test vm-test vm-test-foreign vm-test-native distro-test python-test \
+.PHONY: build demo docs docs-test test test-tools v2-test vm-test vm-test-foreign vm-test-native distro-test python-test \
 	package-test engines-test bench conformance conformance-matrix conformance-newer newer-criu \
 	conformance-vm security-figures field findings install uninstall dev clean
 .DELETE_ON_ERROR:
@@ -95,6 +96,21 @@ test: build dev $(VENV)/.stamp-tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(SUDO) $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests
+
+# The documentation as a site: docs/, the commands, the library's reference (manual/website.py).
+$(VENV)/.stamp-docs: $(VENV)/.stamp-venv
+	$(VENV)/bin/pip install -q --disable-pip-version-check --use-pep517 \
+	  $(call requirements,p["project"]["optional-dependencies"]["docs"])
+	@touch $@
+
+docs: $(VENV)/.stamp-docs
+	$(VENV)/bin/python manual/website.py build/site
+	@echo "build/site/html/index.html"
+
+# Clicks and searches through it, in a browser without a window.
+docs-test: docs $(VENV)/.stamp-tools
+	$(call install_packages,chromium)
+	PYTHONPATH=manual $(VENV)/bin/python -m pytest -q manual/test_website.py
 
 # A storm of all operations on a few ids, with hostile programs inside, for HOURS: what is left, and
 # who waited longer than ten seconds.

@@ -46,8 +46,11 @@ def choices(option: Option) -> list[str]:
     """The words that a value can be, as its meaning lists them."""
     listed = re.sub(r"\(default\)|\([^)]*\)", "", option.meaning)
     if option.name in ("format", "log-format", "cgroup-manager", "kind", "rootless"):
-        found = re.findall(r"\b(?:table|text|json|cgroupfs|systemd|disabled|config|process"
-                           r"|resources|state|features|true|false|auto)\b", listed)  # fmt: skip
+        found = re.findall(
+            r"\b(?:table|text|json|sarif|github|openmetrics|cgroupfs|systemd|disabled|config|process"
+            r"|resources|state|features|true|false|auto)\b",
+            listed,
+        )
         return list(dict.fromkeys(found))
     return []
 

@@ -195,6 +195,7 @@ OPTIONS = {
     "events format": ("FORMAT", "json (default), one object a line, or openmetrics"),
     "sort": ("ORDER", "by cpu (default), memory, pids, io, network or id"),
     "once": ("", "print one table and end, also on a terminal"),
+    "explain format": ("FORMAT", "text (default) or json"),
     "plan format": ("FORMAT", "text (default) or json (schemas/plan.json)"),
     "validate format": (
         "FORMAT",

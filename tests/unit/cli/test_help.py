@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def test_usage_names_every_option(verb: str) -> None:
         assert words[0].strip("[]=:").isupper() == (kind != FLAG), lines[name]
     for letter, name in aliases.items():
         assert len(letter) > 1 or f"  -{letter}, --{name}" in lines[name]
+
+
+@pytest.mark.parametrize("verb", sorted(verb for verb in VERBS if "format" in options_of(verb)[0]))
+def test_usage_names_every_format(verb: str) -> None:
+    """And none that the command does not know; the first is what it takes without the option."""
+    formats = __import__(f"ociruntime.cli.{VERBS[verb]}", None, None, ["main"]).FORMATS
+    line = option_lines(texts.usage(verb))["format"]
+    all_formats = {"table", "text", "json", "sarif", "github", "openmetrics"}
+    named = re.findall(r"[a-z]+", line.partition("(schemas")[0])
+    assert [word for word in named if word in all_formats] == list(formats)
+    assert f"{next(iter(formats))} (default)" in line
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
