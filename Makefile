@@ -195,8 +195,8 @@ engines-test: build $(ENGINES)/.stamp $(VENV)/.stamp-tests
 
 # Ours, the newest runc and crun (those of Debian sid), and further RUNTIMES.
 bench: build conformance-newer $(VENV)/.stamp-tests
-	$(SUDO) env RUNTIMES="$(RUNTIMES)" $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md \
-	  --plot docs/performance.svg
+	$(SUDO) env RUNTIMES="$(RUNTIMES)" $(VENV)/bin/python benchmarks/compare.py --output docs/performance.md
+	$(PYTHON) manual/pictures.py performance
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/seccomp.py
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/library.py --output docs/library-performance.md
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/shim.py --output docs/shim-performance.md
@@ -232,6 +232,7 @@ conformance-matrix: build $(VENV)/.stamp-tests
 	  $(addprefix --runtime ,/usr/sbin/runc $(foreach suite,$(NEWER),$(wildcard build/newer/$(suite)/bin/runc-*)) /usr/bin/crun \
 	  $(foreach suite,$(NEWER),$(wildcard build/newer/$(suite)/bin/crun-*)) $(RUNTIMES)) $(REPORTS:%=--add %) $(ARGS) \
 	  --markdown docs/conformance.md --html docs/conformance.html
+	$(PYTHON) manual/pictures.py conformance
 
 # Configurations by chance, with ours and the newest runc and crun (make conformance-newer), for
 # HOURS; what differs goes to tests/field/found. FIELD_SEEDS: a directory of more configurations.

@@ -1,6 +1,6 @@
 """Several runtimes side by side in one run, as ratios.
 
-    python -m benchmarks.compare [--rounds N] [--alive N] [--output FILE] [--plot FILE] [RUNTIME...]
+    python -m benchmarks.compare [--rounds N] [--alive N] [--output FILE] [RUNTIME...]
 
 The runtimes take turns (A B C A B C ...), so that a machine whose speed drifts drifts for all of
 them. Reported are medians of wall time and of user + system CPU time (of the command and all it
@@ -23,7 +23,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from benchmarks.bundles import make_bundles  # noqa: E402
 from benchmarks.peers import default_runtimes, versions  # noqa: E402
-from benchmarks.report import labels, plot, table  # noqa: E402
+from benchmarks.report import labels, table  # noqa: E402
 from benchmarks.rounds import Bench  # noqa: E402
 from conformance.host import enter_own_mount_namespace  # noqa: E402
 
@@ -66,7 +66,6 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=DEFAULT_ROUNDS)
     parser.add_argument("--alive", type=int, default=DEFAULT_ALIVE, help="containers at a time")
     parser.add_argument("--output", type=Path, help="write the tables into this file as well")
-    parser.add_argument("--plot", type=Path, help="write a plot (SVG) into this file")
     parser.add_argument("runtimes", nargs="*")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -84,10 +83,8 @@ def main() -> int:
         + f"\n{table(bench, names)}\n"
     )
     print(text)
-    if options.plot:
-        options.plot.write_text(plot(bench, names))
     if options.output:
-        picture = f"![Wall time]({options.plot.name})\n\n" if options.plot else ""
+        picture = f"![Wall time]({options.output.with_suffix('.svg').name})\n\n"
         head = "# Performance\n\nMade by `make bench`; not by hand.\n\n"
         options.output.write_text(head + picture + text)
     return 0

@@ -1,22 +1,13 @@
-"""The measurements as a Markdown table and as a self-contained SVG plot."""
+"""The measurements as a Markdown table; manual/pictures.py draws it."""
 
 from __future__ import annotations
 
 import statistics
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmarks.rounds import Bench
-
-WIDTH, LABELS, BAR, GAP, TOP = 900, 190, 13, 14, 62
-COLOURS = ("#3c78b4", "#b4783c", "#6a9a4c", "#8a5aa0", "#8a8f98", "#b43c3c")
-ROOM = 130
-STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#222}.paper{fill:#fff}"
-    "@media(prefers-color-scheme:dark){.paper{fill:#16181d}text{fill:#ddd}}"
-)
 
 
 def medians(bench: Bench, row: str) -> tuple[dict[str, float], dict[str, float]]:
@@ -49,45 +40,6 @@ def table(bench: Bench, names: list[str]) -> str:
         cells = [f"{statistics.median(numbers[r]):.3g}" for r in bench.runtimes]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def plot(bench: Bench, names: list[str]) -> str:
-    """Wall time of each row as bars, ours first; each row has its own scale."""
-    rows = list(bench.samples)
-    height = TOP + len(rows) * (BAR * len(names) + GAP)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
-        f"<title>Wall time of {escape(', '.join(names))}</title><style>{STYLE}</style>",
-        f'<rect class="paper" width="{WIDTH}" height="{height}"/>',
-        '<text x="12" y="20">Wall time, medians in milliseconds; shorter is better</text>',
-    ]
-    for index, name in enumerate(names):
-        x = 12 + index * 150
-        parts.append(f'<rect x="{x}" y="32" width="12" height="12" fill="{_colour(index)}"/>')
-        parts.append(f'<text x="{x + 17}" y="42">{escape(name)}</text>')
-    y = TOP
-    for row in rows:
-        wall = medians(bench, row)[0]
-        longest = max(wall.values())
-        middle = y + BAR * len(names) / 2 + 4
-        parts.append(f'<text x="12" y="{middle:.0f}">{escape(row)}</text>')
-        for index, runtime in enumerate(bench.runtimes):
-            length = wall[runtime] / longest * (WIDTH - LABELS - ROOM)
-            parts.append(
-                f'<rect x="{LABELS}" y="{y}" width="{length:.1f}" height="{BAR - 1}"'
-                f' fill="{_colour(index)}"/>'
-            )
-            ratio = f" ({wall[bench.runtimes[0]] / wall[runtime]:.2f} ours)" if index else ""
-            x = LABELS + length + 5
-            text = f"{wall[runtime]:.1f}{ratio}"
-            parts.append(f'<text x="{x:.1f}" y="{y + BAR - 2}">{text}</text>')
-            y += BAR
-        y += GAP
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
 
 
 def labels(runtimes: list[str]) -> list[str]:
