@@ -124,6 +124,10 @@ def _of_container(
     frozen_by = freezer_of(saved["paths"], saved["mode"]) if saved else None
     if frozen_by:
         options["freeze_cgroup"] = frozen_by
+    if saved and saved["paths"]:
+        # Of a hierarchy that the container has no cgroup in CRIU would write all that others have
+        # there, and have it made anew by restore.
+        options["cgroup_dump_controller"] = list(saved["paths"])
     steps = steps_of(container, config)
     options["external"] = [
         f"{kind}[{inode}]:{key}" for kind, inode, key in _external_namespaces(kernel, steps)

@@ -45,6 +45,7 @@ OPTIONS = Proto2Message(
     external=(37, [STRING]),
     empty_ns=(38, UINT),
     join_ns=(39, [JOIN_NAMESPACE]),
+    cgroup_dump_controller=(43, [STRING]),
     freeze_cgroup=(44, STRING),
     tcp_skip_in_flight=(46, BOOL),
     lazy_pages=(48, BOOL),

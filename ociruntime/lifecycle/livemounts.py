@@ -10,7 +10,6 @@ attach, and resolves every path in the root that is proven to be the container's
 from __future__ import annotations
 
 import errno
-from functools import partial
 
 from ociruntime import hostos as os
 from ociruntime.errors import NOT_RUNNING, OciError, PlanError, StepError, WrongStatus
@@ -71,9 +70,15 @@ def add(container: Container, entries: Entries, source: str) -> list[str]:
             _execute(step, run)
         kinds = {entry.get("type") or "" for entry in entries}
         further = {MADE_IN[kind] for kind in kinds if kind in MADE_IN}
-        work = partial(_attach, run, steps=attach)
         fds = list(run.fds.values())
-        places = _in_container(container, kernel, further, work, fds, run.stubs)
+        places = _in_container(
+            container,
+            kernel,
+            further,
+            lambda inside: _attach(run, inside, attach),
+            fds,
+            run.stubs,
+        )
     finally:
         os.umask(before)
         run.close()
@@ -131,16 +136,20 @@ def remove(container: Container, entries: Entries) -> None:
         raise OciError("mounts: only root of the host can change a running container's mounts")
     _running(container)
     for entry in entries:
-        destination: str = entry["destination"]
-        place = _last(container.data.get(PLACES, []), 0, destination)
-        wanted = place[1] if place else 0
-        work = partial(_unmount, destination=destination, wanted=wanted)
-        _in_container(container, Kernel(), set(), work)
-        for name, key in ((ADDED, "destination"), (PLACES, 0)):
-            found = _last(container.data.get(name, []), key, destination)
-            if found is not None:
-                container.data[name].remove(found)
-        container.save()
+        _remove(container, entry["destination"])
+
+
+def _remove(container: Container, destination: str) -> None:
+    place = _last(container.data.get(PLACES, []), 0, destination)
+    wanted = place[1] if place else 0
+    _in_container(
+        container, Kernel(), set(), lambda inside: _unmount(inside, destination, wanted)
+    )
+    for name, key in ((ADDED, "destination"), (PLACES, 0)):
+        found = _last(container.data.get(name, []), key, destination)
+        if found is not None:
+            container.data[name].remove(found)
+    container.save()
 
 
 def _last(added: list[Any], key: str | int, destination: str) -> Any:

@@ -55,6 +55,17 @@ def test_verb_imports_only_builtin_modules_and_ours(verb: str) -> None:
     assert "ociruntime.checkpoint" not in done.stdout.split()
 
 
+@pytest.mark.parametrize("verb", ["checkpoint", "restore", "mounts"])
+def test_verbs_that_the_start_image_has(verb: str) -> None:
+    """Who asks CRIU for something does not wait for modules of ours before."""
+    code = PROBE.format(parent=str(PACKAGE.parent), verb=verb)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    names = [name for name in done.stdout.split() if not name.startswith("ociruntime")]
+    assert set(names) <= ALLOWED
+
+
 @pytest.mark.parametrize(("package", "verb"), [("shim", "shim"), ("network", "net")])
 def test_others_that_are_started_for_each_container(package: str, verb: str) -> None:
     """They import only builtin modules and ours, so the start image has them: shim, hook, plugins.
