@@ -79,10 +79,10 @@ def test_exec(pod: MakePod) -> None:
     made = pod()
     container = made.start("first", "sleep", "1000", envs=[{"key": "A", "value": "b"}])
     command = ["sh", "-c", "echo $A; echo err >&2; exit 9"]
-    done = made.cri("ExecSync", container_id=container, cmd=command, timeout=20)
+    done = made.cri("ExecSync", container_id=container, cmd=command, timeout=90)
     assert (done["stdout"], done["stderr"], done["exit_code"]) == (b"b\n", b"err\n", 9)
     with pytest.raises(grpc.RpcError, match="executable file not found"):
-        made.cri("ExecSync", container_id=container, cmd=["no-such-program"], timeout=20)
+        made.cri("ExecSync", container_id=container, cmd=["no-such-program"], timeout=90)
     with pytest.raises(grpc.RpcError) as caught:
         made.cri("ExecSync", container_id=container, cmd=["sleep", "1000"], timeout=1)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

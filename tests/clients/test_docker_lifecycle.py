@@ -180,4 +180,4 @@ def _health(word: str):
 def _wait_for_log(docker: DockerWith, container: str, text: str) -> None:
     log = docker.docker.directory / "dockerd.log"
     seen = lambda: docker("logs", container).stdout.replace("bye\n", "") == text  # noqa: E731
-    docker.host.wait_until(seen, f"{text!r} in the log", log, seconds=10)
+    docker.host.wait_until(seen, f"{text!r} in the log", log)

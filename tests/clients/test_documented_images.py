@@ -26,7 +26,7 @@ def test_podman_lines(podman_host: Podman, runtime_binary: Path) -> None:
     text = block("images.md", "podman export")
     assert len(text.splitlines()) == 3
     script = f"set -eu; cd {desk}; export PATH={desk}:$PATH\n{text}"
-    done = host.run("sh", "-c", script, stdin="echo in $((40 + 2))\nexit\n", timeout=120).check()
+    done = host.run("sh", "-c", script, stdin="echo in $((40 + 2))\nexit\n").check()
     assert "in 42" in done.stdout
     again = f"cd {desk}; ./ociruntime list --quiet; podman rm -a -f >/dev/null"
     assert host.run("sh", "-c", again).check().stdout.strip() == ""

@@ -201,4 +201,4 @@ def _status(podman: PodmanWith, container: str) -> str:
 def _wait_for_log(podman: PodmanWith, container: str, text: str) -> None:
     log = podman.podman.directory / "host.log"
     seen = lambda: podman("logs", container).stdout == text  # noqa: E731
-    podman.host.wait_until(seen, f"{text!r} in the log", log, seconds=20)
+    podman.host.wait_until(seen, f"{text!r} in the log", log)

@@ -11,7 +11,7 @@ LISTEN = """
 import os, socket, sys
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 manager.bind("/var/tmp/manager")
-manager.settimeout(20)
+manager.settimeout(90)
 open("/var/tmp/listening", "w").close()
 said = b""
 while b"READY=1" not in said:

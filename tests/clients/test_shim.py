@@ -22,6 +22,7 @@ from tests.support.engines.containerd import IMAGE, ContainerdWith
 from tests.support.engines.docker import CLIENT, DockerWith
 from tests.support.engines.host import RESIZED
 from tests.support.engines.ttrpc import Refused, TaskClient
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
 from tests.support.seccomp import Agent, profile, rule
 
@@ -321,7 +322,7 @@ def test_a_start_that_fails_leaves_no_daemon(runtime_binary: Path, tmp_path: Pat
     assert done.returncode == 1
     assert done.stderr.startswith("ociruntime: config.json:1:1: ")
     assert not done.stdout
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while subprocess.run(["pgrep", "-f", name], check=False, capture_output=True).stdout:
         assert time.monotonic() < deadline, "the daemon waits for ever"
         time.sleep(0.05)

@@ -20,6 +20,7 @@ from ociruntime.shim.stats import read_stats
 from tests.clients.test_containerd import events
 from tests.support.engines.containerd import Containerd, ContainerdWith
 from tests.support.engines.metrics import Group, client, differences, stats
+from tests.support.patience import PATIENCE
 
 RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 # Some of everything that is counted: a page cache, writes, processes, faults.
@@ -69,7 +70,7 @@ def up_and_paused(view: ContainerdWith) -> tuple[str, Group]:
     container = view.up(*limits, "--", "sh", "-c", WORK)
     pid = view.tasks()[container][0]
     root = Path(f"/proc/{view.host.init}/root/proc/{pid}/root")
-    view.host.wait_until((root / "ready").exists, "some work", view.daemon.log, 120)
+    view.host.wait_until((root / "ready").exists, "some work", view.daemon.log)
     update(view, container, {"pids": {"limit": 30}})
     view("tasks", "pause", container).check()
     return container, Group(view, container)
@@ -77,7 +78,7 @@ def up_and_paused(view: ContainerdWith) -> tuple[str, Group]:
 
 def settled(ask: Callable[[], tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
     """The differences between two readings: the kernel gathers some counters with a delay."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while found := differences(*ask()):
         if time.monotonic() > deadline:
             break

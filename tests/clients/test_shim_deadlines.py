@@ -19,14 +19,14 @@ from ociruntime.shim import ttrpc
 from tests.clients.test_shim_requests import ask
 from tests.support.bundle import Bundle
 from tests.support.engines.containerd import ContainerdWith
-from tests.support.engines.host import PATIENCE
 from tests.support.engines.metrics import client
 from tests.support.engines.ttrpc import Refused, TaskClient
+from tests.support.patience import FACTOR, PATIENCE
 
 MakeBundle = Callable[..., Bundle]
-GRANTED = 2.0 * PATIENCE
+GRANTED = 2.0 * FACTOR
 # Long after the answer must have come, and long before a hook would end by itself.
-LIMIT = 60 * PATIENCE
+LIMIT = PATIENCE
 STOPS = r"""
 sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' >"$0.new"
 kill -STOP $(cat "$0.new")

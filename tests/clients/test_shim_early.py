@@ -123,7 +123,7 @@ def test_input_of_a_client_that_is_fast(shim: ContainerdWith) -> None:
     container = shim.up("--", "sleep", "1000")
     for number in range(10):
         words = ("ctr", "--address", "/run/containerd.sock", "task", "exec", "--exec-id")
-        done = shim.host.run(*words, f"p{number}", container, "cat", stdin="typed", timeout=30)
+        done = shim.host.run(*words, f"p{number}", container, "cat", stdin="typed")
         assert (done.status, done.stdout) == (0, "typed"), done
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle import Bundle
-from tests.support.criu import PATIENCE, checkpoint, count, restore
+from tests.support.criu import checkpoint, count, restore
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 
 # Of what an undisturbed call takes, so that the kills meet all of it.

@@ -26,12 +26,12 @@ from ociruntime.shim import ttrpc
 from ociruntime.shim.service import METHODS
 from tests.fault.points import NAME, SOCKET
 from tests.support.engines.ttrpc import Refused, TaskClient
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.support.runtime import Runtime
 
 DRIVER = Path(__file__).with_name("driver.py")
-SECONDS = 20 * float(os.environ.get("OCIRT_TIME_FACTOR", "1"))
 # The statuses of operations: of the driver, too.
 DONE, FAILED, NO_ANSWER, NOT_STARTED = 0, 1, 2, 3
 # Of ``at``: it stops nowhere.
@@ -165,7 +165,7 @@ class Operation:
         self.answer = answer
         self.link: socket.socket | None = None
         # It may fail before it comes so far that it asks where to stop.
-        ready, _, _ = select.select([listener, answer.fd], [], [], SECONDS)
+        ready, _, _ = select.select([listener, answer.fd], [], [], PATIENCE)
         assert ready, f"{verb} hangs before it has begun"
         if listener in ready:
             self.link, _ = listener.accept()
@@ -187,7 +187,7 @@ class Operation:
         if self.link is None:
             return ""
         # Init has a copy of the link: wait for the operation's end as well.
-        ready, _, _ = select.select([self.link, self.answer.fd], [], [], SECONDS)
+        ready, _, _ = select.select([self.link, self.answer.fd], [], [], PATIENCE)
         assert ready, f"{self.verb} hangs"
         return self.link.recv(4096).decode() if self.link in ready else ""
 
@@ -202,7 +202,7 @@ class Operation:
 
     def finish(self) -> int:
         """Its status; it may not take long."""
-        assert self.answer.has_come(SECONDS), f"{self.verb} waits for ever"
+        assert self.answer.has_come(PATIENCE), f"{self.verb} waits for ever"
         return self.answer.result()[0]
 
     def said(self) -> str:
@@ -237,7 +237,7 @@ class CommandLine(Way):
     def close(self) -> None:
         self.control.close()
         try:
-            self.process.wait(SECONDS)
+            self.process.wait(PATIENCE)
         finally:
             self.end(self.process)
 
@@ -355,7 +355,7 @@ class Shim(Way):
         try:
             with TaskClient(self.path) as client:
                 call(client, "Shutdown", id="none")
-            self.process.wait(SECONDS)
+            self.process.wait(PATIENCE)
         finally:
             self.end(self.process)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.field.case import Case
 from tests.field.play import Play, SilentError
+from tests.support.patience import PATIENCE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(Path(__file__).parent.glob("look*.c"))
@@ -46,7 +47,7 @@ def build_look(directory: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=directory) as made:
             partial = Path(made, "look")
             command = ["cc", "-static", "-O1", "-Wall", "-Wextra", "-o", str(partial)]
-            subprocess.run([*command, *map(str, SOURCES)], check=True, timeout=120)
+            subprocess.run([*command, *map(str, SOURCES)], check=True, timeout=2 * PATIENCE)
             partial.rename(program)
     return program
 

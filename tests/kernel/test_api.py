@@ -19,9 +19,9 @@ import pytest
 from ociruntime import api
 from tests.support.bundle import Bundle
 from tests.support.descriptors import open_descriptors
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
 
-SECONDS = 10.0
 Made = Callable[..., Bundle]
 
 
@@ -39,10 +39,10 @@ def test_life_of_a_container(library: api.Runtime, sandbox: Sandbox, bundle: Mad
         assert state.pid == container.process.pid
         assert container.process.exited is None
         assert container.start() == []
-        assert container.communicate(b"this\n", SECONDS) == (b"got this\n", b"")
-        status = container.wait(SECONDS)
+        assert container.communicate(b"this\n", PATIENCE) == (b"got this\n", b"")
+        status = container.wait(PATIENCE)
         assert (status.code, status.signal, status.ok) == (5, 0, False)
-        assert abs(status.ended.timestamp() - time.time()) < SECONDS
+        assert abs(status.ended.timestamp() - time.time()) < PATIENCE
         assert container.process.exited == status
         assert container.state().status == "stopped"
     with pytest.raises(api.NotFound):
@@ -65,7 +65,7 @@ def test_context_removes_a_running_container(
 def test_kill(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
     with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as container:
         container.kill(signal.SIGKILL)
-        assert container.wait(SECONDS).signal == signal.SIGKILL
+        assert container.wait(PATIENCE).signal == signal.SIGKILL
         assert container.process is not None
         with pytest.raises(api.WrongStatus, match="process already finished"):
             container.process.send_signal(signal.SIGTERM)
@@ -100,13 +100,13 @@ def test_exec(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
             stdout=api.PIPE,
             stderr=api.STDOUT,
         ) as process:
-            assert process.communicate(timeout=SECONDS) == (b"w /tmp\n1000\nbad\n", b"")
-            assert process.wait(SECONDS).code == 4
+            assert process.communicate(timeout=PATIENCE) == (b"w /tmp\n1000\nbad\n", b"")
+            assert process.wait(PATIENCE).code == 4
         with pytest.raises(api.OciError, match="missing"):
             container.exec(["/missing"])
         exact = {"args": ["/bin/sh", "-c", "echo $X"], "cwd": "/", "env": ["X=1"]}
         with container.exec([], process=exact, stdout=api.PIPE) as process:
-            assert process.communicate(timeout=SECONDS)[0] == b"1\n"
+            assert process.communicate(timeout=PATIENCE)[0] == b"1\n"
         assert container.state().status == "running"
 
 
@@ -117,10 +117,10 @@ def test_terminal(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
         master = container.process.terminal
         container.start()
         assert os.isatty(master)
-        assert select.select([master], [], [], SECONDS)[0]
+        assert select.select([master], [], [], PATIENCE)[0]
         assert os.read(master, 100).startswith(b"/dev/")
         os.write(master, b"\n")
-        assert container.wait(SECONDS).code == 0
+        assert container.wait(PATIENCE).code == 0
         with pytest.raises(api.OciError):
             library.create(path, sandbox.new_id())
 
@@ -147,7 +147,7 @@ def test_descriptors_come_back(library: api.Runtime, sandbox: Sandbox, bundle: M
         with library.run(
             path_of(bundle(["/bin/true"])), sandbox.new_id(), stdout=api.PIPE, stdin=api.PIPE
         ) as container:
-            container.wait(SECONDS)
+            container.wait(PATIENCE)
         return open_descriptors()
 
     assert once() == once() == once()
@@ -163,8 +163,8 @@ def test_threads(library: api.Runtime, sandbox: Sandbox, bundle: Made) -> None:
     def one(job: tuple[int, Path, str]) -> tuple[int, bytes, int]:
         index, path, name = job
         with library.run(path, name, stdout=api.PIPE) as container:
-            said, _ = container.communicate(timeout=SECONDS)
-            return index, said, container.wait(SECONDS).code
+            said, _ = container.communicate(timeout=PATIENCE)
+            return index, said, container.wait(PATIENCE).code
 
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(one, jobs))
@@ -176,12 +176,12 @@ def test_waiting_thread_does_not_stop_others(
 ) -> None:
     with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as slow:
         codes: list[int] = []
-        waiting = threading.Thread(target=lambda: codes.append(slow.wait(SECONDS).code))
+        waiting = threading.Thread(target=lambda: codes.append(slow.wait(PATIENCE).code))
         waiting.start()
         with library.run(path_of(bundle(["/bin/true"])), sandbox.new_id()) as quick:
-            assert quick.wait(SECONDS).ok
+            assert quick.wait(PATIENCE).ok
         slow.kill(signal.SIGKILL)
-        waiting.join(SECONDS)
+        waiting.join(PATIENCE)
         assert codes == [137]
 
 
@@ -236,7 +236,7 @@ def test_preserved_descriptors(library: api.Runtime, sandbox: Sandbox, bundle: M
         os.close(write)
         with open(read, "rb") as file:
             assert file.read() == b"preserved\n"
-        container.wait(SECONDS)
+        container.wait(PATIENCE)
 
 
 def test_container_of_another_program(

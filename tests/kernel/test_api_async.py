@@ -13,8 +13,8 @@ import pytest
 
 from ociruntime import api
 from tests.support.descriptors import open_descriptors
+from tests.support.patience import PATIENCE
 
-SECONDS = 10.0
 T = TypeVar("T")
 
 
@@ -23,7 +23,7 @@ def runtime_like(library: api.Runtime) -> api.AsyncRuntime:
 
 
 def carry_out(what: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(what, 60))
+    return asyncio.run(asyncio.wait_for(what, PATIENCE))
 
 
 def test_lines_as_they_come(library: api.Runtime, oci_rootfs: Path) -> None:
@@ -40,7 +40,7 @@ def test_lines_as_they_come(library: api.Runtime, oci_rootfs: Path) -> None:
                     if not line.startswith(b"got"):
                         container.stdin.write(line)
                         await container.stdin.drain()
-                status = await container.wait(SECONDS)
+                status = await container.wait(PATIENCE)
                 assert (status.code, status.ok) == (5, False)
                 assert (await container.state()).status == "stopped"
             assert await runtime.containers() == []
@@ -69,8 +69,8 @@ def test_life_of_a_container(library: api.Runtime, oci_rootfs: Path) -> None:
                     stdout=api.PIPE,
                     stderr=api.PIPE,
                 ) as process:
-                    assert await process.communicate(b"in", SECONDS) == (b"in", b"y\n")
-                    assert (await process.wait(SECONDS)).code == 4
+                    assert await process.communicate(b"in", PATIENCE) == (b"in", b"y\n")
+                    assert (await process.wait(PATIENCE)).code == 4
                 with pytest.raises(api.ProgramNotFound):
                     await container.exec(["nothing"])
                 with pytest.raises(TypeError, match="args"):
@@ -80,7 +80,7 @@ def test_life_of_a_container(library: api.Runtime, oci_rootfs: Path) -> None:
                 with pytest.raises(api.Timeout, match="life: the end of its process"):
                     await container.wait(0.01)
                 await container.kill("KILL")
-                assert (await container.wait(SECONDS)).signal == signal.SIGKILL
+                assert (await container.wait(PATIENCE)).signal == signal.SIGKILL
             with pytest.raises(api.NotFound):
                 await container.state()
 
@@ -97,10 +97,10 @@ def test_much_output_both_ways(library: api.Runtime, oci_rootfs: Path) -> None:
             bundle = runtime.bundle(oci_rootfs, command)
             pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), api.PIPE)
             async with runtime.run(bundle, **pipes) as container:
-                assert await container.communicate(data, SECONDS) == (data, data)
+                assert await container.communicate(data, PATIENCE) == (data, data)
             bundle = runtime.bundle(oci_rootfs, ["head", "-c", "3"])
             async with runtime.run(bundle, **pipes) as container:
-                assert await container.communicate(data, SECONDS) == (data[:3], b"")
+                assert await container.communicate(data, PATIENCE) == (data[:3], b"")
 
     carry_out(talk())
 
@@ -114,7 +114,7 @@ def test_a_timeout_loses_nothing(library: api.Runtime, oci_rootfs: Path) -> None
                 with pytest.raises(api.Timeout, match="the end of its output"):
                     await container.communicate(b"late\n", 0.05)
                 await container.resume()
-                assert await container.communicate(timeout=SECONDS) == (b"early\nlate\n", b"")
+                assert await container.communicate(timeout=PATIENCE) == (b"early\nlate\n", b"")
 
     carry_out(talk())
 
@@ -123,8 +123,8 @@ def test_many_at_once_and_no_descriptors_left(library: api.Runtime, oci_rootfs: 
     async def one(runtime: api.AsyncRuntime, number: int) -> tuple[bytes, int]:
         bundle = runtime.bundle(oci_rootfs, ["sh", "-c", f"echo {number}; exit {number}"])
         async with runtime.run(bundle, stdout=api.PIPE) as container:
-            said, _ = await container.communicate(timeout=SECONDS)
-            return said, (await container.wait(SECONDS)).code
+            said, _ = await container.communicate(timeout=PATIENCE)
+            return said, (await container.wait(PATIENCE)).code
 
     async def rounds() -> None:
         async with runtime_like(library) as runtime:
@@ -190,7 +190,7 @@ def test_a_context_removes_although_its_zygote_is_gone(
             async with runtime.run(runtime.bundle(oci_rootfs, ["sleep", "100"])) as container:
                 os.kill(runtime.zygote_pid, signal.SIGKILL)
                 with pytest.raises(api.ZygoteGone):
-                    await container.wait(SECONDS)
+                    await container.wait(PATIENCE)
             assert await runtime.containers() == []
 
     carry_out(lose())
@@ -203,6 +203,6 @@ def test_terminal(library: api.Runtime, oci_rootfs: Path) -> None:
             async with runtime.run(bundle, terminal=True) as container:
                 assert container.process is not None
                 assert os.isatty(container.process.terminal)
-                assert (await container.wait(SECONDS)).code == 6
+                assert (await container.wait(PATIENCE)).code == 6
 
     carry_out(look())

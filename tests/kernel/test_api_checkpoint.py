@@ -13,7 +13,6 @@ from tests.support.bundle import Bundle
 from tests.support.criu import criu as found_criu
 from tests.support.sandbox import Sandbox
 
-SECONDS = 20.0
 Made = Callable[..., Bundle]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ociruntime.api import Container, Runtime
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "api.md"
@@ -74,7 +75,7 @@ def on_a_host_of_its_own(
         capture_output=True,
         text=True,
         cwd=directory,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         env={
             **sandbox.environment(),

@@ -21,9 +21,9 @@ import pytest
 from ociruntime import api
 from tests.support.bundle import Bundle
 from tests.support.descriptors import open_descriptors
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
 
-SECONDS = 10.0
 Made = Callable[..., Bundle]
 
 
@@ -37,7 +37,7 @@ def test_death_of_the_zygote_reaches_everybody(
     container = library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id())
     os.kill(library.zygote_pid, signal.SIGKILL)
     with pytest.raises(api.ZygoteGone):
-        container.wait(SECONDS)
+        container.wait(PATIENCE)
     with pytest.raises(api.ZygoteGone):
         container.state()
     with api.Runtime(library.root, launcher=library.launcher) as another:
@@ -50,7 +50,7 @@ def test_closed_runtime(library: api.Runtime, sandbox: Sandbox, bundle: Made) ->
 
     def wait() -> None:
         try:
-            container.wait(SECONDS)
+            container.wait(PATIENCE)
         except api.OciError as error:
             caught.append(error)
 
@@ -59,7 +59,7 @@ def test_closed_runtime(library: api.Runtime, sandbox: Sandbox, bundle: Made) ->
     time.sleep(0.05)
     library.close()
     library.close()
-    waiting.join(SECONDS)
+    waiting.join(PATIENCE)
     assert len(caught) == 1
     with pytest.raises(api.OciError, match="closed"):
         container.state()
@@ -83,7 +83,7 @@ def test_end_of_the_program_leaves_the_container(
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
         cwd=Path(api.__file__).parent.parent,
         env={**sandbox.environment(), "OCIRT": "1"},
@@ -103,7 +103,7 @@ def test_interrupts_lose_nothing(library: api.Runtime, sandbox: Sandbox, bundle:
     def other() -> None:
         while not stop.is_set():
             with library.run(path_of_other, sandbox.new_id()) as container:
-                others.append(container.wait(SECONDS).ok)
+                others.append(container.wait(PATIENCE).ok)
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -119,7 +119,7 @@ def test_interrupts_lose_nothing(library: api.Runtime, sandbox: Sandbox, bundle:
                 try:
                     mine.append(sandbox.new_id())
                     with library.run(path, mine[-1], stdout=api.PIPE) as container:
-                        container.wait(SECONDS)
+                        container.wait(PATIENCE)
                 finally:
                     signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:
@@ -131,7 +131,7 @@ def test_interrupts_lose_nothing(library: api.Runtime, sandbox: Sandbox, bundle:
                             left.delete(force=True)
     finally:
         stop.set()
-        thread.join(SECONDS)
+        thread.join(PATIENCE)
         signal.signal(signal.SIGALRM, previous)
     assert not thread.is_alive()
     assert interrupted > 0
@@ -155,7 +155,7 @@ def test_interrupted_create_is_taken_back(
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         library.create(path, sandbox.new_id(), stdout=api.PIPE)
-    thread.join(SECONDS)
+    thread.join(PATIENCE)
     assert library.containers() == []
 
 
@@ -170,13 +170,13 @@ def test_timeout_of_communicate_loses_nothing(
         assert container.stdin is not None
         container.stdin.write(b"first\n")  # stays in the buffer: it must come before the rest
         assert container.stdout is not None
-        assert select.select([container.stdout], [], [], SECONDS)[0]
+        assert select.select([container.stdout], [], [], PATIENCE)[0]
         container.pause()
         with pytest.raises(TimeoutError):
             container.communicate(b"second\nthird\n", timeout=0.05)
         container.resume()
         expected = b"early\nfirst second\n", b"bad\n"
-        assert container.communicate(timeout=SECONDS) == expected
+        assert container.communicate(timeout=PATIENCE) == expected
         assert container.communicate() == expected
 
 
@@ -184,7 +184,7 @@ def test_mistakes_are_told(library: api.Runtime, sandbox: Sandbox, bundle: Made)
     path = path_of(bundle(["/bin/true"]))
     library.containers()
     with library.run(path, sandbox.new_id()) as container:
-        container.wait(SECONDS)
+        container.wait(PATIENCE)
     before = open_descriptors()
     mistakes: list[tuple[dict[str, Any], str]] = [
         ({"stdin": api.PIPE, "stdout": io.StringIO()}, "stdout="),
@@ -205,7 +205,7 @@ def test_forgotten_processes_are_closed(
 ) -> None:
     with library.run(path_of(bundle(["/bin/sleep", "100"])), sandbox.new_id()) as container:
         before = open_descriptors()
-        assert container.exec(["/bin/true"], stdout=api.PIPE).wait(SECONDS).ok
+        assert container.exec(["/bin/true"], stdout=api.PIPE).wait(PATIENCE).ok
         container.exec(["/bin/sleep", "100"], stdout=api.PIPE)
         assert open_descriptors() == before
 
@@ -231,14 +231,14 @@ def test_forked_child_does_not_keep_the_zygote(sandbox: Sandbox, runtime_binary:
     done = subprocess.run(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
         cwd=Path(api.__file__).parent.parent,
         env=sandbox.environment(),
     )
     zygote, child = map(int, done.stdout.split())
     try:
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while is_zygote(zygote):
             assert time.monotonic() < deadline, "the zygote lives on"
             time.sleep(0.01)

@@ -10,8 +10,8 @@ import pytest
 
 from ociruntime import api
 from tests.support.descriptors import open_descriptors
+from tests.support.patience import PATIENCE
 
-SECONDS = 10.0
 INTERVAL = 0.02
 
 
@@ -40,7 +40,7 @@ def test_no_limits_are_none(library: api.Runtime, oci_rootfs: Path) -> None:
         assert stats.memory_limit is None
         assert stats.pids_limit is None
     with library.run(library.bundle(oci_rootfs, ["true"])) as container:
-        container.wait(SECONDS)
+        container.wait(PATIENCE)
         with pytest.raises(api.WrongStatus, match="container not running"):
             container.stats()
 

@@ -14,9 +14,9 @@ import pytest
 
 from ociruntime import api
 from ociruntime.library.errors import refined
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
 
-SECONDS = 10.0
 WORDS = ["sleep", "100"]
 
 
@@ -127,7 +127,7 @@ def test_short_keywords(library: api.Runtime, oci_rootfs: Path, sandbox: Sandbox
     assert resources["devices"], "the default devices are still denied"
     assert bundle.validate() == []
     with library.run(bundle, sandbox.new_id(), stdout=api.PIPE) as container:
-        assert container.communicate(timeout=SECONDS)[0] == b"w /tmp 1000 1001\n"
+        assert container.communicate(timeout=PATIENCE)[0] == b"w /tmp 1000 1001\n"
 
 
 def test_network_by_keyword(library: api.Runtime, oci_rootfs: Path) -> None:
@@ -142,7 +142,7 @@ def test_network_by_keyword(library: api.Runtime, oci_rootfs: Path) -> None:
     with library.run(library.bundle(oci_rootfs, WORDS)) as first:
         joined = library.bundle(oci_rootfs, ["true"], net=f"container:{first.id}")
         with library.run(joined) as second:
-            assert second.wait(SECONDS).ok
+            assert second.wait(PATIENCE).ok
 
 
 def test_signals_by_name(library: api.Runtime, oci_rootfs: Path) -> None:
@@ -153,18 +153,18 @@ def test_signals_by_name(library: api.Runtime, oci_rootfs: Path) -> None:
             assert container.stdout is not None
             assert container.stdout.readline() == b"ready\n"
             container.kill(name)
-            assert container.wait(SECONDS).code == 3
+            assert container.wait(PATIENCE).code == 3
     with library.run(bundle, stdout=api.PIPE) as container:
         assert container.stdout is not None
         assert container.stdout.readline() == b"ready\n"
         assert container.process is not None
         container.process.send_signal("USR1")
-        assert container.wait(SECONDS).code == 3
+        assert container.wait(PATIENCE).code == 3
 
 
 def test_times_are_datetimes(library: api.Runtime, oci_rootfs: Path) -> None:
     with library.run(library.bundle(oci_rootfs, ["true"])) as container:
-        ended = container.wait(SECONDS).ended
+        ended = container.wait(PATIENCE).ended
         created = container.state().created
         assert ended.tzinfo is created.tzinfo is UTC
         assert timedelta(0) < datetime.now(UTC) - created < timedelta(minutes=1)
@@ -217,7 +217,7 @@ def test_temporary_bundles_go_with_the_last_who_knows_them(
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
     with library.run(bundle) as container:
         del bundle
-        assert container.wait(SECONDS).ok
+        assert container.wait(PATIENCE).ok
         assert path.exists()
     del container
     assert not path.exists()

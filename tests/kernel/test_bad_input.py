@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def test_bundle_is_no_directory(runtime: Runtime, sandbox: Sandbox, kind: str) -
         os.mkfifo(path)
     elif kind != "absent":
         path.symlink_to("/does/not/exist")
-    _refused(runtime, runtime.create(path, timeout=5), str(path))
+    _refused(runtime, runtime.create(path, timeout=PATIENCE), str(path))
 
 
 @pytest.mark.parametrize("kind", ["absent", "file", "empty path"])
@@ -84,7 +85,7 @@ def test_relative_namespace_path(runtime: Runtime, bundle: MakeBundle, path: str
 def test_namespace_path_of_another_type(runtime: Runtime, bundle: MakeBundle, path: str) -> None:
     """The type is checked with NS_GET_NSTYPE (config-linux.md, namespaces)."""
     made = bundle().drop_namespace("network").add_namespace("network", path)
-    _refused(runtime, runtime.create(made, timeout=5), path)
+    _refused(runtime, runtime.create(made, timeout=PATIENCE), path)
 
 
 def test_program_absent(runtime: Runtime, bundle: MakeBundle) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_config_of_another_kind(
         path.symlink_to("config.json")
     else:
         path.symlink_to("/does/not/exist")
-    result = runtime.create(made.path, timeout=5)
+    result = runtime.create(made.path, timeout=PATIENCE)
     _refused(runtime, result, "config.json")
 
 
@@ -115,7 +116,7 @@ def test_hostile_json(runtime: Runtime, bundle: MakeBundle, text: str | bytes, w
     made = bundle()
     raw = text if isinstance(text, bytes) else text.encode()
     (made.path / "config.json").write_bytes(raw)
-    result = runtime.create(made.path, timeout=5)
+    result = runtime.create(made.path, timeout=PATIENCE)
     if runtime.is_ours or not result.ok:
         _refused(runtime, result, "config.json", word)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bundles.__main__ import build
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.support.runtime import Runtime
@@ -60,7 +61,7 @@ def test_service(runtime: Runtime, sandbox: Sandbox) -> None:
     with output.open("wb") as file:
         container = runtime.create(made(sandbox, "service"), stdout=file).check().container
     runtime.start(container).check()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while output.read_text() != "ready\n":
         assert time.monotonic() < deadline
         time.sleep(0.01)

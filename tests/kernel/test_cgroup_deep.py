@@ -74,7 +74,7 @@ def test_processes_and_removal(sandbox: Sandbox) -> None:
                 beside.kill()
         assert sorted(found) == sorted((inner.pid, beside.pid))
         assert not left
-        assert tree.remove_tree(kernel, parent, name, time.monotonic() + 10)
+        assert tree.remove_tree(kernel, parent, name, time.monotonic() + TIMEOUT)
         assert not (unified / name).exists()
         assert tree.remove_tree(kernel, parent, name, time.monotonic())
     finally:

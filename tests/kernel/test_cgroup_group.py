@@ -262,7 +262,7 @@ def test_devices_by_program(
         ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     group.join(process.pid)
-    output, _ = process.communicate("\n", timeout=20)
+    output, _ = process.communicate("\n", timeout=TIMEOUT)
     assert output.split("\n")[:5] == ["null yes", "mknod yes", "read yes", "write no", "disk no"]
 
 

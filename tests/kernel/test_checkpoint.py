@@ -18,7 +18,8 @@ from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import capability_names
 from tests.support.bundle import Bundle
 from tests.support.console import console
-from tests.support.criu import PATIENCE, checkpoint, count, criu, restore
+from tests.support.criu import checkpoint, count, criu, restore
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 

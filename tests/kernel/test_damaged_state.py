@@ -16,13 +16,13 @@ import pytest
 
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
 
 MakeBundle = Callable[..., "Bundle"]
-SECONDS = 20
 COPY = ".state.json.new"
 LAYOUT = detect(Kernel())
 
@@ -75,7 +75,7 @@ def make_cgroup(cgroup: Path) -> None:
 
 
 def gone(pidfd: int) -> bool:
-    ready, _, _ = select.select([pidfd], [], [], SECONDS)
+    ready, _, _ = select.select([pidfd], [], [], PATIENCE)
     return bool(ready)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 
 Made = Callable[..., Bundle]
@@ -103,7 +104,7 @@ def as_user(*words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
         [*wrapper, *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         cwd="/",
         env={"PATH": os.environ["PATH"], **env},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def test_listener_that_closes_without_taking_the_terminal(
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(1)
-        listener.settimeout(20)
+        listener.settimeout(PATIENCE)
         thread = threading.Thread(target=call)
         thread.start()
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.mounts import mounts_of
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import MARKER, Sandbox
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_process_is_found_and_killed(leaky: Sandbox) -> None:
         assert leaky.processes() == [child.pid]
         assert [line.split()[0] for line in leaky.leaks()] == ["process"]
         leaky.clean()
-        assert child.wait(5) == -9
+        assert child.wait(PATIENCE) == -9
 
 
 def test_marker_of_another_test_is_not_ours(leaky: Sandbox) -> None:

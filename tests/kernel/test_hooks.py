@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
@@ -80,7 +81,7 @@ def both(*names: str) -> list[tuple[str, int]]:
 
 
 def wait_for_phases(log: Path, count: int) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while len(phases(log)) < count:
         assert time.monotonic() < end, phases(log)
         time.sleep(0.01)

@@ -103,7 +103,7 @@ def test_signals(runtime: Runtime, bundle: MakeBundle, name: str) -> None:
     assert wait_for_file(made, "signal") == expected
 
 
-def wait_for_file(bundle: Bundle, name: str, seconds: float = 5.0) -> str:
+def wait_for_file(bundle: Bundle, name: str, seconds: float = TIMEOUT) -> str:
     path = bundle.rootfs / name
     end = time.monotonic() + seconds
     while not (path.exists() and path.read_text()):
@@ -267,4 +267,4 @@ def test_run_waits_for_orphans(runtime: Runtime, bundle: MakeBundle) -> None:
     made.set("/hooks", {"poststart": [hook]})
     if not runtime.is_ours:
         pytest.skip("runc 1.1 runs poststart hooks before the program")
-    assert runtime.run(made, timeout=15).status == 7
+    assert runtime.run(made, timeout=TIMEOUT).status == 7

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
@@ -40,7 +41,7 @@ def test_messages(
     listening = sandbox.directory / "listening"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(listening))
-        listener.settimeout(20)
+        listener.settimeout(PATIENCE)
         runtime.global_options = ("--log", f"{kind}:{name}")
         done = runtime.call("state", "none", wrapper=beside(kind, listening))
         assert_clear(runtime, done, "container does not exist")

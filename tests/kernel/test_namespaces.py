@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
 
@@ -28,7 +29,6 @@ FILES = {
     "time": "time",
 }
 MAPPING = [{"containerID": 0, "hostID": 100_000, "size": 65536}]
-SECONDS = 5.0
 
 
 def inode(pid: int | str, kind: str) -> str:
@@ -57,7 +57,7 @@ def holder(kind: str) -> Iterator[int]:
 
 
 def _member(pid: int, kind: str) -> int:
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         for candidate in [pid, *_children(pid)]:
             if inode(candidate, kind) != inode("self", kind):
@@ -178,7 +178,7 @@ def test_id_mappings(runtime: Runtime, bundle: MakeBundle) -> None:
         assert Path(f"/proc/{pid}/{name}").read_text().split() == ["0", "100000", "65536"]
     status = Path(f"/proc/{pid}/status").read_text()
     assert "\nUid:\t101000\t101000\t101000\t101000\n" in status
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + PATIENCE
     while not (made.rootfs / "tmp/mine").exists():
         assert time.monotonic() < end
         time.sleep(0.01)

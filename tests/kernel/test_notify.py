@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 
 MakeBundle = Callable[..., Bundle]
-PATIENCE = 20.0
 # A client: sends each argument as one message, with a descriptor where that is a barrier, which it
 # waits for; one that ends in a newline tells the descriptor's inode before.
 SAY = r"""

@@ -13,12 +13,12 @@ import pytest
 
 from ociruntime import api
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
 
 MakeBundle = Callable[..., Bundle]
-SECONDS = 20.0
 OPTIONAL: dict[str, dict[str, Any]] = {
     "": dict.fromkeys(("hostname", "domainname", "hooks", "annotations", "windows")),
     "/root": {"readonly": None},
@@ -85,7 +85,7 @@ def test_null_in_resources_of_the_config(runtime: Runtime, bundle: MakeBundle) -
 def test_null_in_the_library(library: api.Runtime, sandbox: Sandbox, bundle: MakeBundle) -> None:
     made = nulled(bundle(["/bin/sleep", "100"])).write()
     with library.run(made.path, sandbox.new_id()) as container:
-        assert container.exec(["/bin/true"], process=process(env=None)).wait(SECONDS).ok
+        assert container.exec(["/bin/true"], process=process(env=None)).wait(PATIENCE).ok
         assert container.update(RESOURCES) == []
 
 

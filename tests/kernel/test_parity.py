@@ -10,6 +10,7 @@ import pytest
 
 from ociruntime.cli.main import ALIASES, GLOBAL, VERBS
 from tests.support.criu import NEWER
+from tests.support.patience import PATIENCE
 
 PEERS = ("runc", "crun")
 # argp's own, and the one that every command of ours has without naming it.
@@ -26,7 +27,7 @@ def said_by(peer: str, *words: str) -> str:
     if not binary.exists():
         pytest.skip(f"no {peer} of Debian sid here: run `make newer-criu`")
     done = subprocess.run(
-        [binary, *words, "--help"], capture_output=True, text=True, check=False, timeout=20
+        [binary, *words, "--help"], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     return done.stdout
 

@@ -11,20 +11,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from ociruntime.api import Container, Runtime
+from tests.support.patience import PATIENCE
 
-SECONDS = 10.0
 UID = 12345
-pytestmark = pytest.mark.timeout(300)
 Make = Callable[..., Container]
 
 
 def test_output_and_status(container: Make) -> None:
     made = container("sh", "-c", "echo out; echo err >&2; exit 3")
-    assert made.communicate(timeout=SECONDS) == (b"out\n", b"err\n")
-    assert made.wait(SECONDS).code == 3
+    assert made.communicate(timeout=PATIENCE) == (b"out\n", b"err\n")
+    assert made.wait(PATIENCE).code == 3
 
 
 def test_changes_reach_the_configuration(container: Make) -> None:
@@ -35,7 +32,7 @@ def test_changes_reach_the_configuration(container: Make) -> None:
         hostname="changed",
         process={"user": {"uid": 1234}, "env": ["PATH=/bin", "NAME=value"]},
     )
-    assert made.communicate(timeout=SECONDS)[0] == b"changed\n1234\nvalue\n"
+    assert made.communicate(timeout=PATIENCE)[0] == b"changed\n1234\nvalue\n"
 
 
 def test_two_at_once_and_exec(container: Make, oci_runtime: Runtime) -> None:
@@ -43,7 +40,7 @@ def test_two_at_once_and_exec(container: Make, oci_runtime: Runtime) -> None:
     assert {each.id for each in oci_runtime.containers()} == {first.id, second.id}
     assert (first.state().status, second.state().status) == ("running", "created")
     with first.exec(["true"]) as process:
-        assert process.wait(SECONDS).ok
+        assert process.wait(PATIENCE).ok
 
 
 SESSION = """
@@ -72,7 +69,7 @@ def test_session_of_its_own(tmp_path: Path, runtime_binary: Path, oci_rootfs: Pa
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=3 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -81,30 +78,30 @@ def test_session_of_its_own(tmp_path: Path, runtime_binary: Path, oci_rootfs: Pa
 
 FAILING = """
 import os
+import select
 import pytest
 from ociruntime.api import ProgramNotFound
 
 def test_unread(container):
     made = container("sh", "-c", "echo said; echo bad >&2; exit 3", hostname="box")
-    made.wait(10)
+    made.wait(60)
     assert made.stdout.readline() == b"other"
 
 def test_heard(container):
     made = container("sh", "-c", "echo heard; exec sleep 100")
+    assert select.select([made.stdout], [], [], 60)[0]
     with pytest.raises(TimeoutError):
-        made.communicate(timeout=0.2)
+        made.communicate(timeout=0.01)
     assert False
 
 def test_no_program(container):
     container("nothing")
 
 def test_teardown_is_not_the_tests(container):
-    container("sh", "-c", "echo quiet").wait(10)
+    container("sh", "-c", "echo quiet").wait(60)
 """
 # The others take longer to load than ours, and have nothing to do here.
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest")
-# Seconds; a session is a Python of its own, which a loaded machine starts slowly.
-PATIENCE = 280
 
 
 def session(directory: Path, text: str, wrapper: tuple[str, ...] = (), **env: str) -> str:
@@ -116,7 +113,7 @@ def session(directory: Path, text: str, wrapper: tuple[str, ...] = (), **env: st
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=3 * PATIENCE,
         check=False,
         env={**os.environ, **env},
     )
@@ -161,8 +158,8 @@ import os
 def test_one(container):
     assert os.geteuid() == 12345
     made = container("sh", "-c", "id -u; hostname", hostname="mine")
-    assert made.communicate(timeout=20)[0] == b"0\\nmine\\n"
-    assert made.wait(20).ok
+    assert made.communicate(timeout=60)[0] == b"0\\nmine\\n"
+    assert made.wait(60).ok
 """
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Result, Runtime
 from tests.support.verdict import assert_clear
 
@@ -115,7 +116,7 @@ def test_the_state_is_in_the_runtime_directory(user: User) -> None:
             stdout=subprocess.PIPE if args[0] != "run" else subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             text=True,
-            timeout=20,
+            timeout=PATIENCE,
         )
 
     call("run", "--detach", "--bundle", str(user.bundle.path), name)
@@ -173,7 +174,7 @@ def test_exec_of_ids_that_are_not_mapped(user: User) -> None:
     command = [*AS_USER, "env", f"XDG_RUNTIME_DIR={user.directory}", str(user.runtime.binary)]
     command += ["run", "--detach", "--bundle", str(user.bundle.path), name]
     null = subprocess.DEVNULL
-    subprocess.run(command, check=True, stdin=null, stdout=null, stderr=null, timeout=20)
+    subprocess.run(command, check=True, stdin=null, stdout=null, stderr=null, timeout=PATIENCE)
     try:
         for ids, word in (("5", "process.user.uid 5"), ("0:7", "process.user.gid 7")):
             result = user.call("exec", "--user", ids, name, "id")
@@ -190,7 +191,7 @@ def test_oom_score_of_an_exec(user: User) -> None:
     command = [*AS_USER, "env", f"XDG_RUNTIME_DIR={user.directory}", str(user.runtime.binary)]
     command += ["run", "--detach", "--bundle", str(user.bundle.path), name]
     null = subprocess.DEVNULL
-    subprocess.run(command, check=True, stdin=null, stdout=null, stderr=null, timeout=20)
+    subprocess.run(command, check=True, stdin=null, stdout=null, stderr=null, timeout=PATIENCE)
     look = "cat /proc/self/oom_score_adj /proc/1/oom_score_adj"
     process = {"args": ["sh", "-c", look], "cwd": "/", "env": ["PATH=/usr/bin:/bin"]}
     file = user.directory / "process.json"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.seccomp import Agent, profile, rule, strict
@@ -92,7 +93,7 @@ def test_what_the_agent_is_sent(
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

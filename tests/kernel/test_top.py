@@ -10,6 +10,7 @@ import pytest
 from ociruntime.state.store import Store
 from ociruntime.top.sample import COLUMNS, ORDERS, Row, size, take
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 
 Made = Callable[..., Bundle]
@@ -101,7 +102,7 @@ def test_live(runtime: Runtime, three: list[str]) -> None:
             await pilot.press("escape")
             await pilot.press("q")
 
-    asyncio.run(asyncio.wait_for(drive(), 60))
+    asyncio.run(asyncio.wait_for(drive(), PATIENCE))
 
 
 def test_rates_need_two_looks(runtime: Runtime, three: list[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pages import block
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
 
 
@@ -41,7 +42,7 @@ class Desk:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr

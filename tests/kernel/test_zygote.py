@@ -15,8 +15,9 @@ import pytest
 from ociruntime.errors import AlreadyExists, NotFound, OciError, SpecError, StepError, WrongStatus
 from ociruntime.zygote.client import Client, ZygoteGone
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
-from tests.support.zygote import SECONDS, User
+from tests.support.zygote import User
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_one_life(user: User, bundle: Callable[..., Bundle]) -> None:
     user.call("start", container)
     ended = user.wait(made.number)
     assert (ended.code, ended.signal, ended.pid) == (7, 0, made.result["pid"])
-    assert abs(ended.time - time.time_ns()) < SECONDS * 1e9
+    assert abs(ended.time - time.time_ns()) < PATIENCE * 1e9
     assert read_end(output) == "hello\n"
     user.call("delete", container)
     with pytest.raises(NotFound, match="container does not exist"):
@@ -87,7 +88,7 @@ def test_pidfd_is_of_the_process(user: User, bundle: Callable[..., Bundle]) -> N
     (pidfd,) = made.fds
     signal.pidfd_send_signal(pidfd, signal.SIGTERM)  # init of a pid namespace ignores it
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    assert select.select([pidfd], [], [], SECONDS)[0]
+    assert select.select([pidfd], [], [], PATIENCE)[0]
     os.close(pidfd)
     assert user.wait(made.number).signal == signal.SIGKILL
 
@@ -148,7 +149,7 @@ def test_preserved_descriptors_start_at_three(user: User, bundle: Callable[..., 
 
 
 def test_zygote_is_sealed_and_opens_nothing(client: Client) -> None:
-    assert client.wait_readable(SECONDS)
+    assert client.wait_readable(PATIENCE)
     client.receive()
     executable = os.readlink(f"/proc/{client.pid}/exe")
     assert executable.startswith("/memfd:ociruntime")
@@ -163,7 +164,7 @@ def test_zygote_is_not_dumpable(runtime_binary: Path, sandbox: Sandbox) -> None:
     script.write_text(f"#!/bin/sh\nexec setpriv --regid 4711 --clear-groups {runtime_binary} $@\n")
     script.chmod(0o755)
     with Client.spawn(str(script)) as client:
-        assert client.wait_readable(SECONDS)
+        assert client.wait_readable(PATIENCE)
         client.receive()
         assert "\t4711\t" in Path(f"/proc/{client.pid}/status").read_text()
         assert Path(f"/proc/{client.pid}/environ").stat().st_gid == 0
@@ -222,7 +223,7 @@ def test_many_at_once_and_no_zombies(user: User, bundle: Callable[..., Bundle]) 
         os.close(reply.fds[0])
     for name in paths:
         user.call("delete", name)
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while len(children(user.client.pid)) > 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     # The child that is kept for light requests.
@@ -249,7 +250,7 @@ def test_child_of_light_requests_serves_again_unless_it_failed(
 
 def workers(user: User) -> str:
     """The pid of the child that is kept, once those that have served are gone."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while True:
         found = [pid for pid in children(user.client.pid) if name_of(pid) == "oci-zygote"]
         if len(found) == 1:
@@ -294,7 +295,7 @@ def test_orphans_of_a_container_are_reaped_silently(
     orphan = bundle().drop_namespace("pid").shell("(sleep 0.2 &) ; exit 0")
     container, made = user.make("run", orphan)
     user.wait(made.number)
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while children(user.client.pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert children(user.client.pid) == []
@@ -339,7 +340,7 @@ def test_end_of_the_program_ends_the_zygote_only(
 
 def test_death_of_the_zygote_is_told(runtime_binary: Path) -> None:
     with Client.spawn(str(runtime_binary)) as client:
-        assert client.wait_readable(SECONDS)
+        assert client.wait_readable(PATIENCE)
         client.receive()
         os.kill(client.pid, signal.SIGKILL)
         with pytest.raises(ZygoteGone):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ociruntime.kernel import _sys, block
+from tests.support.patience import PATIENCE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD = CHECKOUT / "build"
@@ -19,7 +20,6 @@ OCI_EXEC = BUILD / "oci-exec"
 BUSYBOX = b"/bin/busybox"
 
 BLOCK_FD, CHANNEL_FD, PROC_FD = 60, 61, 62
-TIMEOUT = 10.0
 
 
 def status_field(text: str, name: str) -> str:
@@ -128,7 +128,7 @@ class Init:
     def connect(self) -> socket.socket:
         """A connection to the waiting oci-init."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        connection.settimeout(TIMEOUT)
+        connection.settimeout(PATIENCE)
         connection.connect(self.path)
         return connection
 
@@ -141,7 +141,7 @@ class Init:
     def report(self) -> block.Report | None:
         """What oci-init reports; None when the channel closed, which is success."""
         assert self.channel is not None
-        self.channel.settimeout(TIMEOUT)
+        self.channel.settimeout(PATIENCE)
         message = self.channel.recv(64)
         return block.unpack_report(message) if message else None
 
@@ -161,7 +161,7 @@ class Init:
 
     def until_waiting(self) -> Init:
         """Return when oci-init sleeps in its poll."""
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             comm = Path(f"/proc/{self.pid}/comm").read_text().strip()
             state = status_field(Path(f"/proc/{self.pid}/status").read_text(), "State")

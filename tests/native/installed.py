@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.native.driver import CHECKOUT
+from tests.support.patience import PATIENCE
 
 PREFIX = CHECKOUT / ".venv"
 SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
@@ -24,7 +25,7 @@ HEADER_SIZE = SOURCES_AT + 32 * SOURCE_SIZE
 def run(prefix: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [prefix / "bin" / "ociruntime", *words],
-        capture_output=True, text=True, timeout=30, check=False, **options,
+        capture_output=True, text=True, timeout=PATIENCE, check=False, **options,
     )  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def uses_image(prefix: Path, *before: str) -> bool:
     done = subprocess.run(
         [*before, "strace", "-f", "-e", "trace=open,openat", "-o", log,
          prefix / "bin" / "ociruntime", "--version"],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ociruntime version ")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ociruntime.kernel import _sys
+from tests.support.patience import PATIENCE
 
 CLONE_VM, CLONE_PARENT, CLONE_THREAD, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_NEWPID = (
     0x100, 0x8000, 0x10000, 0x10000000, 0x04000000, 0x20000000,
@@ -29,7 +30,7 @@ def test_child_and_parent() -> None:
         os.write(write, f"{os.getppid()} {os.getpid()} {pidfd}".encode())
         os._exit(7)
     assert pid > 0
-    assert select.select([pidfd], [], [], 10)[0] == [pidfd], "readable when the child has ended"
+    assert select.select([pidfd], [], [], PATIENCE)[0] == [pidfd], "readable when it has ended"
     assert wait_exit(pid) == 7
     assert os.read(read, 64).decode() == f"{os.getpid()} {pid} -1"
     for fd in (read, write, pidfd):

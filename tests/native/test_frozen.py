@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.native.driver import CHECKOUT
+from tests.support.patience import PATIENCE
 
 INSTALLED = CHECKOUT / ".venv" / "bin" / "ociruntime"
 
@@ -24,7 +25,7 @@ def test_no_module_is_opened(tmp_path: Path) -> None:
     log = tmp_path / "trace"
     subprocess.run(
         ["strace", "-f", "-e", "trace=open,openat", "-o", log, INSTALLED, "--version"],
-        check=True, timeout=30, stdout=subprocess.DEVNULL,
+        check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     opened = re.findall(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)"', log.read_text())
     assert any(path.endswith((".so.1.0", "start.image")) for path in opened), "an interpreter"

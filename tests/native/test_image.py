@@ -22,6 +22,7 @@ from tests.native.installed import (
     sources,
     uses_image,
 )
+from tests.support.patience import PATIENCE
 
 pytestmark = [
     pytest.mark.skipif(not (PREFIX / IMAGE).exists(), reason="no start image: run `make build`"),
@@ -39,7 +40,7 @@ def test_who_enters_containers_is_sealed_before(prefix: Path, verb: str) -> None
     """The image is entered by the copy in memory, never by the file on the disk (CVE-2019-5736)."""
     done = subprocess.run(
         ["strace", "-e", "trace=execve,execveat,openat,fcntl", prefix / "bin" / "ociruntime", verb],
-        capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     calls = done.stderr.splitlines()
     sealed, executed, image = (
@@ -61,7 +62,7 @@ def test_long_commands_take_a_huge_page(prefix: Path) -> None:
     for verb, copies in commands.items():
         done = subprocess.run(
             ["strace", "-e", "trace=madvise,pread64", prefix / "bin" / "ociruntime", verb],
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert "ociruntime" in done.stderr.splitlines()[-2]
         huge = re.search(r"madvise\(0x[0-9a-f]*[02468ace]00000, 2097152, MADV_HUGEPAGE\) = 0\n"
@@ -75,7 +76,7 @@ def test_objects_begin_at_a_huge_page(prefix: Path) -> None:
     """
     done = subprocess.run(
         ["strace", "-e", "trace=mmap,madvise", prefix / "bin" / "ociruntime", "run"],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     pages = re.findall(r"madvise\((0x[0-9a-f]+), 2097152, MADV_HUGEPAGE", done.stderr)
     mapped = re.findall(
@@ -157,7 +158,7 @@ def test_standard_streams_are_the_callers(prefix: Path) -> None:
     document = b'{"ociVersion": "1.2.0", "process": 7}'
     done = subprocess.run(
         [prefix / "bin" / "ociruntime", "validate", "-"],
-        input=document, capture_output=True, timeout=30, check=False,
+        input=document, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert b"/process" in done.stdout
     assert uses_image(prefix)
@@ -185,7 +186,7 @@ def test_no_memory_starts_without_or_says_so(prefix: Path) -> None:
     for megabytes in (16, 24, 32, 48, 64):
         done = subprocess.run(
             ["sh", "-c", f"ulimit -v {megabytes * 1024}; exec {prefix}/bin/ociruntime --version"],
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         words = done.stderr.lower()  # "MemoryError" is one of Python's
         assert done.returncode == 0 or "memory" in words or "map" in words
@@ -212,7 +213,7 @@ def test_the_environment_is_the_callers(prefix: Path) -> None:
             ["setpriv", "--reuid=1234", "--clear-groups", "strace", "-f", "-e", "trace=%file",
              prefix / "bin" / "ociruntime", "list", "-q"],
             env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": f"/nowhere/{name}"},
-            capture_output=True, text=True, timeout=30, check=False, cwd="/",
+            capture_output=True, text=True, timeout=PATIENCE, check=False, cwd="/",
         )  # fmt: skip
         assert not re.search(r"open\w*\(.*libpython", seen.stderr)
         assert f'"/nowhere/{name}/ociruntime' in seen.stderr

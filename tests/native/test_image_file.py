@@ -27,6 +27,7 @@ from tests.native.installed import (
     set_back,
     uses_image,
 )
+from tests.support.patience import PATIENCE
 
 pytestmark = [
     pytest.mark.skipif(not (PREFIX / IMAGE).exists(), reason="no start image: run `make build`"),
@@ -191,7 +192,7 @@ def make_traced(prefix: Path, *injections: str) -> tuple[int, list[str]]:
     done = subprocess.run(
         ["strace", "-e", "trace=openat,flock,pwrite64,fsync,linkat,rename", *words, "-o", log,
          prefix / "bin" / "ociruntime", "--make-image"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     return done.returncode, log.read_text().splitlines()
 
@@ -254,7 +255,7 @@ def test_makers_at_once_each_make_a_whole_one(prefix: Path) -> None:
         for _ in range(3)
     ]
     for maker in makers:
-        assert maker.communicate(timeout=60)[1] == b""
+        assert maker.communicate(timeout=PATIENCE)[1] == b""
         assert maker.returncode == 0
     assert others(prefix) == []
     assert run(prefix, "image").stdout == "started from the start image\n"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.native.driver import CHECKOUT
 from tests.native.installed import IMAGE, PREFIX, run, sources
+from tests.support.patience import PATIENCE
 
 pytestmark = [
     pytest.mark.kernel,
@@ -38,18 +39,18 @@ def test_containers_are_served_without_python(prefix: Path, tmp_path: Path) -> N
     library = next(name for name, (_, vital) in sources(prefix / IMAGE).items() if vital)
     bundle, work = tmp_path / "bundle", tmp_path / "work"
     work.mkdir()
-    subprocess.run([CHECKOUT / "bundles" / "make", "service", bundle], check=True, timeout=60)
+    subprocess.run([CHECKOUT / "bundles" / "make", "service", bundle], check=True, timeout=PATIENCE)
     name, state = f"survivor-{os.getpid()}", ("--root", str(tmp_path / "state"))
     subprocess.run(
         [prefix / "bin" / "ociruntime", *state, "run", "--detach", "--bundle", bundle, name],
-        check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
     def without(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["unshare", "--mount", "sh", "-c", WITHOUT, "sh", work, library,
              sysconfig.get_path("stdlib"), prefix / "bin" / "ociruntime", *state, *words],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
 
     try:
@@ -86,7 +87,7 @@ def test_without_image_and_python_the_cure_is_told(prefix: Path, tmp_path: Path)
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", WITHOUT, "sh", tmp_path, library,
          sysconfig.get_path("stdlib"), prefix / "bin" / "ociruntime", "list"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.startswith("ociruntime: cannot load Python: ")

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.native.driver import CHECKOUT
+from tests.support.patience import PATIENCE
 
 PROGRAM = CHECKOUT / "native" / "interpreter.py"
 # Runs the program (the first argument) after a change (the second) of what it asks.
@@ -17,7 +18,7 @@ CHANGED = "import platform, runpy, sys, sysconfig; exec(sys.argv[2]); runpy.run_
 def ask(change: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", CHANGED, PROGRAM, change],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.native.driver import BUILD
+from tests.support.patience import PATIENCE
 
 MAIN = """
 import fcntl, os, sys
@@ -83,7 +84,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=20, check=False, **options
+        command, capture_output=True, text=True, timeout=PATIENCE, check=False, **options
     )
 
 

@@ -26,12 +26,12 @@ from tests.native.driver import (
     CHANNEL_FD,
     HIGH,
     OCI_EXEC,
-    TIMEOUT,
     Init,
     last_cap,
     own_capabilities,
     status_field,
 )
+from tests.support.patience import PATIENCE
 
 CLONE_NEWUTS = 0x4000000
 ENTRY_AT = block.HEADER.size
@@ -58,7 +58,7 @@ class Exec:
     ) -> None:
         self._read, write = os.pipe()
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.channel.settimeout(TIMEOUT)
+        self.channel.settimeout(PATIENCE)
         memfd = os.memfd_create("block")
         os.write(memfd, data)
         argv = block.init_argv(BLOCK_FD, [path], args)
@@ -86,7 +86,7 @@ class Exec:
                 self.reports.append(block.unpack_report(message))
         except BlockingIOError:
             pass
-        self.channel.settimeout(TIMEOUT)
+        self.channel.settimeout(PATIENCE)
         self.first = self.reports[0] if self.reports else None
         # Our child, made by it (CLONE_PARENT).
         self.pid = 0
@@ -160,7 +160,7 @@ def test_nothing_happens_before_the_word() -> None:
     with Exec(pack(entry), b"echo", b"x", fds=fds) as one:
         os.close(good)
         os.close(root)
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         kept = {"0", "1", "2", str(CHANNEL_FD), str(FIRST_FREE + 2)}
         while set(os.listdir(f"/proc/{one.pid}/fd")) != kept and time.monotonic() < deadline:
             time.sleep(0.002)

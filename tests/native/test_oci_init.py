@@ -28,6 +28,7 @@ from tests.native.driver import (
     shell,
     status_field,
 )
+from tests.support.patience import PATIENCE
 
 STATUS = "cat /proc/self/status"
 CAP_CHOWN, CAP_KILL, CAP_SETPCAP, CAP_NET_RAW, CAP_SYS_ADMIN = 0, 5, 8, 13, 21
@@ -395,7 +396,7 @@ def test_waiting_pid_1_leaves_no_zombie(tmp_path: Path) -> None:
             check=True,
         )
         children = Path(f"/proc/{init.pid}/task/{init.pid}/children")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         time.sleep(0.06)
         while (orphans := children.read_text()) and time.monotonic() < deadline:
             time.sleep(0.01)

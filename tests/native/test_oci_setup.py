@@ -31,7 +31,6 @@ from tests.native.driver import BUSYBOX, CHECKOUT
 from tests.support.setup import oci_setup
 
 HEADER = (CHECKOUT / "native" / "program.h").read_text()
-TIMEOUT = 10.0
 
 
 class Started:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ociruntime.network.netlink import Inside
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Result, Runtime
 from tests.support.sandbox import MARKER, Sandbox
 
@@ -32,7 +33,7 @@ class Space:
         self.process = subprocess.Popen(["unshare", "-n", "sleep", "600"], env=environment)
         self.pid = self.process.pid
         ours = os.stat("/proc/self/ns/net").st_ino
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while os.stat(self.path).st_ino == ours:
             assert time.monotonic() < deadline
             time.sleep(0.002)
@@ -47,7 +48,7 @@ class Space:
         """Run a program in the namespace."""
         command = ["nsenter", f"--net={self.path}", *words]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=30, **how
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE, **how
         )
         assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done

@@ -17,6 +17,7 @@ from ociruntime.network.configure import Wish, configure
 from ociruntime.spec.default import default_config
 from ociruntime.state.store import Store
 from tests.network.host import HOST, HOST6, OUTSIDE, OUTSIDE6, Host, Space
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 
 
@@ -49,7 +50,7 @@ def shop(host: Host, hosted: Runtime) -> Shop:
 
 def converse(space: Space, address: str, port: int, text: str) -> str:
     """Send a request and give the first part of the answer; the server may not be up yet."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             with space.socket(address, socket.SOCK_STREAM) as client:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.network.host import Host
 from tests.network.test_bridge import bridge
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
 
 MakeConflist = Callable[..., str]
@@ -205,7 +206,7 @@ def test_newcomers_are_no_garbage(host: Host, conflist: MakeConflist, plugins: P
     done: list[str] = []
     joining = threading.Thread(target=lambda: done.append(container.hook(*options).stderr))
     joining.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while plugins.calls() != ["one.ADD"]:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.network.host import HOST, HOST6, OUTSIDE, OUTSIDE6, TCP, UDP, Host, Space
 from tests.network.test_bridge import bridge
+from tests.support.patience import PATIENCE
 
 STANDARD = Path("/usr/lib/cni")
 MakeConflist = Callable[..., str]
@@ -61,7 +62,7 @@ def seen(host: Host, network: str) -> dict[str, Any]:
         container.serve(80, name)
         container.serve(53, name, kind=UDP)
     host.outside.serve(7, "outside")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while host.ip("-6", "addr", "show", "tentative"):
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.verdict import HostPrograms
 
 MakeBundle = Callable[..., Bundle]
@@ -18,7 +19,7 @@ MakeBundle = Callable[..., Bundle]
 def runtime_binary(runtime_binary: Path) -> Path:
     """The runtime under test: the one of this checkout, in any of its builds (CONTRIBUTING.md)."""
     done = subprocess.run(
-        [runtime_binary, "--version"], capture_output=True, text=True, timeout=60, check=False
+        [runtime_binary, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     if done.returncode:
         pytest.fail(f"{runtime_binary} --version: {done.stderr.strip()}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.security.conftest import MakeBundle
     from tests.support.bundle import Bundle
@@ -69,7 +71,7 @@ def test_overwrite_newcomers(
         if time.monotonic() > end:
             break
         runtime.exec(container, program)
-    runtime.wait_for(container, "stopped", timeout=SECONDS + 10)
+    runtime.wait_for(container, "stopped", timeout=SECONDS + PATIENCE)
     text = findings.read_text()
     assert "written " in text, text
     assert " written 0" in text.splitlines()[-1], text[:2000]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.verdict import assert_clear, attempt
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 KINDS = ("fifo", "socket", "device", "huge", "directory", "symlink loop", "unreadable")
-LIMIT = 5.0  # seconds
 
 
 def place(path: Path, kind: str) -> None:
@@ -54,7 +54,7 @@ def test_user_database(
     """HOME is looked up in /etc/passwd, if that is a file of some size."""
     made = bundle(process={"user": {"uid": uid, "gid": uid}})
     place(made.rootfs / name, kind)
-    output = attempt(runtime, made, "echo $HOME", timeout=LIMIT)
+    output = attempt(runtime, made, "echo $HOME", timeout=PATIENCE)
     assert output is None or output.startswith("/")
 
 
@@ -66,7 +66,7 @@ def test_user_database_of_exec(runtime: Runtime, bundle: MakeBundle, kind: str) 
     (root / "etc/passwd").unlink(missing_ok=True)
     place(root / "etc/passwd", kind)
     shell = ("/bin/sh", "-c", "echo $HOME")
-    result = runtime.exec(container, *shell, options=["--user", "1000"], timeout=LIMIT)
+    result = runtime.exec(container, *shell, options=["--user", "1000"], timeout=PATIENCE)
     assert result.check().stdout == "/\n"
 
 
@@ -86,7 +86,7 @@ def test_mount_target(
         made.add_mount("/trap", "tmpfs", "tmpfs", [])
     else:
         made.bind(source, "/trap")
-    attempt(runtime, made, "true", timeout=LIMIT)
+    attempt(runtime, made, "true", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -94,7 +94,7 @@ def test_program(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
     """process.args names something that is no program."""
     made = bundle(args=["/trap"])
     place(made.rootfs / "trap", kind)
-    result = runtime.run(made, timeout=LIMIT)
+    result = runtime.run(made, timeout=PATIENCE)
     assert_clear(runtime, result, "/trap")
 
 
@@ -102,7 +102,7 @@ def test_program(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
 def test_working_directory(runtime: Runtime, bundle: MakeBundle, kind: str) -> None:
     made = bundle(process={"cwd": "/trap"})
     place(made.rootfs / "trap", kind)
-    output = attempt(runtime, made, "pwd", timeout=LIMIT)
+    output = attempt(runtime, made, "pwd", timeout=PATIENCE)
     assert output is None or kind == "directory"
 
 
@@ -111,4 +111,4 @@ def test_working_directory(runtime: Runtime, bundle: MakeBundle, kind: str) -> N
 def test_hidden_path(runtime: Runtime, bundle: MakeBundle, kind: str, key: str) -> None:
     made = bundle(linux={key: ["/trap"]})
     place(made.rootfs / "trap", kind)
-    attempt(runtime, made, "true", timeout=LIMIT)
+    attempt(runtime, made, "true", timeout=PATIENCE)

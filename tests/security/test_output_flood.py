@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.security.conftest import MakeBundle
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
 
 GROWTH_KIB = 4096
-SECONDS = 15
 
 
 def flooded(runtime: Runtime, bundle: Bundle, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
@@ -39,7 +40,7 @@ def flooded(runtime: Runtime, bundle: Bundle, stdin: int, stdout: int) -> subpro
 
 def wait_for_output(runtime: Runtime, descriptor: int) -> None:
     """Until the program runs; fails after a while."""
-    ready, _, _ = select.select([descriptor], [], [], SECONDS)
+    ready, _, _ = select.select([descriptor], [], [], PATIENCE)
     assert ready, "the program's output does not come"
     assert os.read(descriptor, 1), "it does not run"
 
@@ -67,7 +68,7 @@ def test_nobody_reads(runtime: Runtime, bundle: MakeBundle, *, terminal: bool) -
         runtime.call("kill", made.name, "KILL").check()
         while os.read(ours, 1 << 20):
             pass
-        assert process.wait(SECONDS) == 128 + signal.SIGKILL
+        assert process.wait(PATIENCE) == 128 + signal.SIGKILL
     finally:
         process.kill()
         process.wait()
@@ -93,9 +94,9 @@ def test_nobody_takes_the_input(runtime: Runtime, bundle: MakeBundle, what: str)
             if what == "killed":
                 time.sleep(0.3)
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(SECONDS) == 3
+                assert process.wait(PATIENCE) == 3
             else:
-                assert process.wait(SECONDS) == 0
+                assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
             process.wait()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.security.conftest import MakeBundle
     from tests.support.runtime import Runtime
@@ -25,7 +27,7 @@ def _kill_and_reap(pid: int) -> None:
     pidfd = os.pidfd_open(pid)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     os.close(pidfd)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while Path(f"/proc/{pid}").exists():
         if time.monotonic() > deadline:
             pytest.skip("nobody reaps orphans here")

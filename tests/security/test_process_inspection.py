@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.security.conftest import MakeBundle
     from tests.support.bundle import Bundle
@@ -30,7 +32,7 @@ def _watch(runtime: Runtime, made: Bundle, canary: Canary) -> tuple[str, Path]:
     with findings.open("wb") as stdout:
         container = runtime.create(made, stdout=stdout).check().container
         runtime.start(container).check()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while "ready" not in findings.read_text():
         assert time.monotonic() < deadline, "the probe does not start"
         time.sleep(0.01)
@@ -38,7 +40,7 @@ def _watch(runtime: Runtime, made: Bundle, canary: Canary) -> tuple[str, Path]:
 
 
 def _judge(findings: Path) -> None:
-    deadline = time.monotonic() + SECONDS + 10
+    deadline = time.monotonic() + SECONDS + PATIENCE
     while "seen" not in findings.read_text():
         assert time.monotonic() < deadline, "the probe does not end"
         time.sleep(0.05)

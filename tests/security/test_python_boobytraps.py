@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.runtime import Runtime
 
-LIMIT = 8.0  # seconds
 SENTINEL = "/trapped"
 FAKE_MODULE = f"open('{SENTINEL}', 'w').write('imported'); raise SystemExit(66)\n"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -133,19 +133,19 @@ def _assert_not_trapped(made: Bundle) -> None:
 
 
 def test_run(runtime: Runtime, trapped: Bundle) -> None:
-    assert runtime.run(trapped.shell("echo alive"), timeout=LIMIT).check().stdout == "alive\n"
+    assert runtime.run(trapped.shell("echo alive"), timeout=PATIENCE).check().stdout == "alive\n"
     _assert_not_trapped(trapped)
 
 
 def test_all_verbs(runtime: Runtime, trapped: Bundle) -> None:
     trapped.args = ["sleep", "100"]
-    container = runtime.create(trapped, timeout=LIMIT).check().container
-    runtime.start(container, timeout=LIMIT).check()
-    result = runtime.exec(container, "echo", "alive", timeout=LIMIT).check()
+    container = runtime.create(trapped, timeout=PATIENCE).check().container
+    runtime.start(container, timeout=PATIENCE).check()
+    result = runtime.exec(container, "echo", "alive", timeout=PATIENCE).check()
     assert result.stdout == "alive\n"
-    runtime.kill(container, "KILL", timeout=LIMIT).check()
+    runtime.kill(container, "KILL", timeout=PATIENCE).check()
     runtime.wait_for(container, "stopped")
-    runtime.delete(container, timeout=LIMIT).check()
+    runtime.delete(container, timeout=PATIENCE).check()
     _assert_not_trapped(trapped)
 
 
@@ -179,7 +179,7 @@ def test_failure_inside(runtime: Runtime, trapped: Bundle, spoil: object) -> Non
     """An error after the root was changed: where Python would print a traceback from source."""
     assert callable(spoil)
     spoil(trapped)
-    result = runtime.run(trapped, timeout=LIMIT)
+    result = runtime.run(trapped, timeout=PATIENCE)
     assert_clear(runtime, result)
     _assert_not_trapped(trapped)
 
@@ -227,14 +227,14 @@ def test_what_is_opened_inside(runtime: Runtime, trapped: Bundle) -> None:
     """
     trapped.args = ["sleep", "100"]
     logs = {verb: runtime.sandbox.directory / verb for verb in ("create", "start", "exec")}
-    traced = {verb: {"wrapper": _strace(log), "timeout": LIMIT} for verb, log in logs.items()}
+    traced = {verb: {"wrapper": _strace(log), "timeout": PATIENCE} for verb, log in logs.items()}
     container = runtime.create(trapped, **traced["create"]).check().container
     runtime.start(container, **traced["start"]).check()
     runtime.exec(container, "echo", "alive", **traced["exec"]).check()
-    runtime.kill(container, "KILL", timeout=LIMIT).check()
+    runtime.kill(container, "KILL", timeout=PATIENCE).check()
     runtime.wait_for(container, "stopped")
     deleted = runtime.sandbox.directory / "delete"
-    runtime.delete(container, wrapper=_strace(deleted), timeout=LIMIT).check()
+    runtime.delete(container, wrapper=_strace(deleted), timeout=PATIENCE).check()
     # /dev/null: the streams of this test, which can be opened again in there.
     allowed = {"/", "/etc/passwd", "/dev/null", "/bin/sleep", "/usr/bin/sleep", *PROGRAMS}
     for verb in ("create", "exec"):

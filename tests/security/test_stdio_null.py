@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tests.support.runtime import Runtime
     from tests.support.sandbox import Sandbox
 
-LIMIT = 5.0  # seconds
 
 
 def _owner(path: Path) -> tuple[int, int]:
@@ -57,7 +57,7 @@ def test_fake_null(
     device = sandbox.null
     with device.open("r+b", buffering=0) as file:
         out = {"pipe": subprocess.PIPE, "null": file, "file": None}[output]
-        result = runtime.run(made, stdin=file, stdout=out, timeout=LIMIT)
+        result = runtime.run(made, stdin=file, stdout=out, timeout=PATIENCE)
     canary.check()
     assert _owner(device) == (0, 0), "the caller's null device was chowned"
     assert _owner(volume) == (0, 0), "the volume's file was chowned"

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
+
 
 class Console:
     """A console socket at `path`; `master` after `receive()` is the terminal's descriptor."""
@@ -21,7 +23,7 @@ class Console:
         self._listener.bind(str(path))
         self._listener.listen(1)
 
-    def receive(self, timeout: float = 10.0) -> int:
+    def receive(self, timeout: float = PATIENCE) -> int:
         """Accept one connection and return the one descriptor sent; raises TimeoutError."""
         self._listener.settimeout(timeout)
         connection, _ = self._listener.accept()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle
     from tests.support.runtime import Result, Runtime
@@ -37,7 +39,6 @@ def criu() -> Path:
 
 # Its memory, and not a file, has where it is.
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.02; done"
-PATIENCE = 20.0
 
 
 def count(host: Runtime, container: str, above: int = -1) -> int:

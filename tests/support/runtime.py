@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.tally import count
 
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
-# Seconds; an emulated machine is slower by the factor.
-TIMEOUT = 20.0 * float(os.environ.get("OCIRT_TIME_FACTOR", "1"))
+# Seconds that one call of the runtime may take.
+TIMEOUT = PATIENCE
 _POLL = 0.01
 
 
@@ -206,7 +207,7 @@ class Runtime:
         """Return the status word that `state` reports."""
         return str(self.state(container).check().json()["status"])
 
-    def wait_for(self, container: str, status: str, timeout: float = 10.0) -> None:
+    def wait_for(self, container: str, status: str, timeout: float = TIMEOUT) -> None:
         """Poll `state` until it reports `status`; raises AssertionError after `timeout` s."""
         deadline = time.monotonic() + timeout
         while (now := self.status(container)) != status:

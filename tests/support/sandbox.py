@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from tests.support.mounts import Mount, mounts_below
+from tests.support.patience import FACTOR
 
 MARKER = "OCIRT_TEST"
 CGROUP_PARENT = "ocirt-test"
@@ -116,7 +117,7 @@ class Sandbox:
         lines += [f"socket {name}" for name in self._sockets()]
         return lines
 
-    def settled_leaks(self, seconds: float = 2.0) -> list[str]:
+    def settled_leaks(self, seconds: float = 20 * FACTOR) -> list[str]:
         """Return `leaks()`, giving dying processes up to `seconds` to disappear."""
         deadline = time.monotonic() + seconds
         while (lines := self.leaks()) and time.monotonic() < deadline:
@@ -138,7 +139,7 @@ class Sandbox:
     def _kill_all(self) -> None:
         for path in self.cgroups():
             _thaw(path)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20 * FACTOR
         while (pids := self.processes()) and time.monotonic() < deadline:
             for pid in pids:
                 _kill(pid)
@@ -206,7 +207,7 @@ def _thaw(path: Path) -> None:
 
 
 def _remove_cgroup(path: Path) -> None:
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 20 * FACTOR
     while time.monotonic() < deadline:
         try:
             path.rmdir()

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.runtime import TIMEOUT
 
 SOURCE = Path(__file__).with_name("syscalls.c")
@@ -115,7 +116,7 @@ class Agent:
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     def _accept(self) -> None:
@@ -125,7 +126,7 @@ class Agent:
             except OSError:
                 return
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(PATIENCE)
                 message, control, _, _ = connection.recvmsg(1 << 16, socket.CMSG_SPACE(64))
                 fds = array.array("i")
                 for _, _, data in control:

@@ -9,9 +9,8 @@ from typing import Any
 
 from ociruntime.zygote.client import Client, Exit, Reply
 from tests.support.bundle import Bundle
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
-
-SECONDS = 10.0
 
 
 class User:
@@ -47,7 +46,7 @@ class User:
 
     def receive_until(self, done: Callable[[], bool]) -> None:
         """Take messages until `done` says that it has come."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not done():
             assert self.client.wait_readable(deadline - time.monotonic()), "it was not told"
             for message in self.client.receive():

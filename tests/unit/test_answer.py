@@ -10,19 +10,19 @@ import threading
 import pytest
 
 from ociruntime.library.answer import Answer
-
-SECONDS = 10.0
+from tests.support.patience import PATIENCE
 
 
 def test_told_to_all_that_wait() -> None:
     answer = Answer[int]()
     heard: queue.SimpleQueue[int] = queue.SimpleQueue()
-    threads = [threading.Thread(target=lambda: heard.put(answer.result(SECONDS))) for _ in range(5)]
+    wait = lambda: heard.put(answer.result(PATIENCE))  # noqa: E731
+    threads = [threading.Thread(target=wait) for _ in range(5)]
     for thread in threads:
         thread.start()
     answer.tell(7)
     for thread in threads:
-        thread.join(SECONDS)
+        thread.join(PATIENCE)
     assert [heard.get_nowait() for _ in threads] == [7] * 5
     assert answer.done
     assert answer.result(0) == 7
@@ -95,5 +95,5 @@ def test_interrupted_waiting_does_not_stop_who_tells() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
     asked.put(None)
-    teller.join(SECONDS)
+    teller.join(PATIENCE)
     assert told == list(range(turns))

@@ -50,7 +50,7 @@ def mypy(directory: Path) -> str:
         text=True,
         cwd=directory,
         env={**os.environ, "MYPYPATH": str(CHECKOUT), "MYPY_CACHE_DIR": str(directory / "cache")},
-        timeout=110,
+        timeout=500,
         check=False,
     )
     return done.stdout + done.stderr
@@ -71,7 +71,7 @@ def pyright(directory: Path) -> list[tuple[str, int, str]]:
         capture_output=True,
         text=True,
         cwd=directory,
-        timeout=110,
+        timeout=500,
         check=False,
     )
     assert done.stdout, done.stderr

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 PROGRAM = Path(__file__).resolve().parents[2] / "conformance/debian-source"
 HOST = "mirror.example.test"
 KEYRING = "/usr/share/keyrings/of-ours.gpg"
@@ -66,7 +68,7 @@ def ask(directory: Path, name: str, sources: str, *args: str) -> subprocess.Comp
     environment = {**os.environ, "APT_CONFIG": str(conf)}
     return subprocess.run(
         ["/usr/bin/python3", PROGRAM, *args],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
+
 REPORT = Path(__file__).resolve().parents[1] / "distro" / "report.py"
 PAGE = """before
 <!-- made by `make distro-test` -->
@@ -31,7 +33,7 @@ def test_rows_of_what_was_tested_now(tmp_path: Path) -> None:
            demo="yes", image="yes", tests="9 passed", state="0.25")  # fmt: skip
     result(tmp_path, "vm", distribution="Debian trixie", architecture="aarch64", python="3.13",
            demo="yes", image="yes", tests="5 passed", conformance="7 pass", state="1")
-    subprocess.run([sys.executable, REPORT, page], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, REPORT, page], cwd=tmp_path, check=True, timeout=PATIENCE)
     lines = page.read_text().splitlines()
     assert (lines[0], lines[-1]) == ("before", "behind")
     assert lines[4:-2] == [

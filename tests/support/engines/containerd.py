@@ -71,7 +71,7 @@ class Containerd:
         pid = self.host.shell("pidof containerd").split()[0]
         self.host.shell(f"kill {pid}; while kill -0 {pid} 2>/dev/null; do sleep 0.05; done")
 
-    def __call__(self, *words: str, timeout: float = 60) -> Done:
+    def __call__(self, *words: str, timeout: float = 180) -> Done:
         return self.host.run("ctr", "--address", "/run/containerd.sock", *words, timeout=timeout)
 
     def converse(self, *words: str, typed: str, when: tuple[str, str]) -> Done:
@@ -99,7 +99,7 @@ class ContainerdWith:
         self._options = [word.format(runtime=daemon.runtime) for word in WAYS[way]]
         self.ids: list[str] = []
 
-    def __call__(self, *words: str, timeout: float = 60) -> Done:
+    def __call__(self, *words: str, timeout: float = 180) -> Done:
         """Run any command of ctr."""
         return self.daemon(*words, timeout=timeout)
 

@@ -155,7 +155,7 @@ class Cri:
             request_serializer=request.encode,
             response_deserializer=response.decode,
         )
-        answer: dict[str, Any] = call(values, timeout=60)
+        answer: dict[str, Any] = call(values, timeout=180)
         return answer
 
     def close(self) -> None:
@@ -214,7 +214,7 @@ class Pod:
     def shell(self, container: str, script: str) -> str:
         """What a shell script prints in the container; asserts exit status 0."""
         command = ["sh", "-c", script]
-        done = self.cri("ExecSync", container_id=container, cmd=command, timeout=20)
+        done = self.cri("ExecSync", container_id=container, cmd=command, timeout=90)
         assert done["exit_code"] == 0, done
         return str(done["stdout"].decode())
 

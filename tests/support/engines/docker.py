@@ -48,7 +48,7 @@ class Docker:
             self.host.close()
             raise
 
-    def __call__(self, *words: str, timeout: float = 60, stdin: str | None = None) -> Done:
+    def __call__(self, *words: str, timeout: float = 180, stdin: str | None = None) -> Done:
         return self.host.run(CLIENT, *words, timeout=timeout, stdin=stdin)
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class DockerWith:
         self.runtime = runtime
         self._mine = f"ocirt={next(_numbers)}"
 
-    def __call__(self, *words: str, timeout: float = 60, stdin: str | None = None) -> Done:
+    def __call__(self, *words: str, timeout: float = 180, stdin: str | None = None) -> Done:
         """Run any command of the client."""
         return self.docker(*words, timeout=timeout, stdin=stdin)
 
@@ -114,7 +114,7 @@ class DockerWith:
         asked = 0x3FFFFFFFFF if int(release.partition(".")[0]) < 23 else own
         return asked, asked & own
 
-    def wait_for(self, container: str, condition: Any, what: str, seconds: float = 20) -> None:
+    def wait_for(self, container: str, condition: Any, what: str, seconds: float = 90) -> None:
         """Wait until `condition(inspect)` is true."""
         log = self.docker.directory / "dockerd.log"
         self.host.wait_until(lambda: condition(self.inspect(container)), what, log, seconds)

@@ -20,9 +20,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support.patience import FACTOR
+
 _POLL = 0.05
-# Of all limits of time: for emulated machines (tests/vm).
-PATIENCE = float(os.environ.get("OCIRT_TIME_FACTOR", "1"))
 # For a shell on a terminal: clients tell the size after the program has started.
 RESIZED = "until stty size | grep '40 100'; do :; done"
 _numbers = itertools.count(1)
@@ -125,7 +125,7 @@ class PrivateHost:
     def run(
         self,
         *command: str,
-        timeout: float = 60,
+        timeout: float = 180,
         env: Mapping[str, str] | None = None,
         stdin: str | None = None,
     ) -> Done:
@@ -134,27 +134,27 @@ class PrivateHost:
             done = subprocess.run(
                 [*self._inside, *command],
                 input=(stdin or "").encode(),
-                capture_output=True, timeout=timeout * PATIENCE, check=False, cwd="/",
+                capture_output=True, timeout=timeout * FACTOR, check=False, cwd="/",
                 env={**self.environment, **(env or {})},
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             text = b"".join(part or b"" for part in (error.stdout, error.stderr)).decode()
             message = (
-                f"{' '.join(command)}\nnot finished after {timeout * PATIENCE:g} s\n{text[-3000:]}"
+                f"{' '.join(command)}\nnot finished after {timeout * FACTOR:g} s\n{text[-3000:]}"
             )
             raise EngineError(message) from None
         out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         return Done(command, done.returncode, out, err)
 
     def converse(
-        self, *command: str, typed: str, when: tuple[str, str], timeout: float = 60
+        self, *command: str, typed: str, when: tuple[str, str], timeout: float = 180
     ) -> Done:
         """Run a command, and type to it once its stdout and stderr have said the texts `when`.
 
         Clients of containerd open the streams of a process at their leisure, and give up what they
         have not opened when it ends; so a program must not end before it was heard.
         """
-        deadline = time.monotonic() + timeout * PATIENCE
+        deadline = time.monotonic() + timeout * FACTOR
         with subprocess.Popen(
             [*self._inside, *command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
@@ -192,7 +192,7 @@ class PrivateHost:
         return process.pid
 
     def terminal(
-        self, *command: str, keys: str = "", leave: int | None = None, timeout: float = 30
+        self, *command: str, keys: str = "", leave: int | None = None, timeout: float = 90
     ) -> Done:
         """Run a command on a terminal of 40 rows and 100 columns; its output is all in `stdout`.
 
@@ -214,7 +214,7 @@ class PrivateHost:
             import termios
 
             fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
-            text = _talk(master, lines, time.monotonic() + timeout * PATIENCE)
+            text = _talk(master, lines, time.monotonic() + timeout * FACTOR)
         finally:
             os.close(master)
             _, status = os.waitpid(pid, 0)
@@ -226,17 +226,17 @@ class PrivateHost:
         done = self.run("find", "/sys/fs/cgroup", "-type", "d", "-name", name)
         return done.stdout.split()
 
-    def wait_until(self, ready: object, what: str, log: Path, seconds: float = 30) -> None:
+    def wait_until(self, ready: object, what: str, log: Path, seconds: float = 90) -> None:
         """Wait until the callable `ready` returns something true; raises EngineError with the end
         of `log`.
         """
         assert callable(ready)
-        deadline = time.monotonic() + seconds * PATIENCE
+        deadline = time.monotonic() + seconds * FACTOR
         while not ready():
             if time.monotonic() > deadline:
                 text = log.read_text(errors="replace") if log.exists() else ""
                 raise EngineError(
-                    f"{what} is not there after {seconds * PATIENCE:g} s\n{text[-3000:]}"
+                    f"{what} is not there after {seconds * FACTOR:g} s\n{text[-3000:]}"
                 )
             time.sleep(_POLL)
 
@@ -251,14 +251,14 @@ class PrivateHost:
         roots = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in places]
         try:
             os.kill(int(self._init), signal.SIGKILL)
-            self._process.wait(30)
+            self._process.wait(90 * FACTOR)
             self._remove_cgroups([Path(f"/proc/self/fd/{root}") for root in roots])
         finally:
             for root in roots:
                 os.close(root)
 
     def _remove_cgroups(self, roots: Sequence[Path]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 90 * FACTOR
         while left := self._cgroups(roots):
             if time.monotonic() > deadline:
                 names = ", ".join(f"{path.resolve()}" for path in left)

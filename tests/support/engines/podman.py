@@ -80,7 +80,7 @@ class Podman:
         """A command line of podman, for the private host."""
         return ["podman", *words]
 
-    def __call__(self, *words: str, timeout: float = 60, stdin: str | None = None) -> Done:
+    def __call__(self, *words: str, timeout: float = 180, stdin: str | None = None) -> Done:
         return self.host.run(*self.words(*words), timeout=timeout, stdin=stdin)
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class PodmanWith:
         self.runtime = runtime
         self._mine = f"ocirt={next(_numbers)}"
 
-    def __call__(self, *words: str, timeout: float = 60, stdin: str | None = None) -> Done:
+    def __call__(self, *words: str, timeout: float = 180, stdin: str | None = None) -> Done:
         """Run any command of podman with this runtime."""
         return self.podman("--runtime", self.runtime, *words, timeout=timeout, stdin=stdin)
 
@@ -145,7 +145,7 @@ class PodmanWith:
         found: list[dict[str, Any]] = json.loads(self("inspect", container).check().stdout)
         return found[0]
 
-    def wait_for(self, container: str, condition: Any, what: str, seconds: float = 20) -> None:
+    def wait_for(self, container: str, condition: Any, what: str, seconds: float = 90) -> None:
         """Wait until `condition(inspect)` is true."""
         log = self.podman.directory / "host.log"
         self.host.wait_until(lambda: condition(self.inspect(container)), what, log, seconds)

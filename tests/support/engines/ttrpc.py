@@ -10,7 +10,7 @@ from typing import Any, Self
 from ociruntime.protobuf import Message
 from ociruntime.shim.messages import REQUEST, RESPONSE
 from ociruntime.shim.ttrpc import HEADER, IS_REQUEST, frame
-from tests.support.engines.host import PATIENCE
+from tests.support.patience import PATIENCE
 
 
 class Refused(Exception):
@@ -27,7 +27,7 @@ class TaskClient:
     def __init__(self, path: Path, version: int = 2) -> None:
         self._service = f"containerd.task.v{version}.Task"
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(20 * PATIENCE)
+        self._socket.settimeout(PATIENCE)
         self._socket.connect(str(path))
         self._stream = 1
         self._answers: dict[int, bytes] = {}

@@ -11,8 +11,8 @@ import pytest
 from ociruntime.shim.loop import Loop, first
 from ociruntime.shim.stdio import Streams, Wanted
 from ociruntime.shim.task import Process
+from tests.support.patience import PATIENCE
 
-SECONDS = 10.0
 # More than the kernel keeps of what is written on a terminal: whoever is not read waits.
 MUCH = 1 << 18
 
@@ -74,7 +74,7 @@ def test_a_terminal_that_is_closed_and_opened_again(
             loop.stop()
 
         async def deadline() -> None:
-            await loop.sleep(SECONDS)
+            await loop.sleep(PATIENCE)
             loop.stop()
 
         loop.spawn(scenario())
@@ -82,7 +82,7 @@ def test_a_terminal_that_is_closed_and_opened_again(
         loop.run()
     os.close(wakeup)
     streams.close()
-    client.thread.join(SECONDS)
+    client.thread.join(PATIENCE)
     assert client.output.count(b"hello") == 2
     assert client.output.count(b"x") == MUCH
 
@@ -103,11 +103,11 @@ def test_a_process_that_has_ended_before_its_streams_were_there(
         streams.attach(master)
         process.end(0, 1)
         process.take(streams)
-        ends.append(await first(loop, streams.drained(), SECONDS))
+        ends.append(await first(loop, streams.drained(), PATIENCE))
         streams.close()
         loop.stop()
 
     loop.spawn(scenario())
     loop.run()
-    client.thread.join(SECONDS)
+    client.thread.join(PATIENCE)
     assert ends == [True]

@@ -14,6 +14,7 @@ from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future, Loop
 from ociruntime.shim.messages import REQUEST, RESPONSE
 from ociruntime.shim.ttrpc import Connection, Frames, RpcError, frame
+from tests.support.patience import PATIENCE
 
 
 def request(stream: int, method: str, payload: bytes = b"") -> bytes:
@@ -27,7 +28,7 @@ class Server:
     def __init__(self) -> None:
         self.loop = Loop()
         self.client, end = socket.socketpair()
-        self.client.settimeout(5)
+        self.client.settimeout(PATIENCE)
         self.late = Future()
         self.connection = Connection(self.loop, end, self.handle)
         self.frames = Frames()
@@ -62,7 +63,7 @@ def server() -> Iterator[Server]:
         served.client.sendall(request(999, "stop"))
     except OSError:
         served.loop.stop()
-    served.thread.join(5)
+    served.thread.join(PATIENCE)
     served.client.close()
 
 
@@ -116,7 +117,7 @@ def test_another_frame_type_ends_the_connection() -> None:
     other, end = socket.socketpair()
     Connection(served.loop, end, served.handle)
     other.sendall(request(1, "stop"))
-    served.thread.join(5)
+    served.thread.join(PATIENCE)
     assert not served.thread.is_alive()
 
 
