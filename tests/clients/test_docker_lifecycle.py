@@ -83,9 +83,9 @@ def test_create_start_stop_start(docker: DockerWith) -> None:
     for round_number in (1, 2):
         docker("start", container).check()
         _wait_for_log(docker, container, "hello\n" * round_number)
-        docker("stop", "--time", "10", container).check()
+        docker("stop", "--time", "90", container).check()
         assert docker.inspect(container)["State"]["ExitCode"] == 4
-    docker("restart", "--time", "10", container).check()
+    docker("restart", "--time", "90", container).check()
     _wait_for_log(docker, container, "hello\n" * 3)
     assert docker("logs", container).stdout.count("bye") == 2
     # One that ignores TERM is killed when the time is over.
@@ -137,7 +137,7 @@ def test_init(docker: DockerWith) -> None:
     processes = docker.shell(container, "ps -o pid,stat,args")
     assert "/sbin/docker-init -- sh" in processes.splitlines()[1]
     assert " Z " not in processes
-    docker("stop", "--time", "10", container).check()
+    docker("stop", "--time", "90", container).check()
     assert docker.inspect(container)["State"]["ExitCode"] == 143
 
 

@@ -46,7 +46,7 @@ def test_create_start_stop_start(podman: PodmanWith) -> None:
     for round_number in (1, 2):
         podman("start", container).check()
         _wait_for_log(podman, container, "up\nbye\n" * (round_number - 1) + "up\n")
-        podman("stop", "--time", "10", container).check()
+        podman("stop", "--time", "90", container).check()
         assert podman.inspect(container)["State"]["ExitCode"] == 4
     never = podman.host.run(*podman.words("create", "--", "true")).check().output
     podman("init", never).check()

@@ -114,7 +114,7 @@ def test_lifecycle(rootless: PodmanWith) -> None:
         expected = "up\nbye\n" * (count - 1) + "up\n"
         seen = lambda text=expected: rootless("logs", container).stdout == text  # noqa: E731
         rootless.host.wait_until(seen, expected, log)
-        rootless("stop", "--time", "10", container).check()
+        rootless("stop", "--time", "90", container).check()
         assert rootless.inspect(container)["State"]["ExitCode"] == 4
         if count == 1:
             rootless("start", container).check()

@@ -101,7 +101,9 @@ def test_a_container_is_there_when_it_is_made(
     made = bundle(["/bin/sleep", "1000"])
     name = f"{shim.host.cgroup_parent.strip('/')}-slow"
     made.config["linux"]["cgroupsPath"] = f"{shim.host.cgroup_parent}/{name}"
-    made.config["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1"]}]}
+    go = made.path / "go"
+    script = f"until [ -e {go} ]; do sleep 0.01; done"
+    made.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
     made.write()
     with client(shim, host) as connection:
         creation = connection.ask("Create", m.CREATE, id=name, bundle=str(made.path))
@@ -113,6 +115,7 @@ def test_a_container_is_there_when_it_is_made(
             ask(connection, "Create", id=name, bundle=str(made.path))
         assert refused.value.code == ttrpc.ALREADY_EXISTS
         assert not ask(connection, "Connect", id=name)["task_pid"]
+        go.touch()
         pid = m.PID.decode(connection.receive(creation))["pid"]
         assert ask(connection, "State", id=name)["pid"] == pid
         ask(connection, "Delete", id=name)

@@ -142,14 +142,16 @@ def test_interrupts_lose_nothing(library: api.Runtime, sandbox: Sandbox, bundle:
 def test_interrupted_create_is_taken_back(
     library: api.Runtime, sandbox: Sandbox, bundle: Made, tmp_path: Path
 ) -> None:
-    reached = tmp_path / "reached"
-    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"touch {reached}; sleep 0.3"]}
+    reached, told = tmp_path / "reached", tmp_path / "told"
+    script = f"touch {reached}; until [ -e {told} ]; do sleep 0.01; done"
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]}
     path = path_of(bundle(["/bin/true"], hooks={"createRuntime": [hook]}))
 
     def interrupt() -> None:
         while not reached.exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
+        told.touch()
 
     thread = threading.Thread(target=interrupt)
     thread.start()

@@ -328,8 +328,7 @@ def test_joined_user_namespace(user: User) -> None:
 
 
 def _wait_for_maps(pid: int) -> None:
-    for _ in range(1000):
-        if Path(f"/proc/{pid}/gid_map").read_text().strip().startswith("0 "):
-            return
+    deadline = time.monotonic() + PATIENCE
+    while not Path(f"/proc/{pid}/gid_map").read_text().strip().startswith("0 "):
+        assert time.monotonic() < deadline, "unshare(1) did not write its maps"
         time.sleep(0.005)
-    raise AssertionError("unshare(1) did not write its maps")

@@ -22,7 +22,6 @@ from tests.support.sandbox import MARKER, Sandbox
 
 OUTSIDE, HOST = "192.0.2.2", "192.0.2.1"
 OUTSIDE6, HOST6 = "2001:db8::2", "2001:db8::1"
-SECONDS = 2.0
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 
 
@@ -73,7 +72,7 @@ class Space:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with self.entered():
             made = socket.socket(family, kind)
-        made.settimeout(SECONDS)
+        made.settimeout(PATIENCE)
         return made
 
     def serve(self, port: int, name: str, *, kind: int = TCP, at: str = "::") -> None:

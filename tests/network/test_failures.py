@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from ociruntime.network.netlink import (
 )
 from tests.network.host import Host
 from tests.network.test_bridge import bridge
+from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
 
 MakeConflist = Callable[..., str]
@@ -170,7 +172,10 @@ def test_somebody_else_in_the_network_keeps_it(host: Host) -> None:
         ["nsenter", f"--net={container.path}", "sleep", "60"],
         env=host.sandbox.environment(),
     )
-    time.sleep(0.2)
+    deadline = time.monotonic() + PATIENCE
+    while os.stat(f"/proc/{joined.pid}/ns/net").st_ino != os.stat(container.path).st_ino:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     container.end()
     assert host.net("gc").stdout == ""
     joined.kill()
