@@ -266,10 +266,13 @@ uninstall:
 	  "$(SHARE)"/bash-completion/completions/ociruntime "$(SHARE)"/zsh/site-functions/_ociruntime \
 	  "$(SHARE)"/fish/vendor_completions.d/ociruntime.fish
 
+# Beside and renamed: what runs has the old file mapped.
 dev:
 	@test -f build/build.ninja || meson setup build
 	@meson compile -C build
-	@cp -f build/_sys.*.so ociruntime/kernel/
+	@for built in build/_sys.*.so; do \
+	  cp "$$built" ociruntime/kernel/.new && mv -f ociruntime/kernel/.new "ociruntime/kernel/$${built##*/}" \
+	    || exit; done
 
 clean:
 	rm -rf build $(VENV) ociruntime/kernel/_sys.*.so

@@ -60,7 +60,7 @@ void reopen_null(int root, unsigned int nulls)
     sys(__NR_close, probe);
     if (!is_null(&found))
         return;
-    int file = open_inside(root, "/dev/null", O_RDWR | O_NONBLOCK | O_NOCTTY);
+    int file = open_inside(root, "/dev/null", O_RDWR | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
     if (file < 0)
         return;
     look(file, &found);

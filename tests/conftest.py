@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 if str(CHECKOUT) not in sys.path:  # `tests.support` must import under every import mode
@@ -27,6 +28,13 @@ from tests.support.criu import COUNTING, criu  # noqa: E402
 from tests.support.probe import build_probe  # noqa: E402
 from tests.support.runtime import Runtime  # noqa: E402
 from tests.support.sandbox import CGROUP_PARENT, MARKER, Sandbox  # noqa: E402
+
+# Properties are tried on the same examples each time, however slow a machine is; `pytest
+# --hypothesis-profile search` tries others.
+SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", SLOW, derandomize=True)
+settings.register_profile("search", SLOW)
+settings.load_profile("suite")
 
 ROOT_MARKERS = ("kernel", "security", "race", "clients")
 

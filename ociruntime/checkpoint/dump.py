@@ -26,6 +26,7 @@ from ociruntime.steps.prepare import OpenNamespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ociruntime.checkpoint.options import CheckpointOptions, CriuOptions
@@ -82,7 +83,7 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
             streams = Streams(kernel, container.data["pid"])
             options["external"] += streams.externals()
             directory.write(images, DESCRIPTORS, dumps(streams.keys).encode())
-        _converse(criu, wanted, options, work)
+        _converse(container, criu, wanted, options, work)
     finally:
         for fd in {images, work}:
             os.close(fd)
@@ -169,9 +170,17 @@ def namespace_key(name: str) -> str:
     return f"namespace-{name}"
 
 
-def _converse(criu: Criu, wanted: CheckpointOptions, options: dict[str, Any], work: int) -> None:
-    """Make the request and follow it to its end; raises ``CriuError``."""
-    conversation = Conversation(criu.path)
+def _converse(
+    container: Container,
+    criu: Criu,
+    wanted: CheckpointOptions,
+    options: dict[str, Any],
+    work: int,
+) -> None:
+    """Make the request and follow it to its end; raises ``CriuError``, or ``OciError`` when
+    somebody holds CRIU up or deletes the container by force.
+    """
+    conversation = Conversation(criu.path, over=over("checkpoint", container))
     kind = m.PRE_DUMP if wanted.pre_dump else m.DUMP
     try:
         conversation.send({"type": kind, "opts": options})
@@ -188,6 +197,15 @@ def _converse(criu: Criu, wanted: CheckpointOptions, options: dict[str, Any], wo
         conversation.end()
     if not answer["success"]:
         raise refused("checkpoint", answer["cr_errmsg"], work, LOG, wanted)
+
+
+def over(verb: str, container: Container) -> Callable[[], str]:
+    """Of a conversation: why nobody needs what CRIU does with a container that we have locked."""
+    def why() -> str:
+        deleted = container.why_unwanted()
+        return f"{verb}: {deleted}" if deleted else ""
+
+    return why
 
 
 def _tell_ready(fd: int) -> None:

@@ -4,10 +4,15 @@
 what it is about to do (notifications), and waits for an answer to each. When our end of the socket
 closes it takes back what it did: so it is never killed while it has processes in its hands, and a
 runtime that is killed leaves the container as it was.
+
+There is no limit to how long that takes: memory may be large, or go to another machine. What ends
+the wait for CRIU beside its own end is that somebody holds it up (``process.patience``), and that
+nobody needs its work any more.
 """
 
 from __future__ import annotations
 
+import time
 from _socket import (
     AF_UNIX,
     CMSG_SPACE,
@@ -27,6 +32,8 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import _sys
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import reset
+from ociruntime.process.hookguard import GRACE_SECONDS
+from ociruntime.process.patience import Patience, set_look
 from ociruntime.protobuf import WireError
 
 TYPE_CHECKING = False
@@ -45,9 +52,13 @@ SOCKET_FD = 3
 FIRST_FD = 4
 # What its process says before it is CRIU; no message of CRIU begins like that.
 READY, FAILED = b"\0", b"\0!"
-# How long it gets to take back what it did when we have failed.
-ENDING_SECONDS = 10.0
+# How long it gets to take back what it did when we have failed, and to obey SIGKILL.
+ENDING_SECONDS, DEATH_SECONDS = 10.0, 10.0
+# How long it may take to say what it is and can do; a loaded machine is slow.
+QUESTION_SECONDS = 60.0
 SIGKILL = 9
+# An answer of waitid(2).
+EXITED = 1
 # Below --root; no container's id begins with a dot.
 NOTE = ".criu-version"
 CURE = "install CRIU (criu.org), or name it by --criu"
@@ -118,7 +129,14 @@ class Criu:
         return version["major"], version["minor"], version["sublevel"]
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        conversation = Conversation(self.path)
+        deadline = time.monotonic() + QUESTION_SECONDS
+
+        def over() -> str:
+            if time.monotonic() < deadline:
+                return ""
+            return f"{self.path} has not answered within {QUESTION_SECONDS:g} s: is it CRIU? {CURE}"
+
+        conversation = Conversation(self.path, over=over)
         try:
             conversation.send(request)
             answer, _ = conversation.receive()
@@ -176,7 +194,7 @@ def text_of(version: tuple[int, int, int]) -> str:
 class Conversation:
     """A CRIU that has been started, and the socket to it."""
 
-    __slots__ = ("_path", "_socket", "pid")
+    __slots__ = ("_over", "_path", "_patience", "_socket", "pid")
 
     def __init__(
         self,
@@ -184,17 +202,20 @@ class Conversation:
         handed: Sequence[int] = (),
         before: Callable[[], list[int]] | None = None,
         clone: Callable[[], int] = os.fork,
+        over: Callable[[], str] = lambda: "",
     ) -> None:
         """Start it.
 
         Parameters: ``handed`` are descriptors that it gets as FIRST_FD and following; ``before`` is
         called in its process first, what it raises is our ``CriuError``, and the descriptors that
-        it returns come before ``handed``; ``clone`` makes that process as fork(2) does.
+        it returns come before ``handed``; ``clone`` makes that process as fork(2) does; ``over``
+        tells why nobody needs its answers any more, "" while somebody does.
 
         CRIU finds the directories of a request among the descriptors of who has made the socket:
         with ``before`` that is itself, and without us.
         """
         self._path = path
+        self._over = over
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
         try:
             self.pid = clone()
@@ -206,25 +227,43 @@ class Conversation:
             raise
         finally:
             theirs.close()
+        self._patience = Patience(self.pid, "CRIU")
         self._socket = ours
+        set_look(ours)
         if before is not None:
-            self._hear_of_start()
+            try:
+                self._hear_of_start()
+            except BaseException:
+                self.end()
+                raise
 
     def _hear_of_start(self) -> None:
         said, fds = self._receive()
         if said != READY or not fds:
-            self.end()
             words = said.removeprefix(FAILED).decode("utf-8", "replace")
             raise CriuError(words or f"{self._path} has not started")
         self._socket.close()
         self._socket = socket(AF_UNIX, SOCK_SEQPACKET, 0, fds[0])
+        set_look(self._socket)
 
     def _receive(self) -> tuple[bytes, list[int]]:
-        try:
-            data, control, _, _ = self._socket.recvmsg(LONGEST, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
-        except ConnectionResetError:
-            return b"", []
-        return data, [fd for _, _, part in control for (fd,) in iter_unpack("=i", part)]
+        """The next message and its descriptors; an empty one when there will be none. Raises
+        ``HeldError``, or ``OciError`` with the reason why nobody needs it any more.
+        """
+        there = True
+        while True:
+            try:
+                data, control, _, _ = self._socket.recvmsg(LONGEST, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+            except ConnectionResetError:
+                return b"", []
+            except BlockingIOError:
+                if not there:
+                    return b"", []  # what it has started keeps the socket
+                if why := self._over():
+                    raise OciError(why) from None
+                there = self._patience.look()
+                continue
+            return data, [fd for _, _, part in control for (fd,) in iter_unpack("=i", part)]
 
     def send(self, request: dict[str, Any]) -> None:
         """Say something; whoever does not listen any more is found out by ``receive``."""
@@ -239,7 +278,7 @@ class Conversation:
 
     def receive(self) -> tuple[dict[str, Any], list[int]]:
         """The next answer or notification, and the descriptors that came with it; raises
-        ``CriuError`` when there is none.
+        ``CriuError`` when there is none, ``OciError`` when it is not waited for any longer.
         """
         data, fds = self._receive()
         if data.startswith(FAILED):
@@ -252,28 +291,35 @@ class Conversation:
             raise CriuError(f"{self._path} answers what is no answer: {error}") from None
 
     def end(self) -> None:
-        """Close the socket, and wait for its end."""
+        """Close the socket, and wait for its end; raises ``CriuError`` when it survives SIGKILL."""
         self._socket.close()
-        if not self.pid:
-            return
+        if self.pid:
+            self._reap()
+
+    def _reap(self) -> tuple[int, int]:
+        """How it ended (waitid(2)'s code and status), killed if it does not by itself."""
         kernel = Kernel()
-        pidfd = kernel.pidfd_open(self.pid)  # our own unreaped child
+        pid, self.pid = self.pid, 0
+        pidfd = kernel.pidfd_open(pid)  # our own unreaped child
         try:
-            if not kernel.ends_within(pidfd, ENDING_SECONDS):
+            # Who deletes the container waits for its lock meanwhile.
+            if not kernel.ends_within(pidfd, GRACE_SECONDS if self._over() else ENDING_SECONDS):
                 kernel.pidfd_send_signal(pidfd, SIGKILL)
-            os.waitpid(self.pid, 0)
+                if not kernel.ends_within(pidfd, DEATH_SECONDS):
+                    raise CriuError(
+                        f"CRIU (process {pid}) did not die of SIGKILL within {DEATH_SECONDS:g} s; "
+                        "it hangs in the kernel, or something holds it up"
+                    )
+            return kernel.wait_pidfd(pidfd)
         finally:
             kernel.close(pidfd)
-            self.pid = 0
 
     def _how(self) -> str:
         """How it ended."""
         if not self.pid:
             return "it had been stopped"
-        _, result = os.waitpid(self.pid, 0)
-        self.pid = 0
-        code = os.waitstatus_to_exitcode(result)
-        how = f"exit status {code}" if code >= 0 else f"signal {-code}"
+        code, status = self._reap()
+        how = f"exit status {status}" if code == EXITED else f"signal {status}"
         return f"{how}; `criu check` tells whether it works on this kernel"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ociruntime import hostos as os
 from ociruntime.checkpoint import directory
 from ociruntime.checkpoint import messages as m
-from ociruntime.checkpoint.dump import common, refused
+from ociruntime.checkpoint.dump import common, over, refused
 from ociruntime.checkpoint.program import FIRST_FD, Conversation, Criu, CriuError
 from ociruntime.checkpoint.stage import ROOT
 from ociruntime.checkpoint.streams import FILE, STREAMS, handed_in, keys_in
@@ -187,6 +187,7 @@ class StartCriu(Step):
     def execute(self, run: Run) -> None:
         restoration, stage = self.restoration, self.stage_
         assert restoration.criu is not None
+        assert run.container is not None
         streams = [*(run.streams or range(STREAMS)), *range(STREAMS, STREAMS + self.preserved)]
         keys = keys_in(restoration.images, len(streams))
         first = FIRST_FD + len(DIRECTORIES)
@@ -207,6 +208,7 @@ class StartCriu(Step):
             handed,
             before=prepare,
             clone=lambda: run.kernel.clone(0, cgroup_fd)[0],
+            over=over("restore", run.container),
         )
         run.pid = conversation.pid
         opts = {
@@ -376,8 +378,8 @@ def _cgroups_of(run: Run, pid: int) -> list[dict[str, str]]:
         return []
     fd = run.kernel.open(f"/proc/{pid}/cgroup", c.O_RDONLY)
     try:
-        lines = run.kernel.read_whole(fd).decode("utf-8", "surrogateescape").splitlines()
+        lines = run.kernel.read_whole(fd).decode("utf-8", "surrogateescape").split("\n")
     finally:
         run.kernel.close(fd)
-    found = (line.split(":", 2) for line in lines)
+    found = (line.split(":", 2) for line in lines if line)
     return [{"ctrl": controllers, "path": path} for _, controllers, path in found]

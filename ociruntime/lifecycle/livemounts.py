@@ -271,7 +271,7 @@ def _in_container(
         for name in joined:
             flags |= NAMESPACES[name]
         entered = [(ENTERING, flags, pidfd)]
-        with Beside(kernel, [*kept, pidfd, root], entered, made) as inner:
+        with Beside(kernel, [*kept, pidfd, root], entered, made, container) as inner:
             inner.close(pidfd)
             if "user" in joined:
                 if data.get("setgroups"):

@@ -135,7 +135,7 @@ def _hooks_or_remove(
     from ociruntime.lifecycle.delete import destroy
     from ociruntime.lifecycle.starthook import run_start_hook
     from ociruntime.process.hook import run_hook
-    from ociruntime.process.hookguard import DELETED, HookGuard
+    from ociruntime.process.hookguard import HookGuard
 
     try:
         for index, hook in enumerate(config["hooks"][phase]):
@@ -143,7 +143,7 @@ def _hooks_or_remove(
             if phase == "startContainer":
                 run_start_hook(label, hook, container, config["process"])
             else:
-                guard = HookGuard(lambda: DELETED if container.is_unwanted() else "")
+                guard = HookGuard(container.why_unwanted)
                 pid = container.data["pid"]
                 run_hook(label, hook, container, st.RUNNING, pid, guard=guard)
     except HookError:

@@ -152,7 +152,7 @@ class Collection:
         try:
             with open(f"/proc/{container.data['pid']}/net/dev", encoding="utf-8",
                       errors="backslashreplace") as file:  # fmt: skip
-                lines = file.read().splitlines()[2:]
+                lines = file.read().split("\n")[2:]
         except OSError:
             return  # it has just ended
         for line in lines:
@@ -160,7 +160,7 @@ class Collection:
             columns = numbers.split()
             if len(columns) > max(NETWORK.values()):
                 for name, column in NETWORK.items():
-                    self._put(name, int(columns[column]), container, device=device.strip())
+                    self._put(name, int(columns[column]), container, device=device.strip(" "))
 
     def _put(self, name: str, value: float, container: Container, **labels: str) -> None:
         self._families[name].add(value, id=container.id, **labels)

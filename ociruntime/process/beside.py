@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from ociruntime.kernel.inroot import Stub
     from ociruntime.kernel.inside import Inside
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.state.store import Container
 
 
 class Beside:
     """A context in which it lives.
 
     Parameters: ``fds`` are what it has of ours, by the same numbers; ``joined`` as ``Namespaces``;
-    ``made`` is told what is made in the root of a container.
+    ``made`` is told what is made in the root of a container; ``container``, which is locked, may
+    become unwanted, and what is done for it is not waited for then.
     """
 
     __slots__ = ("_fds", "_joined", "_run")
@@ -32,8 +34,10 @@ class Beside:
         fds: Iterable[int],
         joined: Sequence[tuple[str, int, int]] = (),
         made: list[Stub] | None = None,
+        container: Container | None = None,
     ) -> None:
         self._run = Run(kernel, [])
+        self._run.container = container
         if made is not None:
             self._run.stubs = made
         self._fds = list(fds)

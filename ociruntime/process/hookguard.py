@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # How long a hook of the host, which may have to put its own things in order, has to end in.
 GRACE_SECONDS = 5.0
 CONTAINER_ENDED = "the container's first process has ended"
-DELETED = "the container is being deleted by force"
 
 
 class HookGuard:

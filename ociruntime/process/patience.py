@@ -22,6 +22,7 @@ from ociruntime.state.processes import STATE, has_ended, stat_fields
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
+    from collections.abc import Callable
 
 # How long a process may be held up, and how often it is looked at meanwhile.
 HELD_SECONDS = 10.0
@@ -39,7 +40,7 @@ FROZEN_CURE = "thaw that cgroup"
 
 
 class HeldError(OciError):
-    """A process that we wait for cannot run."""
+    """A process that we wait for cannot run, or nobody needs it any more."""
 
 
 def set_look(channel: socket) -> None:
@@ -53,24 +54,35 @@ class Patience:
     """The wait for one process; ``pid`` is as we see it, ``what`` names it in the error.
 
     ``frozen_too`` is false where the caller knows that the process is frozen, and wants to wait.
-    ``children_too``: it waits for its children, hooks that it has executed.
+    ``children_too``: it waits for its children, hooks that it has executed. ``over`` tells why
+    nobody needs it any more, "" while somebody does: it may hang in a file system that a container
+    serves.
     """
 
-    __slots__ = ("_children_too", "_frozen_too", "_pid", "_since", "_what")
+    __slots__ = ("_children_too", "_frozen_too", "_over", "_pid", "_since", "_what")
 
     def __init__(
-        self, pid: int, what: str, *, frozen_too: bool = True, children_too: bool = False
+        self,
+        pid: int,
+        what: str,
+        *,
+        frozen_too: bool = True,
+        children_too: bool = False,
+        over: Callable[[], str] = lambda: "",
     ) -> None:
         self._pid = pid
         self._what = what
         self._since = 0.0
         self._frozen_too = frozen_too
         self._children_too = children_too
+        self._over = over
 
     def look(self) -> bool:
         """Whether the process can still answer; raises ``HeldError`` when it could not run for too
-        long.
+        long, or when nobody needs it any more.
         """
+        if over := self._over():
+            raise HeldError(over)
         why = why_held(self._pid)
         now = time.monotonic()
         if why == ENDED:

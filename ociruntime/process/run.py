@@ -152,8 +152,17 @@ class Run:
 
     def patience(self) -> Patience:
         """How long to wait for the process in the container."""
-        what = "the process in the container"
-        return Patience(self.pid, what, frozen_too=not self.waits_for_thaw, children_too=True)
+        return Patience(
+            self.pid,
+            "the process in the container",
+            frozen_too=not self.waits_for_thaw,
+            children_too=True,
+            over=self.over,
+        )
+
+    def over(self) -> str:
+        """Why nobody needs this any more, "" while somebody does."""
+        return self.container.why_unwanted() if self.container is not None else ""
 
     @property
     def inner(self) -> Inside:

@@ -49,6 +49,7 @@ TEMPORARY = ".state.json.new"
 UNWANTED = ".unwanted"
 FILES = (STATE, CONFIG, SOCKET, TEMPORARY)
 LOCK_SECONDS = 10.0
+DELETED = "the container is being deleted by force"
 CHECKSUM, CONFIG_CHECKSUM = "checksum", "config_checksum"
 SEAL_LENGTH = len(f',"{CHECKSUM}":"01234567"}}')
 DIRECTORY_MODE = 0o711
@@ -237,13 +238,13 @@ class Container:
         except FileNotFoundError:
             pass
 
-    def is_unwanted(self) -> bool:
-        """Whether a ``delete --force`` waits for the lock, which is ours."""
+    def why_unwanted(self) -> str:
+        """That a ``delete --force`` waits for the lock, which is ours; "" when none does."""
         try:
             os.stat(UNWANTED, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
-            return False
-        return True
+            return ""
+        return DELETED
 
     def lock(self, seconds: float = LOCK_SECONDS, *, insist: bool = False) -> None:
         """Wait at most ``seconds`` until no other command changes this container; with ``insist``
@@ -252,6 +253,7 @@ class Container:
         Raises ``NotFound`` when it was deleted meanwhile, ``StateError`` when the time is up.
         """
         deadline = time.monotonic() + seconds
+        told = False
         while True:
             try:
                 flock(self.fd, LOCK_EX | LOCK_NB)
@@ -259,12 +261,14 @@ class Container:
             except OSError as error:
                 if error.errno != errno.EWOULDBLOCK:
                     raise OciError(f"cannot lock container {self.id}: {error.strerror}") from None
-            if insist:
-                insist = False
+            if insist and not told:
+                told = True
                 self._insist()
             if time.monotonic() > deadline:
                 from ociruntime.state.busy import holder
 
+                if told:
+                    self._unlink(UNWANTED)
                 raise StateError(
                     f"container {self.id} is busy: {holder(self.fd)} has been at work on it for "
                     f"{seconds:g} s; wait for it, or end it and use `delete --force`"

@@ -27,6 +27,11 @@ def _root_of(run: Run) -> tuple[int, int] | None:
     return None
 
 
+def _over(run: Run) -> str:
+    """Why nobody needs what a hook does, "" while somebody does."""
+    return CONTAINER_ENDED if run.kernel.has_ended(run.pidfd) else run.over()
+
+
 class RunHook(Step):
     """Run one hook and wait for it; failing, it fails the operation.
 
@@ -68,7 +73,7 @@ class RunHook(Step):
         assert run.container is not None
         what = self.label, self.hook, run.container, self.status
         if self.side == HOST:
-            guard = HookGuard(lambda: CONTAINER_ENDED if run.kernel.has_ended(run.pidfd) else "")
+            guard = HookGuard(lambda: _over(run))
             run_hook(*what, run.pid, run.umask, guard)
             return
         # A hook in the container's namespaces is told the pid as the container sees it.

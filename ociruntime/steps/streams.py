@@ -129,7 +129,7 @@ class OwnStreams(ContainerStep):
         kernel.queue(p.NODE, probe, *NULL, tolerated=other)
         kernel.close(probe)
         third = kernel.position()
-        flags = c.O_RDWR | c.O_NONBLOCK | c.O_NOCTTY
+        flags = c.O_RDWR | c.O_NONBLOCK | c.O_NOCTTY | c.O_NOFOLLOW
         fd = inroot.open("/dev/null", flags, tolerated=every)
         fourth = kernel.position()
         kernel.queue(p.NODE, fd, *NULL, tolerated=other)

@@ -128,7 +128,7 @@ def _network(pid: int) -> tuple[int, int]:
     """Bytes that a process's network namespace has received and sent, but for its loopback."""
     try:
         with open(f"/proc/{pid}/net/dev", encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()[2:]
+            lines = file.read().split("\n")[2:]
     except OSError:
         return 0, 0
     columns = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,13 @@ def test_odd_names_are_escaped(tmp_path: Path) -> None:
         ('q"\\\n\\udcff{}=', 3),
         ("", 0.1),
     ]
+
+
+def test_a_device_with_a_separator_of_lines_in_its_name(runtime: Runtime, bundle: Made) -> None:
+    """The kernel forbids white space in names, of ASCII: not all that Unicode calls one."""
+    name = "a\x1cb\x85c"
+    container = runtime.up(bundle(["/bin/sleep", "100"]))
+    enter = ["nsenter", "-t", str(runtime.pid(container)), "-n"]
+    subprocess.run([*enter, "ip", "link", "add", name, "type", "veth"], check=True)
+    families = parsed(runtime.call("metrics").check().stdout)
+    assert values(families, "network_receive_bytes", device=name) == {container: 0}

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from ociruntime.checkpoint import messages as m
+from ociruntime.checkpoint import program
 from ociruntime.checkpoint.program import Conversation, Criu, CriuError, find, text_of
+from ociruntime.errors import OciError
+from ociruntime.process import patience
 
 # A CRIU of version VERSION that knows FEATURES, announces what it does, and ends.
 STAND_IN = """#!{python} -I
@@ -156,3 +159,69 @@ def test_zeros_are_said() -> None:
     assert m.REQUEST.encode({"type": m.DUMP, "opts": {"manage_cgroups_mode": None}}) == bytes(
         [8, 1, 18, 0]
     )
+
+
+HANGS = """#!{python} -I
+import os, signal, sys, time
+{first}
+time.sleep(1000)
+"""
+
+
+def hanging(tmp_path: Path, first: str = "") -> str:
+    """A program that never answers."""
+    path = tmp_path / "criu"
+    path.write_text(HANGS.format(python=sys.executable, first=first))
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_one_that_does_not_say_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(program, "QUESTION_SECONDS", 0.05)
+    monkeypatch.setattr(program, "GRACE_SECONDS", 0.01)
+    with pytest.raises(OciError, match=r"criu has not answered within 0\.05 s: is it CRIU\? inst"):
+        Criu(hanging(tmp_path))
+    assert children() == []
+
+
+def test_nobody_waits_for_what_nobody_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(program, "GRACE_SECONDS", 0.01)
+    asked = []
+
+    def over() -> str:
+        asked.append(1)
+        return "it is deleted" if len(asked) > 2 else ""
+
+    conversation = Conversation(hanging(tmp_path), over=over)
+    with pytest.raises(OciError, match=r"^it is deleted$"):
+        conversation.receive()
+    conversation.end()
+    assert children() == []
+
+
+def test_one_that_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "HELD_SECONDS", 0.05)
+    monkeypatch.setattr(program, "ENDING_SECONDS", 0.01)
+    conversation = Conversation(hanging(tmp_path, "os.kill(os.getpid(), signal.SIGSTOP)"))
+    with pytest.raises(OciError, match=r"CRIU \(process \d+\) is stopped by a signal and did not"):
+        conversation.receive()
+    conversation.end()
+    assert children() == []
+
+
+def test_one_whose_child_keeps_the_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
+    note = tmp_path / "child"
+    first = f"pid = os.fork()\nif pid: open({str(note)!r}, 'w').write(str(pid)); os._exit(3)"
+    with pytest.raises(CriuError, match="ended without an answer; exit status 3"):
+        Criu(hanging(tmp_path, first))
+    os.kill(int(note.read_text()), 9)
+
+
+def children() -> list[int]:
+    return patience.children_of(os.getpid())

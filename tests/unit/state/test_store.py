@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.state.ids import check_id
 from ociruntime.state.processes import is_alive, open_process, start_time
 from ociruntime.state.store import TEMPORARY, DamagedStateError, Store
+from tests.support.patience import PATIENCE
 
 DATA = {"status": "creating", "pid": 0, "start_time": 0, "maker": {"pid": 1, "start_time": 1}}
 
@@ -51,7 +54,7 @@ def test_lock_is_exclusive(store: Store) -> None:
     whose = rf"is busy: another command \(process {os.getpid()}\) has been at work"
     with pytest.raises(StateError, match=whose):
         store.open_locked("one", 0.02)
-    assert not holder.is_unwanted()
+    assert not holder.why_unwanted()
     holder.unlock()
     other = store.open_locked("one", 0.02)
     other.close()
@@ -59,10 +62,19 @@ def test_lock_is_exclusive(store: Store) -> None:
 
 
 def test_who_insists_is_heard(store: Store) -> None:
+    """As long as he waits: a container that one has given up to delete is no unwanted one."""
     holder, other = store.claim("one"), store.open("one")
+    waiting = threading.Thread(target=lambda: other.lock(PATIENCE, insist=True))
+    waiting.start()
+    while not holder.why_unwanted():
+        time.sleep(0.001)
+    holder.unlock()
+    waiting.join()
+    other.unlock()
+    holder.lock(0.02)
     with pytest.raises(StateError, match="busy"):
-        other.ready(0.02, insist=True)
-    assert holder.is_unwanted()
+        store.open("one").ready(0.02, insist=True)
+    assert not holder.why_unwanted()
     holder.remove()
     assert store.ids() == []
 
