@@ -39,6 +39,15 @@ def in_words_of(version: str, resources: Config) -> Config:
     return {**resources, "pids": {**resources["pids"], "limit": -1}}
 
 
+def asked_of_update(resources: Config) -> Config:
+    """``resources`` of an update without a pids.limit of 0, which is "as it is" there like every
+    other 0, whatever version the container's config has: so engines mean it (runc, crun).
+    """
+    if (resources.get("pids") or {}).get("limit") != 0:
+        return resources
+    return {**resources, "pids": {}}
+
+
 def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list[Setting]:
     """``linux.resources`` for this host's version of cgroups, each of it possible as far as can be
     told now.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ociruntime.cgroups.detect import detect
 from ociruntime.cgroups.files import read_optional
-from ociruntime.cgroups.resources import in_words_of, settings_for
+from ociruntime.cgroups.resources import asked_of_update, settings_for
 from ociruntime.cgroups.update import completed, switched_on
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
 from ociruntime.lifecycle.kill import saved_group
@@ -58,8 +58,7 @@ def update_steps(
     steps: list[Foreseen] = []
     try:
         layout = detect(group.kernel)
-        wanted = in_words_of(container.data.get("ociVersion", "1.0.0"), resources)
-        wanted = completed(group, wanted, layout)
+        wanted = completed(group, asked_of_update(resources), layout)
         for setting in settings_for(wanted, layout, warnings) + switched_on(group, wanted):
             directory = group.limits_directory(setting.controller)
             now = read_optional(group.kernel, directory, setting.file).strip()

@@ -39,12 +39,11 @@ def update(container: Container, resources: dict[str, Any], schemas: list[str]) 
         warnings.append("devices: only root of the host can limit them, left as they are")
     before = _change_schemata(container, schemas) if schemas else []
     if group is not None:
-        from ociruntime.cgroups.resources import in_words_of
+        from ociruntime.cgroups.resources import asked_of_update
         from ociruntime.cgroups.update import update as change_limits
 
-        resources = in_words_of(container.data.get("ociVersion", "1.0.0"), resources)
         try:
-            change_limits(group, resources, warnings)
+            change_limits(group, asked_of_update(resources), warnings)
         except OciError:
             if before:
                 _change_schemata(container, before)

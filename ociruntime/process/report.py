@@ -101,6 +101,11 @@ def explain_report(report: Report, process: dict[str, Any]) -> str:
             f": process.user.{name} {process['user'].get(name)} is not mapped in the container's "
             "user namespace; use an id that is, or map it with linux.uidMappings and gidMappings"
         )
+    if report.stage == block.STAGE_CHDIR:
+        why = (
+            f"{why}: process.cwd {process['cwd']}; let root of the container or the user enter "
+            "it, or choose another"
+        )
     return f"cannot {block.STAGES[report.stage]}: {why}"
 
 

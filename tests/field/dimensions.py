@@ -45,6 +45,8 @@ CGROUPS = {
                 "update",
                 resources={"pids": {"limit": 33}, "cpu": {"quota": 20000, "period": 50000}},
             ),
+            call("update", "--pids-limit", "0"),
+            call("update", resources={"pids": {"limit": 0}}),
             call("update", "--pids-limit", "-1"),
         ],
     ),

@@ -186,6 +186,10 @@ DEVICES = {
         "27.11, 27.34: they are bound; /dev/ptmx stays a link",
         [*USERNS, device("/dev/fuse", "10:229"), device("/dev/ptmx", "5:2")],
     ),
+    "a file where a device should be": (
+        "is refused, as the specification says",
+        [put("rootfs/opt/file"), device("/opt/file", "10:229")],
+    ),
     "no /dev": (
         "what is made in the image's",
         [{"remove": "/mounts/1"}] + [{"remove": "/mounts/1"}] * 3,

@@ -100,6 +100,7 @@ TABLE: dict[str, list[tuple[str, ...] | dict[str, Any]]] = {
     "cpu in turn": [("--cpu-period", "50000"), ("--cpu-quota", "20000"), ("--cpu-quota", "-1")],
     "cpuset": [("--cpuset-cpus", "0", "--cpuset-mems", "0"), ("--cpuset-cpus", "0-1")],
     "pids": [("--pids-limit", "30"), ("--pids-limit", "-1")],
+    "pids as they are": [("--pids-limit", "30"), ("--pids-limit", "0"), {"pids": {"limit": 0}}],
     "docker": [DOCKER, {**DOCKER, "memory": {"limit": 128 * MIB, "swap": 256 * MIB}}],
     "nothing": [()],
 }

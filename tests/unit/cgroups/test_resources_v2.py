@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ociruntime.cgroups.resources import in_words_of
+from ociruntime.cgroups.resources import asked_of_update, in_words_of
 from ociruntime.cgroups.resources_v2 import settings_v2
 from ociruntime.cgroups.setting import EARLY
 from ociruntime.errors import PlanError
@@ -152,3 +152,5 @@ def test_no_pids_at_all_is_of_a_version(version: str, limit: int) -> None:
     assert in_words_of(version, given) == wanted
     for other in ({}, {"pids": {}}, {"pids": {"limit": 7}}, {"pids": {"limit": -1}}):
         assert in_words_of(version, other) == other
+        assert asked_of_update(other) == other
+    assert asked_of_update(given) == {**given, "pids": {}}
