@@ -11,7 +11,7 @@ import pytest
 
 from ociruntime.cli.main import main
 from ociruntime.trace.chart import Chart, in_words, make_chart
-from ociruntime.trace.svg import TICKS, draw_svg, tick_length
+from ociruntime.trace.svg import LETTER, TICKS, WIDTH, draw_svg, tick_length
 from ociruntime.trace.text import draw_text, fit
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -95,7 +95,7 @@ def test_columns_of_wide_letters() -> None:
 
 def test_picture(chart: Chart) -> None:
     root = ET.fromstring(draw_svg(chart))
-    # The paper and the legend have no titles.
+    # The paper has no title.
     bars = [rect for rect in root.iter(f"{SVG}rect") if rect.find(f"{SVG}title") is not None]
     assert len(bars) == 6
     titles = [str(bar.findtext(f"{SVG}title")) for bar in bars]
@@ -106,6 +106,40 @@ def test_picture(chart: Chart) -> None:
     assert float(str(inner.get("y"))) > float(str(whole.get("y")))
     text = draw_svg(chart)
     assert "http" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")  # self-contained
+
+
+def words_of(document: dict[str, Any]) -> list[tuple[float, float, str]]:
+    """Of each line of words where it begins, where it ends at most, and what it says."""
+    found = []
+    for part in ET.fromstring(draw_svg(make_chart(document))).iter(f"{SVG}text"):
+        text = str(part.text).replace("\N{NO-BREAK SPACE}", " ")
+        x, length = float(part.attrib["x"]), len(text) * LETTER
+        x -= length if part.get("text-anchor") == "end" else 0
+        found.append((x, x + length, text))
+    return found
+
+
+def test_every_name_is_whole() -> None:
+    """However long it is, and wherever its bar: it is beside it, on it or before it, in lines."""
+    long = "a step of many words " * 12 + "that ends"
+    for begin in (1000.0, 1500.0, 1980.0):
+        spans = [event("ociruntime run", 0, 1000.0, 1000.0), event(long, 0, begin, 20.0)]
+        words = words_of({**DOCUMENT, "traceEvents": [track(0, "ociruntime"), *spans]})
+        assert f"{long}: 20 µs" in " ".join(text for _, _, text in words)
+        assert all(left >= 0 and right <= WIDTH for left, right, _ in words)
+    assert "…" not in draw_svg(make_chart(DOCUMENT))
+
+
+def test_a_row_says_what_it_is() -> None:
+    spans = [event("ociruntime run", 0, 0.0, 1000.0), event("open it", 0, 10.0, 100.0)]
+    spans[1]["cat"] = "step"
+    spans += [event(f"short {number}", 0, 200.0 + number, 0.5) for number in range(9)]
+    spans += [event("broken", 0, 300.0, 0.5, error="it broke")]
+    words = [text for _, _, text in words_of({**DOCUMENT, "traceEvents": spans})]
+    assert "1 ms: ociruntime run x" in words
+    assert "step: open it: 100 µs" in words
+    assert "9 short spans: 4.5 µs" in words
+    assert "broken: 0.5 µs failed: it broke" in words
 
 
 @pytest.mark.parametrize("duration", [0.001, 3.0, 999.0, 1e6, 7.7e8])
