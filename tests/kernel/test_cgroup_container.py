@@ -112,11 +112,13 @@ def test_read_only_means_all_of_it(
     made.mount("/sys/fs/cgroup")["options"] = [*OPTIONS, mode]
     if not namespace:
         made.drop_namespace("cgroup")
-    script = """
-        for dir in $(find /sys/fs/cgroup -maxdepth 1 -type d); do
+    # On v1 hierarchies lie below; on v2 the host's cgroups do, where its whole tree is shown.
+    depth = 0 if IS_V2 else 1
+    script = f"""
+        for dir in $(find /sys/fs/cgroup -maxdepth {depth} -type d); do
           mkdir $dir/probe 2>/dev/null && echo made && rmdir $dir/probe
         done
-        awk '$5 ~ "^/sys/fs/cgroup" { print $6 }' /proc/self/mountinfo
+        awk '$5 ~ "^/sys/fs/cgroup" {{ print $6 }}' /proc/self/mountinfo
     """
     lines = runtime.run_output(made, script).split()
     options = [line for line in lines if line != "made"]
