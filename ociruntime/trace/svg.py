@@ -176,4 +176,5 @@ def _words(x: float, y: float, text: str, kind: str = "", anchor: str = "start")
 
 def _text(text: str) -> str:
     """``text`` for XML, which has no control characters."""
-    return escape("".join(char if char.isprintable() or char == "\n" else "?" for char in text))
+    kept = "\n\N{NO-BREAK SPACE}"
+    return escape("".join(char if char.isprintable() or char in kept else "?" for char in text))
