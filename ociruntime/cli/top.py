@@ -9,6 +9,7 @@ from ociruntime.cli.events import seconds
 from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError, one_line
+from ociruntime.screen import columns
 from ociruntime.top.sample import COLUMNS, ORDERS, Row, take
 
 TYPE_CHECKING = False
@@ -38,21 +39,24 @@ def main(words: list[str], globals_: Globals) -> int:
     if before:
         time.sleep(BETWEEN)
     rows = take(globals_.store, before, order)
-    say(table(rows).encode("utf-8", "backslashreplace"))
+    say(table(rows, columns()).encode("utf-8", "backslashreplace"))
     return 0
 
 
-def table(rows: list[Row]) -> str:
-    """Aligned columns under a header; numbers to the right."""
+def table(rows: list[Row], width: int) -> str:
+    """Aligned columns under a header; numbers to the right. Closer together where that makes lines
+    fit into ``width``; ids are never cut.
+    """
     lines = [list(COLUMNS), *([one_line(cell) for cell in row.cells()] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     text = []
+    gap = GAP if sum(widths) + len(GAP) * (len(widths) - 1) <= width else " "
     for line in lines:
         cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(length) if column < 2 else cell.rjust(length)
+            for column, (cell, length) in enumerate(zip(line, widths, strict=True))
         ]
-        text.append(GAP.join(cells).rstrip() + "\n")
+        text.append(gap.join(cells).rstrip() + "\n")
     return "".join(text)
 
 

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cache
 
+from ociruntime.errors import OciError
 from ociruntime.kernel.signals import BY_NAME
 from ociruntime.spec import tables
 from ociruntime.spec.mount_options import known_options
@@ -75,7 +76,8 @@ def find(text: str, kind: str = "config") -> list[Topic]:
     found = [property_topic(path, kind) for path in _ending(names, kind)]
     if exact is not None:
         found.sort(key=lambda topic: topic.name != exact.name)
-    return found + (word_topics(names[0]) if len(names) == 1 else [])
+    words = word_topics(text)
+    return found + (words if words or len(names) > 1 else word_topics(names[0]))
 
 
 def suggestion(text: str, kind: str = "config") -> str:
@@ -83,8 +85,10 @@ def suggestion(text: str, kind: str = "config") -> str:
     names = components(text)
     last = names[-1] if names else text
     known = {path[-1] for path in paths(kind) if path}
-    known |= {word for vocabulary in vocabularies().values() for word in vocabulary["words"]}
-    meant = nearest(last, sorted(known))
+    words = {word for vocabulary in vocabularies().values() for word in vocabulary["words"]}
+    if "." in text and (meant := nearest(text, sorted(word for word in words if "." in word))):
+        return meant
+    meant = nearest(last, sorted(known | words | system_calls().keys()))
     return ".".join((*names[:-1], meant)) if meant else ""
 
 
@@ -107,8 +111,26 @@ def vocabularies() -> dict[str, dict[str, Any]]:
     return load_schema("vocabulary")
 
 
+@cache
+def system_calls() -> dict[str, int]:
+    """Names that rules of seccomp may have, with their numbers on this machine; those of other
+    architectures have none (below 0). Empty where libseccomp cannot be loaded.
+    """
+    from ociruntime.seccomp.libseccomp import Library
+    from ociruntime.seccomp.names import known_names
+
+    try:
+        library = Library()
+    except OciError:
+        return {}
+    native = library.native()
+    return {name: library.resolve(native, name) for name in known_names(library)}
+
+
 def word_topics(text: str) -> list[Topic]:
-    """The word in every vocabulary that has it, whatever its case, its prefix left out or not."""
+    """The word in every vocabulary that has it, whatever its case, its prefix left out or not, and
+    the system call of that name.
+    """
     wanted = text.upper()
     forms = {wanted, *(prefix + wanted for prefix in PREFIXES)}
     forms |= {wanted.removeprefix("SIG")} if wanted.startswith("SIG") else set()
@@ -117,12 +139,30 @@ def word_topics(text: str) -> list[Topic]:
         found += [
             _word(name, vocabulary, word, description)
             for word, description in vocabulary["words"].items()
-            if word.upper() in forms
+            if word.upper() in forms or _is_one_of(word, text)
         ]
         if "recursive" in vocabulary and text in known_options() and not found:
             plain = text.removeprefix("r")
             found.append(_word(name, vocabulary, text, vocabulary["recursive"].format(name=plain)))
+    if text in system_calls():
+        number = system_calls()[text]
+        found.append(
+            Topic(
+                text,
+                f"system call {number}" if number >= 0 else "system call of another architecture",
+                "What rules of seccomp can allow, refuse or watch by this name.",
+                ["/linux/seccomp/syscalls/*/names"],
+                kernel=f"{text}(2)",
+                rule="config-linux.md#seccomp: names are those of system calls",
+            )
+        )
     return found
+
+
+def _is_one_of(word: str, text: str) -> bool:
+    """Whether ``word`` is a family, org.systemd.property.NAME, and ``text`` one of it."""
+    family = word.removesuffix("NAME")
+    return family != word and text.startswith(family) and text != family
 
 
 def _word(name: str, vocabulary: dict[str, Any], word: str, description: str) -> Topic:
@@ -164,11 +204,24 @@ def property_topic(path: Names, kind: str) -> Topic:
         kernel=keywords.get("x-kernel", ""),
         rule=keywords.get("x-rule", ""),
         conflicts=keywords.get("x-conflicts", ""),
-        engines=keywords.get("x-engines", ""),
+        engines=_engines(path, kind),
         cure=keywords.get("x-cure", ""),
         example=examples[0] if examples else None,
         members=members,
     )
+
+
+def _engines(path: Names, kind: str) -> str:
+    """What engines write there; if nobody says, what they write for the whole that it is in."""
+    for length in range(len(path), 0, -1):
+        part = _part(path[:length], kind)
+        said = part.keywords.get("x-engines", "") if part else ""
+        if said and length == len(path):
+            return str(said)
+        if said:
+            whole = ".".join(name for name in path[:length] if name != EACH)
+            return f"for {whole}: {said}"
+    return ""
 
 
 def paths(kind: str) -> Iterator[Names]:

@@ -9,12 +9,23 @@ from typing import Any
 
 import pytest
 
+from ociruntime.features import UNSAFE_ANNOTATIONS
 from ociruntime.kernel.signals import BY_NAME
+from ociruntime.plan.annotations import ALL as ANNOTATIONS_WITH_A_MEANING
+from ociruntime.plan.annotations import FAIL_UNKNOWN
 from ociruntime.spec import tables
 from ociruntime.spec.mount_options import known_options
-from ociruntime.spec.topics import find, paths, property_topic, vocabularies, word_topics
+from ociruntime.spec.topics import (
+    find,
+    paths,
+    property_topic,
+    system_calls,
+    vocabularies,
+    word_topics,
+)
 from tests.support.screens import WIDTHS, check
 
+from ..spec.documents import CHECKOUT
 from .caller import call
 
 TABLES: dict[str, Any] = {
@@ -50,7 +61,39 @@ def test_every_option_of_mounts_and_every_signal_is_explained() -> None:
     signals = vocabularies()["signals"]["words"]
     aliases = {"IOT", "CLD", "POLL"}
     assert set(signals) == set(BY_NAME) - aliases
-    assert set(vocabularies()) == {*TABLES, "mountOptions", "signals"}
+    assert set(vocabularies()) == {*TABLES, "mountOptions", "signals", "annotations"}
+
+
+def test_every_annotation_with_an_effect_is_explained() -> None:
+    words = set(vocabularies()["annotations"]["words"])
+    unsafe = {name + "NAME" if name.endswith(".") else name for name in UNSAFE_ANNOTATIONS}
+    assert words == unsafe | ANNOTATIONS_WITH_A_MEANING | {FAIL_UNKNOWN}
+    page = (CHECKOUT / "docs" / "usage.md").read_text()
+    for word in words:
+        assert f"`{word}`" in page
+        (topic,) = find(word)
+        assert (topic.kind, topic.places) == ("annotation", ["/annotations"])
+        unsafe_word = "unsafe" in topic.description
+        assert unsafe_word == (word in unsafe), word
+    assert find("org.systemd.property.MemoryMax")[0].name == "org.systemd.property.NAME"
+    done = call(None, "explain", "run.oci.keep_original_group")
+    assert "did you mean run.oci.keep_original_groups?" in done.stderr
+
+
+def test_system_calls() -> None:
+    if not system_calls():
+        pytest.skip("no libseccomp")
+    (topic,) = find("ptrace")
+    assert topic.kind == f"system call {system_calls()['ptrace']}"
+    assert topic.kernel == "ptrace(2)"
+    assert {topic.kind for topic in find("kill")} >= {"action of seccomp", "signal 9"}
+    assert "did you mean ptrace?" in call(None, "explain", "ptrac").stderr
+
+
+def test_what_engines_write_is_told_for_the_parts_of_it_too() -> None:
+    assert find("rlimits.soft")[0].engines.startswith("for process.rlimits: docker run --ulimit")
+    told = [path for path in paths("config") if path and property_topic(path, "config").engines]
+    assert len(told) > 160
 
 
 def test_every_property_is_found_by_pointer_and_by_dots() -> None:
