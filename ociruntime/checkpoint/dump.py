@@ -10,6 +10,7 @@ from ociruntime.checkpoint import directory
 from ociruntime.checkpoint import messages as m
 from ociruntime.checkpoint.externals import externals, found_at
 from ociruntime.checkpoint.program import Conversation, Criu, CriuError, find
+from ociruntime.checkpoint.stillness import STOPPING, Stillness
 from ociruntime.checkpoint.streams import DESCRIPTORS, Streams
 from ociruntime.errors import OciError, WrongStatus
 from ociruntime.jsontext import dumps
@@ -83,7 +84,8 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
             streams = Streams(kernel, container.data["pid"])
             options["external"] += streams.externals()
             directory.write(images, DESCRIPTORS, dumps(streams.keys).encode())
-        _converse(container, criu, wanted, options, work)
+        stillness = Stillness(container) if word == st.RUNNING else None
+        _converse(container, criu, wanted, options, work, stillness)
     finally:
         for fd in {images, work}:
             os.close(fd)
@@ -176,6 +178,7 @@ def _converse(
     wanted: CheckpointOptions,
     options: dict[str, Any],
     work: int,
+    stillness: Stillness | None,
 ) -> None:
     """Make the request and follow it to its end; raises ``CriuError``, or ``OciError`` when
     somebody holds CRIU up or deletes the container by force.
@@ -188,13 +191,20 @@ def _converse(
             answer, _ = conversation.receive()
             if answer["type"] != m.NOTIFY:
                 break
-            if answer["notify"] and answer["notify"]["script"] == "status-ready":
+            script = answer["notify"]["script"] if answer["notify"] else ""
+            if script == "status-ready":
                 _tell_ready(wanted.status_fd)
+            elif script == STOPPING and stillness:
+                stillness.begin(conversation)
             conversation.acknowledge()
     except CriuError as error:
         raise refused("checkpoint", str(error), work, LOG, wanted) from None
     finally:
-        conversation.end()
+        try:
+            conversation.end()
+        finally:
+            if stillness:
+                stillness.end()
     if not answer["success"]:
         raise refused("checkpoint", answer["cr_errmsg"], work, LOG, wanted)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -58,6 +59,41 @@ def users(images: Path) -> list[str]:
         if any(link.startswith(str(images)) for link in links):
             found.append(process.name)
     return found
+
+
+# A CRIU that has just been told to stop the container, and hears no more.
+WAITING = """#!{python} -I
+import socket, sys
+sys.path.insert(0, {checkout!r})
+from ociruntime.checkpoint import messages as m
+connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, int(sys.argv[2]))
+request = m.REQUEST.decode(connection.recv(65536))
+if request["type"] == m.VERSION:
+    version = dict(major=4, minor=2, sublevel=1)
+    connection.send(m.RESPONSE.encode(dict(type=m.VERSION, success=True, version=version)))
+else:
+    notify = dict(script="pre-dump", pid=0)
+    connection.send(m.RESPONSE.encode(dict(type=m.NOTIFY, success=True, notify=notify)))
+    while connection.recv(65536):
+        pass
+"""
+
+
+def test_a_frozen_container_goes_on(runtime: Runtime, counter: Bundle, images: Path) -> None:
+    """Who has frozen it for CRIU is killed before CRIU has stopped anything itself."""
+    stand_in = runtime.sandbox.directory / "criu"
+    checkout = str(Path(__file__).resolve().parents[2])
+    stand_in.write_text(WAITING.format(python=sys.executable, checkout=checkout))
+    stand_in.chmod(0o755)
+    runtime.global_options = ("--criu", str(stand_in))
+    container = runtime.up(counter)
+    reached = count(runtime, container)
+    process = start(runtime, "checkpoint", "--image-path", str(images), container)
+    runtime.wait_for(container, "paused")
+    process.kill()
+    process.wait()
+    runtime.wait_for(container, "running")
+    count(runtime, container, reached)
 
 
 @pytest.mark.slow

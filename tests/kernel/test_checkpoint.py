@@ -387,7 +387,7 @@ def test_a_failing_hook_leaves_nothing(criu_host: Runtime, counter: Bundle, imag
 def test_tcp_established(criu_host: Runtime, bundle: MakeBundle, images: Path) -> None:
     """A connection within the container survives, where that is asked for."""
     script = (
-        "nc -l -p 4000 -e cat & until grep -q :0FA0 /proc/net/tcp; do sleep 0.01; done; "
+        "nc -l -p 4000 -e cat & until grep -q :0FA0 /proc/net/tcp*; do sleep 0.01; done; "
         "(while :; do echo x; sleep 0.05; done) "
         "| nc 127.0.0.1 4000 >/tmp/echoed"
     )
