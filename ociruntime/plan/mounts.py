@@ -55,9 +55,7 @@ def mount_steps(
     late: list[Step] = []
     idmaps = Idmaps(namespaces, host)
     keeps_peers = ((config.get("linux") or {}).get("rootfsPropagation") or "").endswith("shared")
-    # Sources belong to the caller's mount namespace; only who has power over that may copy mounts
-    # from there.
-    side = HOST if host.owns_mounts and not _joins_mounts(namespaces) else CONTAINER
+    side = _side_of_sources(namespaces, host)
     for index, entry in enumerate(config.get("mounts") or ()):
         pointer = f"/mounts/{index}"
         kind = entry.get("type") or ""
@@ -324,7 +322,15 @@ def cgroup_sources(config: dict[str, Any], namespaces: NamespacePlan, host: Host
         return []
     from ociruntime.steps.cgroup_mount import plan_sources
 
-    return plan_sources(config, host.cgroups, namespaces, privileged=host.privileged)
+    side = _side_of_sources(namespaces, host)
+    return plan_sources(config, host.cgroups, namespaces, privileged=host.privileged, side=side)
+
+
+def _side_of_sources(namespaces: NamespacePlan, host: Host) -> str:
+    """Who opens sources: they belong to the caller's mount namespace, and only who has power over
+    that may copy mounts from there.
+    """
+    return HOST if host.owns_mounts and not _joins_mounts(namespaces) else CONTAINER
 
 
 def device_steps(

@@ -19,7 +19,7 @@ from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.mountfd import clone_path
-from ociruntime.process.step import CONTAINER, HOST, ContainerStep, Step
+from ociruntime.process.step import ContainerStep, Step
 from ociruntime.steps.mounts import explain_target, find_target, set_attributes, set_propagation
 
 TYPE_CHECKING = False
@@ -312,9 +312,9 @@ def _shown(layout: Layout, filesystem: str) -> tuple[list[Hierarchy], bool]:
 
 
 def plan_sources(
-    config: Config, layout: Layout, namespaces: NamespacePlan, *, privileged: bool
+    config: Config, layout: Layout, namespaces: NamespacePlan, *, privileged: bool, side: str
 ) -> list[Step]:
-    """The copies that the cgroup mounts of a config need.
+    """The copies that the cgroup mounts of a config need, taken on ``side``.
 
     To be executed behind ``CreateCgroup``, which makes the directories, and before the clone; with
     the side ``CONTAINER`` before anything of the container is attached.
@@ -323,7 +323,6 @@ def plan_sources(
         return []
     # A cgroup namespace, the host's or one that is joined, is not the new user namespace's.
     foreign = namespaces.has("user") or not privileged
-    side = HOST if privileged and "mount" not in dict(namespaces.joined) else CONTAINER
     steps: list[Step] = []
     for index, entry in enumerate(config.get("mounts") or ()):
         if entry.get("type") not in TYPES:

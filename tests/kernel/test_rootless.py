@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from ociruntime.cgroups.detect import detect
+from ociruntime.kernel.kernel import Kernel
 from tests.support.bundle import Bundle
 from tests.support.patience import PATIENCE
 from tests.support.runtime import Result, Runtime
@@ -305,6 +307,19 @@ class TestRootInside:
         user.bundle.drop_namespace("user")
         del user.linux["uidMappings"], user.linux["gidMappings"]
         assert user.output("cat /proc/self/uid_map").split() == ["0", str(UID), "1"]
+
+    @pytest.mark.parametrize("mounts", [False, True], ids=["", "with its own mounts"])
+    def test_cgroups_of_the_caller(self, user: User, mounts: bool) -> None:
+        """As podman asks for them on cgroup v1: without a namespace, and with no cgroup to make."""
+        user.wrapper += ("--mount",) * mounts
+        user.bundle.drop_namespace("user").drop_namespace("cgroup")
+        del user.linux["uidMappings"], user.linux["gidMappings"]
+        options = ["nosuid", "noexec", "nodev", "ro"]
+        entry = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}
+        user.bundle.config["mounts"].append({**entry, "options": options})
+        found = user.output("find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs | wc -l")
+        shown = detect(Kernel()).hierarchies
+        assert int(found) >= max(sum(1 for item in shown if item.key), 1)
 
     def test_an_id_it_does_not_have(self, user: User) -> None:
         result = user.run("true")
