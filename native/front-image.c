@@ -147,59 +147,123 @@ static const char *misfit(int fd, const struct front *front)
     return changed_source();
 }
 
-static int map_segments(int fd)
+/* Page faults of this process so far, of those that needed no disk. */
+static long faults(void)
+{
+    long usage[18]; /* struct rusage */
+    return sys(__NR_getrusage, 0 /* RUSAGE_SELF */, usage) == 0 ? usage[8] : 0;
+}
+
+/* Reads what the image has between the addresses; memory that was empty has nothing in the file. */
+static int read_content(int fd, unsigned long from, unsigned long to)
 {
     for (uint32_t i = 0; i < header.segment_count; i++) {
         const struct image_segment *segment = &header.segments[i];
-        int in_file = segment->offset != IMAGE_ZEROES;
-        int flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE |
-                    (in_file ? 0 : MAP_ANONYMOUS | MAP_NORESERVE);
-        unsigned long got =
-            (unsigned long)sys(__NR_mmap, segment->address, segment->length, segment->protection,
-                               flags, in_file ? fd : -1, in_file ? segment->offset : 0);
-        if (got == segment->address)
+        unsigned long begin = segment->address > from ? segment->address : from;
+        unsigned long end = segment->address + segment->length;
+        end = end < to ? end : to;
+        if (begin >= end || segment->offset == IMAGE_ZEROES)
             continue;
-        if ((long)got > 0)
-            sys(__NR_munmap, got, segment->length);
-        while (i-- > 0)
-            sys(__NR_munmap, header.segments[i].address, header.segments[i].length);
-        return -1;
+        if (sys(__NR_pread64, fd, begin, end - begin,
+                segment->offset + (begin - segment->address)) != (long)(end - begin))
+            return -1;
     }
     return 0;
 }
 
-/* One huge page instead of a fault for each page that a long command changes, which are most of
- * those that begin the heap (embed.c). Where the host gives none it is as good as before. */
-static int make_huge(int fd, const struct image_segment *segment, unsigned long address)
+/* One huge page, when the kernel gives one: 0 otherwise, -1 when the image cannot be entered. */
+static int read_huge_page(int fd, unsigned long address)
 {
-    const int flags = MAP_PRIVATE | MAP_FIXED;
-    unsigned long offset = segment->offset + (address - segment->address);
-    if (sys(__NR_mmap, address, IMAGE_HUGE_PAGE, segment->protection,
-            flags | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == (long)address) {
-        sys(__NR_madvise, address, IMAGE_HUGE_PAGE, MADV_HUGEPAGE);
-        if (sys(__NR_pread64, fd, address, IMAGE_HUGE_PAGE, offset) == (long)IMAGE_HUGE_PAGE)
+    enum { PIECE = 1 << 16, FEW = 4 };
+    const unsigned long end = address + IMAGE_HUGE_PAGE;
+    if ((unsigned long)sys(__NR_mmap, address, IMAGE_HUGE_PAGE, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                           0) != address)
+        return -1;
+    long before = faults();
+    if (sys(__NR_madvise, address, IMAGE_HUGE_PAGE, MADV_HUGEPAGE) == 0 &&
+        read_content(fd, address, address + PIECE) == 0 && faults() - before < FEW)
+        return read_content(fd, address + PIECE, end) < 0 ? -1 : 1;
+    sys(__NR_munmap, address, IMAGE_HUGE_PAGE);
+    return 0;
+}
+
+/* Huge pages instead of a fault for each page that the command changes, which are most of those
+ * that begin the heap (embed.c). Where the addresses of the segments begin that are not in them; 0
+ * on failure. */
+static unsigned long read_huge_pages(int fd, unsigned int wanted)
+{
+    unsigned long address = header.objects;
+    for (unsigned int i = 0; i < wanted && i < header.huge_pages; i++) {
+        int got = read_huge_page(fd, address);
+        if (got < 0)
             return 0;
+        if (got == 0)
+            break;
+        address += IMAGE_HUGE_PAGE;
     }
-    return sys(__NR_mmap, address, IMAGE_HUGE_PAGE, segment->protection, flags, fd, offset) ==
-                   (long)address
+    return address;
+}
+
+static int map_segment(int fd, const struct image_segment *segment, unsigned long from)
+{
+    unsigned long end = segment->address + segment->length;
+    if (from >= end)
+        return 0;
+    int in_file = segment->offset != IMAGE_ZEROES;
+    int flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE | (in_file ? 0 : MAP_ANONYMOUS | MAP_NORESERVE);
+    unsigned long offset = segment->offset + (from - segment->address);
+    return (unsigned long)sys(__NR_mmap, from, end - from, segment->protection, flags,
+                              in_file ? fd : -1, in_file ? offset : 0) == from
                ? 0
                : -1;
 }
 
-static int use_huge_pages(int fd)
+/* What is mapped when this fails goes with the launcher's execution. */
+static int map_image(int fd, unsigned int huge_pages)
+{
+    unsigned long behind = read_huge_pages(fd, huge_pages);
+    if (behind == 0)
+        return -1;
+    for (uint32_t i = 0; i < header.segment_count; i++) {
+        const struct image_segment *segment = &header.segments[i];
+        int is_read = segment->address >= header.objects && segment->address < behind;
+        if (map_segment(fd, segment, is_read ? behind : segment->address) < 0)
+            return -1;
+        /* What a resident process maps without need counts as its memory. */
+        if (huge_pages == 0 && segment->length >= IMAGE_HUGE_PAGE)
+            sys(__NR_madvise, segment->address, segment->length, MADV_NOHUGEPAGE);
+    }
+    return 0;
+}
+
+/* Whether the middle of the interpreter's code, the largest that nobody writes to, would have to be
+ * read from the disk. Whom the kernel does not tell is told that it would not (mincore(2)). */
+static int is_cold(void)
+{
+    const struct image_segment *code = &header.segments[0];
+    unsigned char in_memory = 1;
+    for (uint32_t i = 0; i < header.segment_count; i++) {
+        const struct image_segment *segment = &header.segments[i];
+        if (!(segment->protection & PROT_WRITE) && segment->length > code->length)
+            code = segment;
+    }
+    unsigned long middle = code->address + (code->length / 2 & ~(IMAGE_PAGE - 1));
+    return sys(__NR_mincore, middle, 1, &in_memory) == 0 && !(in_memory & 1);
+}
+
+/* After a boot, or when memory was short: read all of it at once, by huge pages where the file system
+ * has large folios. Commands that read page by page what they need would leave it in single pages,
+ * and each command after them would take a quarter longer. */
+static void warm(void)
 {
     for (uint32_t i = 0; i < header.segment_count; i++) {
         const struct image_segment *segment = &header.segments[i];
-        unsigned long end = segment->address + segment->length;
-        unsigned long address =
-            (segment->address + IMAGE_HUGE_PAGE - 1) & ~(IMAGE_HUGE_PAGE - 1);
-        if (segment->offset == IMAGE_ZEROES || !(segment->protection & PROT_WRITE))
+        if (segment->offset == IMAGE_ZEROES)
             continue;
-        for (; address + IMAGE_HUGE_PAGE <= end; address += IMAGE_HUGE_PAGE)
-            if (make_huge(fd, segment, address) < 0)
-                return -1;
+        sys(__NR_madvise, segment->address, segment->length, MADV_HUGEPAGE);
+        sys(__NR_madvise, segment->address, segment->length, MADV_POPULATE_READ);
     }
-    return 0;
 }
 
 /* From here on the thread pointer is the image's. */
@@ -219,12 +283,13 @@ const char *image_load(const char *name, const struct front *front)
                : fd == -ELOOP ? "it is a symbolic link"
                               : "it cannot be opened";
     const char *reason = misfit((int)fd, front);
-    if (reason == NULL &&
-        (map_segments((int)fd) < 0 || (front->is_long && use_huge_pages((int)fd) < 0)))
+    if (reason == NULL && map_image((int)fd, front->huge_pages) < 0)
         reason = "its addresses are in use, or memory is scarce";
     sys(__NR_close, fd);
     if (reason != NULL)
         return reason;
+    if (is_cold())
+        warm();
     caller.argc = front->argc;
     caller.argv = front->argv;
     caller.environment = front->environment;

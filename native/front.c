@@ -137,12 +137,15 @@ static int needs_seal(const struct front *front)
 #endif
 }
 
-/* These stay, one a pod or program, and fork children for the work: what they map counts for long,
- * and a child's first write splits a huge page anyway. */
-static int is_resident(const struct front *front)
+/* How much of the objects a command changes anyway. Those that stay, one a pod or program, fork
+ * children for the work: what they map counts for long, and a child's first write splits a huge page
+ * anyway. */
+static unsigned int huge_pages(const struct front *front, int seals)
 {
-    return front->argc > 1 &&
-           (is_same(front->argv[1], "shim") || is_same(front->argv[1], "zygote"));
+    if (front->argc > 1 &&
+        (is_same(front->argv[1], "shim") || is_same(front->argv[1], "zygote")))
+        return 0;
+    return seals || has_word(front->argc, front->argv, "exec") ? IMAGE_HUGE_PAGES : 1;
 }
 
 /* `ociruntime image` is asked for the truth, which may cost milliseconds. */
@@ -205,7 +208,7 @@ static _Noreturn void start(struct front *front, char **longer)
     front->argv[0] = front->path;
     int seals = needs_seal(front);
     int lacks_seal = !sealed && seals;
-    front->is_long = (seals || has_word(front->argc, front->argv, "exec")) && !is_resident(front);
+    front->huge_pages = huge_pages(front, seals);
     front->checks_content = is_about_image(front);
     if (lacks_seal) {
         const char *failed_step;

@@ -11,7 +11,7 @@ struct front {
     int argc;
     char **argv;
     char **environment;
-    int is_long;                 /* the command does a lot, and then ends */
+    unsigned int huge_pages;     /* worth to be copied whole: the command changes most of what they have */
     int checks_content;          /* the command is about the start image */
     const unsigned long *vector; /* auxiliary vector: pairs, the last one begins with 0 */
     char path[PATH_MAX];         /* the front's own, where it is installed */

@@ -74,6 +74,9 @@ static int add_segment(int fd, uintptr_t from, uintptr_t to, int protection, int
         errno = E2BIG;
         return -1;
     }
+    /* The kernel maps what lies in the file as in memory by huge pages, where it has read it so. */
+    if (in_file && from % IMAGE_HUGE_PAGE == 0)
+        header.size = (header.size + IMAGE_HUGE_PAGE - 1) & ~(IMAGE_HUGE_PAGE - 1);
     struct image_segment *segment = &header.segments[header.segment_count++];
     *segment = (struct image_segment){
         .address = from,
@@ -172,17 +175,67 @@ static int next_mapping(char **text, struct mapping *mapping)
     return 0;
 }
 
+/* What nobody writes to, one behind the other, becomes one segment: fewer to map at each start, and
+ * code and constants of the interpreter fill whole huge pages. Constants can be executed then, which
+ * are no more than what the library has for all to read. */
+static int joins(const struct mapping *before, const struct mapping *mapping)
+{
+    if (before->to != mapping->from || (before->protection | mapping->protection) & PROT_WRITE)
+        return 0;
+    return before->path[0] == '/' && strcmp(before->path, mapping->path) == 0;
+}
+
+static int add_joined(int fd, const struct mapping *joined)
+{
+    return joined->to ? add_mapping(fd, joined->from, joined->to, joined->protection) : 0;
+}
+
 /* The list is read before the first segment is written: what the reading itself maps is in it. */
 static int add_mappings(int fd, char *maps)
 {
-    struct mapping mapping;
+    struct mapping mapping, joined = {0};
     while (next_mapping(&maps, &mapping)) {
         if (mapping.path[0] == '/' && add_source(mapping.path) < 0)
             return -1;
-        if (add_mapping(fd, mapping.from, mapping.to, mapping.protection) < 0)
+        if (joins(&joined, &mapping)) {
+            joined.to = mapping.to;
+            joined.protection |= mapping.protection;
+            continue;
+        }
+        if (add_joined(fd, &joined) < 0)
             return -1;
+        joined = mapping;
     }
-    return 0;
+    return add_joined(fd, &joined);
+}
+
+/* Whether there is something in this huge page, and all of it may be written to. */
+static int is_for_objects(uint64_t page)
+{
+    int found = 0;
+    for (uint32_t i = 0; i < header.segment_count; i++) {
+        const struct image_segment *segment = &header.segments[i];
+        if (segment->address >= page + IMAGE_HUGE_PAGE || segment->address + segment->length <= page)
+            continue;
+        if (!(segment->protection & PROT_WRITE))
+            return 0;
+        found = 1;
+    }
+    return found;
+}
+
+/* They begin where embed.c has put them. */
+static void find_objects(void)
+{
+    for (uint32_t i = 0; i < header.segment_count && header.objects == 0; i++) {
+        const struct image_segment *segment = &header.segments[i];
+        if (segment->address % IMAGE_HUGE_PAGE == 0 && segment->length >= IMAGE_HUGE_PAGE &&
+            segment->protection & PROT_WRITE && segment->offset != IMAGE_ZEROES)
+            header.objects = segment->address;
+    }
+    while (header.objects != 0 && header.huge_pages < IMAGE_HUGE_PAGES &&
+           is_for_objects(header.objects + header.huge_pages * IMAGE_HUGE_PAGE))
+        header.huge_pages++;
 }
 
 /* Of what is in the file, not of the memory, which goes on changing. */
@@ -228,6 +281,7 @@ static int write_image(int fd, image_entry *entry)
     machine_read_processor(&header.processor, capabilities);
     if (read_maps(maps, sizeof maps) < 0 || add_mappings(fd, maps) < 0 || sum_content(fd) < 0)
         return -1;
+    find_objects();
     return write_header(fd);
 }
 
@@ -240,12 +294,10 @@ const char *image_dump(const char *name, const char *launcher, image_entry *entr
     struct image_file file;
     if (image_file_open(&file, name) < 0)
         return name;
-    /* A machine that crashes does not find half an image under the name. */
+    /* A machine that crashes does not find half an image under the name. What the writing leaves in
+     * memory stays there: the kernel maps its large folios with a part of the work that single pages
+     * take, a quarter of a command's time (front-image.c does the same after a boot). */
     int is_done =
         write_image(file.fd, entry) == 0 && fchmod(file.fd, 0644) == 0 && fsync(file.fd) == 0;
-    /* Who maps it shall have in memory what he reads, as after the next boot, and not all of it in
-     * the large folios of its writing: a resident shim has a seventh less then. */
-    if (is_done)
-        posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
     return image_file_close(&file, name, is_done) == 0 ? NULL : name;
 }

@@ -25,7 +25,7 @@
 #define DUMP_IMAGE "--dump-image"
 /* Where the front found no image to enter, it tells the launcher in the environment why. */
 #define IMAGE_VARIABLE "_OCIRUNTIME_NO_IMAGE"
-#define IMAGE_MAGIC 0x33474d49494349ULL /* a version of the layout is a magic of its own */
+#define IMAGE_MAGIC 0x34474d49494349ULL /* a version of the layout is a magic of its own */
 /* Libraries take five segments each; where the interpreter is as its makers ship it, a dozen of
  * Python's modules are libraries. */
 #define IMAGE_SEGMENTS 240
@@ -34,6 +34,8 @@
 /* In the environment of the process that becomes an image: where its memory is. */
 #define IMAGE_RANGE_VARIABLE "OCIRUNTIME_IMAGE_RANGE"
 #define IMAGE_HUGE_PAGE (2UL << 20)
+/* What commands change of the objects lies in the first so many. */
+#define IMAGE_HUGE_PAGES 3
 
 struct image_segment {
     uint64_t address;
@@ -71,6 +73,8 @@ struct image_header {
     uint64_t thread_pointer;
     uint64_t stack;
     uint64_t entry; /* image_entry */
+    uint64_t objects;    /* where those that commands change begin, at a huge page's boundary */
+    uint64_t huge_pages; /* that may be mapped there instead of the segments */
     struct image_processor processor;
     char directory[IMAGE_PATH]; /* where the front is */
     uint32_t source_count;

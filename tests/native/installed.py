@@ -16,7 +16,7 @@ PREFIX = CHECKOUT / ".venv"
 SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 IMAGE = f"{SITE}/ociruntime/kernel/start.image"
 # Offsets in the header (native/image.h).
-SIZE, INODE, TIME, PROCESSOR, DIRECTORY, COUNTS = 16, 32, 40, 80, 112, 368
+SIZE, INODE, TIME, PROCESSOR, DIRECTORY, COUNTS = 16, 32, 40, 96, 128, 384
 SEGMENTS_AT = COUNTS + 8
 SOURCES_AT, SOURCE_SIZE = SEGMENTS_AT + 240 * 32, 296
 HEADER_SIZE = SOURCES_AT + 32 * SOURCE_SIZE
