@@ -180,7 +180,7 @@ package-test:
 	$(SUDO) tests/distro/run-package trixie
 
 # The tests with real engines once more, with those of a newer Debian (containerd 2, Docker 28,
-# podman 5).
+# podman 5), and with the runtimes that these bring beside ours.
 ENGINES := $(CURDIR)/build/engines
 $(ENGINES)/.stamp: tests/support/engines/make-root
 	$(call install_packages,debootstrap)
@@ -189,7 +189,7 @@ $(ENGINES)/.stamp: tests/support/engines/make-root
 	$(SUDO) touch $@
 
 engines-test: build $(ENGINES)/.stamp $(VENV)/.stamp-tests
-	$(SUDO) env ENGINES="$(ENGINES)" $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
+	$(SUDO) env ENGINES="$(ENGINES)" OCIRT_COMPARE=1 $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
 	  tests/clients/test_containerd.py tests/clients/test_containerd_checkpoint.py tests/clients/test_shim.py \
 	  tests/clients/test_docker_*.py tests/clients/test_podman_*.py tests/clients/test_documented.py
 

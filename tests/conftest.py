@@ -26,6 +26,7 @@ from tests.support.bundle import Bundle  # noqa: E402
 from tests.support.canary import Canary  # noqa: E402
 from tests.support.criu import COUNTING, criu  # noqa: E402
 from tests.support.probe import build_probe  # noqa: E402
+from tests.support.reaper import fork_below_a_reaper  # noqa: E402
 from tests.support.runtime import Runtime  # noqa: E402
 from tests.support.sandbox import CGROUP_PARENT, MARKER, Sandbox  # noqa: E402
 
@@ -61,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Workers inherit the namespace of the controlling process.
     """
     if os.geteuid() == 0 and not hasattr(config, "workerinput"):
+        fork_below_a_reaper()
         enter_own_mount_namespace()
     for line in (
         "kernel: uses the real kernel; needs root",

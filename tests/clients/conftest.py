@@ -1,4 +1,4 @@
-"""One engine of each kind per test process; every scenario runs with runc and with ociruntime."""
+"""One engine of each kind per test process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engines.containerd import WAYS, Containerd, ContainerdWith
+from tests.support.engines.compared import with_own
+from tests.support.engines.containerd import Containerd, ContainerdWith
 from tests.support.engines.cri import Cri
 from tests.support.engines.docker import Docker, DockerWith
 from tests.support.engines.podman import AS_USER, Podman, PodmanWith, RootlessPodman
 
-RUNTIMES = ("runc", "ociruntime")
+RUNTIMES = with_own("runc", "ociruntime")
 SHIM = "io.containerd.ociruntime.v1"
 
 
@@ -95,7 +96,7 @@ def rootless_host(runtime_binary: Path) -> Iterator[RootlessPodman]:
             host.close()
 
 
-@pytest.fixture(params=("crun", "ociruntime"))
+@pytest.fixture(params=with_own("crun", "ociruntime"))
 def rootless(request: pytest.FixtureRequest, rootless_host: RootlessPodman) -> Iterator[PodmanWith]:
     """The user's podman, and the runtime that this test's containers run with."""
     view = PodmanWith(rootless_host, request.param)
@@ -114,7 +115,7 @@ def containerd(runtime_binary: Path) -> Iterator[Containerd]:
             daemon.close()
 
 
-@pytest.fixture(params=sorted(WAYS))
+@pytest.fixture(params=with_own("runc", "ociruntime", "shim"))
 def ctr(request: pytest.FixtureRequest, containerd: Containerd) -> Iterator[ContainerdWith]:
     """The daemon, and the way in which this test's containers run."""
     view = ContainerdWith(containerd, request.param)

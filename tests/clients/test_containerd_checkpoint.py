@@ -10,7 +10,8 @@ import pytest
 from ociruntime.shim import messages as m
 from ociruntime.shim.checkpoints import OPTIONS, OPTIONS_URL
 from tests.support.criu import criu
-from tests.support.engines.containerd import WAYS, Containerd, ContainerdWith
+from tests.support.engines.compared import with_own
+from tests.support.engines.containerd import Containerd, ContainerdWith
 from tests.support.engines.metrics import client
 
 COUNT = "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.05; done"
@@ -29,7 +30,7 @@ def daemon(runtime_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             made.close()
 
 
-@pytest.fixture(params=sorted(WAYS))
+@pytest.fixture(params=with_own("runc", "ociruntime", "shim"))
 def ctr(request: pytest.FixtureRequest, daemon: Containerd) -> Iterator[ContainerdWith]:
     """The daemon, and the way in which this test's containers run."""
     view = ContainerdWith(daemon, request.param)

@@ -18,6 +18,7 @@ from ociruntime.shim import messages as m
 from ociruntime.shim.metrics import METRICS_V1, METRICS_V2
 from ociruntime.shim.stats import read_stats
 from tests.clients.test_containerd import events
+from tests.support.engines.compared import with_own
 from tests.support.engines.containerd import Containerd, ContainerdWith
 from tests.support.engines.metrics import Group, client, differences, stats
 from tests.support.patience import PATIENCE
@@ -29,7 +30,7 @@ LIMIT = 1 << 23
 Both = ContainerdWith
 
 
-@pytest.fixture(params=("runc", "shim"))
+@pytest.fixture(params=with_own("runc", "shim"))
 def both(request: pytest.FixtureRequest, containerd: Containerd) -> Iterator[Both]:
     """Containers with Debian's own shim and runc, and with ours."""
     view = ContainerdWith(containerd, request.param)

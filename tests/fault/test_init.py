@@ -132,6 +132,7 @@ def test_create(victim: Victim, action: Action, first: int, every: int) -> None:
 @cases
 @pytest.mark.parametrize("verb", ["start", "delete"])
 def test_lines(victim: Victim, action: Action, verb: str, first: int, every: int) -> None:
+    victim.lean(verb)
     at = first * LINES
     while True:
         victim.create()
@@ -150,6 +151,7 @@ def test_lines(victim: Victim, action: Action, verb: str, first: int, every: int
 @cases
 def test_exec(victim: Victim, action: Action, whom: str, first: int, every: int) -> None:
     """It happens to the container's first process, or to the new one."""
+    victim.lean()
     options = victim.exec_options()
     # Without a terminal the shim's daemon has nothing else to wait for.
     process = {**EXECUTED, "terminal": whom == "first" or not isinstance(victim.way, Shim)}

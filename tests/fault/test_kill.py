@@ -34,6 +34,7 @@ def test_create(victim: Victim, index: int, kind: str) -> None:
 @pytest.mark.parametrize("verb", ["start", "delete"])
 def test_lines(victim: Victim, verb: str, part: int) -> None:
     """Killed before each line of what carries the operation out."""
+    victim.lean(verb)
     at = part
     while True:
         victim.create()
@@ -48,6 +49,7 @@ def test_lines(victim: Victim, verb: str, part: int) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_exec(victim: Victim, part: int) -> None:
     """The container goes on running, and can be deleted."""
+    victim.lean()
     options = victim.exec_options()
     victim.create()
     victim.runtime.start(victim.id).check()

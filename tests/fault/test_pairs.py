@@ -106,8 +106,11 @@ def test_pairs(runtime: Runtime, bundle: MakeBundle, first: str, *, running: boo
         pair = [[words.get(word, word) for word in COMMANDS[name]] for name in (first, second)]
         count("pairs")
         calls = [Call(runtime, pair[0], 0), Call(runtime, pair[1], delay)]
-        for command in calls:
+        for command in sorted(calls, key=lambda each: each.words[0] != "pause"):
             command.check()
+            if command.words[0] == "pause" and "exec" in (pair[0][0], pair[1][0]):
+                # It would wait ten seconds, as the library's and the shim's below do.
+                runtime.call("resume", made.name)
         runtime.delete(made.name, "--force").check()
     assert runtime.sandbox.settled_leaks() == []
 

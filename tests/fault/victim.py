@@ -4,6 +4,7 @@ whoever asks for them (ways.py).
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,8 @@ def points_of(steps: list[Step]) -> list[tuple[int, str]]:
     return [(index, step.kind) for index, step in enumerate(steps) if step.kind != "exec-init"]
 
 
+# What is run beside create's.
+HOOKS = {"start": ("startContainer", "poststart"), "delete": ("poststop",)}
 PATHS = dict.fromkeys(("console_socket", "pid_file", "pidfd_socket"), "/nowhere")
 STEPS = points_of(steps_of_create(**PATHS))
 STEPS_OF_SHIM = points_of(steps_of_create(console_fd=4, pid_file="/nowhere"))
@@ -107,6 +110,15 @@ class Victim:
         self.listener.bind(str(self.console))
         self.listener.listen(100)
         self.before = self.files()
+
+    def lean(self, verb: str = "") -> None:
+        """Leave out what only `create` has to do with, and hooks but those of ``verb``."""
+        config = self.bundle.config
+        config["hooks"] = {phase: config["hooks"][phase] for phase in HOOKS.get(verb, ())}
+        extra = ("/data", "/etc")
+        config["mounts"] = [m for m in config["mounts"] if m["destination"] not in extra]
+        for name in ("sysctl", "devices"):
+            del config["linux"][name]
 
     def points(self) -> list[tuple[int, str]]:
         """Where `create` can stop: (number of the step, its kind)."""
@@ -144,7 +156,8 @@ class Victim:
 
     def init(self) -> int:
         """The pid of its first process."""
-        return self.runtime.pid(self.id)
+        state = (self.runtime.root / self.id / "state.json").read_bytes()
+        return int(json.loads(state)["pid"])
 
     def ask(
         self, verb: str, at: int, *, patience: float | None = None, **asked: object

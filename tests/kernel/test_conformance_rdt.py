@@ -18,6 +18,10 @@ from tests.support.sandbox import Sandbox
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+# How much slower than others the machine may be; what a fault leads to may have to be waited for.
+SCALE = "2"
+
+
 def judge(binary: Path, sandbox: Sandbox, fault: str, select: list[str]) -> dict[str, str]:
     """Run the suite on a runtime with a fault; return the worst outcome by sentence."""
     root, wrapper = sandbox.directory / "resctrl", sandbox.directory / "wrapper"
@@ -29,7 +33,7 @@ def judge(binary: Path, sandbox: Sandbox, fault: str, select: list[str]) -> dict
     wrapper.chmod(0o755)
     out = sandbox.directory / "report.json"
     command = [*fake.split(), "suite", str(root), "--runtime", str(wrapper), "--format", "json"]
-    command += ["--output", str(out), "--scale", "4", *select]
+    command += ["--output", str(out), "--scale", SCALE, *select]
     done = subprocess.run(command, cwd=CHECKOUT, check=False, stderr=subprocess.PIPE, text=True)
     assert done.returncode in {0, 1}, done.stderr
     found: dict[str, str] = {}
@@ -39,7 +43,6 @@ def judge(binary: Path, sandbox: Sandbox, fault: str, select: list[str]) -> dict
     return found
 
 
-@pytest.mark.timeout(300)
 def test_nothing_is_found(runtime_binary: Path, sandbox: Sandbox) -> None:
     found = judge(runtime_binary, sandbox, "", ["--select", "rdt.*"])
     assert found.pop("rdt.no-resctrl") == "skip"
@@ -47,7 +50,6 @@ def test_nothing_is_found(runtime_binary: Path, sandbox: Sandbox) -> None:
     assert set().union(*FAULTS.values()) <= found.keys()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found(runtime_binary: Path, sandbox: Sandbox, fault: str) -> None:
     select = [word for sentence in FAULTS[fault] for word in ("--select", sentence)]

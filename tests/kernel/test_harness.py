@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,3 +98,29 @@ def test_device_is_found_and_removed(leaky: Sandbox) -> None:
     name = leaky.new_device()
     subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
     assert leaky.leaks() == [f"network device {name}"]
+
+
+def test_orphans_are_buried_by_who_started_the_tests() -> None:
+    """And not by the first process of the machine, which may take its time."""
+    read, write = os.pipe()
+    if os.fork() == 0:
+        orphan = os.fork()
+        if orphan == 0:
+            os.close(write)
+            time.sleep(PATIENCE)
+        os.write(write, str(orphan).encode())
+        os._exit(0)
+    os.wait()
+    os.close(write)
+    pid = int(os.read(read, 20))
+    os.close(read)
+    parent = parent_of(pid)
+    os.kill(pid, signal.SIGKILL)
+    above = os.getpid()
+    while above > 1 and above != parent:
+        above = parent_of(above)
+    assert above > 1
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

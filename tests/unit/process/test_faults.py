@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import errno
 import itertools
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,16 +52,19 @@ def config(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture
-def numbers(tmp_path: Path) -> Iterator[Path]:
-    """A fresh directory for each execution."""
+def numbers() -> Iterator[Iterator[Path]]:
+    """A fresh directory for each execution, in memory where that can be: there are thousands."""
+    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="ocirt-", dir=shared) as place:
 
-    def directories() -> Iterator[Path]:
-        for count in itertools.count():
-            made = tmp_path / str(count)
-            made.mkdir()
-            yield made
+        def directories() -> Iterator[Path]:
+            for count in itertools.count():
+                made = Path(place, str(count))
+                made.mkdir()
+                yield made
+                shutil.rmtree(made)
 
-    return directories()
+        yield directories()
 
 
 def creation(directory: Path, config: dict[str, Any]) -> Creation:
