@@ -6,6 +6,7 @@ half of it is skipped by name; `make vm-test` has both, on cgroup v2 and on hybr
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -202,7 +203,8 @@ def test_exec_into_another_cgroup(driver: Driver, wish: str, words: str) -> None
 def test_a_cgroup_that_is_there(driver: Driver, how: str) -> None:
     """What is in it is somebody else's; empty and thawed it is taken."""
     made = driver.bundle()
-    wanted = ("", "name=systemd", "freezer", "pids")
+    # Nothing is in the frozen one, and systemd removes empty ones of v1 that it knows nothing of.
+    wanted = ("", "freezer", *(("name=systemd", "pids") if how == "occupied" else ()))
     places = [place for key, place in driver.places(made).items() if key in wanted]
     with subprocess.Popen(["sleep", "1000"]) as stranger:
         try:
@@ -223,7 +225,8 @@ def test_a_cgroup_that_is_there(driver: Driver, how: str) -> None:
             stranger.kill()
             stranger.wait()
             for place in places:
-                place.rmdir()
+                with contextlib.suppress(FileNotFoundError):
+                    place.rmdir()
     driver.runtime.up(made)
 
 
