@@ -9,7 +9,7 @@ process of its own (``ociruntime.zygote``). The names are
 
     Runtime      a state directory and that process
     Container    create, start, exec, kill, pause, resume, update, wait, state, stats, events, ps,
-                 networks, delete
+                 networks, checkpoint, add_mounts, remove_mounts, delete
     Process      a process in a container: wait, send_signal, communicate
     AsyncRuntime, AsyncContainer, AsyncProcess: the same for asyncio
     Bundle       a bundle: its config, make, temporary, save, validate, plan

@@ -84,7 +84,9 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
             streams = Streams(kernel, container.data["pid"])
             options["external"] += streams.externals()
             directory.write(images, DESCRIPTORS, dumps(streams.keys).encode())
-        stillness = Stillness(container) if word == st.RUNNING else None
+        # A pre-dump lets it go on before it writes anything.
+        still = word == st.RUNNING and not wanted.pre_dump
+        stillness = Stillness(container) if still else None
         _converse(container, criu, wanted, options, work, stillness)
     finally:
         for fd in {images, work}:

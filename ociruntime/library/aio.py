@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import signal as signals
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ociruntime.errors import NotFound, OciError
-from ociruntime.library import arguments
+from ociruntime.library import arguments, commands
 from ociruntime.library.aioprocess import AsyncProcess, carried_out
 from ociruntime.library.aiowait import Pending, readable, told
 from ociruntime.library.bundle import Bundle
-from ociruntime.library.commands import Command, checkpoint_words
 from ociruntime.library.connection import Connection
 from ociruntime.library.container import (
     State,
@@ -43,14 +42,23 @@ from ociruntime.state.store import Store
 from ociruntime.zygote.client import ZygoteGone
 
 if TYPE_CHECKING:
+    from ociruntime.library.commands import Command
     from ociruntime.library.options import (
+        CheckpointOptions,
         ConfigOptions,
         CreateOptions,
         ExecOptions,
         PathLike,
+        RestoreOptions,
         UpdateOptions,
     )
     from ociruntime.library.process import ExitStatus
+
+async def finished(command: Command) -> list[str]:
+    """Its warnings, once it has ended; raises the ``OciError``."""
+    await told(command.answer)
+    return command.finish()
+
 
 class AsyncContainer:
     """A container; ``async with`` removes it, whatever state it is in.
@@ -133,14 +141,18 @@ class AsyncContainer:
         """Change its limits; see ``Container.update``."""
         return await self._call("update", resources=changes(resources, limits))
 
-    async def checkpoint(
-        self, path: PathLike, *, leave_running: bool = False, criu: PathLike | None = None
-    ) -> list[str]:
+    async def checkpoint(self, path: PathLike, **options: Unpack[CheckpointOptions]) -> list[str]:
         """Write its processes into files; see ``Container.checkpoint``."""
-        words = checkpoint_words(self.id, path, criu, leave_running=leave_running)
-        command = Command(self.runtime, words)
-        await told(command.answer)
-        return command.finish()
+        return await finished(commands.checkpoint(self.runtime, self.id, path, options))
+
+    async def add_mounts(self, mounts: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Attach mounts while it runs; see ``Container.add_mounts``."""
+        return await finished(commands.mounts(self.runtime, "add", self.id, mounts))
+
+    async def remove_mounts(self, *destinations: str) -> None:
+        """Unmount what is at these places; see ``Container.remove_mounts``."""
+        entries = [{"destination": place} for place in destinations]
+        await finished(commands.mounts(self.runtime, "remove", self.id, entries))
 
     async def delete(self, *, force: bool = False) -> list[str]:
         """Remove it; one that runs only by ``force``. Returns warnings; raises ``WrongStatus``."""
@@ -274,6 +286,19 @@ class AsyncRuntime(Connection):
     ) -> Pending[AsyncContainer]:
         """Create a container and start it; see ``Container.create``."""
         return self._pending(bundle, container_id, options, start=True)
+
+    async def restore(
+        self,
+        bundle: PathLike,
+        path: PathLike,
+        container_id: str | None = None,
+        **options: Unpack[RestoreOptions],
+    ) -> AsyncContainer:
+        """Make a container of what a checkpoint has written; see ``Runtime.restore``."""
+        found = AsyncContainer(self, arguments.container_id(container_id))
+        found.bundle = bundle
+        await finished(commands.restore(self, bundle, path, found.id, options))
+        return found
 
     async def container(self, container_id: str) -> AsyncContainer:
         """The container of this id, whoever created it. Raises ``NotFound``."""

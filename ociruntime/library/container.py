@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import signal as signals
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
 from ociruntime.errors import NotFound, StateError
-from ociruntime.library import arguments
-from ociruntime.library.commands import Command, checkpoint_words
+from ociruntime.library import arguments, commands
 from ociruntime.library.connection import Making
-from ociruntime.library.options import CreateOptions, ExecOptions, UpdateOptions
+from ociruntime.library.options import (
+    CheckpointOptions,
+    CreateOptions,
+    ExecOptions,
+    UpdateOptions,
+)
 from ociruntime.library.streams import Streams
 from ociruntime.library.usage import (
     Attached,
@@ -190,17 +194,27 @@ class Container:
         """The networks that it is on, with its addresses and published ports."""
         return networks_of(self.id)
 
-    def checkpoint(
-        self, path: PathLike, *, leave_running: bool = False, criu: PathLike | None = None
-    ) -> list[str]:
+    def checkpoint(self, path: PathLike, **options: Unpack[CheckpointOptions]) -> list[str]:
         """Write its processes into files below ``path``, by CRIU, and remove it unless it is to go
-        on; ``ociruntime restore`` makes a container of them. Returns warnings.
+        on; ``Runtime.restore`` makes a container of them. Returns warnings.
 
-        Parameters: ``criu`` is the program (None: criu in PATH). Raises ``OciError``: then it goes
-        on as before.
+        Parameters: ``options`` are those of ``CheckpointOptions``. Raises ``OciError``: then it
+        goes on as before.
         """
-        words = checkpoint_words(self.id, path, criu, leave_running=leave_running)
-        return Command(self.runtime, words).finish()
+        return commands.checkpoint(self.runtime, self.id, path, options).finish()
+
+    def add_mounts(self, mounts: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Attach mounts of config.json's form while it runs, all of them or none. Returns warnings;
+        raises ``TypeError``, ``OciError``.
+        """
+        return commands.mounts(self.runtime, "add", self.id, mounts).finish()
+
+    def remove_mounts(self, *destinations: str) -> None:
+        """Unmount what is uppermost at each of these places in it. Raises ``OciError`` at the first
+        that cannot be unmounted.
+        """
+        entries = [{"destination": place} for place in destinations]
+        commands.mounts(self.runtime, "remove", self.id, entries).finish()
 
     def delete(self, *, force: bool = False) -> list[str]:
         """Remove it; one that runs only by ``force``. Returns warnings; raises ``WrongStatus``."""

@@ -101,3 +101,56 @@ class UpdateOptions(TypedDict, total=False):
     memory: int | str
     cpus: float
     pids: int
+
+
+class CriuOptions(TypedDict, total=False):
+    """Of ``checkpoint`` and ``restore``: what the command line calls ``--work-path`` and so on.
+
+    criu       the program (criu in PATH)
+    work_path  where CRIU writes its log (with the images)
+    """
+
+    criu: PathLike
+    work_path: PathLike
+    tcp_established: bool
+    tcp_close: bool
+    ext_unix_sk: bool
+    shell_job: bool
+    lazy_pages: bool
+    file_locks: bool
+    auto_dedup: bool
+    manage_cgroups_mode: str
+    network_lock: str
+
+
+class CheckpointOptions(CriuOptions, total=False):
+    """Of ``checkpoint``.
+
+    leave_running  True: the container goes on
+    pre_dump       True: only memory is written, and the container goes on
+    parent_path    images of a pre-dump, relative to the images
+    page_server    ``"ADDRESS:PORT"`` that gets the memory
+    """
+
+    leave_running: bool
+    pre_dump: bool
+    parent_path: str
+    page_server: str
+    tcp_skip_in_flight: bool
+    link_remap: bool
+
+
+class RestoreOptions(CriuOptions, total=False):
+    """Of ``restore``.
+
+    stdin, stdout, stderr  descriptors, files or DEVNULL (the default): where streams lead that led
+                           out of the container
+    """
+
+    stdin: Stream
+    stdout: Stream
+    stderr: Stream
+    console_socket: PathLike
+    pid_file: PathLike
+    lsm_profile: str
+    lsm_mount_context: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self, Unpack
 
-from ociruntime.library import arguments
+from ociruntime.library import arguments, commands
 from ociruntime.library.bundle import Bundle
 from ociruntime.library.connection import Connection
 from ociruntime.library.container import Container
@@ -13,7 +13,12 @@ from ociruntime.library.streams import Stream, Streams
 from ociruntime.state.store import Store
 
 if TYPE_CHECKING:
-    from ociruntime.library.options import ConfigOptions, CreateOptions, PathLike
+    from ociruntime.library.options import (
+        ConfigOptions,
+        CreateOptions,
+        PathLike,
+        RestoreOptions,
+    )
 
 
 class Runtime(Connection):
@@ -64,6 +69,25 @@ class Runtime(Connection):
     ) -> Container:
         """Create a container and start it; see ``Container.create``."""
         return Container.create(self, bundle, container_id, start=True, **options)
+
+    def restore(
+        self,
+        bundle: PathLike,
+        path: PathLike,
+        container_id: str | None = None,
+        **options: Unpack[RestoreOptions],
+    ) -> Container:
+        """Make a container of a bundle and the files that ``Container.checkpoint`` has written in
+        ``path``; its processes go on.
+
+        Parameters: ``container_id`` is a new one for None; ``options`` are those of
+        ``RestoreOptions``. Its first process is CRIU's, not the zygote's: nobody is told how it
+        ends. Raises ``OciError``; nothing is left then.
+        """
+        found = Container(self, arguments.container_id(container_id))
+        found.bundle = bundle
+        commands.restore(self, bundle, path, found.id, options).finish()
+        return found
 
     def container(self, container_id: str) -> Container:
         """The container of this id, whoever created it. Raises ``NotFound``."""
