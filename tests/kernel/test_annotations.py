@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ociruntime.features import UNSAFE_ANNOTATIONS
+from ociruntime.plan.annotations import FAIL_UNKNOWN, HANDLER, REFUSED
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
@@ -126,3 +129,41 @@ def test_unknown_system_calls(runtime: Runtime, bundle: MakeBundle, value: str |
             assert_clear(runtime, done, "nosuchcall", "run.oci.seccomp_fail_unknown_syscall")
         else:
             runtime.delete(done.check().container, "--force").check()
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        {"run.oci.systemd.subgroup": "sub"},
+        {"run.oci.systemd.subgroup": "sub", "run.oci.delegate-cgroup": "../own"},
+        {"run.oci.seccomp.plugins": "/no/such/plugin.so"},
+    ],
+)
+def test_what_has_no_effect(
+    runtime: Runtime, bundle: MakeBundle, annotations: dict[str, str]
+) -> None:
+    """The container is where it would be without them, and in no cgroup below."""
+    made = bundle(["sleep", "100"]).set("/linux/resources", {"pids": {"limit": 50}})
+    plain = runtime.up(made)
+    before = Path(f"/proc/{runtime.pid(plain)}/cgroup").read_text()
+    runtime.delete(plain, "--force").check()
+    container = runtime.up(made.set("/annotations", annotations))
+    assert Path(f"/proc/{runtime.pid(container)}/cgroup").read_text() == before
+    assert runtime.state(container).check().json()["annotations"] == annotations
+
+
+DOCUMENTED = re.compile(r"^\| (`(?:run\.oci|org\.)[^|]*`) \|[^|]*\| (yes|no)\b", re.MULTILINE)
+
+
+def test_the_table_says_which_are_unsafe() -> None:
+    """docs/usage.md and `features` agree on what strangers may set."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "usage.md"
+    told = {
+        name.replace("NAME", ""): word
+        for names, word in DOCUMENTED.findall(page.read_text())
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    assert {name for name, word in told.items() if word == "no"} == set(UNSAFE_ANNOTATIONS)
+    assert {HANDLER, FAIL_UNKNOWN, *REFUSED} <= {
+        name for name, word in told.items() if word == "yes"
+    }
