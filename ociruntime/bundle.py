@@ -20,16 +20,19 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.errors import SpecError
+from ociruntime.jsontext import (
+    DEPTH_LIMIT,
+    EXACT_FLOAT_LIMIT,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    is_bad_string,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, Self
 
 SIZE_LIMIT = 16 * 1024 * 1024
-DEPTH_LIMIT = 64
-INTEGER_MIN = -(2**63)
-INTEGER_MAX = 2**64 - 1
-EXACT_FLOAT_LIMIT = 2**53
 
 _WHITESPACE = " \t\n\r"
 
@@ -207,17 +210,10 @@ def parse(raw: bytes, source: str, *, null: bool = True, names: bool = False) ->
 
 
 def _refuse(raw: bytes, source: str) -> NoReturn:
-    from ociruntime.spec.locate import find_fault
+    from ociruntime.jsonplaces import find_fault
 
     line, column, message = find_fault(raw)
     raise SpecError(f"{source}:{line}:{column}: {message}")
-
-
-def is_bad_string(text: str) -> bool:
-    """True if ``text`` has U+0000 or a lone surrogate."""
-    if text.isascii():
-        return "\0" in text
-    return "\0" in text or any(0xD800 <= ord(char) <= 0xDFFF for char in text)
 
 
 def _has_bad_string(document: Any) -> bool:

@@ -10,6 +10,7 @@
          +- NotFound
          +- AlreadyExists
          +- WrongStatus
+         +- DamagedStateError     its state.json cannot be used
 
 The texts in NOT_EXIST, NOT_RUNNING, ALREADY_EXISTS and PROCESS_FINISHED are matched literally by
 containerd's shim, dockerd and podman; they may be surrounded by more words but never change.
@@ -18,8 +19,7 @@ containerd's shim, dockerd and podman; they may be surrounded by more words but 
 from __future__ import annotations
 
 import errno as _errno
-
-from ociruntime import hostos as os
+from posix import strerror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,6 +123,15 @@ class WrongStatus(StateError):
     """The operation is not allowed in the container's present status."""
 
 
+class DamagedStateError(StateError):
+    """state.json cannot be used: a full disk or somebody's editor."""
+
+    def __init__(self, container_id: str, why: str) -> None:
+        cure = f"end its processes and remove it with `ociruntime delete --force {container_id}`"
+        self.advice = f"damaged state: {why}; {cure}"
+        super().__init__(f"container {container_id}: {self.advice}")
+
+
 def one_line(text: str) -> str:
     """``text`` without line breaks or other control characters and cut to LONGEST: a hostile name
     cannot forge a log line.
@@ -149,7 +158,7 @@ def explain_errno(number: int, detail: str = "") -> str:
     """
     if not number:
         return detail
-    words = os.strerror(number).lower()
+    words = strerror(number).lower()
     if number == _errno.EMFILE and not detail:
         detail = f"{words}; raise the caller's limit of open files (ulimit -n)"
     if detail and number in MATCHED and words not in detail.lower():
@@ -172,5 +181,6 @@ def unexpected(error: BaseException) -> str:
     where = ""
     if trace is not None:
         code = trace.tb_frame.f_code
-        where = f" in {os.path.basename(code.co_filename)}:{trace.tb_lineno}"
+        name = code.co_filename.rpartition("/")[2]
+        where = f" in {name}:{trace.tb_lineno}"
     return f"internal error{where}: {type(error).__name__}: {error}; please report it"

@@ -110,7 +110,7 @@ def versions() -> dict[str, str]:
         "org.opencontainers.runc.checkpoint.enabled": "true",
     }
     try:
-        from ociruntime.seccomp.libseccomp import Library
+        from ociruntime.kernel.libseccomp import Library
 
         found["io.github.seccomp.libseccomp.version"] = Library().version()
     except OciError:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import posix
 from posix import *  # noqa: F403 - the same names as in os
 
+from ociruntime.errors import OciError
+
 ENCODING, ERRORS = "utf-8", "surrogateescape"
 S_IFMT, S_IFDIR, S_IFREG, S_IFIFO = 0o170000, 0o040000, 0o100000, 0o010000
 
@@ -106,9 +108,6 @@ def _current_directory() -> str:
     try:
         return posix.getcwd()
     except FileNotFoundError:
-        # errors imports this module.
-        from ociruntime.errors import OciError
-
         message = "the current directory does not exist any more; change to one that does"
         raise OciError(message) from None
 

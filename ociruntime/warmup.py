@@ -7,13 +7,13 @@ Nothing of the machine is read or changed here, so the image knows nothing about
 
 from __future__ import annotations
 
+from ociruntime.arguments import parse
 from ociruntime.bundle import parse_object, parse_settings
 from ociruntime.cgroups.detect import HYBRID, Hierarchy, Layout
 from ociruntime.cli.create import ALIASES, OPTIONS
 from ociruntime.cli.exec import ALIASES as EXEC_ALIASES
 from ociruntime.cli.exec import OPTIONS as EXEC_OPTIONS
 from ociruntime.cli.exec import process_of
-from ociruntime.cli.options import parse
 from ociruntime.jsontext import dumps
 from ociruntime.kernel.inside import Inside
 from ociruntime.kernel.kernel import Kernel

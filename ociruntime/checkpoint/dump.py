@@ -20,9 +20,10 @@ from ociruntime.lifecycle.delete import destroy
 from ociruntime.lifecycle.livemounts import ADDED
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
+from ociruntime.plan.notify import mount
 from ociruntime.plan.options import CreateOptions
-from ociruntime.process.readiness import is_offered, mount
 from ociruntime.state import status as st
+from ociruntime.state.notify import is_offered
 from ociruntime.steps.prepare import OpenNamespace
 
 TYPE_CHECKING = False

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ociruntime import hostos as os
+from ociruntime.arguments import FLAG, LIST, VALUE
 from ociruntime.checkpoint.messages import CGROUP_MODES, NETWORK_LOCKS
-from ociruntime.cli.options import FLAG, LIST, VALUE
 from ociruntime.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.cli.options import Options
+    from ociruntime.arguments import Options
 
 DEFAULT_IMAGE_PATH = "checkpoint"
 CLONE_NEWNET = 0x40000000

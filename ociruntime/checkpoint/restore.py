@@ -13,10 +13,10 @@ from ociruntime.checkpoint.stage import ROOT
 from ociruntime.checkpoint.streams import FILE, STREAMS, handed_in, keys_in
 from ociruntime.checkpoint.verify import verify_processes
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.sockets import send_fd
 from ociruntime.process.beside import Beside
+from ociruntime.process.spawn import end_process
 from ociruntime.process.step import Step
-from ociruntime.steps.spawn import end_process
-from ociruntime.steps.terminal import send_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ociruntime.arguments import one_argument, parse
 from ociruntime.checkpoint.dump import checkpoint
 from ociruntime.checkpoint.options import CHECKPOINT as OPTIONS
 from ociruntime.checkpoint.options import CheckpointOptions
-from ociruntime.cli.options import one_argument, parse
 from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False

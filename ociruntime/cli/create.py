@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.cli.options import FLAG, VALUE, absolute, one_argument, parse
+from ociruntime.arguments import FLAG, VALUE, absolute, one_argument, parse
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.plan.options import CreateOptions
 from ociruntime.process.activation import activation
@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
-    from ociruntime.cli.options import Options
 
 OPTIONS = {
     "bundle": VALUE,
@@ -68,7 +68,7 @@ def prepare(
         # Whose it is becomes clear when the host is known (``lifecycle.create.make_plan``).
         wanted.systemd = "system"
     if os.getenv("NOTIFY_SOCKET"):
-        from ociruntime.process.readiness import offer
+        from ociruntime.plan.notify import offer
 
         offer(config, wanted)
     return config, raw, wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cli.options import FLAG, one_argument, parse
+from ociruntime.arguments import FLAG, one_argument, parse
 from ociruntime.errors import NotFound
 from ociruntime.lifecycle.delete import delete, delete_by_force
 from ociruntime.state.ids import check_id

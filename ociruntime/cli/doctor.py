@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.doctor import (
     ABSENT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cli.options import FLAG, VALUE, one_argument, parse
+from ociruntime.arguments import FLAG, VALUE, one_argument, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.jsontext import to_bytes

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 
+from ociruntime.arguments import FLAG, LIST, VALUE, absolute, parse
 from ociruntime.bundle import parse_settings, read_file
-from ociruntime.cli.options import FLAG, LIST, VALUE, absolute, parse
 from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import Signals
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
-    from ociruntime.cli.options import Options
     from ociruntime.state.store import Container
 
 OPTIONS = {

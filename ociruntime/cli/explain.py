@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 
-from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.screen import BOLD, DIM, INDENT, Screen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cli.options import parse
+from ociruntime.arguments import parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.features import features

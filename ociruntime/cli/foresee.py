@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ociruntime.arguments import VALUE, parse
 from ociruntime.cli import delete, mounts, update
 from ociruntime.cli import exec as exec_
-from ociruntime.cli.options import VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
-    from ociruntime.cli.options import Options
     from ociruntime.plan.explain import Described
     from ociruntime.state.store import Container
 

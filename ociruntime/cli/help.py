@@ -5,14 +5,13 @@ mean.
 from __future__ import annotations
 
 from ociruntime import SPEC_VERSION, __version__
-from ociruntime.cli.main import ALIASES, GLOBAL, VERBS
-from ociruntime.cli.options import FLAG
-from ociruntime.errors import UsageError
-from ociruntime.spec.similar import nearest
+from ociruntime.arguments import FLAG
+from ociruntime.similar import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
 WIDTH = 100
 
@@ -231,8 +230,8 @@ NOTES = {
 }
 
 
-def overview() -> str:
-    """The text of `ociruntime --help`: every command and every global option."""
+def overview(known: Mapping[str, str], aliases: Mapping[str, str]) -> str:
+    """The text of `ociruntime --help`: every command, and the global options ``known``."""
     lines = [
         f"ociruntime {__version__}: an OCI container runtime (runtime-spec {SPEC_VERSION})",
         "",
@@ -242,15 +241,12 @@ def overview() -> str:
     ]
     width = max(map(len, SUMMARIES))
     lines += [f"  {verb.ljust(width)}  {summary}" for verb, (_, summary) in SUMMARIES.items()]
-    lines += ["", "options:", *_options("", GLOBAL, ALIASES)]
+    lines += ["", "options:", *_options("", known, aliases)]
     return "\n".join(lines) + "\n"
 
 
-def usage(verb: str) -> str:
-    """The text of `ociruntime VERB --help`. Raises ``UsageError`` for an unknown verb."""
-    if verb not in VERBS:
-        raise UsageError(f"unknown command {verb!a}{suggest(verb)}")
-    package = __import__(f"ociruntime.cli.{VERBS[verb]}", None, None, ["main"])
+def usage(verb: str, package: ModuleType) -> str:
+    """The text of `ociruntime VERB --help`; ``package`` serves the verb."""
     known: Mapping[str, str] = getattr(package, "OPTIONS", {})
     aliases: Mapping[str, str] = getattr(package, "ALIASES", {})
     arguments, summary = SUMMARIES[verb]
@@ -269,7 +265,7 @@ def usage(verb: str) -> str:
 
 def suggest(verb: str) -> str:
     """`` (did you mean start?)`` for ``strat``; empty when no command is near."""
-    near = nearest(verb, VERBS)
+    near = nearest(verb, SUMMARIES)
     return f" (did you mean {near}?)" if near else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ociruntime.cli.options import parse
+from ociruntime.arguments import parse
 from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError
 from ociruntime.startup import explain, is_embedded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cli.options import FLAG, parse
+from ociruntime.arguments import FLAG, parse
 from ociruntime.errors import UsageError
 from ociruntime.lifecycle.kill import kill, parse_signal
 from ociruntime.state.ids import check_id

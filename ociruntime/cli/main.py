@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ociruntime import SPEC_VERSION, __version__
 from ociruntime import hostos as os
-from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError, unexpected
 from ociruntime.kernel._sys import commit
@@ -13,7 +13,7 @@ from ociruntime.state.store import Store, default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.cli.options import Options
+    from ociruntime.arguments import Options
 
 GLOBAL = {
     "root": VALUE,
@@ -94,7 +94,7 @@ def main(argv: list[str]) -> int:
         if not options.arguments or options.flag("help"):
             from ociruntime.cli.help import overview
 
-            _print(overview())
+            _print(overview(GLOBAL, ALIASES))
             return 0 if options.flag("help") else 1
         verb = options.arguments[0]
         trace = options.text("trace")
@@ -130,20 +130,20 @@ def _run(verb: str, words: list[str], globals_: Globals) -> int:
     if verb in ("help", "--help"):
         from ociruntime.cli.help import overview
 
-        _print(overview())
+        _print(overview(GLOBAL, ALIASES))
         return 0
     module = VERBS.get(verb)
     if module is None:
         from ociruntime.cli.help import suggest
 
         raise UsageError(f"unknown command {verb!a}{suggest(verb)}; see `ociruntime --help`")
+    # __import__ returns the top package; the submodule is in sys.modules then.
+    package = __import__(f"ociruntime.cli.{module}", None, None, ["main"])
     if _asks_help(verb, words):
         from ociruntime.cli.help import usage
 
-        _print(usage(verb))
+        _print(usage(verb, package))
         return 0
-    # __import__ returns the top package; the submodule is in sys.modules then.
-    package = __import__(f"ociruntime.cli.{module}", None, None, ["main"])
     status: int = package.main(words, globals_)
     return status
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ociruntime.arguments import parse as parse_words
 from ociruntime.bundle import parse, read_all, read_file
-from ociruntime.cli.options import parse as parse_words
 from ociruntime.errors import SpecError, UsageError
 from ociruntime.lifecycle.livemounts import add, remove
 from ociruntime.state.ids import check_id

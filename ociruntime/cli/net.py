@@ -6,7 +6,7 @@ And, for the programs ociruntime-net, ociruntime-bridge and ociruntime-ipam: net
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.cli.options import VALUE, parse
+from ociruntime.arguments import VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.jsontext import dumps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cli.options import one_argument, parse
+from ociruntime.arguments import one_argument, parse
 from ociruntime.lifecycle.pause import pause
 from ociruntime.state.ids import check_id
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 import json
 import os
 
+from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.cli.create import ALIASES as CREATE_ALIASES
 from ociruntime.cli.create import OPTIONS as CREATE_OPTIONS
 from ociruntime.cli.create import prepare
-from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
@@ -32,8 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
-    from ociruntime.cli.options import Options
     from ociruntime.plan.build import Plan
     from ociruntime.plan.host import Host
 

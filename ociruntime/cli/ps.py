@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.cli.options import VALUE, parse
+from ociruntime.arguments import VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError
 from ociruntime.jsontext import dumps

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 
+from ociruntime.arguments import parse
 from ociruntime.checkpoint.options import RESTORE as OPTIONS
 from ociruntime.checkpoint.options import RestoreOptions
 from ociruntime.checkpoint.plan import restore
 from ociruntime.cli.create import prepare
-from ociruntime.cli.options import parse
 from ociruntime.cli.run import remove
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel

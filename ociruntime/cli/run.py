@@ -5,10 +5,10 @@ from __future__ import annotations
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 
 from ociruntime import hostos as os
+from ociruntime.arguments import FLAG, parse
 from ociruntime.cli.create import ALIASES as CREATE_ALIASES
 from ociruntime.cli.create import OPTIONS as CREATE_OPTIONS
 from ociruntime.cli.create import prepare
-from ociruntime.cli.options import FLAG, parse
 from ociruntime.errors import NotFound
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
@@ -16,8 +16,8 @@ from ociruntime.kernel.signals import Signals
 from ociruntime.lifecycle.create import create
 from ociruntime.lifecycle.delete import destroy
 from ociruntime.lifecycle.start import start
-from ociruntime.plan.namespaces import host_user
 from ociruntime.process.foreground import outputs_of, receive_master, stay
+from ociruntime.spec.idmaps import host_user
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

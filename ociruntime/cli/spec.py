@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ociruntime.cli.options import FLAG, LIST, VALUE, parse
+from ociruntime.arguments import FLAG, LIST, VALUE, parse
 from ociruntime.errors import OciError, UsageError
 from ociruntime.jsontext import dumps
 from ociruntime.spec.default import default_config, rootless_config
@@ -18,8 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
-    from ociruntime.cli.options import Options
 
 OPTIONS = {
     "bundle": VALUE,

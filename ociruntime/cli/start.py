@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.cli.options import one_argument, parse
+from ociruntime.arguments import one_argument, parse
 from ociruntime.lifecycle.start import start
 from ociruntime.state.ids import check_id
 
@@ -32,7 +32,7 @@ def main(words: list[str], globals_: Globals) -> int:
 
 def wait_until_ready(container: Container, readiness: Readiness) -> None:
     """Return when the container says that it is ready, or has ended."""
-    from ociruntime.state.processes import open_process
+    from ociruntime.kernel.pids import open_process
 
     pidfd = open_process(container.data.get("pid", 0), container.data.get("start_time", 0))
     container.unlock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cli.options import one_argument, parse
+from ociruntime.arguments import one_argument, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import StateError
 from ociruntime.jsontext import to_bytes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.cli.events import seconds
-from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError, one_line
 from ociruntime.screen import columns

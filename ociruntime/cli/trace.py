@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ociruntime.cli.options import FLAG, VALUE, parse
+from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import OciError, UsageError
 from ociruntime.trace.chart import read_chart

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ociruntime.arguments import VALUE, one_argument, parse
 from ociruntime.bundle import parse_settings, read_all, read_file
-from ociruntime.cli.options import VALUE, one_argument, parse
 from ociruntime.errors import SpecError, UsageError
 from ociruntime.jsontext import dumps
 from ociruntime.lifecycle.update import update
@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
-    from ociruntime.cli.options import Options
 
 NUMBER, BYTES, TEXT = "number", "bytes", "text"
 # option -> (section of linux.resources, key, what the value is)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.bundle import NO_CONFIG, open_bundle, read_all, read_file
-from ociruntime.cli.options import FLAG, VALUE, parse
 from ociruntime.cli.output import say
 from ociruntime.errors import SpecError, UsageError
 from ociruntime.spec.explain import explain

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from stat import S_ISSOCK
 
+from ociruntime.cli.main import main as command
 from ociruntime.errors import UsageError
 from ociruntime.zygote.client import CONTROL_FD
 from ociruntime.zygote.server import main as serve
@@ -22,4 +23,4 @@ def main(words: list[str], _globals: Globals) -> int:
         given = False
     if words or not given:
         raise UsageError("zygote: only for programs that use ociruntime.api; see docs/api.md")
-    return serve(CONTROL_FD)
+    return serve(CONTROL_FD, command)

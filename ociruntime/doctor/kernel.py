@@ -76,7 +76,7 @@ def seccomp(machine: Machine) -> list[Finding]:
         message = "this kernel filters no system calls; every engine's containers ask for that"
         return [Finding("seccomp", FAILED, message, NEWER_KERNEL)]
     try:
-        from ociruntime.seccomp.libseccomp import Library
+        from ociruntime.kernel.libseccomp import Library
 
         version_ = Library().version()
     except (OciError, OSError) as error:

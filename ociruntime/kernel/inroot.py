@@ -21,7 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.kernel.inside import Explain, Inside
     from ociruntime.kernel.kernel import Kernel
-    from ociruntime.kernel.program import Descriptor, Record
+    from ociruntime.kernel.program import Descriptor
+    from ociruntime.kernel.stubs import Stub
 
 INSIDE = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
 # A rename somewhere on the machine during a ".." walk makes openat2 answer EAGAIN; a hostile one
@@ -31,27 +32,6 @@ DEV = ["dev"]
 # As the kernel counts them (path_resolution(7)).
 SYMLINKS_MAX = 40
 FAKE_PROC = "only a proc filesystem may be mounted on /proc; change the type or the destination"
-
-
-class Stub:
-    """A file or directory that we made in the rootfs, so that a failing create can take it away
-    again.
-    """
-
-    __slots__ = ("device", "directory", "ino", "path")
-
-    def __init__(self, path: str, ino: int, device: tuple[int, int], *, directory: bool) -> None:
-        self.path = path
-        self.ino = ino
-        self.device = device
-        self.directory = directory
-
-
-def stub_of(record: Record) -> Stub:
-    """What a RECORD_MADE tells of."""
-    device = p.MADE.unpack_from(record.text)
-    path = os.fsdecode(record.text[p.MADE.size :])
-    return Stub(path, record.value & p.MASK, device, directory=bool(record.number))
 
 
 class InRoot:

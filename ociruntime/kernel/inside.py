@@ -22,16 +22,36 @@ from ociruntime.kernel.program import Descriptor, Program, strings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
 
-    from ociruntime.kernel.inroot import Stub
     from ociruntime.kernel.program import Operand, Record
-    from ociruntime.process.channel import Channel
-    from ociruntime.process.step import Step
+    from ociruntime.kernel.stubs import Stub
+
+    class Asking(Protocol):
+        """For whom calls are collected (``process.step``)."""
+
+        label: str
+
+        def explain(self, number: int) -> str:
+            """What errno ``number`` means there."""
+
+    class Channel(Protocol):
+        """The way to oci-setup (``process.channel``)."""
+
+        def send_program(self, program: bytes, fds: Sequence[int]) -> None:
+            """Send what ``Program.pack`` has made."""
+
+        def receive(self) -> bytes:
+            """Its records."""
+
+        def fileno(self) -> int:
+            """Readable when there are some."""
 
     # (errno, value and text of the record) -> the error
     Explain = Callable[[int, int, bytes], OSError | OciError]
     # Where an operation comes from (the label may change), and who wants to know of it.
-    Origin = tuple[Step | None, str, Explain | None, Callable[[int], None] | None, "Answer | None"]
+    Note = Callable[[int], None]
+    Origin = tuple[Asking | None, str, Explain | None, Note | None, "Answer | None"]
 
 # What answers with a new descriptor.
 OPENING = ("open_tree", "openat", "openat2", "fsopen", "fsmount", "fspick", "socket")
@@ -81,7 +101,7 @@ class Inside(Kernel):
     def __init__(self, channel: Channel, made: list[Stub]) -> None:
         super().__init__()
         self.channel = channel
-        self.step: Step | None = None
+        self.step: Asking | None = None
         self.left = False
         self._made = made
         self._program = Program()
@@ -206,7 +226,7 @@ class Inside(Kernel):
                     raise error
                 raise explained(step, label, error)
 
-    def first_step(self) -> Step | None:
+    def first_step(self) -> Asking | None:
         """The step with which what was sent last begins."""
         return self._sent[0][0] if self._sent else self.step
 
@@ -215,7 +235,7 @@ class Inside(Kernel):
         if record.kind == p.RECORD_LEAVING:
             self.left = True
         elif record.kind == p.RECORD_MADE:
-            from ociruntime.kernel.inroot import stub_of
+            from ociruntime.kernel.stubs import stub_of
 
             self._made.append(stub_of(record))
         elif record.kind == p.RECORD_NOTE:
@@ -325,7 +345,7 @@ class _AtOnce(AtOnce):
         self._kernel._waits -= 1
 
 
-def explained(step: Step | None, label: str, error: OSError | OciError) -> OciError:
+def explained(step: Asking | None, label: str, error: OSError | OciError) -> OciError:
     """The step's own words around what the kernel said."""
     if isinstance(error, OciError):
         return error
@@ -333,7 +353,7 @@ def explained(step: Step | None, label: str, error: OSError | OciError) -> OciEr
     return StepError(label, number, detail)
 
 
-def reason(step: Step | None, error: OSError) -> tuple[int, str]:
+def reason(step: Asking | None, error: OSError) -> tuple[int, str]:
     """Errno and detail: the step's explanation first, else what the kernel or our check said beyond
     the errno.
     """

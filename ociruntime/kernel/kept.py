@@ -37,7 +37,7 @@ def wait_for_kept(kernel: Kernel, pidfd: int) -> tuple[int, int]:
 
 
 def _as_told(pidfd: int) -> tuple[int, int]:
-    from ociruntime.state.processes import stat_fields
+    from ociruntime.kernel.pids import stat_fields
 
     return how_it_ended(stat_fields(_pid_of(pidfd)))
 

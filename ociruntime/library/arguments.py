@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from ociruntime.errors import UsageError
 from ociruntime.lifecycle.kill import parse_signal
+from ociruntime.similar import nearest
 from ociruntime.spec.amounts import parse_bytes
 from ociruntime.spec.schema import root_part
 from ociruntime.spec.sentences import unknown_fault
-from ociruntime.spec.similar import nearest
 from ociruntime.spec.walk import unknown
 from ociruntime.state.ids import check_id
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ociruntime.errors import OciError, UsageError
+from ociruntime.kernel.pids import PARENT, stat_fields
 from ociruntime.library.answer import Answer
 from ociruntime.library.conversation import Conversation
 from ociruntime.library.process import Process
 from ociruntime.process.foreground import receive_master
-from ociruntime.state.processes import PARENT, stat_fields
 from ociruntime.state.store import Store, default_root
 from ociruntime.zygote.client import Exit, Reply
 

@@ -6,13 +6,13 @@ from ociruntime import hostos as os
 from ociruntime.bundle import open_bundle
 from ociruntime.clock import now
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.pids import start_time
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.executor import execute
 from ociruntime.process.run import Run
 from ociruntime.spec import load
-from ociruntime.state.processes import start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from select import POLLIN, poll
 
 from ociruntime import hostos as os
-from ociruntime.errors import HookError, OciError, WrongStatus
+from ociruntime.errors import DamagedStateError, HookError, OciError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.pids import open_process
 from ociruntime.lifecycle.kill import SIGKILL, let_die, saved_group
 from ociruntime.process.hook import run_hook
 from ociruntime.state import status as st
-from ociruntime.state.processes import open_process
-from ociruntime.state.store import LOCK_SECONDS, DamagedStateError
+from ociruntime.state.store import LOCK_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def delete_by_force(store: Store, container_id: str) -> list[str]:
     Its process is killed before anything is waited for: who holds the container's lock may be
     waiting for that process. Raises ``NotFound``, ``OciError`` when something cannot be removed.
     """
+    warnings: list[str] = []
     try:
         container = store.open(container_id)
         _kill_first(container)
@@ -50,9 +51,10 @@ def delete_by_force(store: Store, container_id: str) -> list[str]:
     except DamagedStateError as error:
         from ociruntime.lifecycle.salvage import salvage
 
-        return [str(error), *salvage(store, container_id)]
+        container, told = salvage(store, container_id)
+        warnings += [str(error), *told]
     try:
-        return destroy(container)
+        return warnings + destroy(container)
     finally:
         container.close()
 
@@ -122,8 +124,8 @@ def _end_process(container: Container) -> None:
 
 def _what_keeps(pid: int) -> str:
     """Why a process that was killed is there still, as far as it can be told."""
+    from ociruntime.kernel.pids import STATE, stat_fields
     from ociruntime.process.patience import FROZEN_CURE, why_held
-    from ociruntime.state.processes import STATE, stat_fields
 
     why = why_held(pid)
     if why.startswith("frozen"):

@@ -12,9 +12,9 @@ from ociruntime import hostos as os
 from ociruntime.cgroups.oom import OomWatch
 from ociruntime.cgroups.stats import stats
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
+from ociruntime.kernel.pids import open_process
 from ociruntime.lifecycle.kill import saved_group
 from ociruntime.state import status as st
-from ociruntime.state.processes import open_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

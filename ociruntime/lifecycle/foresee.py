@@ -13,10 +13,10 @@ from ociruntime.cgroups.files import read_optional
 from ociruntime.cgroups.resources import asked_of_update, settings_for
 from ociruntime.cgroups.update import completed, switched_on
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
+from ociruntime.kernel.pids import is_alive
 from ociruntime.lifecycle.kill import saved_group
 from ociruntime.process.step import HOST
 from ociruntime.state import status as st
-from ociruntime.state.processes import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

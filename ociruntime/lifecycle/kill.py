@@ -5,9 +5,9 @@ from __future__ import annotations
 from ociruntime.cgroups.frozen import holds_back
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, UsageError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.pids import open_process
 from ociruntime.kernel.signals import BY_NAME, SIGRTMAX, SIGRTMIN
 from ociruntime.state import status as st
-from ociruntime.state.processes import open_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def parse_signal(text: str) -> int:
                 return _realtime(text, base, name.removeprefix(base))
         if name in BY_NAME:
             return BY_NAME[name]
-    from ociruntime.spec.similar import nearest
+    from ociruntime.similar import nearest
 
     meant = nearest(text.upper().removeprefix("SIG"), BY_NAME) if text.isascii() else ""
     cure = f"did you mean {meant}?" if meant else "use a number from 0 to 64 or a name such as TERM"

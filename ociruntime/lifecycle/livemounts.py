@@ -17,6 +17,7 @@ from ociruntime.jsontext import to_bytes
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components, remove_stubs
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.pids import open_process
 from ociruntime.plan.host import read_host
 from ociruntime.plan.mounts import CGROUP_TYPES, mount_steps
 from ociruntime.plan.namespaces import NamespacePlan
@@ -28,7 +29,6 @@ from ociruntime.process.step import HOST
 from ociruntime.spec import load
 from ociruntime.spec.tables import NAMESPACES
 from ociruntime.state import status as st
-from ociruntime.state.processes import open_process
 from ociruntime.steps.prepare import OpenRootfs
 
 TYPE_CHECKING = False
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from ociruntime.kernel.inroot import Stub
     from ociruntime.kernel.inside import Inside
+    from ociruntime.kernel.stubs import Stub
     from ociruntime.process.step import Step
     from ociruntime.state.store import Container
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.bundle import parse_object
-from ociruntime.errors import OciError
-from ociruntime.lifecycle.delete import destroy
-from ociruntime.state.store import STATE, TEMPORARY, DamagedStateError, is_sealed
+from ociruntime.errors import DamagedStateError, OciError
+from ociruntime.state.store import STATE, TEMPORARY, is_sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +19,9 @@ LEFT = (
 )
 
 
-def salvage(store: Store, container_id: str) -> list[str]:
-    """Remove a container whose state.json is damaged; returns warnings, which say what may be left.
+def salvage(store: Store, container_id: str) -> tuple[Container, list[str]]:
+    """A container whose state.json is damaged, locked, with all that ``destroy`` can know of it,
+    and warnings, which say what may be left.
 
     The version of state.json before its last change has all that its last one had, but for the
     status. Where that is damaged too, what can be proven is used: a process by its start time, a
@@ -32,13 +32,14 @@ def salvage(store: Store, container_id: str) -> list[str]:
         container.load(TEMPORARY)
     except DamagedStateError:
         container.data = {}
+    if container.data:
+        return container, []
     try:
-        if container.data:
-            return destroy(container)
         container.data = _proven(container)
-        return [_told(container), *destroy(container)]
-    finally:
+        return container, [_told(container)]
+    except BaseException:
         container.close()
+        raise
 
 
 def _told(container: Container) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from ociruntime.errors import HookError, OciError
 from ociruntime.jsontext import to_bytes
+from ociruntime.kernel.pids import is_alive
 from ociruntime.lifecycle.tenant import ExecOptions, exec_process
 from ociruntime.process.hook import Hearing
 from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard
 from ociruntime.process.hookoutput import close_outputs, open_outputs
 from ociruntime.state import status as st
 from ociruntime.state.document import state_document
-from ociruntime.state.processes import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

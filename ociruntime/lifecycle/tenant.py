@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.plan.host import Powers
-    from ociruntime.plan.identity import Identity
+    from ociruntime.process.identity import Identity
     from ociruntime.process.run import Observer
     from ociruntime.process.step import Step
     from ociruntime.state.store import Container

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.digest import digest
+from ociruntime.kernel.pids import is_alive, start_time
 from ociruntime.network import cni
 from ociruntime.network.files import STATE_DIRECTORY, Directory
-from ociruntime.state.processes import is_alive, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import errno
 from _socket import AF_INET, AF_INET6
 
 from ociruntime import hostos as os
-from ociruntime.network import cni, firewall
+from ociruntime.network import backends, cni, firewall
 from ociruntime.network.addresses import Address, Interface, format_mac
 from ociruntime.network.bridgedevice import ensure_bridge, sysctl
 from ociruntime.network.bridgesettings import Settings
@@ -99,7 +99,7 @@ def check(request: Request) -> None:
     if not wanted <= found:
         missing = ", ".join(sorted(wanted - found))
         raise CniError(cni.REFUSED, f"{request.device} has lost the address {missing}")
-    filter_ = firewall.choose(settings.firewall)
+    filter_ = backends.choose(settings.firewall)
     mappings = list(map(Mapping.parse, record["mappings"]))
     if filter_ and not filter_.has(settings.bridge, mappings):
         raise CniError(
@@ -129,7 +129,7 @@ def gc(request: Request) -> None:
 
 def status(request: Request) -> None:
     """Raise ``CniError`` when an ADD would fail for want of a program or an address."""
-    firewall.choose(Settings(request).firewall)
+    backends.choose(Settings(request).firewall)
     if request.config.get("ipam"):
         _ipam(request)
 
@@ -225,7 +225,7 @@ def _publish(
     targets = [interface.address for interface in interfaces]
     mappings = mappings_of(request.runtime("portMappings"), targets)
     _check_collisions(book, settings.veth, mappings)
-    filter_ = firewall.choose(settings.firewall)
+    filter_ = backends.choose(settings.firewall)
     record["mappings"] = [mapping.document() for mapping in mappings]
     record["isolated"], record["masquerade"] = settings.isolated, settings.masquerade
     book.write(settings.veth, record)
@@ -292,7 +292,7 @@ def _remove(settings: Settings, veth: str, record: Json | None) -> None:
     with settings.book as book:
         mappings = list(map(Mapping.parse, record["mappings"])) if record else []
         if mappings:
-            filter_ = firewall.choose(settings.firewall)
+            filter_ = backends.choose(settings.firewall)
             if filter_:
                 filter_.disconnect(mappings)
         with Netlink() as host:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
-from ociruntime.network import firewall
+from ociruntime.network import backends
 from ociruntime.network.attachments import Attachments, namespaces_in_use
 from ociruntime.network.bridgedevice import own_mac
 from ociruntime.network.client import collect, detach
@@ -73,7 +73,7 @@ def _remove_bridges(state: str, problems: list[str]) -> list[str]:
             if not ours or link.index in used_indexes or link.name in used:
                 continue
             try:
-                for filter_ in firewall.installed():
+                for filter_ in backends.installed():
                     filter_.forget(link.name)
                 host.remove(link.name)
             except OciError as error:

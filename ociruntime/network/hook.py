@@ -15,8 +15,8 @@ runtime that follows the specification (config.md, "POSIX-platform Hooks").
 from __future__ import annotations
 
 from ociruntime import hostos as os
+from ociruntime.arguments import FLAG, LIST, VALUE, parse
 from ociruntime.bundle import parse_object, read_all
-from ociruntime.cli.options import FLAG, LIST, VALUE, parse
 from ociruntime.errors import OciError, UsageError
 from ociruntime.network.attachments import Attachments
 from ociruntime.network.client import agree, attach, detach
@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.cli.options import Options
+    from ociruntime.arguments import Options
 
     Json = dict[str, Any]
 

@@ -17,13 +17,13 @@ from _socket import AF_INET6
 from ociruntime import hostos as os
 from ociruntime.bundle import read_file
 from ociruntime.errors import SpecError
+from ociruntime.kernel.pids import is_alive, start_time
 from ociruntime.network import cni
 from ociruntime.network.addresses import Address, AddressError, Interface
 from ociruntime.network.cni import CniError
 from ociruntime.network.files import STATE_DIRECTORY, Directory
 from ociruntime.network.forms import check_plugin
 from ociruntime.network.netlink import is_namespace
-from ociruntime.state.processes import is_alive, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

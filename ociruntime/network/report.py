@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.errors import NotFound, OciError, one_line
-from ociruntime.network import firewall
+from ociruntime.network import backends
 from ociruntime.network.attachments import namespaces_in_use
 from ociruntime.network.client import check, status
 from ociruntime.network.conflist import Network, load_network
@@ -85,7 +85,7 @@ def inspect(attachments: Attachments, wanted: str) -> Json:
             describe(attachment, in_use)
             | {"pid": data["pid"], "bundle": data["bundle"], "result": data["result"]}
         )
-    filter_ = firewall.choose("") if found else None
+    filter_ = backends.choose("") if found else None
     rules = filter_.rules().splitlines() if filter_ else []
     return {"networks": networks, "rules": rules}
 

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.plan.identity import Identity
+    from ociruntime.process.identity import Identity
     from ociruntime.process.step import Step
     from ociruntime.steps.attributes import Execution
 

@@ -35,24 +35,24 @@ from ociruntime.plan.attributes import (
     labels,
     scheduling_steps,
 )
-from ociruntime.plan.environment import settled
+from ociruntime.plan.cgroup import cgroup_delegation, cgroup_steps
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.limits import rlimits
 from ociruntime.plan.mounts import (
-    cgroup_delegation,
     cgroup_sources,
     device_steps,
     label_option,
     mask_steps,
     mount_steps,
 )
-from ociruntime.plan.namespaces import NamespacePlan, is_own_id, require_host_rights
+from ociruntime.plan.namespaces import NamespacePlan, require_host_rights
 from ociruntime.plan.netdevices import net_device_steps
 from ociruntime.plan.rdt import rdt_steps
+from ociruntime.process.environment import settled
 from ociruntime.process.step import CONTAINER, HOST, Step
+from ociruntime.spec.idmaps import is_own_id
 from ociruntime.spec.sysctl import sysctl_path
 from ociruntime.spec.tables import PROPAGATION
-from ociruntime.steps.cgroup import cgroup_steps
 from ociruntime.steps.execinit import ExecInit, LetGo
 from ociruntime.steps.finish import (
     RecordInit,
@@ -102,8 +102,8 @@ if TYPE_CHECKING:
 
     from ociruntime.cgroups.path import Placement
     from ociruntime.plan.host import Host
-    from ociruntime.plan.identity import Identity
     from ociruntime.plan.options import CreateOptions
+    from ociruntime.process.identity import Identity
 
     Config = dict[str, Any]
 

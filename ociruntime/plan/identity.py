@@ -5,6 +5,7 @@ config.md#linux-process).
 from __future__ import annotations
 
 from ociruntime.errors import PlanError
+from ociruntime.process.identity import DEFAULT_UMASK, Identity
 from ociruntime.spec.tables import CAPABILITIES, CAPABILITY_SETS
 
 TYPE_CHECKING = False
@@ -13,53 +14,8 @@ if TYPE_CHECKING:
 
     from ociruntime.plan.host import Powers
 
-DEFAULT_UMASK = 0o022
 # What podman writes for --group-add keep-groups; an annotation of crun's.
 KEEP_GROUPS = "run.oci.keep_original_groups"
-
-
-class Identity:
-    """What oci-init takes on right before it executes the program.
-
-    Capability sets are masks, bit n for capability n. ``groups`` is None where setgroups(2) is
-    forbidden. ``lsm`` is (attribute file, text) or None. ``all_cpus``: those that the runtime's
-    caller was bound to do not count, only the cpuset does.
-    """
-
-    __slots__ = (
-        "all_cpus",
-        "ambient",
-        "bounding",
-        "effective",
-        "gid",
-        "groups",
-        "inheritable",
-        "last_cap",
-        "lsm",
-        "no_new_privs",
-        "permitted",
-        "rlimits",
-        "uid",
-        "umask",
-    )
-
-    def __init__(self) -> None:
-        self.uid = 0
-        self.gid = 0
-        self.umask = DEFAULT_UMASK
-        self.all_cpus = True
-        self.groups: list[int] | None = []
-        self.bounding = 0
-        self.effective = 0
-        self.permitted = 0
-        self.inheritable = 0
-        self.ambient = 0
-        self.last_cap = 0
-        self.no_new_privs = False
-        # (RLIMIT_*, soft, hard) that oci-init itself sets: for `exec`, whose program nobody holds
-        # back.
-        self.rlimits: list[tuple[int, int, int]] = []
-        self.lsm: tuple[bytes, bytes] | None = None
 
 
 def keeps_groups(annotations: dict[str, str] | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.errors import PlanError
-from ociruntime.plan.namespaces import mappings
+from ociruntime.spec.idmaps import mappings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

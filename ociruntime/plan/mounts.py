@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import components
 from ociruntime.plan.handover import spread
 from ociruntime.plan.idmap import Idmaps
-from ociruntime.plan.namespaces import host_id
 from ociruntime.process.step import CONTAINER, HOST, Step
+from ociruntime.spec.idmaps import host_id
 from ociruntime.spec.mount_options import CopyBound, parse
 from ociruntime.spec.tables import DEFAULT_DEVICES, DEFAULT_SYMLINKS, DEVICE_TYPES
 from ociruntime.steps.devices import CheckDev, Device, MakeDevice, MakeSymlink
@@ -21,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.cgroups.detect import Layout
     from ociruntime.plan.host import Host
     from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.spec.mount_options import MountOptions
@@ -288,7 +286,7 @@ def _cgroup_mount(
     mount_label: str,
 ) -> Step:
     # Imported for the configs that need it: 300 lines.
-    from ociruntime.steps.cgroup_mount import plan_cgroup_mount
+    from ociruntime.plan.cgroup_mount import plan_cgroup_mount
 
     return plan_cgroup_mount(
         pointer,
@@ -302,25 +300,13 @@ def _cgroup_mount(
     )
 
 
-def cgroup_delegation(
-    config: dict[str, Any], namespaces: NamespacePlan, host: Host, layout: Layout
-) -> list[Step]:
-    """The step behind CreateCgroup that makes the container the owner of its cgroup on v2."""
-    mounts = config.get("mounts") or ()
-    if layout.mode != V2 or not any(entry.get("source") == "cgroup" for entry in mounts):
-        return []
-    from ociruntime.steps.delegation import plan_delegation
-
-    return plan_delegation(config, namespaces, privileged=host.privileged)
-
-
 def cgroup_sources(config: dict[str, Any], namespaces: NamespacePlan, host: Host) -> list[Step]:
     """Steps that copy cgroup directories for mounts: those of the host's side go behind
     CreateCgroup.
     """
     if not any(entry.get("type") in CGROUP_TYPES for entry in config.get("mounts") or ()):
         return []
-    from ociruntime.steps.cgroup_mount import plan_sources
+    from ociruntime.plan.cgroup_mount import plan_sources
 
     side = _side_of_sources(namespaces, host)
     return plan_sources(config, host.cgroups, namespaces, privileged=host.privileged, side=side)

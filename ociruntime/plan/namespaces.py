@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
+from ociruntime.spec.idmaps import mappings
 from ociruntime.spec.sysctl import sysctl_namespace, sysctl_path
 from ociruntime.spec.tables import NAMESPACES
 from ociruntime.steps.prepare import OpenNamespace
@@ -100,11 +101,6 @@ class NamespacePlan:
         return name in self.new
 
 
-def mappings(entries: list[dict[str, int]] | None) -> list[tuple[int, int, int]]:
-    """Id mappings as (container id, host id, size)."""
-    return [(entry["containerID"], entry["hostID"], entry["size"]) for entry in entries or ()]
-
-
 def time_offsets(linux: dict[str, Any]) -> str:
     """The text for /proc/self/timens_offsets (time_namespaces(7))."""
     lines = []
@@ -113,34 +109,6 @@ def time_offsets(linux: dict[str, Any]) -> str:
         if offset:
             lines.append(f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n")
     return "".join(lines)
-
-
-def host_id(maps: list[tuple[int, int, int]], number: int) -> int | None:
-    """The host's id for a container id, None when it is not mapped."""
-    for inside, outside, size in maps:
-        if inside <= number < inside + size:
-            return outside + number - inside
-    return None
-
-
-def host_user(config: dict[str, Any]) -> tuple[int, bool]:
-    """(who the host knows the process's user as, -1 where the config does not say; whether there is
-    a user namespace).
-    """
-    uid = ((config.get("process") or {}).get("user") or {}).get("uid", 0)
-    linux = config.get("linux") or {}
-    for entry in linux.get("namespaces") or ():
-        if entry["type"] == "user":
-            known = None if entry.get("path") else host_id(mappings(linux.get("uidMappings")), uid)
-            return -1 if known is None else known, True
-    return uid, False
-
-
-def is_own_id(maps: list[tuple[int, int, int]], own: int) -> bool:
-    """Whether ``maps`` is one id, the caller's own: what the kernel grants everybody
-    (user_namespaces(7)).
-    """
-    return len(maps) == 1 and maps[0][1:] == (own, 1)
 
 
 def needs_root(config: dict[str, Any], host: Host) -> bool:

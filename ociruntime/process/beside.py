@@ -12,9 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ociruntime.kernel.inroot import Stub
     from ociruntime.kernel.inside import Inside
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.kernel.stubs import Stub
     from ociruntime.state.store import Container
 
 
@@ -60,7 +60,7 @@ class Beside:
         self._end()
 
     def _end(self) -> None:
-        from ociruntime.steps.spawn import end_process
+        from ociruntime.process.spawn import end_process
 
         run = self._run
         if run.channel is not None:

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ociruntime.kernel.inside import Asking
     from ociruntime.process.run import Run
     from ociruntime.process.step import Step
 
@@ -102,7 +103,7 @@ def _carry_out(run: Run) -> Iterator[int]:
         raise OciError(death(run, setup.first_step() or run.steps[-1])) from None
 
 
-def death(run: Run, step: Step) -> str:
+def death(run: Run, step: Asking) -> str:
     """The words for an init that vanished without a message."""
     return f"the container's init process died at or after: {step.label}{how_it_ended(run)}"
 

@@ -17,7 +17,7 @@ from _struct import pack
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
-from ociruntime.state.processes import STATE, has_ended, stat_fields
+from ociruntime.kernel.pids import STATE, has_ended, stat_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

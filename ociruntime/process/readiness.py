@@ -26,20 +26,15 @@ from _struct import pack
 from select import POLLIN, poll
 
 from ociruntime import hostos as os
-from ociruntime.steps.notify import DIRECTORY, INSIDE, MakeNotifyDirectory
+from ociruntime.state.notify import DIRECTORY, INSIDE, SOCKET, is_offered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-    from ociruntime.plan.options import CreateOptions
     from ociruntime.state.store import Container
 
 VARIABLE = "NOTIFY_SOCKET"
-SOCKET = "notify.sock"
-MOUNT_POINT = "/run/notify"
-MOUNT_OPTIONS = ["bind", "ro", "nosuid", "nodev", "noexec", "private"]
 # What may be passed on; all else a manager would take for our own word.
 PASSED_ON = frozenset({
     b"READY", b"RELOADING", b"STOPPING", b"MONOTONIC_USEC", b"STATUS", b"ERRNO", b"BUSERROR",
@@ -50,38 +45,6 @@ READY, BARRIER = b"READY=1", b"BARRIER=1"
 LONGEST = 4096
 # How long a manager may take to make room for a message, or to lift a barrier.
 SECONDS = 5.0
-
-
-def offer(config: dict[str, Any], options: CreateOptions) -> None:
-    """Have ``create`` give the container a socket, unless its configuration has one already (podman
-    makes its own): a mount, a variable, and the directory on the host.
-    """
-    process = config.get("process")
-    if process is None or any(entry.startswith(f"{VARIABLE}=") for entry in process.get("env", ())):
-        return
-    options.beginning.append(MakeNotifyDirectory())
-    options.variables.append(f"{VARIABLE}={MOUNT_POINT}/{SOCKET}")
-    mount(config, f"{options.store.root}/{options.id}")
-
-
-def mount(config: dict[str, Any], container: str) -> None:
-    """Add the mount to a configuration; ``container`` is its directory under --root."""
-    entry = {
-        "destination": MOUNT_POINT,
-        "type": "bind",
-        "source": f"{container}/{DIRECTORY}/{INSIDE}",
-        "options": MOUNT_OPTIONS,
-    }
-    config["mounts"] = [*(config.get("mounts") or ()), entry]
-
-
-def is_offered(container: Container) -> bool:
-    """Whether the container has such a socket's directory."""
-    try:
-        os.stat(f"{DIRECTORY}/{INSIDE}", dir_fd=container.fd)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def listen(container: Container, warn: Callable[[str], None]) -> Readiness | None:

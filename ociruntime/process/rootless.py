@@ -16,7 +16,7 @@ from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import reset
-from ociruntime.plan.namespaces import is_own_id
+from ociruntime.spec.idmaps import is_own_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ociruntime.cgroups.group import Group
-    from ociruntime.kernel.inroot import InRoot, Stub
+    from ociruntime.kernel.inroot import InRoot
     from ociruntime.kernel.inside import Answer, Inside
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.kernel.stubs import Stub
     from ociruntime.process.channel import Channel
     from ociruntime.process.step import Step
     from ociruntime.state.store import Container

@@ -25,7 +25,7 @@ from ociruntime.kernel import program as p
 from ociruntime.kernel.inside import Answer, Inside
 from ociruntime.process.channel import Closed
 from ociruntime.process.descriptors import STREAMS, kept
-from ociruntime.process.patience import Patience
+from ociruntime.process.patience import Patience, let_go
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # What clone3(2) answers only for CLONE_INTO_CGROUP.
 OF_CGROUP = (errno.EBUSY, errno.EOPNOTSUPP, errno.EACCES, errno.ENOENT, errno.ENODEV)
+# How long a process may take to obey SIGKILL before we look what keeps it, and altogether.
+PROMPT_SECONDS, DEATH_SECONDS = 0.2, 10.0
 
 
 class Namespaces:
@@ -194,3 +196,17 @@ def refused(label: str, error: OSError) -> StepError:
     elif error.errno == errno.ESRCH:
         detail = "the container's first process is ending, and the rest with it"
     return StepError(label, error.errno or 0, detail)
+
+
+def end_process(run: Run) -> None:
+    """Kill and reap the process that was made, if there is one."""
+    if run.pidfd >= 0 and run.pid:
+        try:
+            run.kernel.pidfd_send_signal(run.pidfd, c.SIGKILL)
+        except ProcessLookupError:
+            pass
+        if not run.kernel.reap(run.pidfd, PROMPT_SECONDS):
+            let_go(run.pid)
+            if not run.kernel.reap(run.pidfd, DEATH_SECONDS):
+                run.warnings.append(f"process {run.pid} does not end although it was killed")
+        run.pid = 0

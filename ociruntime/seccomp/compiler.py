@@ -9,13 +9,13 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError, PlanError
+from ociruntime.kernel.libseccomp import UNKNOWN, Library
 from ociruntime.seccomp import bpf
 from ociruntime.seccomp.cache import Program, file_stamp
 from ociruntime.seccomp.conditions import is_wide
-from ociruntime.seccomp.libseccomp import UNKNOWN, Library
-from ociruntime.seccomp.names import known_names, probably_meant
-from ociruntime.seccomp.newer import LAST_DIRECT, NUMBERS, base_of
 from ociruntime.seccomp.prelude import ENOSYS, X86_64, Table, prelude
+from ociruntime.spec.callnames import known_names, probably_meant
+from ociruntime.spec.newercalls import LAST_DIRECT, NUMBERS, base_of
 from ociruntime.spec.tables import (
     SECCOMP_ACTIONS,
     SECCOMP_ACTIONS_WITH_VALUE,
@@ -27,8 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.kernel.libseccomp import Filter
     from ociruntime.seccomp.conditions import Condition
-    from ociruntime.seccomp.libseccomp import Filter
     from ociruntime.seccomp.profile import Profile
 
 POINTER = "/linux/seccomp"

@@ -12,7 +12,7 @@ from _struct import pack
 
 from ociruntime.errors import OciError
 from ociruntime.jsontext import dumps
-from ociruntime.steps.prepare import connect_unix
+from ociruntime.kernel.sockets import connect_unix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

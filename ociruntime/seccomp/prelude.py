@@ -12,7 +12,7 @@ import errno
 
 from ociruntime.seccomp import bpf
 from ociruntime.seccomp.conditions import decide
-from ociruntime.seccomp.newer import X32_BIT
+from ociruntime.spec.newercalls import X32_BIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

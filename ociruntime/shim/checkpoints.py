@@ -83,9 +83,9 @@ def write_container(store: Store, container_id: str, words: list[str], criu: str
     """checkpoint with the options ``words``; ``criu`` is its path, empty for the one in PATH."""
 
     def work(_: int) -> tuple[int, list[str]]:
+        from ociruntime.arguments import parse
         from ociruntime.checkpoint.dump import checkpoint
         from ociruntime.checkpoint.options import CHECKPOINT, CheckpointOptions
-        from ociruntime.cli.options import parse
 
         options = parse(words, CHECKPOINT, {}, stop_at_argument=False, command="checkpoint")
         container = store.open_locked(container_id)
@@ -110,9 +110,9 @@ def restore_container(
     """restore of the directory ``images``; the pid."""
 
     def work(console: int) -> tuple[int, list[str]]:
+        from ociruntime.arguments import parse
         from ociruntime.checkpoint.options import RESTORE, RestoreOptions
         from ociruntime.checkpoint.plan import restore
-        from ociruntime.cli.options import parse
 
         real, raw, config, warnings = read_bundle(bundle, CONFIG)
         words = [f"--image-path={images}", *ALLOWED]

@@ -10,12 +10,12 @@ from ociruntime.cgroups.path import Placement
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, OciError
 from ociruntime.kernel import kept
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.pids import has_ended, stat_fields
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.loop import first
 from ociruntime.shim.task import STOPPED, Process, Task
 from ociruntime.shim.ttrpc import RpcError
-from ociruntime.state.processes import has_ended, stat_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

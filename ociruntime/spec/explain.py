@@ -13,9 +13,9 @@ from stat import S_ISDIR
 
 from ociruntime.bundle import parse
 from ociruntime.errors import SpecError
+from ociruntime.jsonplaces import find_fault, locate
 from ociruntime.spec import semantic
 from ociruntime.spec.fault import ERROR, WARNING, Fault
-from ociruntime.spec.locate import find_fault, locate
 from ociruntime.spec.misspelt import misspelt_options
 from ociruntime.spec.report import Report
 from ociruntime.spec.schema import SETTINGS, Part, root_part
@@ -173,7 +173,7 @@ def _unknown_calls(document: Any) -> list[Fault]:
         pass  # no profile, or a broken one, of which the rest is said
     if not names:
         return []
-    from ociruntime.seccomp.names import misspelt
+    from ociruntime.spec.callnames import misspelt
 
     return [
         Fault(

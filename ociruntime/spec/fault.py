@@ -42,11 +42,6 @@ class Fault:
         return f"<{self.level} {self.pointer}: {self.message}>"
 
 
-def token(key: str) -> str:
-    """A key as a reference token of a JSON pointer (RFC 6901, section 3)."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
 class Facts:
     """What a document that passes the schema says about the things most rules ask for.
 

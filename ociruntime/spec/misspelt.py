@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from functools import cache
 
+from ociruntime.similar import distance, nearest
 from ociruntime.spec.fault import WARNING, Fault
 from ociruntime.spec.mount_options import known_options
-from ociruntime.spec.similar import distance, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

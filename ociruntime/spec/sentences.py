@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ociruntime.jsontext import dumps
+from ociruntime.similar import nearest
 from ociruntime.spec.fault import WARNING, Fault
 from ociruntime.spec.patterns import form
 from ociruntime.spec.schema import Part
-from ociruntime.spec.similar import nearest
 from ociruntime.spec.walk import part_at, pointer
 
 TYPE_CHECKING = False

@@ -10,10 +10,10 @@ from functools import cache
 
 from ociruntime.errors import OciError
 from ociruntime.kernel.signals import BY_NAME
+from ociruntime.similar import nearest
 from ociruntime.spec import tables
 from ociruntime.spec.mount_options import known_options
 from ociruntime.spec.schema import KINDS, Part, load_schema, root_part
-from ociruntime.spec.similar import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

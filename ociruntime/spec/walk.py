@@ -6,7 +6,7 @@ in where that is not installed; ``unknown`` finds what no validator looks for.
 
 from __future__ import annotations
 
-from ociruntime.spec.fault import token
+from ociruntime.jsontext import token
 from ociruntime.spec.schema import Part
 
 TYPE_CHECKING = False

@@ -13,7 +13,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socket
 
 from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.state.processes import is_alive
+from ociruntime.kernel.pids import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, parse_settings
 from ociruntime.errors import (
     AlreadyExists,
+    DamagedStateError,
     NotFound,
     OciError,
     SpecError,
@@ -64,15 +65,6 @@ def default_root() -> str:
     if runtime_directory and (rootless or not os.access("/run", os.W_OK)):
         return os.path.join(runtime_directory, "ociruntime")
     return "/run/ociruntime"
-
-
-class DamagedStateError(StateError):
-    """state.json cannot be used: a full disk or somebody's editor."""
-
-    def __init__(self, container_id: str, why: str) -> None:
-        cure = f"end its processes and remove it with `ociruntime delete --force {container_id}`"
-        self.advice = f"damaged state: {why}; {cure}"
-        super().__init__(f"container {container_id}: {self.advice}")
 
 
 class Container:
@@ -222,7 +214,7 @@ class Container:
             except OSError as error:
                 if error.errno != errno.ENOTEMPTY:
                     raise
-                from ociruntime.steps.notify import remove_directory
+                from ociruntime.state.notify import remove_directory
 
                 self._unlink(UNWANTED)
                 remove_directory(self.fd)

@@ -5,7 +5,7 @@ Nothing proves what it says, so at least each member has the form that commands 
 
 from __future__ import annotations
 
-from ociruntime.state.store import DamagedStateError
+from ociruntime.errors import DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

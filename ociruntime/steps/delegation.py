@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from ociruntime.cgroups.explain import NOT_ALLOWED
 from ociruntime.cgroups.files import read_path
-from ociruntime.plan.namespaces import host_id
 from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.process.run import Run
 
     Config = dict[str, Any]
 
-DESTINATION = "/sys/fs/cgroup"
 # What the kernel says may be given away (cgroups(7)), and what that is on kernels that do not say.
 DELEGATE = "/sys/kernel/cgroup/delegate"
 FALLBACK = "cgroup.procs cgroup.subtree_control cgroup.threads"
@@ -82,28 +79,3 @@ class DelegateCgroup(Step):
         for name, owner in reversed(self.before):
             run.kernel.fchownat(group.directory(place), name, owner, UNCHANGED)
 
-
-def plan_delegation(config: Config, namespaces: NamespacePlan, *, privileged: bool) -> list[Step]:
-    """The step behind ``CreateCgroup``, for the configs that ask for it, on v2. Pure."""
-    if not namespaces.is_new("cgroup"):
-        return []
-    if not any(_is_writable(entry) for entry in config.get("mounts") or ()):
-        return []
-    inside = ((config.get("process") or {}).get("user") or {}).get("uid", 0)
-    if namespaces.has("user"):
-        # Of a namespace that is joined the mappings are not known here.
-        uid = host_id(namespaces.uid_maps, inside)
-    else:
-        uid = inside
-    if uid is None or (uid == 0 and privileged):
-        return []
-    return [DelegateCgroup(uid, tolerant=not privileged)]
-
-
-def _is_writable(entry: dict[str, Any]) -> bool:
-    options = [option for option in entry.get("options") or () if option in ("ro", "rw")]
-    return (
-        entry.get("source") == "cgroup"
-        and entry["destination"].rstrip("/") == DESTINATION
-        and options[-1:] != ["ro"]
-    )

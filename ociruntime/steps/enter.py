@@ -16,16 +16,16 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import block as b
 from ociruntime.kernel import entry as e
 from ociruntime.kernel.ocinit import sealed_memfd
-from ociruntime.plan.environment import settled
 from ociruntime.process.descriptors import STREAMS, close_all
+from ociruntime.process.environment import settled
 from ociruntime.process.executor import how_it_ended
 from ociruntime.process.patience import set_look
 from ociruntime.process.report import read_report, too_long
+from ociruntime.process.spawn import end_process
 from ociruntime.process.step import Step
 from ociruntime.state.status import RUNNING
 from ociruntime.steps.cgroup import JOIN, to_join
 from ociruntime.steps.process import MISSING, NewKeyring, candidates, no_program
-from ociruntime.steps.spawn import end_process
 from ociruntime.steps.tenant import CONTAINER
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from ociruntime.cgroups.path import Place
     from ociruntime.kernel.block import Report
-    from ociruntime.plan.identity import Identity
+    from ociruntime.process.identity import Identity
     from ociruntime.process.run import Run
     from ociruntime.state.store import Container
     from ociruntime.steps.attributes import Execution

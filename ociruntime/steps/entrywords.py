@@ -8,8 +8,8 @@ from ociruntime import hostos as os
 from ociruntime.cgroups.join import join_error
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import block as b
-from ociruntime.plan.environment import settled
 from ociruntime.process import report as of_init
+from ociruntime.process.environment import settled
 from ociruntime.process.executor import explain
 from ociruntime.process.spawn import clone_error, refused
 from ociruntime.steps.process import (

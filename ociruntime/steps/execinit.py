@@ -17,7 +17,7 @@ from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.plan.identity import Identity
+    from ociruntime.process.identity import Identity
     from ociruntime.process.run import Run
 
 FIRST = 3

@@ -9,6 +9,7 @@ import errno
 from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.pids import start_time
 from ociruntime.process.step import Step
 from ociruntime.state.pidfile import (
     create_temporary,
@@ -17,7 +18,6 @@ from ociruntime.state.pidfile import (
     temporary_of,
     write_and_close,
 )
-from ociruntime.state.processes import start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,8 +210,7 @@ class SendPidfd(Step):
         return f"send a pidfd of the process to {self.path}"
 
     def execute(self, run: Run) -> None:
-        from ociruntime.steps.prepare import connect_unix
-        from ociruntime.steps.terminal import send_fd
+        from ociruntime.kernel.sockets import connect_unix, send_fd
 
         send_fd(connect_unix(self.path), run.pidfd, self.name)
 

@@ -5,10 +5,10 @@ container's namespaces (config.md#posix-platform-hooks).
 from __future__ import annotations
 
 from ociruntime.errors import HookError
-from ociruntime.plan.namespaces import host_id
 from ociruntime.process.hook import run_hook
 from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard, Watch
 from ociruntime.process.step import CONTAINER, HOST, Step
+from ociruntime.spec.idmaps import host_id
 from ociruntime.steps.spawn import Spawn
 
 TYPE_CHECKING = False

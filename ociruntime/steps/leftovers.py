@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import Stub, components, remove_stubs
+from ociruntime.kernel.inroot import components, remove_stubs
+from ociruntime.kernel.stubs import Stub
 from ociruntime.steps.mounts import BindMount
 from ociruntime.steps.sourcepath import find_source
 

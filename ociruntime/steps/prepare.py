@@ -5,19 +5,16 @@ from __future__ import annotations
 import errno
 from _socket import (
     AF_UNIX,
-    SO_SNDTIMEO,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
-    SOCK_STREAM,
-    SOL_SOCKET,
     socket,
 )
-from _struct import pack
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.ocinit import open_memfd, open_program
+from ociruntime.kernel.sockets import connect_unix
 from ociruntime.process.step import CONTAINER, Step
 from ociruntime.spec.tables import NAMESPACE_FILES
 
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
 
 # A backlog of a few: `state` connects to see whether oci-init still waits.
 BACKLOG = 16
-# How long a listener of the caller's may take.
-CONNECT_SECONDS = 10
 
 
 class ClaimState(Step):
@@ -146,25 +141,6 @@ class ConnectConsole(Step):
             errno.ECONNREFUSED: "nobody listens on it",
             errno.ENOTSOCK: "it is not a socket",
         }.get(number, "")
-
-
-def connect_unix(path: str) -> int:
-    """A connected stream socket; the directory is opened first, so ``path`` may be longer than 107
-    bytes. Raises ``OSError``, also for a listener that takes no connections within
-    ``CONNECT_SECONDS``.
-    """
-    directory = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
-    try:
-        # Of connect(2), too (unix(7)).
-        client.setsockopt(SOL_SOCKET, SO_SNDTIMEO, pack("@ll", CONNECT_SECONDS, 0))
-        client.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-        return client.detach()
-    except BlockingIOError:
-        raise TimeoutError(errno.ETIMEDOUT, "who listens there takes no connections") from None
-    finally:
-        client.close()
-        os.close(directory)
 
 
 class OpenNamespace(Step):

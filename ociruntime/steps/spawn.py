@@ -6,8 +6,7 @@ import errno
 
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
-from ociruntime.process.patience import let_go
-from ociruntime.process.spawn import Namespaces, spawn
+from ociruntime.process.spawn import Namespaces, end_process, spawn
 from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from ociruntime.process.run import Run
 
 Mapping = tuple[int, int, int]
-# How long a process may take to obey SIGKILL before we look what keeps it, and altogether.
-PROMPT_SECONDS, DEATH_SECONDS = 0.2, 10.0
 
 
 class Spawn(Step):
@@ -132,16 +129,3 @@ class Spawn(Step):
             return "the limit of processes is reached (pids cgroup or RLIMIT_NPROC)"
         return ""
 
-
-def end_process(run: Run) -> None:
-    """Kill and reap the process that was made, if there is one."""
-    if run.pidfd >= 0 and run.pid:
-        try:
-            run.kernel.pidfd_send_signal(run.pidfd, c.SIGKILL)
-        except ProcessLookupError:
-            pass
-        if not run.kernel.reap(run.pidfd, PROMPT_SECONDS):
-            let_go(run.pid)
-            if not run.kernel.reap(run.pidfd, DEATH_SECONDS):
-                run.warnings.append(f"process {run.pid} does not end although it was killed")
-        run.pid = 0

@@ -6,8 +6,8 @@ import errno
 
 from ociruntime.errors import NOT_RUNNING, WrongStatus
 from ociruntime.kernel import constants as c
+from ociruntime.kernel.pids import open_process
 from ociruntime.process.step import Step, plain
-from ociruntime.state.processes import open_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

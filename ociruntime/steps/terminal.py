@@ -8,7 +8,6 @@ created, never followed (CVE-2025-52565, CVE-2026-88264).
 from __future__ import annotations
 
 import errno
-from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 from _struct import pack, pack_into, unpack_from
 
 from ociruntime import hostos as os
@@ -160,13 +159,3 @@ class AdoptTerminal(ContainerStep):
             kernel.dup3(slave, number)
         kernel.close(slave)
 
-
-def send_fd(connection: int, fd: int, name: bytes) -> None:
-    """Send ``fd`` with its ``name`` as payload over the stream socket ``connection``, and close
-    that (unix(7)).
-    """
-    sender = socket(AF_UNIX, SOCK_STREAM, 0, connection)
-    try:
-        sender.sendmsg([name], [(SOL_SOCKET, SCM_RIGHTS, pack("=i", fd))])
-    finally:
-        sender.close()

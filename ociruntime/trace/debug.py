@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from ociruntime.plan.names import names
 from ociruntime.process.step import CONTAINER, HOST
-from ociruntime.trace.session import INIT
+from ociruntime.trace.records import INIT
 from ociruntime.trace.steps import UNDO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.log import Log
     from ociruntime.process.step import Step
-    from ociruntime.trace.session import Record, Session
+    from ociruntime.trace.records import Record, Session
 
 MILLISECOND = 1_000_000
 

@@ -9,12 +9,12 @@ import time
 
 from ociruntime import __version__
 from ociruntime.jsontext import dumps
-from ociruntime.trace.session import INIT, NO_STEP, OCI_INIT, PARENT
+from ociruntime.trace.records import INIT, NO_STEP, OCI_INIT, PARENT
 from ociruntime.trace.steps import UNDO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.trace.session import Record, Session
+    from ociruntime.trace.records import Record, Session
 
 NAMES = {PARENT: "ociruntime", INIT: "init", OCI_INIT: "oci-init"}
 STEP, PHASE, STAGE = "step", "phase", "stage"

@@ -12,14 +12,14 @@ import builtins
 import sys
 
 from ociruntime.process.channel import Closed
-from ociruntime.trace.session import clock
+from ociruntime.trace.records import clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ociruntime.trace.session import Session
+    from ociruntime.trace.records import Session
 
     Function = Callable[..., Any]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.process.step import CONTAINER, Step
-from ociruntime.trace.session import INIT, Run, clock
+from ociruntime.trace.records import INIT, Run, clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.process.run import Run as Executed
-    from ociruntime.trace.session import Session
+    from ociruntime.trace.records import Session
 
     Function = Callable[..., Any]
 

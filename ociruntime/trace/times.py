@@ -9,7 +9,7 @@ closes when the program is executed.
 from __future__ import annotations
 
 from ociruntime.kernel import block
-from ociruntime.trace.session import OCI_INIT, Run, clock
+from ociruntime.trace.records import OCI_INIT, Run, clock
 from ociruntime.trace.steps import clock_ahead
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.state.store import Container
-    from ociruntime.trace.session import Session
+    from ociruntime.trace.records import Session
 
     Function = Callable[..., Any]
 

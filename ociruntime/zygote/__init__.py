@@ -13,8 +13,6 @@ its own, and it tells when and how each of them ended.
 ``client.Client`` is the program's end. It needs no thread and never blocks unless asked to:
 
     client = Client.spawn()                executes the launcher; safe in a threaded program
-    client = Client.fork()                 forks this process, which must be single-threaded and
-                                           run by the sealed launcher (the containerd shim)
     client.fileno()                        readable when ``receive`` has something
     number = client.send(operation, parameters, fds)
     for message in client.receive(): ...   Reply or Exit, oldest first; raises ``ZygoteGone``

@@ -25,7 +25,7 @@ from ociruntime.zygote import wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn, Self
+    from typing import Any, Self
 
 # The zygote's socket in its own process.
 CONTROL_FD = 3
@@ -129,19 +129,6 @@ class Client:
             theirs.close()
             os.close(words_write)
         return cls(ours, pid, words)
-
-    @classmethod
-    def fork(cls) -> Client:
-        """Fork this process, which must be single-threaded and run from the sealed launcher.
-
-        The child closes every descriptor of ours and shares our memory.
-        """
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
-        pid = os.fork()
-        if pid == 0:
-            _be_zygote(theirs)
-        theirs.close()
-        return cls(ours, pid)
 
     def __enter__(self) -> Self:
         return self
@@ -292,18 +279,3 @@ def _check_version(body: dict[str, Any]) -> None:
             "same version of both"
         )
 
-
-def _be_zygote(control: socket) -> NoReturn:
-    """The forked child: nothing of the program is kept but its memory."""
-    try:
-        from ociruntime.zygote.server import main
-
-        null = os.open("/dev/null", os.O_RDWR)
-        fd = control.detach()
-        for target in (0, 1, 2):
-            os.dup2(null, target)
-        os.dup2(fd, CONTROL_FD)
-        main(CONTROL_FD)
-        os._exit(0)
-    finally:
-        os._exit(1)

@@ -29,17 +29,24 @@ if TYPE_CHECKING:
     from ociruntime.process.run import Run
     from ociruntime.state.store import Container
 
+    Command = Callable[[list[str]], int]
+
 STREAMS = ("stdin", "stdout", "stderr")
 PRESERVE = "preserve"
 LAST_FD = 0x7FFFFFFF
 
 
 class Request:
-    """The parameters of a request, and its descriptors by name but for those of the process."""
+    """The parameters of a request, its descriptors by name but for those of the process, and what
+    carries out a command line.
+    """
 
-    __slots__ = ("fds", "parameters")
+    __slots__ = ("command", "fds", "parameters")
 
-    def __init__(self, parameters: dict[str, Any], fds: dict[str, int]) -> None:
+    def __init__(
+        self, parameters: dict[str, Any], fds: dict[str, int], command: Command
+    ) -> None:
+        self.command = command
         self.parameters = parameters
         self.fds = fds
 
@@ -73,7 +80,7 @@ class Outcome:
         self.pidfd = pidfd
 
 
-def work(channel: socket, packet: wire.Packet) -> NoReturn:
+def work(channel: socket, packet: wire.Packet, command: Command) -> NoReturn:
     """Carry out the request and report; go on with light ones until there are no more or one
     fails. Never returns, never prints.
     """
@@ -91,7 +98,7 @@ def work(channel: socket, packet: wire.Packet) -> NoReturn:
             named = dict(zip(parameters.get("fds", ()), following.fds, strict=True))
             if not lasting:
                 channel, named = arrange(channel, named)
-            outcome = OPERATIONS[parameters["operation"]](Request(parameters, named))
+            outcome = OPERATIONS[parameters["operation"]](Request(parameters, named, command))
             kind, body, pid = wire.RESULT, outcome.result, outcome.pid
             fds = [outcome.pidfd] if outcome.pidfd >= 0 else []
         except OciError as error:
@@ -288,9 +295,7 @@ def _update(request: Request) -> Outcome:
 
 
 def _command(request: Request) -> Outcome:
-    from ociruntime.cli.main import main
-
-    return Outcome({"status": main(request.parameters["arguments"])})
+    return Outcome({"status": request.command(request.parameters["arguments"])})
 
 
 OPERATIONS: dict[str, Callable[[Request], Outcome]] = {

@@ -42,8 +42,11 @@ from ociruntime.zygote import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
     from typing import NoReturn
+
+    Command = Callable[[list[str]], int]
 
 # What operations import when they need it: loaded once here instead of in each child.
 WARM = (
@@ -83,6 +86,7 @@ class Server:
         "_buffer",
         "_by_fd",
         "_by_pid",
+        "_command",
         "_control",
         "_idle",
         "_made",
@@ -93,8 +97,9 @@ class Server:
         "_wake_write",
     )
 
-    def __init__(self, control: socket) -> None:
+    def __init__(self, control: socket, command: Command) -> None:
         self._control = control
+        self._command = command
         self._open = True
         self._buffer = bytearray(wire.INLINE_LIMIT + wire.HEADER.size)
         self._by_pid: dict[int, Child] = {}
@@ -181,7 +186,7 @@ class Server:
             self._refuse(f"the zygote cannot fork: {error.strerror}", "of processes")
             return
         if pid == 0:
-            _become_child(theirs, bytes(self._buffer[:size]), fds)
+            _become_child(theirs, bytes(self._buffer[:size]), fds, self._command)
         theirs.close()
         child = Child(number, pid, ours, lasting=lasting)
         self._by_pid[pid] = self._by_fd[ours.fileno()] = child
@@ -307,20 +312,23 @@ def _death(status: int) -> str:
     )
 
 
-def _become_child(channel: socket, raw: bytes, fds: list[int]) -> NoReturn:
+def _become_child(
+    channel: socket, raw: bytes, fds: list[int], command: Command
+) -> NoReturn:
     """Carry out the request in ``raw``; nothing of the zygote's loop is run again."""
     try:
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         from ociruntime.zygote.operations import work
 
-        work(channel, wire.Packet(raw, fds))
+        work(channel, wire.Packet(raw, fds), command)
     finally:
         os._exit(1)
 
 
-def run_zygote(control: socket) -> int:
-    """Be a zygote for the program at the other end of ``control``, until it is gone.
+def run_zygote(control: socket, command: Command) -> int:
+    """Be a zygote for the program at the other end of ``control``, until it is gone; ``command``
+    carries out a command line.
 
     The process must be single-threaded and run from the sealed launcher.
     """
@@ -337,14 +345,16 @@ def run_zygote(control: socket) -> int:
     # with all children.
     gc.disable()
     gc.freeze()
-    Server(control).serve()
+    Server(control, command).serve()
     return 0
 
 
-def main(control_fd: int) -> int:
-    """Entry of a zygote that was executed: ``control_fd`` is its socket."""
+def main(control_fd: int, command: Command) -> int:
+    """Entry of a zygote that was executed: ``control_fd`` is its socket, ``command`` as
+    ``run_zygote``'s.
+    """
     os.closerange(control_fd + 1, 0x7FFFFFFF)
     if os.getpid() != os.getsid(0):
         os.setsid()
     sys.stdin = sys.stdout = sys.stderr = None
-    return run_zygote(socket(AF_UNIX, SOCK_SEQPACKET, 0, control_fd))
+    return run_zygote(socket(AF_UNIX, SOCK_SEQPACKET, 0, control_fd), command)

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from ociruntime.kernel.inside import Inside
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.process.run import Run
-from ociruntime.process.spawn import Namespaces, spawn
+from ociruntime.process.spawn import Namespaces, end_process, spawn
 from ociruntime.steps.prepare import OpenInit
-from ociruntime.steps.spawn import end_process
 
 
 @contextmanager

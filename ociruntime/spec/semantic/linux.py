@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ociruntime.spec.fault import Fault, is_number_list, token
+from ociruntime.jsontext import token
+from ociruntime.spec.fault import Fault, is_number_list
 from ociruntime.spec.tables import SECCOMP_ACTIONS_WITH_VALUE
 
 TYPE_CHECKING = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ociruntime.spec.fault import Fault, token
+from ociruntime.jsontext import token
+from ociruntime.spec.fault import Fault
 from ociruntime.spec.sysctl import sysctl_namespace, sysctl_path
 from ociruntime.spec.tables import ID_MAX
 

@@ -98,7 +98,7 @@ def capabilities(facts: Facts) -> list[Fault]:
 def _capability(place: str, name: str, text: str) -> Fault:
     cure = "add it to the sets it needs"
     if name not in CAPABILITIES:
-        from ociruntime.spec.similar import nearest  # never on the hot path of a right document
+        from ociruntime.similar import nearest  # never on the hot path of a right document
 
         meant = "" if ", " in name else nearest(name, CAPABILITIES)
         cure = f'did you mean "{meant}"?' if meant else "see capabilities(7)"

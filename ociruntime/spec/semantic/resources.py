@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ociruntime.spec.fault import WARNING, Fault, is_kernel_list, token
+from ociruntime.jsontext import token
+from ociruntime.spec.fault import WARNING, Fault, is_kernel_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 
 from ociruntime.cgroups.detect import Hierarchy, Layout
 from ociruntime.cgroups.path import place
+from ociruntime.plan.cgroup import cgroup_steps
 from ociruntime.process.run import Run
-from ociruntime.steps.cgroup import cgroup_steps
 from ociruntime.steps.delegation import DelegateCgroup
 from tests.unit.cgroups.fake import FakeCgroups
 

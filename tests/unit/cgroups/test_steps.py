@@ -11,18 +11,15 @@ import pytest
 from ociruntime.cgroups.detect import Layout
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError, StepError
+from ociruntime.plan.cgroup import cgroup_steps
+from ociruntime.plan.cgroup_mount import plan_cgroup_mount, plan_sources
 from ociruntime.plan.host import Host
 from ociruntime.plan.namespaces import NamespacePlan
 from ociruntime.process.run import Run
 from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.spec.mount_options import parse
-from ociruntime.steps.cgroup import JOIN, CreateCgroup, cgroup_steps
-from ociruntime.steps.cgroup_mount import (
-    MountCgroup,
-    OpenCgroupSource,
-    plan_cgroup_mount,
-    plan_sources,
-)
+from ociruntime.steps.cgroup import JOIN, CreateCgroup
+from ociruntime.steps.cgroup_mount import MountCgroup, OpenCgroupSource
 from tests.unit.cgroups.fake import FILES, FakeCgroups
 from tests.unit.cgroups.layouts import hybrid_layout, v1_layout, v2_layout
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ociruntime.arguments import parse
 from ociruntime.checkpoint.externals import MountTable, externals
 from ociruntime.checkpoint.options import RESTORE, RestoreOptions
 from ociruntime.checkpoint.plan import restore_steps
 from ociruntime.checkpoint.streams import DESCRIPTORS, handed_in, keys_in
 from ociruntime.checkpoint.verify import is_unconfined
-from ociruntime.cli.options import parse
 from ociruntime.errors import OciError, PlanError
 from ociruntime.plan.build import Plan, build
 from ociruntime.plan.options import CreateOptions

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ociruntime.arguments import parse
 from ociruntime.checkpoint.options import CHECKPOINT, RESTORE, CheckpointOptions, RestoreOptions
-from ociruntime.cli.options import parse
 from ociruntime.errors import UsageError
 
 

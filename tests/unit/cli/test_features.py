@@ -143,7 +143,7 @@ def test_version_of_libseccomp(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under runc's key, as engines look for it; nothing is said where there is no library."""
     key = "io.github.seccomp.libseccomp.version"
     assert [int(part) for part in features()["annotations"][key].split(".")] >= [2, 5]
-    monkeypatch.setattr("ociruntime.seccomp.libseccomp.SONAME", "libabsent.so.0")
+    monkeypatch.setattr("ociruntime.kernel.libseccomp.SONAME", "libabsent.so.0")
     assert key not in features()["annotations"]
 
 

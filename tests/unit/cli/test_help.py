@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from ociruntime.arguments import FLAG
 from ociruntime.cli import help as texts
 from ociruntime.cli.main import ALIASES, GLOBAL, VERBS
-from ociruntime.cli.options import FLAG
 
 from .caller import call
 
 
+def module_of(verb: str) -> ModuleType:
+    return import_module(f"ociruntime.cli.{VERBS[verb]}")
+
+
 def options_of(verb: str) -> tuple[dict[str, str], dict[str, str]]:
-    module = __import__(f"ociruntime.cli.{VERBS[verb]}", None, None, ["main"])
+    module = module_of(verb)
     return getattr(module, "OPTIONS", {}), getattr(module, "ALIASES", {})
 
 
@@ -33,7 +39,7 @@ def option_lines(text: str) -> dict[str, str]:
 
 
 def test_overview_names_every_command_and_global_option() -> None:
-    text = texts.overview()
+    text = texts.overview(GLOBAL, ALIASES)
     commands = [line.split()[0] for line in text.split("\noptions:")[0].splitlines()[5:] if line]
     assert sorted(commands) == sorted(VERBS)
     assert sorted(option_lines(text)) == sorted(GLOBAL)
@@ -44,7 +50,7 @@ def test_overview_names_every_command_and_global_option() -> None:
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_usage_names_every_option(verb: str) -> None:
     known, aliases = options_of(verb)
-    text = texts.usage(verb)
+    text = texts.usage(verb, module_of(verb))
     lines = option_lines(text)
     assert text.startswith(f"usage: ociruntime {verb}")
     assert sorted(lines) == sorted(known)
@@ -59,8 +65,8 @@ def test_usage_names_every_option(verb: str) -> None:
 @pytest.mark.parametrize("verb", sorted(verb for verb in VERBS if "format" in options_of(verb)[0]))
 def test_usage_names_every_format(verb: str) -> None:
     """And none that the command does not know; the first is what it takes without the option."""
-    formats = __import__(f"ociruntime.cli.{VERBS[verb]}", None, None, ["main"]).FORMATS
-    line = option_lines(texts.usage(verb))["format"]
+    formats = module_of(verb).FORMATS
+    line = option_lines(texts.usage(verb, module_of(verb)))["format"]
     all_formats = {"table", "text", "json", "sarif", "github", "openmetrics"}
     named = re.findall(r"[a-z]+", line.partition("(schemas")[0])
     assert [word for word in named if word in all_formats] == list(formats)
@@ -69,8 +75,8 @@ def test_usage_names_every_format(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_lines_fit(verb: str) -> None:
-    assert max(map(len, texts.usage(verb).splitlines())) <= 110
-    assert max(map(len, texts.overview().splitlines())) <= 110
+    assert max(map(len, texts.usage(verb, module_of(verb)).splitlines())) <= 110
+    assert max(map(len, texts.overview(GLOBAL, ALIASES).splitlines())) <= 110
 
 
 def test_every_text_is_used() -> None:
@@ -100,7 +106,8 @@ def test_suggestion(tmp_path: Path, typed: str, meant: str) -> None:
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
 def test_help_succeeds(tmp_path: Path, words: list[str]) -> None:
     outcome = call(tmp_path, *words)
-    assert (outcome.status, outcome.stdout, outcome.stderr) == (0, texts.overview(), "")
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert outcome.stdout == texts.overview(GLOBAL, ALIASES)
 
 
 def test_no_command_fails(tmp_path: Path) -> None:
@@ -110,7 +117,7 @@ def test_no_command_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_verb_help(tmp_path: Path, verb: str) -> None:
     for word in ("--help", "-h"):
-        assert call(tmp_path, verb, word).stdout == texts.usage(verb)
+        assert call(tmp_path, verb, word).stdout == texts.usage(verb, module_of(verb))
 
 
 @pytest.mark.parametrize("verb", ["exec", "ps"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ociruntime.arguments import parse
 from ociruntime.cli import update
 from ociruntime.cli.events import seconds
-from ociruntime.cli.options import parse
 from ociruntime.errors import UsageError
 
 

@@ -12,10 +12,11 @@ from ociruntime.errors import OciError, UsageError
 from ociruntime.network import firewall
 from ociruntime.network.addresses import Address, AddressError, Interface, parse_mac
 from ociruntime.network.attachments import Attachments
+from ociruntime.network.backends import choose
 from ociruntime.network.cni import CniError
 from ociruntime.network.conflist import load_network
 from ociruntime.network.etcfiles import hosts_text, resolv_text
-from ociruntime.network.firewall import Mapping, choose, mappings_of
+from ociruntime.network.firewall import Mapping, mappings_of
 from ociruntime.network.ipam import Range
 from ociruntime.network.portspec import parse_publish
 

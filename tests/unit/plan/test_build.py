@@ -18,9 +18,10 @@ from ociruntime.plan.build import Plan, build, sysctl_path
 from ociruntime.plan.handover import FEW_SOURCES
 from ociruntime.plan.host import Host
 from ociruntime.plan.limits import DESCRIPTORS, rlimits
-from ociruntime.plan.namespaces import host_id, mappings, time_offsets
+from ociruntime.plan.namespaces import time_offsets
 from ociruntime.plan.options import CreateOptions
 from ociruntime.process.step import Step
+from ociruntime.spec.idmaps import host_id, mappings
 from ociruntime.state.store import Store
 from tests.unit.process.configs import CONFIGS, engine_config
 from tests.unit.process.inline import layout, root_host

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from ociruntime.errors import OciError, PlanError
-from ociruntime.seccomp import bpf, compiler, newer
-from ociruntime.seccomp import libseccomp as binding
+from ociruntime.kernel import libseccomp as binding
+from ociruntime.seccomp import bpf, compiler
 from ociruntime.seccomp.compiler import compile_program
+from ociruntime.spec import newercalls as newer
 from ociruntime.spec.tables import SECCOMP_ARCHITECTURES
 
 from .profiles import (

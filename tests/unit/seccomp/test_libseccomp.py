@@ -15,13 +15,13 @@ from ociruntime.features import versions
 def without_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where libffi is missing: _ctypes is linked against it."""
     monkeypatch.setitem(sys.modules, "ctypes", None)
-    monkeypatch.delitem(sys.modules, "ociruntime.seccomp.libseccomp", raising=False)
+    monkeypatch.delitem(sys.modules, "ociruntime.kernel.libseccomp", raising=False)
 
 
 @pytest.mark.usefixtures("without_ctypes")
 def test_missing_libffi_is_one_clear_line() -> None:
     with pytest.raises(OciError, match=r"linux\.seccomp: .*install the package libffi"):
-        importlib.import_module("ociruntime.seccomp.libseccomp")
+        importlib.import_module("ociruntime.kernel.libseccomp")
 
 
 @pytest.mark.usefixtures("without_ctypes")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ociruntime.seccomp.libseccomp import Library
-from ociruntime.seccomp.names import known_names, misspelt, probably_meant
-from ociruntime.seccomp.newer import NUMBERS
+from ociruntime.kernel.libseccomp import Library
+from ociruntime.spec.callnames import known_names, misspelt, probably_meant
+from ociruntime.spec.newercalls import NUMBERS
 from tests.unit.spec.documents import corpus
 
 KNOWN = known_names(Library())

@@ -7,7 +7,7 @@ import ctypes
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from ociruntime.seccomp import libseccomp as binding
+from ociruntime.kernel import libseccomp as binding
 from ociruntime.seccomp.compiler import compile_program
 from tests.support import filters
 from tests.support.filters import Call, Made, profiles

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ociruntime.kernel import libseccomp as binding
 from ociruntime.seccomp import bpf
-from ociruntime.seccomp import libseccomp as binding
 from ociruntime.seccomp.compiler import compile_program
 
 from .profiles import (

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from ociruntime import bundle
 from ociruntime.bundle import (
-    DEPTH_LIMIT,
     SIZE_LIMIT,
     open_bundle,
     parse,
@@ -25,7 +24,8 @@ from ociruntime.bundle import (
     read_file,
 )
 from ociruntime.errors import SpecError
-from ociruntime.spec.locate import find_fault, locate
+from ociruntime.jsonplaces import find_fault, locate
+from ociruntime.jsontext import DEPTH_LIMIT
 
 from .documents import CHECKOUT
 

@@ -14,11 +14,11 @@ import pytest
 from ociruntime.bundle import parse_settings
 from ociruntime.cli.validate import main
 from ociruntime.errors import SpecError, UsageError
+from ociruntime.similar import distance, nearest
 from ociruntime.spec import load, load_process, load_resources
 from ociruntime.spec.explain import explain
 from ociruntime.spec.fault import ERROR, WARNING
 from ociruntime.spec.report import InvalidDocumentError
-from ociruntime.spec.similar import distance, nearest
 
 from .documents import FULL, MINIMAL, ODD_VALUES, encoded, full, mutated, places, put
 

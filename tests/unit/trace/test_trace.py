@@ -21,7 +21,7 @@ from ociruntime.process.step import Step
 from ociruntime.steps.prepare import OpenInit
 from ociruntime.trace import probes, steps, times
 from ociruntime.trace.document import document
-from ociruntime.trace.session import INIT, OCI_INIT, PARENT, Run, Session
+from ociruntime.trace.records import INIT, OCI_INIT, PARENT, Run, Session
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((CHECKOUT / "schemas" / "trace.json").read_text())

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from ociruntime.bundle import (
+from ociruntime.jsontext import (
     DEPTH_LIMIT,
     EXACT_FLOAT_LIMIT,
     INTEGER_MAX,
     INTEGER_MIN,
     is_bad_string,
+    token,
 )
-from ociruntime.spec.fault import token
 
 _WHITESPACE = " \t\n\r"
 _DIGITS = "0123456789"

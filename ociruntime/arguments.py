@@ -109,7 +109,7 @@ def _split(
         return letter, word[2:]
     given = word.split("=", maxsplit=1)[0]
     of = f"{command} " if command else ""
-    from ociruntime.spec.similar import nearest
+    from ociruntime.similar import nearest
 
     meant = nearest(given.lstrip("-"), known)
     cure = f"did you mean --{meant}? See" if meant else "see"

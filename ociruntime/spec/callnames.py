@@ -7,14 +7,14 @@ So do typing errors, and then a rule that somebody relies on is not there.
 from __future__ import annotations
 
 from ociruntime.errors import OciError
-from ociruntime.seccomp.newer import NUMBERS
-from ociruntime.spec.similar import distance, nearest
+from ociruntime.similar import distance, nearest
+from ociruntime.spec.newercalls import NUMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-    from ociruntime.seccomp.libseccomp import Library
+    from ociruntime.kernel.libseccomp import Library
 
 # Names that begin so belong to one architecture, and may be younger than what we know of it.
 ARCHITECTURES = (
@@ -58,7 +58,7 @@ def misspelt(names: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
     libseccomp cannot be loaded.
     """
     try:
-        from ociruntime.seccomp.libseccomp import Library
+        from ociruntime.kernel.libseccomp import Library
 
         known = known_names(Library())
     except OciError:
