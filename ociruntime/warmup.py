@@ -18,10 +18,11 @@ from ociruntime.jsontext import dumps
 from ociruntime.kernel.inside import Inside
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.program import RECORD, RECORD_DONE
-from ociruntime.lifecycle import tenant
 from ociruntime.plan.build import build
+from ociruntime.plan.exec import build as build_exec
+from ociruntime.plan.exec import completed
 from ociruntime.plan.host import Host, Powers
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.options import CreateOptions, ExecOptions
 from ociruntime.process.run import Run
 from ociruntime.process.step import CONTAINER
 from ociruntime.spec import load
@@ -71,9 +72,9 @@ class Warm(Container):
 def _exec(container: Container) -> None:
     words = parse(["warm", "/bin/true"], EXEC_OPTIONS, EXEC_ALIASES, stop_at_argument=True,
                   command="exec")  # fmt: skip
-    process = tenant.completed(container, process_of(container, words, print))
-    powers = Powers((1 << 41) - 1, 40)
-    run = tenant.build(container, process, tenant.ExecOptions(), Kernel(), powers)
+    process = completed(container, process_of(container, words, print))
+    powers = Powers(0, (1 << 41) - 1, 40)
+    run = build_exec(container, process, ExecOptions(), Kernel(), powers)
     names = ("init", "channel", "root", "namespace:container", "namespace:cgroup")
     run.fds.update({name: FIRST + number for number, name in enumerate(names)})
     run.seccomp = bytes(800), 0

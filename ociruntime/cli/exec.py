@@ -11,7 +11,9 @@ from ociruntime.bundle import parse_settings, read_file
 from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import Signals
-from ociruntime.lifecycle.tenant import ExecOptions, completed, exec_process
+from ociruntime.lifecycle.exec import exec_process
+from ociruntime.plan.exec import completed
+from ociruntime.plan.options import ExecOptions
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.foreground import outputs_of, receive_master, stay
 from ociruntime.spec import load_process

@@ -8,11 +8,12 @@ from ociruntime.cli import exec as exec_
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.lifecycle.exec import plan
 from ociruntime.lifecycle.foresee import delete_steps, update_steps
 from ociruntime.lifecycle.livemounts import add_steps
-from ociruntime.lifecycle.tenant import ExecOptions, plan
 from ociruntime.plan.explain import as_json, as_text, heading
 from ociruntime.plan.host import read_host
+from ociruntime.plan.options import ExecOptions
 from ociruntime.screen import Screen
 from ociruntime.state.ids import check_id
 

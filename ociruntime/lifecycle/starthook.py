@@ -11,7 +11,8 @@ from __future__ import annotations
 from ociruntime.errors import HookError, OciError
 from ociruntime.jsontext import to_bytes
 from ociruntime.kernel.pids import is_alive
-from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.lifecycle.exec import exec_process
+from ociruntime.plan.exec import start_hook
 from ociruntime.process.hook import Hearing
 from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard
 from ociruntime.process.hookoutput import close_outputs, open_outputs
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from ociruntime.state.store import Container
 
-# Of `exec` only, or of the one process that has the terminal.
-NOT_THEIRS = ("consoleSize", "execCPUAffinity")
-
 
 def run_start_hook(
     label: str, hook: dict[str, Any], container: Container, process: dict[str, Any]
@@ -34,14 +32,7 @@ def run_start_hook(
     """Run ``hook`` in the created container, whose config has ``process``; raises
     ``HookError``.
     """
-    process = {name: value for name, value in process.items() if name not in NOT_THEIRS}
-    process["terminal"] = False
-    process["args"] = hook.get("args") or [hook["path"]]
-    options = ExecOptions()
-    options.program = hook["path"]
-    if hook.get("env") is not None:
-        process["env"] = hook["env"]
-        options.adds_home = False
+    process, options = start_hook(hook, process)
     # The container sees its first process as 1 when it has a pid namespace, else as we do.
     pid = container.data["pid"] if container.data.get("shared_pid") else 1
     document = to_bytes(state_document(container, st.CREATED, pid))

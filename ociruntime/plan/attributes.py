@@ -22,7 +22,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.process.identity import Identity
     from ociruntime.process.step import Step
     from ociruntime.steps.attributes import Execution
 
@@ -163,21 +162,18 @@ def label_checks(process: Config, linux: Config) -> list[Step]:
     return steps
 
 
-def label_steps(process: Config, identity: Identity) -> list[Step]:
-    """Container side, where paths can still be trusted; gives ``identity`` the label to take on.
-
-    Raises ``PlanError`` as ``take_label`` does.
-    """
-    pointer = take_label(process, identity)
-    if not pointer:
+def label_steps(process: Config) -> list[Step]:
+    """Container side, where paths can still be trusted: what the label is written through."""
+    names = [name for name in LABELS if process.get(name)]
+    if not names:
         return []
     from ociruntime.steps.lsm import OpenProc
 
-    return [OpenProc(pointer)]
+    return [OpenProc(f"/process/{names[0]}")]
 
 
-def take_label(process: Config, identity: Identity) -> str:
-    """Give ``identity`` the label of ``process``; the pointer to it, empty without one.
+def label_of(process: Config) -> tuple[bytes, bytes] | None:
+    """The label of ``process`` as (attribute file, text), None without one.
 
     Raises ``PlanError`` for two labels: no kernel enforces both AppArmor and SELinux.
     """
@@ -189,9 +185,7 @@ def take_label(process: Config, identity: Identity) -> str:
             "keep the one of this host's security module",
         )
     if profile:
-        identity.lsm = (b"apparmor/exec", b"exec " + os.fsencode(profile))
-        return "/process/apparmorProfile"
+        return b"apparmor/exec", b"exec " + os.fsencode(profile)
     if context:
-        identity.lsm = (b"exec", os.fsencode(str(context)))
-        return "/process/selinuxLabel"
-    return ""
+        return b"exec", os.fsencode(str(context))
+    return None

@@ -192,7 +192,7 @@ class _Builder:
         steps += net_device_steps(self.linux)
         steps += cgroup["attach"]
         steps += self._namespace_steps()
-        steps += label_steps(process, identity)
+        steps += label_steps(process)
         steps += self._settings()
         steps += self._rootfs(opens, mounts)
         hooks = self._hooks()

@@ -18,13 +18,15 @@ FULL_MAP = ["0", "0", "4294967295"]
 class Powers:
     """What this caller may grant on this kernel.
 
+    euid            his effective user id
     capabilities    mask: permitted and in the bounding set
     last_cap        the highest capability this kernel knows
     """
 
-    __slots__ = ("capabilities", "last_cap")
+    __slots__ = ("capabilities", "euid", "last_cap")
 
-    def __init__(self, capabilities: int, last_cap: int) -> None:
+    def __init__(self, euid: int, capabilities: int, last_cap: int) -> None:
+        self.euid = euid
         self.capabilities = capabilities
         self.last_cap = last_cap
 
@@ -32,7 +34,7 @@ class Powers:
 class Host(Powers):
     """Facts, beside the powers.
 
-    euid, egid      the caller's effective ids
+    egid            his effective group id
     in_userns       the caller is not in the initial user namespace
     cgroups         where the cgroup hierarchies are
     may_setgroups   the caller's user namespace has not given up setgroups(2)
@@ -40,7 +42,7 @@ class Host(Powers):
                     of a user namespace that has one of its own, as rootless engines have
     """
 
-    __slots__ = ("cgroups", "egid", "euid", "in_userns", "may_setgroups", "owns_mounts")
+    __slots__ = ("cgroups", "egid", "in_userns", "may_setgroups", "owns_mounts")
 
     def __init__(
         self,
@@ -54,8 +56,7 @@ class Host(Powers):
         may_setgroups: bool = True,
         owns_mounts: bool = False,
     ) -> None:
-        super().__init__(capabilities, last_cap)
-        self.euid = euid
+        super().__init__(euid, capabilities, last_cap)
         self.egid = egid
         self.cgroups = cgroups
         self.in_userns = in_userns
@@ -86,23 +87,23 @@ def read_powers() -> Powers:
         if line.startswith("Cap"):
             name, _, value = line.partition(":")
             sets[name] = int(value, 16)
-    return Powers(sets["CapPrm"] & sets["CapBnd"], int(_read("/proc/sys/kernel/cap_last_cap")))
+    last_cap = int(_read("/proc/sys/kernel/cap_last_cap"))
+    return Powers(os.geteuid(), sets["CapPrm"] & sets["CapBnd"], last_cap)
 
 
 def read_host(kernel: Kernel) -> Host:
     """The facts of this machine, from four files of /proc, five in a user namespace."""
     powers = read_powers()
-    euid = os.geteuid()
     in_userns = _read("/proc/self/uid_map").split() != FULL_MAP
     return Host(
-        euid,
+        powers.euid,
         os.getegid(),
         powers.capabilities,
         powers.last_cap,
         detect(kernel),
         in_userns=in_userns,
         may_setgroups=not in_userns or _read("/proc/self/setgroups").strip() != "deny",
-        owns_mounts=in_userns and euid == 0 and _owns_mounts(kernel),
+        owns_mounts=in_userns and powers.euid == 0 and _owns_mounts(kernel),
     )
 
 

@@ -5,6 +5,7 @@ config.md#linux-process).
 from __future__ import annotations
 
 from ociruntime.errors import PlanError
+from ociruntime.plan.attributes import label_of
 from ociruntime.process.identity import DEFAULT_UMASK, Identity
 from ociruntime.spec.tables import CAPABILITIES, CAPABILITY_SETS
 
@@ -38,7 +39,7 @@ def plan_identity(
     [MUST]. Nothing is ever added to a set (CVE-2022-29162). Parameters: ``new_user``: the process
     will be in a user namespace, where all capabilities exist; ``may_setgroups``: that namespace has
     not given up setgroups(2); ``keep_groups``: the caller's groups stay. Raises ``PlanError`` for
-    groups that cannot be had.
+    groups that cannot be had, and for two security labels.
     """
     identity = Identity()
     user = process.get("user", {})
@@ -48,6 +49,7 @@ def plan_identity(
     identity.groups = _groups(
         user.get("additionalGids") or [], warnings, may=may_setgroups, keep=keep_groups
     )
+    identity.lsm = label_of(process)
     identity.no_new_privs = bool(process.get("noNewPrivileges"))
     identity.last_cap = host.last_cap
     everything = (1 << (host.last_cap + 1)) - 1

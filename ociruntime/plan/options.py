@@ -66,3 +66,40 @@ class CreateOptions:
         self.preserve_fds = 0
         self.variables: list[str] = []
         self.beginning: list[Step] = []
+
+
+class ExecOptions:
+    """The options of ``exec`` beside the process itself; paths are absolute.
+
+    cgroups are the values of --cgroup (``cgroups.inner``); console_fd is a connected socket for the
+    terminal's master when there is no console_socket; relayed as ``CreateOptions``'; streams are
+    ``Run``'s. program is what is executed where that is not process.args[0]; adds_home says whether
+    HOME is found out when process.env lacks it.
+    """
+
+    __slots__ = (
+        "adds_home",
+        "cgroups",
+        "console_fd",
+        "console_socket",
+        "ignore_paused",
+        "pid_file",
+        "pidfd_socket",
+        "preserve_fds",
+        "program",
+        "relayed",
+        "streams",
+    )
+
+    def __init__(self) -> None:
+        self.cgroups: list[str] = []
+        self.console_fd = -1
+        self.console_socket: str | None = None
+        self.ignore_paused = False
+        self.pid_file: str | None = None
+        self.pidfd_socket: str | None = None
+        self.preserve_fds = 0
+        self.streams: tuple[int, ...] = ()
+        self.program = ""
+        self.relayed = False
+        self.adds_home = True

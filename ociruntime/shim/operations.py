@@ -11,12 +11,12 @@ from ociruntime.bundle import parse_settings
 from ociruntime.errors import NotFound
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete, delete_by_force
+from ociruntime.lifecycle.exec import exec_process
 from ociruntime.lifecycle.kill import kill
 from ociruntime.lifecycle.pause import pause, resume
 from ociruntime.lifecycle.start import start
-from ociruntime.lifecycle.tenant import ExecOptions, exec_process
 from ociruntime.lifecycle.update import update
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.options import CreateOptions, ExecOptions
 from ociruntime.shim.cleanup import note_root
 from ociruntime.shim.rootfs import mount_rootfs, unmount_rootfs
 from ociruntime.spec import load_process, load_resources

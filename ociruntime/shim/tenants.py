@@ -14,7 +14,8 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle.tenant import ExecOptions, exec_patiently
+from ociruntime.lifecycle.exec import exec_patiently
+from ociruntime.plan.options import ExecOptions
 from ociruntime.process import patience
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import first

@@ -53,7 +53,7 @@ SPANS = {
     "ociruntime.lifecycle.delete": {"destroy": "delete"},
     "ociruntime.lifecycle.kill": {"kill": "kill"},
     "ociruntime.lifecycle.start": {"start": "start", "connect_agent": "connect to the agent"},
-    "ociruntime.lifecycle.tenant": {"exec_process": "exec"},
+    "ociruntime.lifecycle.exec": {"exec_process": "exec"},
     "ociruntime.process.executor": {"undo": "undo what was done"},
     "ociruntime.process.foreground": {"stay": "wait for the process to end"},
     "ociruntime.process.hook": {"execute_hook": "run a hook"},

@@ -8,10 +8,10 @@ from ociruntime.errors import OciError, StateError, UsageError, unexpected
 from ociruntime.jsontext import to_bytes
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete, delete_by_force, destroy
+from ociruntime.lifecycle.exec import exec_process
 from ociruntime.lifecycle.kill import kill
 from ociruntime.lifecycle.start import start
-from ociruntime.lifecycle.tenant import ExecOptions, exec_process
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.options import CreateOptions, ExecOptions
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.spec import load_process, load_resources
 from ociruntime.state.document import state_document

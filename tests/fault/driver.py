@@ -27,9 +27,9 @@ sys.path.insert(0, str(CHECKOUT))
 from ociruntime.errors import OciError, unexpected  # noqa: E402
 from ociruntime.lifecycle.create import create, read_bundle  # noqa: E402
 from ociruntime.lifecycle.delete import delete  # noqa: E402
+from ociruntime.lifecycle.exec import exec_process  # noqa: E402
 from ociruntime.lifecycle.start import start  # noqa: E402
-from ociruntime.lifecycle.tenant import ExecOptions, exec_process  # noqa: E402
-from ociruntime.plan.options import CreateOptions  # noqa: E402
+from ociruntime.plan.options import CreateOptions, ExecOptions  # noqa: E402
 from ociruntime.state.store import Store  # noqa: E402
 from tests.fault.points import Points  # noqa: E402
 
@@ -104,22 +104,23 @@ def carry_out(asked: dict[str, Any]) -> int:
 
 
 def be_zygote(points: Points, fd: int) -> None:
+    from ociruntime.cli.main import main
     from ociruntime.zygote import operations, server
 
     points.install(operations)
-    server.main(fd)
+    server.main(fd, main)
 
 
 def be_shim(points: Points, fd: int) -> None:
     from ociruntime.kernel import kept
-    from ociruntime.lifecycle import tenant
+    from ociruntime.lifecycle import exec as execution
     from ociruntime.log import Log
     from ociruntime.shim import operations
     from ociruntime.shim.daemon import begin
 
     points.install(operations)
     kept.KEPT_SECONDS = PATIENCE
-    progress = tenant.progress
+    progress = execution.progress
 
     def observed(run: Any) -> Any:
         stop = points.stop("exec")
@@ -127,7 +128,7 @@ def be_shim(points: Points, fd: int) -> None:
         return progress(run)
 
     # exec has no worker: it is the daemon that stops.
-    tenant.progress = observed
+    execution.progress = observed
     begin(socket.socket(fileno=fd), Log())
 
 

@@ -17,8 +17,8 @@ import pytest
 
 from ociruntime.errors import OciError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle import tenant
-from ociruntime.lifecycle.tenant import ExecOptions
+from ociruntime.lifecycle.exec import exec_patiently
+from ociruntime.plan.options import ExecOptions
 from ociruntime.state.store import Container, Store
 from ociruntime.steps import enter
 from tests.support.apparmor import APPARMOR, loaded
@@ -226,7 +226,7 @@ def begin(container: Container, wanted: Process, null: int) -> tuple[Any, int]:
     """The exec whose process is let go, and the descriptor that it waits for."""
     options = ExecOptions()
     options.streams = (null, null, null)
-    making = tenant.exec_patiently(container, wanted, options, Kernel())
+    making = exec_patiently(container, wanted, options, Kernel())
     return making, next(making)[0]
 
 
@@ -241,7 +241,7 @@ def test_it_never_waits_for_the_container(runtime: Runtime, container: str) -> N
         options = ExecOptions()
         options.streams = (null, null, null)
         options.ignore_paused = True
-        making = tenant.exec_patiently(opened, process("true"), options, Kernel())
+        making = exec_patiently(opened, process("true"), options, Kernel())
         fd, _ = next(making)
         assert not select.select([fd], [], [], 0.05)[0]
         runtime.call("resume", container).check()

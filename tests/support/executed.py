@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ociruntime.errors import OciError
-from ociruntime.lifecycle.tenant import ExecOptions, exec_process
+from ociruntime.lifecycle.exec import exec_process
+from ociruntime.plan.options import ExecOptions
 from ociruntime.state.store import Store
 from tests.support.descriptors import open_descriptors
 from tests.support.runtime import TIMEOUT

@@ -1,33 +1,28 @@
-"""exec: one more process in a container (runc's and crun's extension of the specification).
+"""The plan of ``exec``: one more process in a container, made by oci-exec (``steps.enter``).
 
-It gets what the container's first process got, from the same config; only the namespaces and the
-cgroup are joined instead of made. Everything in the container is hostile and running: nothing of
-ours enters it but oci-exec's process, which is not dumpable before the first namespace is joined
-(CVE-2016-9962) and whose executable is sealed (CVE-2019-5736).
+open        host       the agent, the filter, the container, its cgroup
+enter       host       oci-exec joins the namespaces and clones the process
+settle      host       what the process must be in its cgroup for
+outside     host       what takes the caller's privileges: limits, streams, OOM score
+tell        host       once it has entered: pid file, pidfd
 """
 
 from __future__ import annotations
 
-from ociruntime import hostos as os
 from ociruntime.cgroups.path import Placement
-from ociruntime.errors import WrongStatus
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.block import STAGE_ENTERED, STAGE_JOINED
-from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.attributes import (
     affinity,
     execution_steps,
     is_pinned,
     label_checks,
     scheduling_steps,
-    take_label,
 )
-from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import keeps_groups, plan_identity
-from ociruntime.process.executor import execute, progress
+from ociruntime.plan.options import ExecOptions
 from ociruntime.process.run import Run
 from ociruntime.spec.tables import NAMESPACES, RLIMITS
-from ociruntime.state import status as st
 from ociruntime.steps.cgroup import OpenCgroup
 from ociruntime.steps.enter import Await, EnterContainer, Proceed
 from ociruntime.steps.finish import RaiseRlimits, SendPidfd, SetOomScore, WritePidFile
@@ -37,89 +32,33 @@ from ociruntime.steps.tenant import ConnectAgent, OpenContainer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from typing import Any
 
+    from ociruntime.kernel.kernel import Kernel
     from ociruntime.plan.host import Powers
     from ociruntime.process.identity import Identity
-    from ociruntime.process.run import Observer
     from ociruntime.process.step import Step
     from ociruntime.state.store import Container
 
+# Of `exec` only, or of the one process that has the terminal.
+NOT_A_HOOKS = ("consoleSize", "execCPUAffinity")
 
-class ExecOptions:
-    """The options of ``exec`` beside the process itself; paths are absolute.
 
-    cgroups are the values of --cgroup (``cgroups.inner``); console_fd is a connected socket for the
-    terminal's master when there is no console_socket; relayed as ``CreateOptions``'; streams are
-    ``Run``'s. program is what is executed where that is not process.args[0]; adds_home says whether
-    HOME is found out when process.env lacks it.
+def start_hook(
+    hook: dict[str, Any], process: dict[str, Any]
+) -> tuple[dict[str, Any], ExecOptions]:
+    """A startContainer hook as a process to ``exec`` in the created container, whose config has
+    ``process``: it runs as that one would (config.md#startcontainer-hooks).
     """
-
-    __slots__ = (
-        "adds_home",
-        "cgroups",
-        "console_fd",
-        "console_socket",
-        "ignore_paused",
-        "pid_file",
-        "pidfd_socket",
-        "preserve_fds",
-        "program",
-        "relayed",
-        "streams",
-    )
-
-    def __init__(self) -> None:
-        self.cgroups: list[str] = []
-        self.console_fd = -1
-        self.console_socket: str | None = None
-        self.ignore_paused = False
-        self.pid_file: str | None = None
-        self.pidfd_socket: str | None = None
-        self.preserve_fds = 0
-        self.streams: tuple[int, ...] = ()
-        self.program = ""
-        self.relayed = False
-        self.adds_home = True
-
-
-def exec_process(
-    container: Container,
-    process: dict[str, Any],
-    options: ExecOptions,
-    observer: Observer | None = None,
-) -> Run:
-    """Run ``process`` (as config.json's) in the container; returns when its program has been
-    executed, with ``pid`` and ``pidfd`` of it.
-
-    Raises ``WrongStatus`` or ``OciError``; nothing of it is left then.
-    """
-    run = plan(container, process, options, Kernel())
-    run.observer = observer
-    execute(run)
-    return run
-
-
-def exec_patiently(
-    container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
-) -> Generator[tuple[int, int], None, Run]:
-    """``exec_process`` for those who have other things to do: it comes back each time with a
-    descriptor that becomes readable when there is a reason to go on, and the process that will see
-    to that.
-    """
-    run = plan(container, process, options, kernel)
-    for fd in progress(run):
-        yield fd, run.pid
-    return run
-
-
-def plan(
-    container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
-) -> Run:
-    """All that ``exec_process`` does. Raises ``OciError``."""
-    check_status(container, ignore_paused=options.ignore_paused)
-    return build(container, completed(container, process), options, kernel, read_powers())
+    process = {name: value for name, value in process.items() if name not in NOT_A_HOOKS}
+    process["terminal"] = False
+    process["args"] = hook.get("args") or [hook["path"]]
+    options = ExecOptions()
+    options.program = hook["path"]
+    if hook.get("env") is not None:
+        process["env"] = hook["env"]
+        options.adds_home = False
+    return process, options
 
 
 def build(
@@ -150,8 +89,8 @@ def build(
     if settling:
         entry.tells_joined = True
         settling = [Await(entry, STAGE_JOINED, container, agent), *settling]
-    steps += [*_with_oom_score(entry, process), *settling]
-    steps += [*outside_steps(container, process), Proceed(entry)]
+    steps += [*_with_oom_score(entry, process, powers), *settling]
+    steps += [*outside_steps(container, process, powers), Proceed(entry)]
     telling = _telling_steps(options)
     if telling:
         steps += [Await(entry, STAGE_ENTERED, container, agent), *telling]
@@ -172,18 +111,6 @@ def completed(container: Container, process: dict[str, Any]) -> dict[str, Any]:
         own = container.config().get("process") or {}
         added["capabilities"] = own.get("capabilities")
     return {**process, **added} if added else process
-
-
-def check_status(container: Container, *, ignore_paused: bool) -> None:
-    """Only created and running containers can be joined, paused ones on request."""
-    word = st.status(container)
-    if word == st.STOPPED or word == st.CREATING:
-        raise WrongStatus(f"cannot exec in a {word} container: {container.id}")
-    if word == st.PAUSED and not ignore_paused:
-        raise WrongStatus(
-            "cannot exec in a paused container (use --ignore-paused to override): "
-            f"{container.id}; or resume it"
-        )
 
 
 def seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
@@ -295,11 +222,12 @@ def identity_of(
     identity.all_cpus = not is_pinned(process)
     for entry in process.get("rlimits") or ():
         identity.rlimits.append((RLIMITS[entry["type"]], entry["soft"], entry["hard"]))
-    take_label(process, identity)
     return identity
 
 
-def outside_steps(container: Container, process: dict[str, Any]) -> list[Step]:
+def outside_steps(
+    container: Container, process: dict[str, Any], powers: Powers
+) -> list[Step]:
     """What the host side does to the process that is in its cgroup."""
     data = container.data
     steps: list[Step] = []
@@ -315,17 +243,19 @@ def outside_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     ]
     if limits:
         steps.append(RaiseRlimits(limits))
-    if process.get("oomScoreAdj") is not None and os.geteuid() == 0:
+    if process.get("oomScoreAdj") is not None and powers.euid == 0:
         steps.append(SetOomScore(process["oomScoreAdj"]))
     return steps
 
 
-def _with_oom_score(entry: EnterContainer, process: dict[str, Any]) -> list[Step]:
+def _with_oom_score(
+    entry: EnterContainer, process: dict[str, Any], powers: Powers
+) -> list[Step]:
     """``entry``, between the steps that give its process process.oomScoreAdj for who is not root:
     root can give it afterwards.
     """
     value = process.get("oomScoreAdj")
-    if value is None or os.geteuid() == 0:
+    if value is None or powers.euid == 0:
         return [entry]
     # Imported for the callers who need it.
     from ociruntime.steps.oomscore import LendOomScore, TakeOomScoreBack
