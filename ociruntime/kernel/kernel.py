@@ -5,8 +5,8 @@ Every method raises ``OSError`` with the kernel's errno. Paths are ``str`` witho
 by the caller's rules: methods that take a host path say so; everything inside a container goes
 through ``kernel.inroot``.
 
-``kernel.recorder.Recorder`` overrides ``invoke``, ``clone``, ``run_program``, ``start_program``,
-``execveat`` and ``ends_within`` and nothing else.
+The double of the tests (tests/support/model) overrides ``invoke``, ``clone``, ``run_program``,
+``start_program``, ``execveat`` and ``ends_within`` and nothing else.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from ociruntime.kernel import program as p
 from ociruntime.kernel.inroot import InRoot, components, remove_stubs
 from ociruntime.kernel.inside import Inside
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.modelfs import refusal
-from ociruntime.kernel.recorder import Recorder
 from ociruntime.process.run import Run
-from tests.support.emulator import Emulator, emulated
+from tests.support.model.emulator import Emulator, emulated
+from tests.support.model.files import refusal
+from tests.support.model.recorder import Recorder
 from tests.support.setup import oci_setup
 
 DIRECTORY = c.O_PATH | c.O_DIRECTORY

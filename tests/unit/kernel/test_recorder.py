@@ -8,7 +8,7 @@ import os
 import pytest
 
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.recorder import ProgramStarted, Recorder
+from tests.support.model.recorder import ProgramStarted, Recorder
 
 DIRECTORY = c.O_PATH | c.O_DIRECTORY
 

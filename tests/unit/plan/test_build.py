@@ -121,22 +121,6 @@ def resolve(config: dict[str, Any], pointer: str) -> None:
         assert int(parts[-1]) < len(node), pointer
 
 
-def test_planning_is_pure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No system call, and the config stays as it is."""
-    config = engine_config()
-    before = json.dumps(config)
-
-    def forbidden(*_args: object) -> None:
-        raise AssertionError("a system call")
-
-    monkeypatch.setattr("ociruntime.kernel._sys.call", forbidden)
-    for name in ("open", "stat", "mkdir", "listdir", "readlink", "access"):
-        monkeypatch.setattr(f"os.{name}", forbidden)
-    plan(config)
-    monkeypatch.undo()
-    assert json.dumps(config) == before
-
-
 def test_secrets_are_not_shown() -> None:
     config = engine_config()
     config["process"]["env"].append("PASSWORD=hunter2")

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ociruntime.cgroups.detect import HYBRID, Hierarchy, Layout
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.modelcalls import FIRST_FD
 from ociruntime.kernel.ocinit import PLACES
 from ociruntime.kernel.program import Descriptor
-from ociruntime.kernel.recorder import Recorder
 from ociruntime.plan.build import build
 from ociruntime.plan.host import Host
 from ociruntime.plan.options import CreateOptions
@@ -24,7 +22,9 @@ from ociruntime.process.executor import execute
 from ociruntime.process.run import Run
 from ociruntime.spec.tables import DEFAULT_DEVICES, NAMESPACES
 from ociruntime.state.store import Store
-from tests.support.emulator import Emulator
+from tests.support.model.calls import FIRST_FD
+from tests.support.model.emulator import Emulator
+from tests.support.model.recorder import Recorder
 
 if TYPE_CHECKING:
     from _socket import socket

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ociruntime.errors import OciError, PlanError
-from ociruntime.kernel.recorder import Recorder
 from ociruntime.lifecycle.delete import destroy
 from ociruntime.plan.rdt import rdt_steps, schema_lines
 from ociruntime.process.run import Run
@@ -21,6 +20,7 @@ from ociruntime.steps.rdt import (
     find_resctrl,
     parse_schemata,
 )
+from tests.support.model.recorder import Recorder
 
 ID = "box"
 PID = 4711

@@ -10,12 +10,12 @@ import pytest
 
 from ociruntime.errors import OciError, PlanError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.recorder import Recorder
 from ociruntime.process.run import Run
 from ociruntime.seccomp import cache, compiler
 from ociruntime.seccomp.cache import Program
 from ociruntime.seccomp.profile import NEW_LISTENER, SPEC_ALLOW, WAIT_KILLABLE_RECV, program_key
 from ociruntime.steps.seccomp import PrepareSeccomp
+from tests.support.model.recorder import Recorder
 
 from .profiles import ALLOW, EPERM, KILL_PROCESS, LOG, NOTIFY, TRACE, TRAP, profile, rule
 

@@ -7,10 +7,10 @@ import pytest
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot
-from ociruntime.kernel.recorder import Recorder
 from ociruntime.process.run import Run
 from ociruntime.steps.process import FindProgram, candidates
-from tests.support.emulator import emulated
+from tests.support.model.emulator import emulated
+from tests.support.model.recorder import Recorder
 
 FILE = c.S_IFREG | 0o755
 

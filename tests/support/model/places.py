@@ -9,8 +9,8 @@ from collections.abc import Callable
 from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
 from ociruntime.kernel.inroot import SYMLINKS_MAX, components, open_inside
-from ociruntime.kernel.modelfs import refusal
-from ociruntime.kernel.recorder import Recorder
+from tests.support.model.files import refusal
+from tests.support.model.recorder import Recorder
 
 DIRECTORY = c.O_PATH | c.O_DIRECTORY
 

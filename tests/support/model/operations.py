@@ -13,10 +13,10 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
 from ociruntime.kernel.filesystems import Filesystems
 from ociruntime.kernel.inroot import components, open_inside
-from ociruntime.kernel.modelfs import refusal
-from ociruntime.kernel.modelprocess import Process
 from ociruntime.kernel.numbers import NUMBERS
-from tests.support.emulated_places import DIRECTORY, Places, last_of
+from tests.support.model.files import refusal
+from tests.support.model.places import DIRECTORY, Places, last_of
+from tests.support.model.process import Process
 
 NAMES = {number: name for name, number in NUMBERS.items()}
 PASSWD_LIMIT = 1 << 20

@@ -13,8 +13,8 @@ from _struct import pack_into, unpack_from
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.modelfs import MAGIC, Filesystem, Namespace, Node, refusal
-from ociruntime.kernel.modelprocess import Handle, Process
+from tests.support.model.files import MAGIC, Filesystem, Namespace, Node, refusal
+from tests.support.model.process import Handle, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

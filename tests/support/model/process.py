@@ -1,10 +1,10 @@
-"""The processes of the model that ``modelcalls`` works on, and their descriptors."""
+"""The processes of the model that ``calls`` works on, and their descriptors."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.kernel.modelfs import Namespace, Node
+    from tests.support.model.files import Namespace, Node
 
 
 class Handle:

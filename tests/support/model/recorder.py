@@ -1,6 +1,6 @@
 """A kernel that does nothing: the test double of ``Kernel``.
 
-Every call is recorded, carried out on a model (``modelcalls``, ``modelfs``) and can be made to
+Every call is recorded, carried out on a model (``calls``, ``files``) and can be made to
 fail. So a whole plan runs without privileges and without changing the machine, and afterwards
 ``left`` tells what it would have left on a real one. What this process itself does through ``os``
 and sockets is not seen.
@@ -12,9 +12,9 @@ import errno
 
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.modelcalls import EXITED, ModelCalls
-from ociruntime.kernel.modelfs import Node, refusal
-from ociruntime.kernel.modelprocess import Handle, Process
+from tests.support.model.calls import EXITED, ModelCalls
+from tests.support.model.files import Node, refusal
+from tests.support.model.process import Handle, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

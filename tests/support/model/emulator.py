@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, cast
 
 from ociruntime.kernel import program as p
 from ociruntime.kernel.inside import Inside
-from ociruntime.kernel.recorder import ProgramStarted, Recorder
 from ociruntime.process.channel import Channel, Closed
 from ociruntime.process.run import Run
-from tests.support.emulated_operations import Operation, Operations, Refused
+from tests.support.model.operations import Operation, Operations, Refused
+from tests.support.model.recorder import ProgramStarted, Recorder
 
 if TYPE_CHECKING:
     from _socket import socket
 
-    from ociruntime.kernel.modelprocess import Process
+    from tests.support.model.process import Process
 
 
 class Emulator(Operations):
