@@ -22,7 +22,7 @@ from ociruntime.plan.build import build
 from ociruntime.plan.exec import build as build_exec
 from ociruntime.plan.exec import completed
 from ociruntime.plan.host import Host, Powers
-from ociruntime.plan.options import CreateOptions, ExecOptions
+from ociruntime.plan.requests import CreateRequest, ExecRequest
 from ociruntime.process.run import Run
 from ociruntime.process.step import CONTAINER
 from ociruntime.spec import load
@@ -52,7 +52,7 @@ def warm_up() -> None:
         document = _document()
         text = dumps(document).encode()
         load(text, document, source="config.json")
-        plan = build(document, text, host, CreateOptions("warm", store, "/b"))
+        plan = build(document, text, host, CreateRequest("warm", store, "/b"))
         _exec(Warm(store, parse_settings(text, "config.json"), plan.state))
         _compile(plan.steps)
 
@@ -74,7 +74,7 @@ def _exec(container: Container) -> None:
                   command="exec")  # fmt: skip
     process = completed(container, process_of(container, words, print))
     powers = Powers(0, (1 << 41) - 1, 40)
-    run = build_exec(container, process, ExecOptions(), Kernel(), powers)
+    run = build_exec(container, process, ExecRequest(), Kernel(), powers)
     names = ("init", "channel", "root", "namespace:container", "namespace:cgroup")
     run.fds.update({name: FIRST + number for number, name in enumerate(names)})
     run.seccomp = bytes(800), 0

@@ -21,7 +21,7 @@ from ociruntime.lifecycle.livemounts import ADDED
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
 from ociruntime.plan.notify import mount
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.state import status as st
 from ociruntime.state.notify import is_offered
 from ociruntime.steps.prepare import OpenNamespace
@@ -152,7 +152,7 @@ def freezer_of(paths: dict[str, str], mode: str) -> str | None:
 
 def steps_of(container: Container, config: dict[str, Any]) -> list[Step]:
     """The plan that has made the container."""
-    options = CreateOptions(container.id, container.store, container.data["bundle"])
+    options = CreateRequest(container.id, container.store, container.data["bundle"])
     if (config.get("process") or {}).get("terminal"):
         options.console_fd = 0  # there was some console; none of these steps is executed
     return build(config, b"", read_host(Kernel()), options).steps

@@ -9,7 +9,6 @@ finish    it is looked at (``verify``), limited, recorded; then the processes go
 
 from __future__ import annotations
 
-from ociruntime import hostos as os
 from ociruntime.checkpoint.dump import own_configuration
 from ociruntime.checkpoint.externals import externals
 from ociruntime.checkpoint.restore import (
@@ -25,11 +24,9 @@ from ociruntime.checkpoint.stage import Stage, check_possible
 from ociruntime.checkpoint.verify import VerifyMounts
 from ociruntime.errors import OciError, PlanError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle.create import make_plan
+from ociruntime.lifecycle.create import carry_out, make_plan
 from ociruntime.plan.host import read_host
 from ociruntime.process.descriptors import check_preserved
-from ociruntime.process.executor import execute
-from ociruntime.process.run import Run
 from ociruntime.process.step import CONTAINER
 from ociruntime.spec.tables import NAMESPACE_FILES
 
@@ -40,7 +37,8 @@ if TYPE_CHECKING:
 
     from ociruntime.checkpoint.options import RestoreOptions
     from ociruntime.plan.build import Plan
-    from ociruntime.plan.options import CreateOptions
+    from ociruntime.plan.requests import CreateRequest
+    from ociruntime.process.run import Run
     from ociruntime.process.step import Step
 
 # Of create's plan, in its order: before CRIU, and behind it.
@@ -82,7 +80,7 @@ BY_PATH = ("ipc", "uts", "user", "mount")
 def restore(
     config: dict[str, Any],
     raw: bytes,
-    options: CreateOptions,
+    options: CreateRequest,
     wanted: RestoreOptions,
     given: str | None,
     ready: Callable[[], None] | None = None,
@@ -101,24 +99,14 @@ def restore(
             "restore: CRIU needs the rights of root over the host; run as root of the host"
         )
     plan = make_plan(config, raw, host, options)
-    run = Run(kernel, restore_steps(plan, config, options, wanted, given, ready))
-    run.warnings += plan.warnings
-    run.preserve_fds = options.preserve_fds
-    if options.console_fd >= 0:
-        run.fds["console"] = run.lent = options.console_fd
-    kernel.close_on_exec_from(3 + options.preserve_fds)
-    run.umask = os.umask(0)
-    try:
-        execute(run)
-    finally:
-        os.umask(run.umask)
-    return run
+    steps = restore_steps(plan, config, options, wanted, given, ready)
+    return carry_out(kernel, steps, plan.warnings, options)
 
 
 def restore_steps(
     plan: Plan,
     config: dict[str, Any],
-    options: CreateOptions,
+    options: CreateRequest,
     wanted: RestoreOptions,
     given: str | None,
     ready: Callable[[], None] | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ociruntime import hostos as os
 from ociruntime.arguments import FLAG, VALUE, absolute, one_argument, parse
 from ociruntime.lifecycle.create import create, read_bundle
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.process.activation import activation
 from ociruntime.state.ids import check_id
 
@@ -44,7 +44,7 @@ def main(words: list[str], globals_: Globals) -> int:
 
 def prepare(
     options: Options, globals_: Globals, command: str
-) -> tuple[dict[str, Any], bytes, CreateOptions]:
+) -> tuple[dict[str, Any], bytes, CreateRequest]:
     """The config and the options of ``create`` and ``run``; warnings about the config are
     logged.
     """
@@ -55,18 +55,20 @@ def prepare(
     )
     for warning in warnings:
         globals_.log.warning(warning)
-    wanted = CreateOptions(container_id, globals_.store, bundle)
-    wanted.pid_file = absolute(options.text("pid-file"))
-    wanted.console_socket = absolute(options.text("console-socket"))
-    wanted.pidfd_socket = absolute(options.text("pidfd-socket"))
-    wanted.pivot = not options.flag("no-pivot")
-    wanted.new_keyring = not options.flag("no-new-keyring")
-    sockets, wanted.variables = activation()
-    wanted.preserve_fds = sockets + preserve
-    wanted.cgroups = globals_.cgroup_manager != "disabled"
-    if globals_.cgroup_manager == "systemd":
-        # Whose it is becomes clear when the host is known (``lifecycle.create.make_plan``).
-        wanted.systemd = "system"
+    sockets, variables = activation()
+    wanted = CreateRequest(
+        container_id,
+        globals_.store,
+        bundle,
+        pid_file=absolute(options.text("pid-file")),
+        console_socket=absolute(options.text("console-socket")),
+        pidfd_socket=absolute(options.text("pidfd-socket")),
+        pivot=not options.flag("no-pivot"),
+        new_keyring=not options.flag("no-new-keyring"),
+        cgroup_manager=globals_.cgroup_manager,
+        preserve_fds=sockets + preserve,
+    )
+    wanted.variables = variables
     if os.getenv("NOTIFY_SOCKET"):
         from ociruntime.plan.notify import offer
 

@@ -13,7 +13,7 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import Signals
 from ociruntime.lifecycle.exec import exec_process
 from ociruntime.plan.exec import completed
-from ociruntime.plan.options import ExecOptions
+from ociruntime.plan.requests import ExecRequest, own_process, with_variables
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.foreground import outputs_of, receive_master, stay
 from ociruntime.spec import load_process
@@ -71,13 +71,7 @@ def main(words: list[str], globals_: Globals) -> int:
         raise UsageError("exec: wants a container id and a command")
     container = globals_.store.open(check_id(options.arguments[0]))
     process = process_of(container, options, globals_.log.warning)
-    wanted = ExecOptions()
-    wanted.cgroups = options.texts("cgroup")
-    wanted.ignore_paused = options.flag("ignore-paused")
-    wanted.pid_file = absolute(options.text("pid-file"))
-    wanted.console_socket = absolute(options.text("console-socket"))
-    wanted.pidfd_socket = absolute(options.text("pidfd-socket"))
-    wanted.preserve_fds = options.number("preserve-fds")
+    wanted = request_of(options)
     check_preserved(wanted.preserve_fds)
     detach = options.flag("detach")
     if wanted.console_socket and not process.get("terminal"):
@@ -113,6 +107,18 @@ def main(words: list[str], globals_: Globals) -> int:
     return stay(run, signals, master, globals_.log.warning, outputs)
 
 
+def request_of(options: Options) -> ExecRequest:
+    """What the options ask for beside the process."""
+    return ExecRequest(
+        pid_file=absolute(options.text("pid-file")),
+        console_socket=absolute(options.text("console-socket")),
+        pidfd_socket=absolute(options.text("pidfd-socket")),
+        ignore_paused=options.flag("ignore-paused"),
+        preserve_fds=options.number("preserve-fds"),
+        cgroups=options.texts("cgroup"),
+    )
+
+
 def _owner(container: Container, process: dict[str, Any]) -> tuple[int, bool]:
     """Who the host knows the process's user as, -1 for nobody; whether there is a user
     namespace.
@@ -142,9 +148,7 @@ def process_of(
     else:
         if not command:
             raise UsageError("exec: wants a command behind the container id, or --process FILE")
-        process = dict(container.config().get("process") or {"cwd": "/"})
-        process["terminal"] = False
-        process.pop("consoleSize", None)
+        process = own_process(container)
         process["args"] = command
     if options.flag("tty"):
         process["terminal"] = True
@@ -169,9 +173,7 @@ def _environment(env: list[str], added: list[str]) -> list[str]:
         name, separator, _ = entry.partition("=")
         if not separator or not name:
             raise UsageError(f"exec: --env {entry}: write NAME=VALUE")
-        env = [old for old in env if not old.startswith(name + "=")]
-        env.append(entry)
-    return env
+    return with_variables(env, added)
 
 
 def _apply_user(process: dict[str, Any], options: Options) -> None:

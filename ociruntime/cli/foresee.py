@@ -13,7 +13,6 @@ from ociruntime.lifecycle.foresee import delete_steps, update_steps
 from ociruntime.lifecycle.livemounts import add_steps
 from ociruntime.plan.explain import as_json, as_text, heading
 from ociruntime.plan.host import read_host
-from ociruntime.plan.options import ExecOptions
 from ociruntime.screen import Screen
 from ociruntime.state.ids import check_id
 
@@ -85,12 +84,7 @@ def _steps(
         entries, source = mounts.read_entries(options.arguments[2])
         before, inside = add_steps(container, entries, source, warnings)
         return [*before, *inside]
-    wanted = ExecOptions()
-    wanted.cgroups = options.texts("cgroup")
-    wanted.ignore_paused = options.flag("ignore-paused")
-    wanted.pid_file = options.text("pid-file")
-    wanted.console_socket = options.text("console-socket")
-    wanted.pidfd_socket = options.text("pidfd-socket")
+    wanted = exec_.request_of(options)
     process = exec_.process_of(container, options, warnings.append)
     if process.get("terminal") and not wanted.console_socket:
         wanted.console_fd = 0  # asked for, but never used

@@ -24,7 +24,7 @@ from ociruntime.lifecycle.create import make_plan, read_bundle
 from ociruntime.plan.explain import as_json, as_text, heading
 from ociruntime.plan.host import as_root, read_host
 from ociruntime.plan.namespaces import needs_root
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.screen import Screen
 from ociruntime.state.ids import check_id
 
@@ -73,7 +73,7 @@ def main(words: list[str], globals_: Globals) -> int:
 class Planned:
     """A plan with what it is for."""
 
-    def __init__(self, plan: Plan, host: Host, wanted: CreateOptions) -> None:
+    def __init__(self, plan: Plan, host: Host, wanted: CreateRequest) -> None:
         self.plan = plan
         self.host = host
         self.wanted = wanted
@@ -105,21 +105,25 @@ def stored(container_id: str, globals_: Globals, named: str = "") -> Planned:
     container = globals_.store.open(check_id(container_id))
     try:
         raw, config = container.read("config.json"), container.config()
-        wanted = CreateOptions(named or container.id, globals_.store, container.data["bundle"])
+        wanted = _request(named or container.id, container.data["bundle"], globals_)
     finally:
         container.close()
     return _planned(config, raw, wanted, globals_)
 
 
+def _request(container_id: str, bundle: str, globals_: Globals) -> CreateRequest:
+    return CreateRequest(
+        container_id, globals_.store, bundle, cgroup_manager=globals_.cgroup_manager
+    )
+
+
 def _planned(
-    config: dict[str, Any], raw: bytes, wanted: CreateOptions, globals_: Globals
+    config: dict[str, Any], raw: bytes, wanted: CreateRequest, globals_: Globals
 ) -> Planned:
     if (config.get("process") or {}).get("terminal") and not wanted.console_socket:
         # As `run` in the foreground, which needs no socket of the caller's; this number is never
         # used.
         wanted.console_fd = 0
-    wanted.cgroups = globals_.cgroup_manager != "disabled"
-    wanted.systemd = "system" if globals_.cgroup_manager == "systemd" else ""
     host = read_host(Kernel())
     if needs_root(config, host):
         globals_.log.warning("planned as for root, who alone can create this container")
@@ -162,4 +166,4 @@ def _named(text: str, container_id: str, globals_: Globals) -> Planned:
         return stored(text, globals_, container_id)
     place, name = (text, "config.json") if os.path.isdir(text) else os.path.split(text)
     bundle, raw, config, _ = read_bundle(place or ".", name)
-    return _planned(config, raw, CreateOptions(container_id, globals_.store, bundle), globals_)
+    return _planned(config, raw, _request(container_id, bundle, globals_), globals_)

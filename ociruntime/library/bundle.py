@@ -19,7 +19,7 @@ from ociruntime.lifecycle.create import make_plan, read_bundle
 from ociruntime.plan.host import as_root, read_host
 from ociruntime.plan.names import names
 from ociruntime.plan.namespaces import needs_root
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.spec.explain import explain
 from ociruntime.state.ids import check_id
 from ociruntime.state.store import Store
@@ -201,7 +201,7 @@ def plan(bundle: PathLike, container_id: str = "container") -> list[PlannedStep]
     ``PlanError``.
     """
     path, raw, config, _ = read_bundle(os.fspath(bundle), CONFIG)
-    options = CreateOptions(check_id(container_id), Store("/run/ociruntime"), path)
+    options = CreateRequest(check_id(container_id), Store("/run/ociruntime"), path)
     if (config.get("process") or {}).get("terminal"):
         options.console_fd = 0  # asked for, but never used
     host = read_host(Kernel())

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from ociruntime.plan.build import Plan
     from ociruntime.plan.host import Host
-    from ociruntime.plan.options import CreateOptions
+    from ociruntime.plan.requests import CreateRequest
     from ociruntime.process.run import Observer
+    from ociruntime.process.step import Step
 
 
 def read_bundle(bundle: str, config: str) -> tuple[str, bytes, dict[str, Any], list[str]]:
@@ -32,7 +33,7 @@ def read_bundle(bundle: str, config: str) -> tuple[str, bytes, dict[str, Any], l
         return opened.path, raw, document, load(raw, document, source=source)
 
 
-def make_plan(config: dict[str, Any], raw: bytes, host: Host, options: CreateOptions) -> Plan:
+def make_plan(config: dict[str, Any], raw: bytes, host: Host, options: CreateRequest) -> Plan:
     """The plan, with what only the moment of creation knows."""
     if options.systemd and not host.privileged:
         from ociruntime.cgroups.owner import whose_systemd
@@ -46,7 +47,7 @@ def make_plan(config: dict[str, Any], raw: bytes, host: Host, options: CreateOpt
 
 
 def create(
-    config: dict[str, Any], raw: bytes, options: CreateOptions, observer: Observer | None = None
+    config: dict[str, Any], raw: bytes, options: CreateRequest, observer: Observer | None = None
 ) -> Run:
     """Create the container; on failure nothing is left.
 
@@ -56,8 +57,19 @@ def create(
     kernel = Kernel()
     check_preserved(options.preserve_fds)
     plan = make_plan(config, raw, read_host(kernel), options)
-    run = Run(kernel, plan.steps)
-    run.warnings += plan.warnings
+    return carry_out(kernel, plan.steps, plan.warnings, options, observer)
+
+
+def carry_out(
+    kernel: Kernel,
+    steps: list[Step],
+    warnings: list[str],
+    options: CreateRequest,
+    observer: Observer | None = None,
+) -> Run:
+    """Execute the steps of a plan that makes a container; the run, as ``create`` returns it."""
+    run = Run(kernel, steps)
+    run.warnings += warnings
     run.observer = observer
     run.streams, run.preserve_fds = options.streams, options.preserve_fds
     if options.console_fd >= 0:

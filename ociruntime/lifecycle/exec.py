@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any
 
-    from ociruntime.plan.options import ExecOptions
+    from ociruntime.plan.requests import ExecRequest
     from ociruntime.process.run import Observer, Run
     from ociruntime.state.store import Container
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def exec_process(
     container: Container,
     process: dict[str, Any],
-    options: ExecOptions,
+    options: ExecRequest,
     observer: Observer | None = None,
 ) -> Run:
     """Run ``process`` (as config.json's) in the container; returns when its program has been
@@ -43,7 +43,7 @@ def exec_process(
 
 
 def exec_patiently(
-    container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
+    container: Container, process: dict[str, Any], options: ExecRequest, kernel: Kernel
 ) -> Generator[tuple[int, int], None, Run]:
     """``exec_process`` for those who have other things to do: it comes back each time with a
     descriptor that becomes readable when there is a reason to go on, and the process that will see
@@ -56,7 +56,7 @@ def exec_patiently(
 
 
 def plan(
-    container: Container, process: dict[str, Any], options: ExecOptions, kernel: Kernel
+    container: Container, process: dict[str, Any], options: ExecRequest, kernel: Kernel
 ) -> Run:
     """All that ``exec_process`` does. Raises ``OciError``."""
     check_status(container, ignore_paused=options.ignore_paused)

@@ -102,7 +102,7 @@ if TYPE_CHECKING:
 
     from ociruntime.cgroups.path import Placement
     from ociruntime.plan.host import Host
-    from ociruntime.plan.options import CreateOptions
+    from ociruntime.plan.requests import CreateRequest
     from ociruntime.process.identity import Identity
 
     Config = dict[str, Any]
@@ -124,7 +124,7 @@ class Plan:
         self.warnings = warnings
 
 
-def build(config: Config, raw: bytes, host: Host, options: CreateOptions) -> Plan:
+def build(config: Config, raw: bytes, host: Host, options: CreateRequest) -> Plan:
     """The plan that creates the container ``options.id``.
 
     Parameters: ``raw`` is the text of the config, stored with the container. Raises ``PlanError``
@@ -134,7 +134,7 @@ def build(config: Config, raw: bytes, host: Host, options: CreateOptions) -> Pla
 
 
 class _Builder:
-    def __init__(self, config: Config, raw: bytes, host: Host, options: CreateOptions) -> None:
+    def __init__(self, config: Config, raw: bytes, host: Host, options: CreateRequest) -> None:
         self.config = config
         self.raw = raw
         self.host = host

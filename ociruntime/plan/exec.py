@@ -20,7 +20,7 @@ from ociruntime.plan.attributes import (
     scheduling_steps,
 )
 from ociruntime.plan.identity import keeps_groups, plan_identity
-from ociruntime.plan.options import ExecOptions
+from ociruntime.plan.requests import ExecRequest
 from ociruntime.process.run import Run
 from ociruntime.spec.tables import NAMESPACES, RLIMITS
 from ociruntime.steps.cgroup import OpenCgroup
@@ -46,14 +46,14 @@ NOT_A_HOOKS = ("consoleSize", "execCPUAffinity")
 
 def start_hook(
     hook: dict[str, Any], process: dict[str, Any]
-) -> tuple[dict[str, Any], ExecOptions]:
+) -> tuple[dict[str, Any], ExecRequest]:
     """A startContainer hook as a process to ``exec`` in the created container, whose config has
     ``process``: it runs as that one would (config.md#startcontainer-hooks).
     """
     process = {name: value for name, value in process.items() if name not in NOT_A_HOOKS}
     process["terminal"] = False
     process["args"] = hook.get("args") or [hook["path"]]
-    options = ExecOptions()
+    options = ExecRequest()
     options.program = hook["path"]
     if hook.get("env") is not None:
         process["env"] = hook["env"]
@@ -64,7 +64,7 @@ def start_hook(
 def build(
     container: Container,
     process: dict[str, Any],
-    options: ExecOptions,
+    options: ExecRequest,
     kernel: Kernel,
     powers: Powers,
 ) -> Run:
@@ -131,7 +131,7 @@ def seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
 def _entering(
     container: Container,
     process: dict[str, Any],
-    options: ExecOptions,
+    options: ExecRequest,
     run: Run,
     identity: Identity,
 ) -> tuple[EnterContainer, list[Step]]:
@@ -188,7 +188,7 @@ def _entering(
     return entry, settling
 
 
-def _telling_steps(options: ExecOptions) -> list[Step]:
+def _telling_steps(options: ExecRequest) -> list[Step]:
     """Who else is told of the process, as soon as it is certain that there is a program."""
     steps: list[Step] = []
     if options.pid_file:

@@ -12,13 +12,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.plan.options import CreateOptions
+    from ociruntime.plan.requests import CreateRequest
 
 MOUNT_POINT = "/run/notify"
 MOUNT_OPTIONS = ["bind", "ro", "nosuid", "nodev", "noexec", "private"]
 
 
-def offer(config: dict[str, Any], options: CreateOptions) -> None:
+def offer(config: dict[str, Any], options: CreateRequest) -> None:
     """Have ``create`` give the container a socket, unless its configuration has one already (podman
     makes its own): a mount, a variable, and the directory on the host.
     """

@@ -16,7 +16,7 @@ from ociruntime.lifecycle.kill import kill
 from ociruntime.lifecycle.pause import pause, resume
 from ociruntime.lifecycle.start import start
 from ociruntime.lifecycle.update import update
-from ociruntime.plan.options import CreateOptions, ExecOptions
+from ociruntime.plan.requests import CreateRequest, ExecRequest
 from ociruntime.shim.cleanup import note_root
 from ociruntime.shim.rootfs import mount_rootfs, unmount_rootfs
 from ociruntime.spec import load_process, load_resources
@@ -36,16 +36,18 @@ CONFIG = "config.json"
 
 def create_options(
     store: Store, container_id: str, bundle: str, console: int, options: ShimOptions
-) -> CreateOptions:
+) -> CreateRequest:
     """Those of the engine's options that create has; ``bundle`` is its real path."""
-    wanted = CreateOptions(check_id(container_id), store, bundle)
-    wanted.pid_file = os.path.join(bundle, PID_FILE)
-    wanted.console_fd = console
-    wanted.pivot = not options.no_pivot_root
-    wanted.new_keyring = not options.no_new_keyring
-    if options.systemd_cgroup:
-        wanted.systemd = "system"
-    return wanted
+    return CreateRequest(
+        check_id(container_id),
+        store,
+        bundle,
+        pid_file=os.path.join(bundle, PID_FILE),
+        console_fd=console,
+        pivot=not options.no_pivot_root,
+        new_keyring=not options.no_new_keyring,
+        cgroup_manager="systemd" if options.systemd_cgroup else "cgroupfs",
+    )
 
 
 def create_container(
@@ -104,9 +106,7 @@ def run_process(store: Store, container_id: str, spec: bytes) -> Operation:
     def work(console: int) -> tuple[int, list[str]]:
         container = store.open(container_id)
         process, warnings = parse_process(spec)
-        options = ExecOptions()
-        options.console_fd = console
-        run = exec_process(container, process, options)
+        run = exec_process(container, process, ExecRequest(console_fd=console))
         return run.pid, warnings + run.warnings
 
     return work

@@ -15,7 +15,7 @@ from ociruntime.errors import OciError
 from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.exec import exec_patiently
-from ociruntime.plan.options import ExecOptions
+from ociruntime.plan.requests import ExecRequest
 from ociruntime.process import patience
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import first
@@ -113,9 +113,8 @@ class Tenants:
         worker must do it. Raises ``RpcError``.
         """
         null = -1 if streams else os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        options = ExecOptions()
+        options = ExecRequest(console_fd=console)
         options.streams = tuple(streams) or (null, null, null)
-        options.console_fd = console
         self._exits.hold()
         try:
             container = store.open(container_id)
@@ -134,7 +133,7 @@ class Tenants:
                 os.close(null)
 
     async def _run(
-        self, container: Container, spec: bytes, options: ExecOptions, made: Callable[[int], None]
+        self, container: Container, spec: bytes, options: ExecRequest, made: Callable[[int], None]
     ) -> bool:
         process, warnings = parse_process(spec)
         if container.data.get("seccomp_listener") is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from ociruntime.errors import OciError, StateError, UsageError, unexpected
+from ociruntime.errors import OciError, StateError, unexpected
 from ociruntime.jsontext import to_bytes
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete, delete_by_force, destroy
 from ociruntime.lifecycle.exec import exec_process
 from ociruntime.lifecycle.kill import kill
 from ociruntime.lifecycle.start import start
-from ociruntime.plan.options import CreateOptions, ExecOptions
+from ociruntime.plan.requests import CreateRequest, ExecRequest, own_process, with_variables
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.spec import load_process, load_resources
 from ociruntime.state.document import state_document
@@ -33,6 +33,16 @@ if TYPE_CHECKING:
 
 STREAMS = ("stdin", "stdout", "stderr")
 PRESERVE = "preserve"
+# What a program may ask of ``plan.requests``, by the same names.
+CREATE = (
+    "cgroup_manager",
+    "console_socket",
+    "new_keyring",
+    "pid_file",
+    "pidfd_socket",
+    "pivot",
+)
+EXEC = ("console_socket", "ignore_paused", "pid_file", "pidfd_socket")
 LAST_FD = 0x7FFFFFFF
 
 
@@ -61,6 +71,10 @@ class Request:
 
     def opened(self) -> Container:
         return self.store().open(self.id())
+
+    def given(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Those of the parameters ``names`` that the program has given."""
+        return {name: self.parameters[name] for name in names if name in self.parameters}
 
     def preserved(self) -> int:
         """How many descriptors from 3 on are the process's."""
@@ -192,20 +206,15 @@ def _created(request: Request) -> tuple[Run, list[str]]:
     bundle, raw, config, warnings = read_bundle(
         request.parameters["bundle"], request.parameters.get("config") or "config.json"
     )
-    options = CreateOptions(container_id, request.store(), bundle)
-    options.console_fd = request.fds.get("console", -1)
-    options.console_socket = request.parameters.get("console_socket")
-    options.pid_file = request.parameters.get("pid_file")
-    options.pidfd_socket = request.parameters.get("pidfd_socket")
-    options.pivot = request.parameters.get("pivot", True)
-    options.new_keyring = request.parameters.get("new_keyring", True)
-    options.preserve_fds = request.preserved()
-    manager = request.parameters.get("cgroup_manager", "cgroupfs")
-    if manager not in ("cgroupfs", "systemd", "disabled"):
-        raise UsageError(f"create: cgroup_manager {manager}: use cgroupfs, systemd or disabled")
-    options.cgroups = manager != "disabled"
-    options.systemd = "system" if manager == "systemd" else ""
-    run = create(config, raw, options)
+    wanted = CreateRequest(
+        container_id,
+        request.store(),
+        bundle,
+        console_fd=request.fds.get("console", -1),
+        preserve_fds=request.preserved(),
+        **request.given(CREATE),
+    )
+    run = create(config, raw, wanted)
     return run, warnings
 
 
@@ -222,30 +231,24 @@ def _exec(request: Request) -> Outcome:
     container = request.opened()
     process = _process(request.parameters, container)
     load_process(to_bytes(process), process, source="process")
-    options = ExecOptions()
-    options.console_fd = request.fds.get("console", -1)
-    options.console_socket = request.parameters.get("console_socket")
-    options.ignore_paused = request.parameters.get("ignore_paused", False)
-    options.pid_file = request.parameters.get("pid_file")
-    options.pidfd_socket = request.parameters.get("pidfd_socket")
-    options.preserve_fds = request.preserved()
-    check_preserved(options.preserve_fds)
-    return _made(exec_process(container, process, options), [])
+    wanted = ExecRequest(
+        console_fd=request.fds.get("console", -1),
+        preserve_fds=request.preserved(),
+        **request.given(EXEC),
+    )
+    check_preserved(wanted.preserve_fds)
+    return _made(exec_process(container, process, wanted), [])
 
 
 def _process(parameters: dict[str, Any], container: Container) -> dict[str, Any]:
     """The given process, else the container's own without its terminal, with the changes."""
     process = parameters.get("process")
     if process is None:
-        process = dict(container.config().get("process") or {"cwd": "/"})
-        process["terminal"] = False
-        process.pop("consoleSize", None)
+        process = own_process(container)
     process.update(parameters.get("changes", {}))
     added = parameters.get("env", [])
     if added:
-        names = {entry.partition("=")[0] for entry in added}
-        kept = [entry for entry in process.get("env", ()) if entry.partition("=")[0] not in names]
-        process["env"] = kept + added
+        process["env"] = with_variables(process.get("env", ()), added)
     return process
 
 

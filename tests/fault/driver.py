@@ -29,7 +29,7 @@ from ociruntime.lifecycle.create import create, read_bundle  # noqa: E402
 from ociruntime.lifecycle.delete import delete  # noqa: E402
 from ociruntime.lifecycle.exec import exec_process  # noqa: E402
 from ociruntime.lifecycle.start import start  # noqa: E402
-from ociruntime.plan.options import CreateOptions, ExecOptions  # noqa: E402
+from ociruntime.plan.requests import CreateRequest, ExecRequest  # noqa: E402
 from ociruntime.state.store import Store  # noqa: E402
 from tests.fault.points import Points  # noqa: E402
 
@@ -80,7 +80,7 @@ def carry_out(asked: dict[str, Any]) -> int:
     store = Store(asked["root"])
     if asked["verb"] in ("create", "run"):
         bundle, raw, config, _ = read_bundle(asked["bundle"], "config.json")
-        options = CreateOptions(asked["id"], store, bundle)
+        options = CreateRequest(asked["id"], store, bundle)
         for name, value in asked["options"].items():
             setattr(options, name, value)
         run = create(config, raw, options)
@@ -92,7 +92,7 @@ def carry_out(asked: dict[str, Any]) -> int:
                 os.write(2, f"{error}\n".encode())
                 return NOT_STARTED
     elif asked["verb"] == "exec":
-        wanted = ExecOptions()
+        wanted = ExecRequest()
         for name, value in asked["options"].items():
             setattr(wanted, name, value)
         exec_process(store.open(asked["id"]), asked["process"], wanted)

@@ -14,7 +14,7 @@ from ociruntime.errors import PlanError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.state.store import Store
 from tests.fault.ways import Shim
 from tests.support.config import base_config
@@ -57,7 +57,7 @@ def full(config: dict[str, Any], directory: Path) -> dict[str, Any]:
 
 def steps_of_create(**wanted: object) -> list[Step]:
     """The steps on this host; none for a caller who may not create anything."""
-    options = CreateOptions("x", Store("/nowhere"), "/nowhere")
+    options = CreateRequest("x", Store("/nowhere"), "/nowhere")
     for name, value in wanted.items():
         setattr(options, name, value)
     config = full(base_config("x", "x=x"), Path("/"))

@@ -18,7 +18,7 @@ import pytest
 from ociruntime.errors import OciError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.exec import exec_patiently
-from ociruntime.plan.options import ExecOptions
+from ociruntime.plan.requests import ExecRequest
 from ociruntime.state.store import Container, Store
 from ociruntime.steps import enter
 from tests.support.apparmor import APPARMOR, loaded
@@ -224,7 +224,7 @@ def test_limits_of_the_cgroup(runtime: Runtime, bundle: MakeBundle) -> None:
 
 def begin(container: Container, wanted: Process, null: int) -> tuple[Any, int]:
     """The exec whose process is let go, and the descriptor that it waits for."""
-    options = ExecOptions()
+    options = ExecRequest()
     options.streams = (null, null, null)
     making = exec_patiently(container, wanted, options, Kernel())
     return making, next(making)[0]
@@ -238,7 +238,7 @@ def test_it_never_waits_for_the_container(runtime: Runtime, container: str) -> N
     try:
         with pytest.raises(OciError, match="paused"):
             begin(opened, process("true"), null)
-        options = ExecOptions()
+        options = ExecRequest()
         options.streams = (null, null, null)
         options.ignore_paused = True
         making = exec_patiently(opened, process("true"), options, Kernel())

@@ -11,7 +11,7 @@ import pytest
 
 from ociruntime.errors import OciError
 from ociruntime.lifecycle.exec import exec_process
-from ociruntime.plan.options import ExecOptions
+from ociruntime.plan.requests import ExecRequest
 from ociruntime.state.store import Store
 from tests.support.descriptors import open_descriptors
 from tests.support.runtime import TIMEOUT
@@ -82,7 +82,7 @@ def execute(
     """
     read, write = os.pipe2(os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    options = ExecOptions()
+    options = ExecRequest()
     options.streams = streams or (null, write, write)
     opened = Store(str(runtime.root)).open(container)
     before, family = open_descriptors(), children()

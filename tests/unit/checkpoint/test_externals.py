@@ -20,7 +20,7 @@ from ociruntime.checkpoint.streams import DESCRIPTORS, handed_in, keys_in
 from ociruntime.checkpoint.verify import is_unconfined
 from ociruntime.errors import OciError, PlanError
 from ociruntime.plan.build import Plan, build
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.state.store import Store
 from tests.unit.process.configs import engine_config
 from tests.unit.process.inline import root_host
@@ -31,7 +31,7 @@ PATHS = st.lists(PARTS.filter(lambda part: part not in (".", "..")), min_size=1,
 
 
 def plan_of(config: dict[str, Any]) -> Plan:
-    return build(config, b"{}", root_host(), CreateOptions("c1", Store("/run/x"), "/bundle"))
+    return build(config, b"{}", root_host(), CreateRequest("c1", Store("/run/x"), "/bundle"))
 
 
 def with_binds(places: list[str]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_the_plan_of_restore() -> None:
         for phase in ("prestart", "createRuntime", "createContainer", "startContainer")
     }
     options = parse(["c1"], RESTORE, {}, stop_at_argument=False, command="restore")
-    create = CreateOptions("c1", Store("/run/x"), "/bundle")
+    create = CreateRequest("c1", Store("/run/x"), "/bundle")
     steps = restore_steps(plan_of(config), config, create, RestoreOptions(options), None)
     kinds = [step.kind for step in steps]
     wanted = [
@@ -109,7 +109,7 @@ def test_the_plan_of_restore() -> None:
 
 def test_what_criu_cannot_restore() -> None:
     options = parse(["c1"], RESTORE, {}, stop_at_argument=False, command="restore")
-    create = CreateOptions("c1", Store("/run/x"), "/bundle")
+    create = CreateRequest("c1", Store("/run/x"), "/bundle")
     config = with_binds([])
     config["linux"]["namespaces"].append({"type": "time", "path": "/proc/1/ns/time"})
     with pytest.raises(PlanError, match="time namespace"):

@@ -18,7 +18,7 @@ from ociruntime.plan.compare import as_text as as_difference
 from ociruntime.plan.explain import as_json, as_text, folded, heading
 from ociruntime.plan.host import Host, as_root
 from ociruntime.plan.namespaces import needs_root
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.screen import Screen
 from ociruntime.spec.default import default_config, rootless_config
 from ociruntime.state.store import Store
@@ -36,7 +36,7 @@ SECRET = "hunter2"
 
 
 def plan_of(config: dict[str, Any], host: Host = ROOT, bundle: str = "/bundle") -> Plan:
-    options = CreateOptions("c1", Store("/run/x"), bundle)
+    options = CreateRequest("c1", Store("/run/x"), bundle)
     options.console_fd = 0
     return make_plan(config, json.dumps(config).encode(), host, options)
 

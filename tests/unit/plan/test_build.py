@@ -19,7 +19,7 @@ from ociruntime.plan.handover import FEW_SOURCES
 from ociruntime.plan.host import Host
 from ociruntime.plan.limits import DESCRIPTORS, rlimits
 from ociruntime.plan.namespaces import time_offsets
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.process.step import Step
 from ociruntime.spec.idmaps import host_id, mappings
 from ociruntime.state.store import Store
@@ -28,7 +28,7 @@ from tests.unit.process.inline import layout, root_host
 
 
 def plan(config: dict[str, Any], host: Host | None = None, **options: object) -> Plan:
-    wanted = CreateOptions("c1", Store("/run/x"), "/bundle")
+    wanted = CreateRequest("c1", Store("/run/x"), "/bundle")
     for name, value in options.items():
         setattr(wanted, name, value)
     return build(config, b"{}", host or root_host(), wanted)

@@ -23,7 +23,7 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan import build as creating
 from ociruntime.plan import exec as executing
 from ociruntime.plan.host import Powers
-from ociruntime.plan.options import CreateOptions, ExecOptions
+from ociruntime.plan.requests import CreateRequest, ExecRequest
 from ociruntime.state.store import Container, Store
 from tests.unit.process.configs import CONFIGS, engine_config
 from tests.unit.process.inline import root_host
@@ -64,7 +64,7 @@ def forbidden(name: str) -> Callable[..., None]:
 
 
 def plan_create(config: dict[str, Any]) -> object:
-    wanted = CreateOptions("c1", Store("/run/x"), "/bundle")
+    wanted = CreateRequest("c1", Store("/run/x"), "/bundle")
     wanted.pid_file, wanted.pidfd_socket = "/x", "/y"
     return creating.build(config, b"{}", root_host(), wanted)
 
@@ -84,7 +84,7 @@ class Made(Container):
 def plan_exec(config: dict[str, Any]) -> object:
     process = dict(config.get("process") or {"cwd": "/", "args": ["/"]}, terminal=False)
     process = executing.completed(Made(config), process)
-    options, powers = ExecOptions(), Powers(0, (1 << 41) - 1, 40)
+    options, powers = ExecRequest(), Powers(0, (1 << 41) - 1, 40)
     options.pid_file, options.pidfd_socket = "/x", "/y"
     return executing.build(Made(config), process, options, Kernel(), powers)
 

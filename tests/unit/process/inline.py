@@ -17,7 +17,7 @@ from ociruntime.kernel.ocinit import PLACES
 from ociruntime.kernel.program import Descriptor
 from ociruntime.plan.build import build
 from ociruntime.plan.host import Host
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.process.executor import execute
 from ociruntime.process.run import Run
 from ociruntime.spec.tables import DEFAULT_DEVICES, NAMESPACES
@@ -95,7 +95,7 @@ class Creation:
     def __init__(self, directory: Path, config: dict[str, Any], **options: object) -> None:
         self.root = directory / "state"
         self.recorder = model_host(config)
-        wanted = CreateOptions("c1", Store(str(self.root)), BUNDLE)
+        wanted = CreateRequest("c1", Store(str(self.root)), BUNDLE)
         for name, value in options.items():
             setattr(wanted, name, value)
         self.plan = build(config, b"{}", root_host(), wanted)

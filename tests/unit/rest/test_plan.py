@@ -16,7 +16,7 @@ from ociruntime.plan.attributes import (
 )
 from ociruntime.plan.build import Plan, build
 from ociruntime.plan.host import Host
-from ociruntime.plan.options import CreateOptions
+from ociruntime.plan.requests import CreateRequest
 from ociruntime.state.store import Store
 from tests.support.config import base_config
 
@@ -29,7 +29,7 @@ LABEL = "system_u:object_r:container_file_t:s0:c1,c2"
 
 def plan(config: dict[str, Any], *, euid: int = 0) -> Plan:
     host = Host(euid, euid, (1 << 41) - 1, 40, layout(), in_userns=False)
-    return build(config, b"{}", host, CreateOptions("c1", Store("/state"), "/bundle"))
+    return build(config, b"{}", host, CreateRequest("c1", Store("/state"), "/bundle"))
 
 
 def operands(config: dict[str, Any], kind: str) -> list[dict[str, Any]]:
