@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ociruntime.logsink import Sink
 
 NAME = "ociruntime"
-LEVELS = ("error", "warning", "info", "debug")
 
 
 class Log:

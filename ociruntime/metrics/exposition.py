@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 COUNTER, GAUGE, INFO, STATESET = "counter", "gauge", "info", "stateset"
 END = "# EOF\n"
-CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 Labels = dict[str, str]
 

@@ -66,7 +66,6 @@ class Run:
         "fds",
         "groups_denied",
         "home",
-        "hooks_ran",
         "host_fds",
         "inroot",
         "kernel",
@@ -127,8 +126,6 @@ class Run:
         self.away = False
         # True when the user namespace turned out to forbid setgroups(2) for good.
         self.groups_denied = False
-        # True from the first createRuntime hook on: a failing create then owes the poststop hooks.
-        self.hooks_ran = False
 
     def close(self) -> None:
         """Close what the host side has open for this run (a process may make many containers).

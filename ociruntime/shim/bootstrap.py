@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 NAME = "io.containerd.ociruntime.v1"
 SOCKET_DIRECTORY = "/run/containerd/s"
-OPTIONS_FILE = "options.pb"
 GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 STDIN_LIMIT = 4 << 20
 KILLED = 128 + 9

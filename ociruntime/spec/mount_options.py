@@ -133,20 +133,6 @@ def parse(options: list[str], *, split: bool = True) -> MountOptions:
     return result
 
 
-def is_known(option: str) -> bool:
-    """True if the option has a meaning of its own, false if it is data for the file system."""
-    return (
-        option in MOUNT_ATTRIBUTES
-        or option in MOUNT_ATIMES
-        or option in MOUNT_SUPERBLOCK
-        or option in PROPAGATION
-        or option in MOUNT_ACTIONS
-        or option in MOUNT_NOTHING
-        or option in MOUNT_IF_KNOWN
-        or _is_recursive(option)
-    )
-
-
 def known_options() -> list[str]:
     """All option names with a meaning of their own, sorted; what ``features`` shows."""
     names = {*MOUNT_ATTRIBUTES, *MOUNT_ATIMES, *MOUNT_SUPERBLOCK, *PROPAGATION, *MOUNT_ACTIONS}

@@ -69,7 +69,6 @@ class RunHook(Step):
         return {"phase": self.phase, "index": self.index, "path": self.path, "status": self.status}
 
     def execute(self, run: Run) -> None:
-        run.hooks_ran = True
         assert run.container is not None
         what = self.label, self.hook, run.container, self.status
         if self.side == HOST:
