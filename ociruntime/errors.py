@@ -10,7 +10,6 @@
          +- NotFound
          +- AlreadyExists
          +- WrongStatus
-         +- DamagedStateError     its state.json cannot be used
 
 The texts in NOT_EXIST, NOT_RUNNING, ALREADY_EXISTS and PROCESS_FINISHED are matched literally by
 containerd's shim, dockerd and podman; they may be surrounded by more words but never change.
@@ -121,15 +120,6 @@ class AlreadyExists(StateError):
 
 class WrongStatus(StateError):
     """The operation is not allowed in the container's present status."""
-
-
-class DamagedStateError(StateError):
-    """state.json cannot be used: a full disk or somebody's editor."""
-
-    def __init__(self, container_id: str, why: str) -> None:
-        cure = f"end its processes and remove it with `ociruntime delete --force {container_id}`"
-        self.advice = f"damaged state: {why}; {cure}"
-        super().__init__(f"container {container_id}: {self.advice}")
 
 
 def one_line(text: str) -> str:

@@ -8,18 +8,12 @@ from fcntl import LOCK_NB, LOCK_SH, flock
 from ociruntime import hostos as os
 from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.cli.output import say
-from ociruntime.errors import (
-    DamagedStateError,
-    NotFound,
-    OciError,
-    StateError,
-    UsageError,
-    one_line,
-)
+from ociruntime.errors import NotFound, OciError, StateError, UsageError, one_line
 from ociruntime.jsontext import dumps
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id
 from ociruntime.state.status import pid_of, status
+from ociruntime.state.store import DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

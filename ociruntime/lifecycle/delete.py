@@ -5,13 +5,13 @@ from __future__ import annotations
 from select import POLLIN, poll
 
 from ociruntime import hostos as os
-from ociruntime.errors import DamagedStateError, HookError, OciError, WrongStatus
+from ociruntime.errors import HookError, OciError, WrongStatus
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.pids import open_process
 from ociruntime.lifecycle.kill import SIGKILL, let_die, saved_group
 from ociruntime.process.hook import run_hook
 from ociruntime.state import status as st
-from ociruntime.state.store import LOCK_SECONDS
+from ociruntime.state.store import LOCK_SECONDS, DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.bundle import parse_object
-from ociruntime.errors import DamagedStateError, OciError
-from ociruntime.state.store import STATE, TEMPORARY, is_sealed
+from ociruntime.errors import OciError
+from ociruntime.state.store import STATE, TEMPORARY, DamagedStateError, is_sealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

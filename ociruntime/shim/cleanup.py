@@ -9,13 +9,13 @@ from __future__ import annotations
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 
 from ociruntime import hostos as os
-from ociruntime.errors import DamagedStateError, NotFound, OciError
+from ociruntime.errors import NotFound, OciError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.delete import delete_by_force
 from ociruntime.shim.options import DEFAULT_ROOT
 from ociruntime.shim.rootfs import unmount_rootfs
 from ociruntime.state.ids import check_id
-from ociruntime.state.store import Store
+from ociruntime.state.store import DamagedStateError, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

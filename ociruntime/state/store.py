@@ -30,7 +30,6 @@ from ociruntime import hostos as os
 from ociruntime.bundle import parse_object, parse_settings
 from ociruntime.errors import (
     AlreadyExists,
-    DamagedStateError,
     NotFound,
     OciError,
     SpecError,
@@ -65,6 +64,15 @@ def default_root() -> str:
     if runtime_directory and (rootless or not os.access("/run", os.W_OK)):
         return os.path.join(runtime_directory, "ociruntime")
     return "/run/ociruntime"
+
+
+class DamagedStateError(StateError):
+    """state.json cannot be used: a full disk or somebody's editor."""
+
+    def __init__(self, container_id: str, why: str) -> None:
+        cure = f"end its processes and remove it with `ociruntime delete --force {container_id}`"
+        self.advice = f"damaged state: {why}; {cure}"
+        super().__init__(f"container {container_id}: {self.advice}")
 
 
 class Container:
@@ -143,7 +151,10 @@ class Container:
         if data.pop(CHECKSUM, None) is None:
             from ociruntime.state.unsealed import check_unsealed
 
-            check_unsealed(self.id, data)
+            try:
+                check_unsealed(data)
+            except ValueError as error:
+                raise DamagedStateError(self.id, str(error)) from None
         elif not is_sealed(self.id, raw):
             raise DamagedStateError(self.id, "somebody has changed it")
         self.data = data

@@ -5,8 +5,6 @@ Nothing proves what it says, so at least each member has the form that commands 
 
 from __future__ import annotations
 
-from ociruntime.errors import DamagedStateError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -43,33 +41,31 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
 }
 
 
-def check_unsealed(container_id: str, data: dict[str, Any]) -> None:
-    """Raises ``DamagedStateError`` unless ``data`` has the form of a state."""
-    _check(container_id, "", data, NEEDED)
+def check_unsealed(data: dict[str, Any]) -> None:
+    """Raises ``ValueError`` unless ``data`` has the form of a state."""
+    _check("", data, NEEDED)
     if data["status"] == "creating":
         if not isinstance(data.get("maker"), dict):
-            raise DamagedStateError(container_id, "it has no valid maker")
-        _check(container_id, "maker", data["maker"], MAKER)
-    _check(container_id, "", {name: data[name] for name in OPTIONAL if name in data}, OPTIONAL)
+            raise ValueError("it has no valid maker")
+        _check("maker", data["maker"], MAKER)
+    _check("", {name: data[name] for name in OPTIONAL if name in data}, OPTIONAL)
     unknown = [name for name in data if name not in NEEDED and name not in OPTIONAL]
     if unknown:
-        raise DamagedStateError(container_id, f"nobody knows its {unknown[0]!a}")
+        raise ValueError(f"nobody knows its {unknown[0]!a}")
     texts = [*data.get("hooks", ()), *data.get("namespaces", ())]
     texts += data.get("annotations", {}).values()
     if not all(isinstance(text, str) for text in texts):
-        raise DamagedStateError(container_id, "its hooks, namespaces or annotations are no texts")
+        raise ValueError("its hooks, namespaces or annotations are no texts")
     if data.get("cgroup") is not None:
         from ociruntime.cgroups.path import Placement
 
         try:
             Placement.from_state(data["cgroup"])
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise DamagedStateError(container_id, "it has no valid cgroup") from None
+            raise ValueError("it has no valid cgroup") from None
 
 
-def _check(
-    container_id: str, where: str, data: dict[str, Any], forms: dict[str, tuple[type, ...]]
-) -> None:
+def _check(where: str, data: dict[str, Any], forms: dict[str, tuple[type, ...]]) -> None:
     required = forms is not OPTIONAL
     wrong = [
         name
@@ -78,4 +74,4 @@ def _check(
     ]
     if wrong:
         what = f"{where} {', '.join(wrong)}".strip()
-        raise DamagedStateError(container_id, f"it has no valid {what}")
+        raise ValueError(f"it has no valid {what}")

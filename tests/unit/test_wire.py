@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ociruntime import errors
-from ociruntime.errors import DamagedStateError
+from ociruntime.state.store import DamagedStateError
 from ociruntime.zygote import wire
 
 

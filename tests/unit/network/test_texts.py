@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ociruntime.errors import OciError, UsageError
-from ociruntime.network import firewall
+from ociruntime.network import backends
 from ociruntime.network.addresses import Address, AddressError, Interface, parse_mac
 from ociruntime.network.attachments import Attachments
 from ociruntime.network.backends import choose
@@ -166,7 +166,7 @@ def test_addresses() -> None:
 
 
 def test_host_without_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(firewall, "PATH", str(tmp_path))
+    monkeypatch.setattr(backends, "PATH", str(tmp_path))
     with pytest.raises(CniError, match="neither nft nor iptables-restore is installed") as caught:
         choose("")
     assert caught.value.code == 50

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ociruntime import hostos
-from ociruntime.errors import AlreadyExists, DamagedStateError, NotFound, StateError, UsageError
+from ociruntime.errors import AlreadyExists, NotFound, StateError, UsageError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.pids import is_alive, open_process, start_time
 from ociruntime.state.ids import check_id
-from ociruntime.state.store import TEMPORARY, Store
+from ociruntime.state.store import TEMPORARY, DamagedStateError, Store
 from tests.support.patience import PATIENCE
 
 DATA = {"status": "creating", "pid": 0, "start_time": 0, "maker": {"pid": 1, "start_time": 1}}

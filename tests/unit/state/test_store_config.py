@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ociruntime.errors import DamagedStateError, NotFound
-from ociruntime.state.store import Store
+from ociruntime.errors import NotFound
+from ociruntime.state.store import DamagedStateError, Store
 
 
 def test_a_configuration_that_goes_away(tmp_path: Path) -> None:
