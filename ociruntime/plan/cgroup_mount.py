@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ociruntime.cgroups.detect import V2
 from ociruntime.errors import PlanError
-from ociruntime.process.step import Step
 from ociruntime.steps.cgroup_mount import MountCgroup, OpenCgroupSource
 
 TYPE_CHECKING = False
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
     from ociruntime.cgroups.detect import Hierarchy, Layout
     from ociruntime.plan.namespaces import NamespacePlan
+    from ociruntime.process.step import Step
     from ociruntime.spec.mount_options import MountOptions
 
     Config = dict[str, Any]

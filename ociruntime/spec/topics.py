@@ -116,8 +116,8 @@ def system_calls() -> dict[str, int]:
     """Names that rules of seccomp may have, with their numbers on this machine; those of other
     architectures have none (below 0). Empty where libseccomp cannot be loaded.
     """
-    from ociruntime.seccomp.libseccomp import Library
-    from ociruntime.seccomp.names import known_names
+    from ociruntime.kernel.libseccomp import Library
+    from ociruntime.spec.callnames import known_names
 
     try:
         library = Library()
