@@ -24,6 +24,7 @@
 #include "image-dump.h"
 #include "image.h"
 #include "interpreter.h"
+#include "memory-limit.h"
 #include "stamps.h"
 #include "syscall.h"
 
@@ -382,8 +383,10 @@ int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths
         align_objects();
     PyStatus status = initialize(argc, argv, paths);
     if (PyStatus_Exception(status)) {
-        fprintf(stderr, "ociruntime: cannot start Python: %s\n",
-                status.err_msg != NULL ? status.err_msg : "no reason given");
+        /* Where memory is short, Python names what it could not make, not why. */
+        fprintf(stderr, "ociruntime: cannot start Python: %s%s\n",
+                status.err_msg != NULL ? status.err_msg : "no reason given",
+                is_short_of_memory() ? "; " MORE_MEMORY : "");
         return 1;
     }
     /* A command allocates little and ends soon; the few that stay call gc.enable(). */

@@ -18,19 +18,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "embed.h"
 #include "image-host.h"
 #include "image.h"
 #include "layouts.h"
+#include "memory-limit.h"
 #include "seal.h"
 #include "sealed-words.h"
 #include "stamps.h"
-
-/* Bytes that the interpreter and its modules take, and some more. */
-enum { ENOUGH_MEMORY = 64 << 20 };
 
 static _Noreturn __attribute__((format(printf, 1, 2))) void die(const char *format, ...)
 {
@@ -119,27 +116,21 @@ static char *image_name(const char *module)
     return join(module, length, "/" IMAGE_NAME);
 }
 
-/* Whether a limit of the caller may be why something was not mapped. */
-static int is_short_of_memory(void)
-{
-    struct rlimit space = {RLIM_INFINITY, RLIM_INFINITY}, data = {RLIM_INFINITY, RLIM_INFINITY};
-    getrlimit(RLIMIT_AS, &space);
-    getrlimit(RLIMIT_DATA, &data);
-    return space.rlim_cur < ENOUGH_MEMORY || data.rlim_cur < ENOUGH_MEMORY;
-}
-
 static embed_main_function *load_interpreter(const char *module)
 {
     /* Extension modules of the standard library find Python's symbols here: hence global. */
     if (dlopen(INTERPRETER_LIBRARY, RTLD_LAZY | RTLD_GLOBAL) == NULL)
         die(is_short_of_memory()
-                ? "cannot load Python: %s; raise the caller's RLIMIT_AS and RLIMIT_DATA"
+                ? "cannot load Python: %s; " MORE_MEMORY
                 : "cannot load Python: %s; install the package lib" INTERPRETER_NAME
                   ", or install ociruntime anew for the Python that is here now",
             dlerror());
     void *handle = dlopen(module, RTLD_LAZY | RTLD_LOCAL);
     if (handle == NULL)
-        die("cannot load its extension module: %s; reinstall it, or run `make dev`", dlerror());
+        die(is_short_of_memory()
+                ? "cannot load its extension module: %s; " MORE_MEMORY
+                : "cannot load its extension module: %s; reinstall it, or run `make dev`",
+            dlerror());
     embed_main_function *entry;
     *(void **)&entry = dlsym(handle, EMBED_ENTRY);
     if (entry == NULL)

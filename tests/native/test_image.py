@@ -222,13 +222,13 @@ def test_addresses_in_use_start_without(prefix: Path) -> None:
 
 
 def test_no_memory_starts_without_or_says_so(prefix: Path) -> None:
-    for megabytes in (16, 24, 32, 48, 64):
+    for megabytes in range(8, 65, 4):
         done = subprocess.run(
             ["sh", "-c", f"ulimit -v {megabytes * 1024}; exec {prefix}/bin/ociruntime --version"],
             capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         words = done.stderr.lower()  # "MemoryError" is one of Python's
-        assert done.returncode == 0 or "memory" in words or "map" in words
+        assert done.returncode == 0 or "memory" in words or "rlimit_as" in words, words
 
 
 def test_each_installation_has_its_own_addresses(prefix: Path) -> None:
