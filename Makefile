@@ -205,7 +205,7 @@ bench: build conformance-newer $(VENV)/.stamp-tests
 # Any runtime against the specification: make conformance RUNTIME=/usr/sbin/runc ARGS="--format tap"
 RUNTIME := $(VENV)/bin/ociruntime
 conformance: build
-	@$(SUDO) $(PYTHON) -m conformance --runtime "$(RUNTIME)" $(ARGS)
+	@$(SUDO) env CRIU="$(wildcard build/newer/sid/bin/criu)" $(PYTHON) -m conformance --runtime "$(RUNTIME)" $(ARGS)
 
 # runc and crun of newer Debians, to build/newer; the matrix has them from then on. That of sid has
 # CRIU, too, for the tests of checkpoint and restore: Debian 12's does not start on newer kernels.
