@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from ociruntime.errors import OciError
+from ociruntime.library import arguments
 from ociruntime.library.aiostreams import AsyncStreams
 from ociruntime.library.aiowait import told, within
 
@@ -48,7 +49,8 @@ class AsyncProcess:
     async def wait(self, timeout: float | None = None) -> ExitStatus:
         """Wait for its end; raises ``Timeout`` after ``timeout`` seconds (None: never)."""
         waited_for = f"{self._process.name}: the end of its process {self.pid}"
-        return await within(timeout, waited_for, self._process.ended())
+        seconds = arguments.timeout(timeout)
+        return await within(seconds, waited_for, self._process.ended())
 
     async def communicate(
         self, data: bytes | None = None, timeout: float | None = None
@@ -59,7 +61,8 @@ class AsyncProcess:
         came before as well.
         """
         waited_for = f"{self._process.name}: the end of its output"
-        return await within(timeout, waited_for, self._streams.communicate(data or b""))
+        given, seconds = arguments.data(data), arguments.timeout(timeout)
+        return await within(seconds, waited_for, self._streams.communicate(given))
 
     def send_signal(self, number: int | str) -> None:
         """Send a signal to this process and no other. Raises ``WrongStatus`` when it has ended."""

@@ -43,6 +43,30 @@ def words(name: str, given: object) -> list[str]:
     return found
 
 
+def command(given: object) -> list[str]:
+    """``process.args``: a list of words, of which the first is the program."""
+    found = words("args", given)
+    if not found:
+        raise ValueError("args: give at least the program, ['sleep', '1']")
+    return found
+
+
+def timeout(given: object) -> float | None:
+    """Seconds that somebody is ready to wait; None is for ever."""
+    if given is not None and (isinstance(given, bool) or not isinstance(given, (int, float))):
+        raise TypeError(f"timeout: give a number of seconds, or None, not {given!r}")
+    return given
+
+
+def data(given: object) -> bytes:
+    """What a process gets to read."""
+    if isinstance(given, str):
+        raise TypeError(f"data: give bytes, {given.encode()!r}, instead of {given!r}")
+    if given is not None and not isinstance(given, (bytes, bytearray, memoryview)):
+        raise TypeError(f"data: give bytes, not {given!r}")
+    return bytes(given or b"")
+
+
 def container_id(given: object) -> str:
     """A container's id; one that nobody has for None."""
     if given is None:

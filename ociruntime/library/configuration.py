@@ -37,7 +37,7 @@ def configuration(
     ``OciError`` for networks that are not there.
     """
     arguments.check_keywords("bundle", options, ConfigOptions.__annotations__)
-    command = arguments.words("args", args)
+    command = arguments.command(args)
     if not isinstance(rootfs, (str, os.PathLike)):
         raise TypeError(f"rootfs: give the path of a directory, not {rootfs!r}")
     given: dict[str, Any] = dict(options)

@@ -329,8 +329,8 @@ def execution(
 ) -> Making:
     """The request of ``exec``; ``given`` is args, env, cwd and user."""
     changed: dict[str, Any] = {}
-    if isinstance(given["args"], (str, bytes)) or given["args"]:
-        changed["args"] = arguments.words("args", given["args"])
+    if isinstance(given["args"], (str, bytes)) or given["args"] or process is None:
+        changed["args"] = arguments.command(given["args"])
     if options.get("terminal") or options.get("console_socket"):
         changed["terminal"] = True
     if given["cwd"] is not None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from ociruntime.errors import PROCESS_FINISHED, WrongStatus
-from ociruntime.library.arguments import signal_number
+from ociruntime.library import arguments
 from ociruntime.library.errors import Timeout
 from ociruntime.library.streams import Streams, close_files
 from ociruntime.library.talk import Talk
@@ -96,7 +96,7 @@ class Process:
     def wait(self, timeout: float | None = None) -> ExitStatus:
         """Wait for its end; raises ``Timeout`` after ``timeout`` seconds (None: never)."""
         try:
-            return _status(self._end.result(timeout))
+            return _status(self._end.result(arguments.timeout(timeout)))
         except TimeoutError:
             waited_for = f"{self.name}: the end of its process {self.pid}"
             raise Timeout(waited_for, timeout or 0) from None
@@ -124,7 +124,7 @@ class Process:
         """Send a signal (``9``, ``signal.SIGKILL`` or ``"KILL"``) to this process and no other.
         Raises ``WrongStatus`` when it has ended.
         """
-        wanted = signal_number(number)
+        wanted = arguments.signal_number(number)
         try:
             signal.pidfd_send_signal(self.pidfd, wanted)
         except ProcessLookupError:
@@ -139,7 +139,7 @@ class Process:
         came before as well.
         """
         try:
-            return self._talk.go_on(data or b"", timeout)
+            return self._talk.go_on(arguments.data(data), arguments.timeout(timeout))
         except TimeoutError:
             raise Timeout(f"{self.name}: the end of its output", timeout or 0) from None
 

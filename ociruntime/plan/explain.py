@@ -87,7 +87,8 @@ def as_text(
 
 def heading(what: str, steps: Sequence[Described], host: Host) -> list[str]:
     """What it is for, and ``63 steps, as root, cgroups v2``."""
-    return [what, f"{len(steps)} steps, as {_caller(host)}, cgroups {host.cgroups.mode}"]
+    count = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
+    return [what, f"{count}, as {_caller(host)}, cgroups {host.cgroups.mode}"]
 
 
 def folded(text: str) -> str:

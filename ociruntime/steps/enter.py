@@ -119,7 +119,8 @@ class EnterContainer(Step):
         self.channel: socket | None = None
 
     def describe(self) -> str:
-        return f"make a process in container {self.container_id}"
+        who = f"uid {self.identity.uid}, gid {self.identity.gid}"
+        return f"make a process in container {self.container_id} for {self.program}, as {who}"
 
     def execute(self, run: Run) -> None:
         kernel, fds = run.kernel, run.fds
@@ -316,7 +317,7 @@ class Await(Step):
 
     def describe(self) -> str:
         what = {b.STAGE_JOINED: "it is in its cgroups", b.STAGE_ENTERED: "it has entered"}
-        return f"wait until {what.get(self.said, 'the program is executed')}"
+        return f"wait until {what.get(self.said, f'{self.entry.program} is executed')}"
 
     def operands(self) -> dict[str, object]:
         return {}

@@ -32,6 +32,31 @@ def test_podman_lines(podman_host: Podman, runtime_binary: Path) -> None:
     assert host.run("sh", "-c", again).check().stdout.strip() == ""
 
 
+def test_skopeo_and_umoci(podman_host: Podman, runtime_binary: Path) -> None:
+    """The three lines, but that the image comes out of a file and not from a registry."""
+    for program in ("skopeo", "umoci"):
+        if shutil.which(program) is None:
+            pytest.skip(f"not installed: {program}")
+    host = podman_host.host
+    desk = podman_host.directory / "desk-of-skopeo"
+    desk.mkdir()
+    front = desk / "ociruntime"
+    front.write_text(f'#!/bin/sh\nexec {runtime_binary} --root {desk}/state "$@"\n')
+    front.chmod(0o755)
+    archive = desk / "image.tar"
+    host.run("podman", "save", "--format", "oci-archive", "-o", str(archive), IMAGE).check()
+    text = block("images.md", "skopeo copy")
+    source = "docker://docker.io/library/busybox:latest"
+    assert source in text
+    text = text.replace(source, f"oci-archive:{archive}")
+    # It is the image's shell: what it is told comes by a terminal, or, as here, by a pipe.
+    edit = "sed -i 's/\"terminal\": *true/\"terminal\": false/' b/config.json"
+    copy, unpack, run = text.splitlines()
+    script = "\n".join([f"set -eu; cd {desk}; export PATH={desk}:$PATH", copy, unpack, edit, run])
+    done = host.run("sh", "-c", script, stdin="echo in $((40 + 2))\nexit\n", timeout=120).check()
+    assert "in 42" in done.stdout
+
+
 def test_the_unit_is_one(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("not installed: systemd-analyze")

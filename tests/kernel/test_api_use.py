@@ -61,6 +61,7 @@ def test_one_string_is_told_how_to_be_written(tmp_path: Path, oci_rootfs: Path) 
     ("options", "words"),
     [
         ({"memory": "32X"}, "memory: '32X': write bytes"),
+        ({"args": []}, "args: give at least the program"),
         ({"memory": -2}, "memory: -2"),
         ({"cpus": 0}, "cpus: 0: give at least 0.01"),
         ({"env": {"A=B": "c"}}, "has no ="),
@@ -73,7 +74,7 @@ def test_what_means_nothing_is_a_value_error(
     options: dict[str, Any], words: str, tmp_path: Path, oci_rootfs: Path
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        api.Bundle.make(tmp_path / "b", oci_rootfs, WORDS, **options)
+        api.Bundle.make(tmp_path / "b", oci_rootfs, **{"args": WORDS, **options})
     assert not (tmp_path / "b").exists()
 
 
@@ -99,6 +100,10 @@ def test_wrong_use_of_a_container(library: api.Runtime, oci_rootfs: Path) -> Non
             (lambda: container.kill(99), ValueError, "unknown signal"),
             (lambda: container.kill(anything), TypeError, "signal"),
             (lambda: next(container.events(0)), ValueError, "interval"),
+            (lambda: container.exec([]), ValueError, "at least the program"),
+            (lambda: container.wait("5"), TypeError, "timeout: give a number of seconds"),  # type: ignore[arg-type]
+            (lambda: container.communicate("text"), TypeError, "data: give bytes, b'text'"),  # type: ignore[arg-type]
+            (lambda: container.communicate(timeout="1"), TypeError, "timeout"),  # type: ignore[arg-type]
             (lambda: api.Runtime(7), TypeError, "root"),  # type: ignore[arg-type]
         ]
         for call, kind, words in wrong:

@@ -68,6 +68,8 @@ def test_exec(runtime: Runtime, bundle: Made, running: Callable[[Bundle], str]) 
     assert runtime.call("ps", "--format", "json", name).json().__len__() == 1
     text = runtime.call("plan", "exec", name, "ls").check().stdout
     assert text.startswith(f"exec {name}\n")
+    assert f"make a process in container {name} for ls, as uid 0, gid 0" in " ".join(text.split())
+    assert "wait until ls is executed" in " ".join(text.split())
 
 
 def test_update_says_what_is_there(
@@ -82,6 +84,8 @@ def test_update_says_what_is_there(
         "file": "pids.max", "value": "30", "now": "20",
     }  # fmt: skip
     assert steps["/linux/resources/memory/limit"]["value"] == str(64 << 20)
+    only = runtime.call("plan", "update", "--pids-limit", "30", name).check().stdout
+    assert "\n1 step, as " in only
     again = document(runtime, "update", *words)
     assert again == found, "nothing was written"
 

@@ -1,4 +1,7 @@
-"""The examples of docs/usage.md, word by word."""
+"""Examples of docs/ and README that are typed by hand, word by word.
+
+tests/unit/manual/test_examples.py knows where each example is run, or why it is not.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def desk(sandbox: Sandbox, runtime_binary: Path) -> Iterator[Desk]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = Desk(sandbox, runtime_binary)
         yield made
-        for name in ("c1", "first"):
+        for name in ("c1", "first", "web"):
             made.type(f"ociruntime delete --force {name}", check=False)
 
 
@@ -165,3 +168,65 @@ def test_trace(running: Desk) -> None:
     running.type("sed -i s/100/0/ b/config.json")
     running.type(text.replace("$ ", ""))
     assert (running.directory / "run.svg").read_text().startswith("<svg")
+
+
+def test_readme(running: Desk) -> None:
+    running.type("cp -r b b.old; sed -i '/\"hostname\"/s/ociruntime/web/' b/config.json")
+    said = running.type(block("../README.md", "ociruntime validate --bundle b"))
+    assert "b/config.json: valid" in said
+    assert "linux.resources.memory.swap  property" in said
+    assert "1 changed" in said
+
+
+def test_moving(running: Desk) -> None:
+    said = running.type(block("moving.md", "ociruntime doctor"))
+    assert "containers can be made" in said
+    assert "b/config.json: valid" in said
+    assert "steps, as root" in said
+
+
+def test_troubleshooting(desk: Desk) -> None:
+    lines = block("troubleshooting.md", "ociruntime doctor").splitlines()
+    for line in lines:  # what a user lacks on this host is no failure of the example
+        said = desk.type(line + "\nexit 0", check=False)
+        assert "kernel" in said
+    assert '"findings"' in said
+
+
+def test_tracing(running: Desk) -> None:
+    running.type("sed 's/\"100\"/\"0\"/' b1/config.json >b/config.json")
+    typed = block("tracing.md", "ociruntime --trace run.json run web")
+    assert "ociruntime run" in running.type(f"cd b\n{typed}")
+    assert "</svg>" in (running.directory / "b/run.svg").read_text()
+    typed = block("tracing.md", "ociruntime --trace run.json run --bundle b c1")
+    running.type("ociruntime delete --force c1")
+    running.type(running.without(typed, "curl"))  # which wants a collector
+    assert "resourceSpans" in (running.directory / "run.otlp.json").read_text()
+
+
+def test_mounts_of_a_running_container(running: Desk) -> None:
+    running.type("mkdir b/rootfs/data")
+    running.type("ociruntime run --detach --bundle b1 web >/dev/null 2>&1 </dev/null")
+    (running.directory / "mounts.json").write_text(
+        '[{"destination": "/data", "type": "tmpfs", "source": "tmpfs"}]'
+    )
+    add, remove = block("mounts.md", "ociruntime mounts add").splitlines()
+    look = "ociruntime exec web /bin/busybox grep -c ' /data ' /proc/mounts"
+    assert running.type(f"{add}\n{look}") == "1\n"
+    assert running.type(f"{remove}\n{look} || :") == "0\n"
+
+
+def test_a_configuration_with_a_network(desk: Desk) -> None:
+    desk.type(f"mkdir b\n{block('networking.md', 'ociruntime spec --bundle b')}")
+    text = (desk.directory / "b/config.json").read_text()
+    for words in ("127.0.0.1:5353:53/udp", "8080:80", '"/srv/rootfs"', "/etc/resolv.conf"):
+        assert words in text
+
+
+def test_observing(running: Desk) -> None:
+    once = running.without(block("usage.md", "ociruntime top --once"), "pip install")
+    assert running.type(once).split()[0] == "ID"
+    collected = block("usage.md", "ociruntime metrics >/var/lib/node_exporter")
+    collected = collected.replace("/var/lib/node_exporter", "node_exporter")
+    running.type(f"mkdir node_exporter\n{collected}")
+    assert "# EOF" in (running.directory / "node_exporter/ociruntime.prom").read_text()
