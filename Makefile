@@ -266,10 +266,12 @@ uninstall:
 	  "$(SHARE)"/bash-completion/completions/ociruntime "$(SHARE)"/zsh/site-functions/_ociruntime \
 	  "$(SHARE)"/fish/vendor_completions.d/ociruntime.fish
 
-# Beside and renamed: what runs has the old file mapped.
+# Configured by the meson of the virtual environment, once there is one: it builds for the Python that
+# runs it. Copied beside and renamed: what runs has the old file mapped.
+dev: export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 dev:
 	@test -f build/build.ninja || meson setup build
-	@meson compile -C build
+	@ninja -C build
 	@for built in build/_sys.*.so; do \
 	  cp "$$built" ociruntime/kernel/.new && mv -f ociruntime/kernel/.new "ociruntime/kernel/$${built##*/}" \
 	    || exit; done
