@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LOG_FIFO = "log"
 PROCESS_NAME = b"ociruntime-shim"
 PR_SET_NAME = 15
+# proc_pid_oom_score_adj(5): the score, and the highest there is.
+OOM_SCORE = "/proc/self/oom_score_adj"
+MAX_OOM_SCORE = 1000
 FLUSH_SECONDS = 5.0
 # Six strings, the longest of them paths.
 LONGEST_ORDERS = 6 * 4096
@@ -69,8 +72,22 @@ def _serve(starter: socket, log: Log) -> None:
         return  # there is a daemon for this group, or `start` has failed and said why
     orders = Orders(data)
     log.debugging = orders.debug
+    _go_before_containerd()
     (listener,) = unpack("=i", rights[0][2])
     _run(loop, exits, socket(fileno=listener), orders, log)
+
+
+def _go_before_containerd() -> None:
+    """Where the machine's memory runs out, a pod's daemon ends before containerd does: its score is
+    one more, as with runc's shim, and what the containers have that ask for none.
+    """
+    fd = os.open(OOM_SCORE, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        score = int(os.read(fd, 16))
+        if score < MAX_OOM_SCORE:
+            os.write(fd, f"{score + 1}".encode())
+    finally:
+        os.close(fd)
 
 
 def _detach(starter: socket) -> None:

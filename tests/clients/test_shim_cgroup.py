@@ -87,6 +87,16 @@ def settled(ask: Callable[[], tuple[dict[str, Any], dict[str, Any]]]) -> list[st
     return found
 
 
+def test_score_where_memory_runs_out(both: Both) -> None:
+    """One more than containerd's: the daemon ends first, and containers begin with its score."""
+    script = "cat /proc/self/oom_score_adj"
+    wanted = f"{min(int(both.host.shell(script)) + 1, 1000)}\n"
+    assert both.run("--", *script.split()).stdout == wanted
+    container = both.up("--", "sleep", "1000")
+    seen = both("tasks", "exec", "--exec-id", "e1", container, *script.split())
+    assert seen.stdout == wanted
+
+
 def test_metrics_are_what_the_files_say(shim: ContainerdWith) -> None:
     container, group = up_and_paused(shim)
     assert not settled(lambda: (group.expected(), stats(shim, container)))
