@@ -1,7 +1,7 @@
 """Messages for people and engines: one line on stderr, and the same as a line of --log.
 
 Engines read the last line of level ``error`` from the log and show its ``msg``, so that line alone
-tells the whole story; their JSON parser needs ``time`` in RFC 3339 (docs/engines.md).
+tells the whole story; their JSON parser needs ``time`` in RFC 3339 (docs/usage.md).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Sources: linux/bpf.h (struct bpf_insn, struct bpf_cgroup_dev_ctx, union bpf_attr); bpf(2);
 Documentation/bpf/standardization/instruction-set.rst; cgroup-v2.rst, "Device controller".
- The kernel calls the program for each open or mknod of a device with (access_type, major, minor); 1
+
+The kernel calls the program for each open or mknod of a device with (access_type, major, minor); 1
 lets it pass. The rules are tested from the last to the first and the first that matches decides,
 which is what "in the listed order" with the last word to the later rule means. Unlike v1,
 exceptions of exceptions are possible.

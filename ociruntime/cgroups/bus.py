@@ -1,5 +1,6 @@
 """systemd's manager on D-Bus: the few calls of which a cgroup driver consists.
- Sources: org.freedesktop.systemd1(5); D-Bus specification, "Authentication Protocol".
+
+Sources: org.freedesktop.systemd1(5); D-Bus specification, "Authentication Protocol".
 
 The messages are jeepney's, which is imported here and nowhere else: it takes 12 ms.
 """

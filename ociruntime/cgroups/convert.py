@@ -1,5 +1,6 @@
 """Values of the config, which are cgroup v1's, as cgroup v2 takes them. Pure functions.
- Sources: Documentation/admin-guide/cgroup-v2.rst; config-linux.md, "Control groups"; the table in
+
+Sources: Documentation/admin-guide/cgroup-v2.rst; config-linux.md, "Control groups"; the table in
 docs/cgroups.md.
 """
 

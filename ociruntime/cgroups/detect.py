@@ -1,5 +1,6 @@
 """Which cgroup hierarchies this host has, where they are mounted and where in them the caller is.
- Sources: cgroups(7), "/proc files"; proc_pid_mountinfo(5); Documentation/admin-guide/cgroup-v2.rst,
+
+Sources: cgroups(7), "/proc files"; proc_pid_mountinfo(5); Documentation/admin-guide/cgroup-v2.rst,
 "Mounting". Two files are read and split, nothing else: this is on the way of every ``create``.
 """
 

@@ -1,6 +1,7 @@
 """Device access rules: what the config asks for, what every container needs, and how cgroup v1 is
 told.
- Sources: config-linux.md, "Allowed Device List" ("The runtime MUST apply entries in the listed
+
+Sources: config-linux.md, "Allowed Device List" ("The runtime MUST apply entries in the listed
 order"); Documentation/admin-guide/cgroup-v1/devices.rst. On cgroup v2 the same rules become a
 program (``bpf``).
 """

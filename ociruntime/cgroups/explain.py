@@ -1,5 +1,6 @@
 """What a refusal by the cgroup file system means, and the cure.
- Sources: cgroups(7), cpuset(7), Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst of the
+
+Sources: cgroups(7), cpuset(7), Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst of the
 kernel.
 """
 

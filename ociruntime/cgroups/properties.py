@@ -1,5 +1,6 @@
 """Cgroup settings and annotations as properties of a systemd unit.
- Sources: systemd.resource-control(5), org.freedesktop.systemd1(5). Pure.
+
+Sources: systemd.resource-control(5), org.freedesktop.systemd1(5). Pure.
 
 systemd writes the files of its controllers from these properties whenever it likes to, at
 ``systemctl daemon-reload`` for instance: what it is not told, it would set back. The exact values

@@ -1,5 +1,6 @@
 """``linux.resources`` as values for the files of cgroup v1.
- Sources: config-linux.md, "Control groups"; Documentation/admin-guide/cgroup-v1/ of the kernel.
+
+Sources: config-linux.md, "Control groups"; Documentation/admin-guide/cgroup-v1/ of the kernel.
 Pure: what is not possible on v1 is a ``PlanError``, never silence. A 0 for shares, quota, period,
 weight and memory amounts means "not set": dockerd writes it for everything its user did not ask
 for, and the kernel would take it as "least possible".

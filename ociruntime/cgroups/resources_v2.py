@@ -1,5 +1,6 @@
 """``linux.resources`` as values for the files of cgroup v2.
- Sources: config-linux.md, "Control groups" (a value that cannot be converted MUST be an error);
+
+Sources: config-linux.md, "Control groups" (a value that cannot be converted MUST be an error);
 Documentation/admin-guide/cgroup-v2.rst, "Controllers". Pure: the sections that v1 and v2 share are
 in
 ``resources_v1``, the arithmetic is in ``convert``. Zero means "not set" as explained there.

@@ -1,5 +1,6 @@
 """Which unit a container's cgroup is, and where it lies, as ``--systemd-cgroup`` has it.
- Sources: runc's docs/systemd.md (``slice:prefix:name``, what engines write); systemd.unit(5),
+
+Sources: systemd.md of runc (``slice:prefix:name``, what engines write); systemd.unit(5),
 systemd.slice(5). Pure, and imported only with the systemd driver.
 
     slice   the slice to put the unit in: ``system.slice``, with a user's systemd ``user.slice``

@@ -1,6 +1,7 @@
 """A container's cgroups on cgroup v1: one directory in each hierarchy; on a hybrid host in the
 unified one as well.
- Sources: cgroups(7), cpuset(7),
+
+Sources: cgroups(7), cpuset(7),
 Documentation/admin-guide/cgroup-v1/{cpusets,freezer-subsystem,memory,devices}.rst.
 """
 

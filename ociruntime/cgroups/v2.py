@@ -1,5 +1,6 @@
 """A container's cgroup on cgroup v2.
- Source: Documentation/admin-guide/cgroup-v2.rst of the kernel, chapters "Organizing Processes",
+
+Source: Documentation/admin-guide/cgroup-v2.rst of the kernel, chapters "Organizing Processes",
 "Controlling Controllers" and "Core Interface Files".
 """
 

@@ -1,5 +1,6 @@
 """The host's side of control groups: making the container's cgroup, putting init into it, limits.
- Devices, CPU sets and real-time budgets are set before hooks and rootfs work; all other limits at
+
+Devices, CPU sets and real-time budgets are set before hooks and rootfs work; all other limits at
 the very end, when only the tiny waiting init is inside, so that 512 KiB of memory or one process
 are limits one can live with.
 """

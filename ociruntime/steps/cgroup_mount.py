@@ -1,9 +1,11 @@
 """Mounts of type ``cgroup`` and ``cgroup2``: the container's view of its control groups.
- On a v2 host the destination becomes a cgroup2 mount. On v1 and hybrid hosts it becomes a writable
+
+On a v2 host the destination becomes a cgroup2 mount. On v1 and hybrid hosts it becomes a writable
 tmpfs with one mount for each hierarchy of v1 and symlinks for controllers that share one
 (config-linux.md; cgroups(7)). A hybrid host's unified hierarchy is left out, as by runc and crun:
 an init system inside would take it for its own, and may not write to it.
- In a cgroup namespace the mounts are new ones, whose root the kernel puts at the namespace's root.
+
+In a cgroup namespace the mounts are new ones, whose root the kernel puts at the namespace's root.
 Without one the unified hierarchy is the host's whole tree, and those of v1 are copies of the
 container's own directories. A copy is a slave of the host's mount: nothing that is mounted below it
 reaches the host. Whenever none of these is possible an empty read-only tmpfs hides what is there

@@ -50,7 +50,7 @@ class RecordInit(Step):
 
 
 def root_of(rootfs: str) -> list[int] | None:
-    """What ``exec`` will know the container's root directory by (``steps.tenant.EnterRoot``): major
+    """What ``exec`` will know the container's root directory by (``steps.enter``): major
     and minor number of its device, inode; None for one that we may not look at.
     """
     try:

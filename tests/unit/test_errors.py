@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from ociruntime.errors import explain_errno
+from ociruntime.errors import LONGEST, OciError, explain_errno
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,25 @@ from ociruntime.errors import explain_errno
 )
 def test_words_that_engines_look_for(number: int, detail: str, text: str) -> None:
     assert explain_errno(number, detail) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("no such file", "no such file"),
+        ("x\nlevel=error msg=forged", "x level=error msg=forged"),
+        ("a\tb\rc", "a b c"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("caf\xe9", "caf\xe9"),
+    ],
+)
+def test_a_hostile_name_forges_no_line(text: str, line: str) -> None:
+    assert str(OciError(text)) == line
+
+
+def test_a_hostile_name_fills_no_log() -> None:
+    line = str(OciError(f"begin {'x' * 100_000} end"))
+    assert len(line) < LONGEST
+    assert line.startswith("begin x")
+    assert line.endswith("x end")
