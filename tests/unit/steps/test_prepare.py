@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ociruntime.errors import OciError
 from ociruntime.kernel import sockets
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.process.run import Run
+from ociruntime.spec.tables import NAMESPACES
+from ociruntime.steps import prepare
 
 
 def test_a_listener_that_takes_no_connections(
@@ -27,3 +32,22 @@ def test_a_listener_that_takes_no_connections(
         assert os.listdir("/proc/self/fd") == before
         listener.accept()[0].close()
         os.close(sockets.connect_unix(str(path)))
+
+
+def test_a_namespace_of_another_type_is_refused() -> None:
+    step = prepare.OpenNamespace(
+        "/linux/namespaces/0", "network", "/proc/self/ns/uts", NAMESPACES["network"], foreign=False
+    )
+    run = Run(Kernel(), [])
+    with pytest.raises(OciError, match="a namespace of another type than network"):
+        step.execute(run)
+    run.close()
+
+
+def test_the_runtimes_own_namespace_is_not_the_containers_to_change() -> None:
+    wanted = "/linux/namespaces/0", "uts", "/proc/self/ns/uts", NAMESPACES["uts"]
+    run = Run(Kernel(), [])
+    prepare.OpenNamespace(*wanted, foreign=False).execute(run)
+    with pytest.raises(OciError, match=r"linux\.sysctl would change the host"):
+        prepare.OpenNamespace(*wanted, foreign=True).execute(run)
+    run.close()
