@@ -215,20 +215,20 @@ def test_failed_poststop_is_a_warning(
 
 @pytest.mark.parametrize("phase", ["createRuntime", "createContainer"])
 def test_timeout(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox, phase: str) -> None:
-    script = "echo still busy; exec sleep 15"
+    script = "echo still busy; exec sleep 1000"
     env = ["PATH=/usr/bin:/bin"]
     made = failing(bundle(), sandbox, phase, script, timeout=1, env=env)
     result = runtime.create(made)
     assert_clear(runtime, result)
-    assert result.seconds < 6
     if runtime.is_ours:
         assert "timeout of 1 s" in result.stderr
         assert "still busy" in result.stderr
 
 
 def test_quick_hook_with_timeout(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
-    made = failing(bundle(), sandbox, "createRuntime", "exit 0", timeout=10)
-    assert runtime.create(made).check().seconds < 5
+    """Its end is waited for, and not its time."""
+    made = failing(bundle(), sandbox, "createRuntime", "exit 0", timeout=10_000)
+    runtime.create(made).check()
 
 
 def test_streams_of_a_user_namespace(

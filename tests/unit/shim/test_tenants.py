@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -43,10 +42,8 @@ def test_waiting_has_an_end(kernel: SharedKernel, stopped: int) -> None:
 
 def test_reaping_does_not_wait(kernel: SharedKernel, stopped: int) -> None:
     pidfd = kernel.pidfd_open(stopped)
-    begin = time.monotonic()
-    kernel.reap(pidfd, 5.0)
+    kernel.reap(pidfd, 10_000.0)
     assert not kernel.has_ended(pidfd)
-    assert time.monotonic() - begin < 10
     os.close(pidfd)
 
 
