@@ -83,17 +83,21 @@ def _normal(path: str) -> str:
 
 
 class MountTable:
-    """The mounts of a process, from its mountinfo: (mount point, attributes) by id."""
+    """The mounts of a process, from its mountinfo, by id: (mount point, attributes), and what is
+    mounted there, (file system, path in it).
+    """
 
-    __slots__ = ("points",)
+    __slots__ = ("points", "shown")
 
     def __init__(self, mountinfo: str) -> None:
         self.points: dict[int, tuple[str, frozenset[str]]] = {}
+        self.shown: dict[int, tuple[str, str]] = {}
         for line in mountinfo.split("\n"):
             fields = line.split(" ", 6)
             if len(fields) == 7:
                 attributes = frozenset(fields[5].split(","))
                 self.points[int(fields[0])] = unescape(fields[4]), attributes
+                self.shown[int(fields[0])] = fields[2], unescape(fields[3])
 
     @classmethod
     def of(cls, kernel: Kernel, pid: int) -> MountTable:

@@ -67,12 +67,12 @@ class VerifyMounts(Step):
         inroot = root_of(kernel, run.pid)
         linux = self.config.get("linux") or {}
         try:
-            if (self.config.get("root") or {}).get("readonly"):
-                self._require(inroot, table, "/", c.MOUNT_ATTR_RDONLY)
-            for place, attributes in self.places:
+            readonly = (self.config.get("root") or {}).get("readonly")
+            places = [("/", c.MOUNT_ATTR_RDONLY if readonly else 0), *self.places]
+            places += ((path, c.MOUNT_ATTR_RDONLY) for path in linux.get("readonlyPaths") or ())
+            for place, attributes in places:
                 self._require(inroot, table, place, attributes)
-            for path in linux.get("readonlyPaths") or ():
-                self._require(inroot, table, path, c.MOUNT_ATTR_RDONLY)
+            self._require_elsewhere(inroot, table, places)
             for path in linux.get("maskedPaths") or ():
                 self._require_mask(inroot, path)
         finally:
@@ -90,6 +90,36 @@ class VerifyMounts(Step):
                     "the processes were killed"
                 )
 
+    @staticmethod
+    def _require_elsewhere(
+        inroot: HostRoot, table: MountTable, places: list[tuple[str, int]]
+    ) -> None:
+        """Nothing that is read-only where the configuration has it may be written by a mount that
+        it does not have.
+        """
+        configured: dict[int, tuple[str, int]] = {}
+        for place, attributes in places:
+            found = found_stat(inroot, place)
+            if found is not None:
+                configured[found.mount_id] = place, attributes & c.MOUNT_ATTR_RDONLY
+        # What lies below another mount at the same point cannot be reached.
+        points = {table.points[mount][0] for mount in configured if mount in table.points}
+        for mount, (point, has) in table.points.items():
+            if point in points or "ro" in has:
+                continue
+            shown = table.shown[mount]
+            of = [
+                (place, readonly)
+                for other, (place, readonly) in configured.items()
+                if other in table.shown and _overlap(shown, table.shown[other])
+            ]
+            if of and all(readonly for _, readonly in of):
+                raise OciError(
+                    f"restore: {point} is a mount of the checkpoint and none of the configuration, "
+                    f"and what is read-only at {of[0][0]} could be written there; "
+                    "the processes were killed"
+                )
+
     def _require_mask(self, inroot: HostRoot, path: str) -> None:
         found = found_stat(inroot, path)
         if found is None or found.is_device(c.S_IFCHR, 1, 3):
@@ -104,6 +134,14 @@ class VerifyMounts(Step):
                 f"restore: linux.maskedPaths {path} is not masked in the checkpoint; "
                 "the processes were killed"
             )
+
+
+def _overlap(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two mounts show something in common: of one file system, one path within another."""
+    if one[0] != other[0]:
+        return False
+    first, second = (path.rstrip("/") + "/" for path in (one[1], other[1]))
+    return first.startswith(second) or second.startswith(first)
 
 
 def verify_processes(run: Run, config: Config, *, confined: bool = True) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.bundle import Bundle
 from tests.support.canary import Canary
-from tests.support.criu import checkpoint, count, restore
+from tests.support.criu import COUNTING, checkpoint, count, restore
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
@@ -143,3 +143,21 @@ def test_a_readonly_volume_stays_so(
     checkpoint(criu_host, container, images).check()
     restore(criu_host, counter, images).check()
     assert not list(data.iterdir())
+
+
+def test_a_mount_that_the_configuration_does_not_have(
+    criu_host: Runtime, counter: Bundle, images: Path, sandbox: Sandbox
+) -> None:
+    """A volume that is read-only is not to be written by another mount of it."""
+    data = sandbox.directory / "data"
+    data.mkdir()
+    (counter.rootfs / "other").mkdir()
+    again = "mount -o bind /data /other && mount -o remount,bind,rw /other"
+    counter.add_mount("/data", "bind", data, ["rbind", "ro"]).shell(f"{again}; {COUNTING}")
+    counter.add_capabilities("CAP_SYS_ADMIN")
+    container = criu_host.up(counter)
+    count(criu_host, container)
+    checkpoint(criu_host, container, images).check()
+    for names in counter.config["process"]["capabilities"].values():
+        names[:] = [name for name in names if name != "CAP_SYS_ADMIN"]
+    assert_clear(criu_host, restore(criu_host, counter, images), "/other", "read-only at /data")
