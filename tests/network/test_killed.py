@@ -6,14 +6,18 @@ strace(1) kills it when it enters the call: all before has been done, and nothin
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ociruntime.network.attachments import namespaces_in_use
 from tests.network.host import Container, Host
+from tests.support.patience import PATIENCE
 
 # What the hook can change the world with; programs that it starts are killed by nobody.
 CALLS = "sendto,rename,unlink,mkdir,openat,setns,write,move_mount,umount2,vfork,clone3,clone"
@@ -95,8 +99,14 @@ def kill_everywhere(host: Host, status: str, *hook: str, names: tuple[str, ...] 
         inject = f"inject={name}:signal=KILL:when={number}"
         killed = traced(host, container, status, hook, "-qq", "-e", inject, "-o", "/dev/null")
         assert killed == -9
+        inode = os.stat(container.path).st_ino
         container.end()
         container.ended = True
+        # A program that it had started ends by itself.
+        deadline = time.monotonic() + PATIENCE
+        while inode in namespaces_in_use():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         host.net("gc")
         assert (name, number, host.leftovers()) == (name, number, [])
         files = sorted(path.name for path in host.state.rglob("*") if path.is_file())
