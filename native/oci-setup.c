@@ -90,7 +90,9 @@ static int is_output(const struct program *program, const struct operation *one)
                                      one->output_size <= end - one->output);
 }
 
-/* Whether every offset, count and number is one that its operation may use. */
+/* Whether every offset and index lies in the program, its scratch memory or the registers. A number
+ * that an operation takes for a length or an address is not compared with anything: who writes
+ * programs has all the powers that a wrong one could lend him. */
 static int is_valid(const struct program *program, unsigned long size)
 {
     if (size < sizeof *program || program->magic != PROGRAM_MAGIC || program->size != size ||

@@ -83,7 +83,6 @@ enum operation_code {
     DO_KIND = 9,        /* (fd, S_IF*): EOPNOTSUPP when it is of another kind */
     DO_NODE = 10,       /* (fd, S_IF*, major, minor): the same for a device, whose numbers count */
     DO_EMPTY = 11,      /* (fd): ENOTEMPTY unless it is an empty regular file */
-    DO_ON = 21,         /* (fd, magic, inode or 0): EXDEV when it is on another filesystem */
     DO_PROGRAM = 12,    /* (root, path): whether it can be executed */
     DO_HOME = 13,       /* (root, uid): RECORD_VALUE has "HOME=..." where passwd(5) has one */
     DO_KEYRING = 14,    /* (name): a session keyring of its own */
@@ -96,6 +95,7 @@ enum operation_code {
     DO_WAIT = 19,       /* (pid, milliseconds or -1): the wait status, bit 16 set when it was killed
                          * because its time was over */
     DO_EXECUTE = 20,    /* (fd, arguments, their number, environment, its number) */
+    DO_ON = 21,         /* (fd, magic, inode or 0): EXDEV when it is on another filesystem */
     DO_MASK = 22,       /* (root, path, options of an empty tmpfs, their number, its attributes, a
                          * null device): covered */
     DO_READONLY = 23,   /* (root, path) */

@@ -9,6 +9,38 @@ from ociruntime.kernel import _sys
 from ociruntime.kernel import constants as c
 
 
+class Executable:
+    """A program to be executed without a copy of our memory.
+
+    ``fd`` is the program. ``streams`` become its descriptors 0 to 2; empty: it has ours. ``kept``
+    are others that it has by the same numbers; the ``preserved`` ones from 3 on are our own
+    caller's: one of ours that had such a number would be close-on-exec, and stays it.
+    """
+
+    __slots__ = ("argv", "envp", "fd", "kept", "preserved", "streams")
+
+    def __init__(
+        self,
+        fd: int,
+        argv: list[bytes],
+        envp: list[bytes],
+        kept: list[int],
+        streams: tuple[int, ...] = (),
+        preserved: int = 0,
+    ) -> None:
+        self.fd = fd
+        self.argv = argv
+        self.envp = envp
+        self.kept = kept
+        self.streams = streams
+        self.preserved = preserved
+
+    def descriptors(self) -> tuple[bytes, bytes]:
+        """``streams`` and ``kept`` as ``_sys`` takes them."""
+        streams, kept = self.streams, self.kept
+        return pack(f"={len(streams)}i", *streams), pack(f"={len(kept)}i", *kept)
+
+
 class Processes:
     """Part of ``Kernel``."""
 
@@ -19,39 +51,18 @@ class Processes:
             raise OSError(-pid, os.strerror(-pid))
         return pid, pidfd
 
-    def run_program(
-        self,
-        fd: int,
-        argv: list[bytes],
-        envp: list[bytes],
-        streams: tuple[int, ...],
-        kept: list[int],
-        milliseconds: int,
-        preserved: int = 0,
-    ) -> int:
-        """Run the program behind ``fd``, which copies none of our memory, to its end: its wait
-        status. It is killed after so many ``milliseconds``. Of what is ``kept``, the ``preserved``
-        descriptors from 3 on are our own caller's: one of ours that had such a number would be
-        close-on-exec, and stays it.
-        """
-        ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
-        result = _sys.run_program(fd, argv, envp, ends, others, milliseconds, preserved)
+    def run_program(self, program: Executable, milliseconds: int) -> int:
+        """Run it to its end: its wait status. It is killed after so many ``milliseconds``."""
+        what = program.fd, program.argv, program.envp, *program.descriptors()
+        result = _sys.run_program(*what, milliseconds, program.preserved)
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result
 
-    def start_program(
-        self,
-        fd: int,
-        argv: list[bytes],
-        envp: list[bytes],
-        streams: tuple[int, ...],
-        kept: list[int],
-        preserved: int = 0,
-    ) -> tuple[int, int]:
+    def start_program(self, program: Executable) -> tuple[int, int]:
         """The same, but nobody waits for its end: ``(pid, pidfd)``."""
-        ends, others = (pack(f"={len(fds)}i", *fds) for fds in (streams, kept))
-        pid, pidfd = _sys.start_program(fd, argv, envp, ends, others, preserved)
+        what = program.fd, program.argv, program.envp, *program.descriptors()
+        pid, pidfd = _sys.start_program(*what, program.preserved)
         if pid < 0:
             raise OSError(-pid, os.strerror(-pid))
         return pid, pidfd

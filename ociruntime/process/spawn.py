@@ -23,6 +23,7 @@ from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
 from ociruntime.kernel.inside import Answer, Inside
+from ociruntime.kernel.processes import Executable
 from ociruntime.process.channel import Closed
 from ociruntime.process.descriptors import STREAMS, kept
 from ociruntime.process.patience import Patience, let_go
@@ -106,9 +107,10 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
 def _start(run: Run, channel: int, cgroup_fd: int) -> tuple[int, int]:
     others = [channel, cgroup_fd] if cgroup_fd >= 0 else [channel]
     arguments = [b"oci-setup", b"%d" % channel]
-    fds = kept(run, others)
     program = run.fds["setup"]
-    return run.kernel.start_program(program, arguments, [], run.streams, fds, run.preserve_fds)
+    fds = kept(run, others)
+    execution = Executable(program, arguments, [], fds, run.streams, run.preserve_fds)
+    return run.kernel.start_program(execution)
 
 
 def _join(

@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ociruntime.kernel.processes import Executable
     from ociruntime.log import Log
     from ociruntime.process.run import Run
     from ociruntime.shim.exits import Exits
@@ -60,18 +61,8 @@ class SharedKernel(Kernel):
         self._pids[pidfd] = pid
         return pid, pidfd
 
-    def run_program(
-        self,
-        fd: int,
-        argv: list[bytes],
-        envp: list[bytes],
-        streams: tuple[int, ...],
-        kept: list[int],
-        milliseconds: int,
-        preserved: int = 0,
-    ) -> int:
-        longest = min(milliseconds, ENTERING)
-        return super().run_program(fd, argv, envp, streams, kept, longest, preserved)
+    def run_program(self, program: Executable, milliseconds: int) -> int:
+        return super().run_program(program, min(milliseconds, ENTERING))
 
     def wait_pidfd(self, pidfd: int) -> tuple[int, int]:
         poller = poll()

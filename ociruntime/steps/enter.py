@@ -16,6 +16,7 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import block as b
 from ociruntime.kernel import entry as e
 from ociruntime.kernel.ocinit import sealed_memfd
+from ociruntime.kernel.processes import Executable
 from ociruntime.process.descriptors import STREAMS, close_all
 from ociruntime.process.environment import settled
 from ociruntime.process.executor import how_it_ended
@@ -128,15 +129,15 @@ class EnterContainer(Step):
         fds["channel"] = theirs.detach()
         content, words, environment, own = self.pack(run)
         fds["block"] = block = sealed_memfd(kernel, "oci-exec-block", content)
-        kernel.run_program(
+        program = Executable(
             fds["init"],
             [b"oci-init %d" % block, *words],
             environment,
-            run.streams or (0, 1, 2),
             sorted({*range(STREAMS, STREAMS + self.keep_fds), *own, block}),
-            LONGEST,
+            run.streams or (0, 1, 2),
             self.keep_fds,
         )
+        kernel.run_program(program, LONGEST)
         # They are the process's now. That it closes the channel is what tells of its success.
         close_all(kernel, [fd for fd in fds.values() if fd != run.lent])
         fds.clear()

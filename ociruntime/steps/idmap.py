@@ -17,6 +17,7 @@ from ociruntime.kernel.inroot import InRoot, open_inside
 from ociruntime.kernel.inside import Inside
 from ociruntime.kernel.mountfd import needs_old_mount
 from ociruntime.kernel.ocinit import open_program
+from ociruntime.kernel.processes import Executable
 from ociruntime.process.channel import channel_pair
 from ociruntime.process.step import CONTAINER, ContainerStep, Step
 from ociruntime.steps.mounts import (
@@ -117,7 +118,7 @@ def user_namespace(
     try:
         arguments = [b"oci-setup", b"%d" % there.fileno()]
         fds = sorted((program, there.fileno()))
-        pid, pidfd = kernel.start_program(program, arguments, [], (), fds)
+        pid, pidfd = kernel.start_program(Executable(program, arguments, [], fds))
     except BaseException:
         channel.close()
         kernel.close(program)

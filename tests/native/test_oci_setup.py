@@ -24,6 +24,7 @@ from ociruntime.kernel.inside import Answer, Inside
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.numbers import NUMBERS
 from ociruntime.kernel.ocinit import open_program
+from ociruntime.kernel.processes import Executable
 from ociruntime.kernel.program import Program, records, strings
 from ociruntime.process.channel import Channel, Closed, channel_pair
 from ociruntime.process.run import Run
@@ -42,7 +43,7 @@ class Started:
         self.channel, there = channel_pair()
         arguments = [b"oci-setup", b"%d" % there.fileno()]
         fds = sorted((program, there.fileno()))
-        self.pid, self.pidfd = kernel.start_program(program, arguments, [], (), fds)
+        self.pid, self.pidfd = kernel.start_program(Executable(program, arguments, [], fds))
         there.close()
         kernel.close(program)
 
@@ -156,7 +157,7 @@ def test_an_operation_that_is_none(field: int, value: int) -> None:
 def test_no_channel(argument: bytes) -> None:
     kernel = Kernel()
     program = open_program(kernel, "oci-setup")
-    _, pidfd = kernel.start_program(program, [b"oci-setup", argument], [], (), [program])
+    _, pidfd = kernel.start_program(Executable(program, [b"oci-setup", argument], [], [program]))
     kernel.close(program)
     code, status = kernel.wait_pidfd(pidfd)
     kernel.close(pidfd)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from ociruntime.kernel import program as p
 from ociruntime.kernel.inside import Inside
+from ociruntime.kernel.processes import Executable
 from ociruntime.process.channel import Channel, Closed
 from ociruntime.process.run import Run
 from tests.support.model.operations import Operation, Operations, Refused
@@ -167,7 +168,7 @@ class Emulator(Operations):
 
 def emulated(recorder: Recorder) -> Run:
     """A run whose container side is a process of the recorder, in no namespace of its own."""
-    recorder.start_program(0, [], [], (), [])
+    recorder.start_program(Executable(0, [], [], []))
     run = Run(recorder, [])
     run.channel, _ = Emulator(recorder).connect()
     run.setup = Inside(run.channel, run.stubs)

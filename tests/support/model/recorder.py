@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ociruntime.kernel.kernel import Argument
+    from ociruntime.kernel.processes import Executable
 
 # A failing close(2) has closed all the same.
 CLOSES = ("close",)
@@ -100,37 +101,20 @@ class Recorder(ModelCalls, Kernel):
         self.processes[made.pid] = made
         return made.pid, self._install(Handle(self._nowhere, c.O_CLOEXEC, made))
 
-    def run_program(
-        self,
-        fd: int,
-        argv: list[bytes],
-        envp: list[bytes],
-        streams: tuple[int, ...],
-        kept: list[int],
-        milliseconds: int,
-        preserved: int = 0,
-    ) -> int:
+    def run_program(self, program: Executable, milliseconds: int) -> int:
         """The model has processes, but none that runs a program."""
-        self._record("run_program", (fd, b"\x1f".join(argv)))
+        self._record("run_program", (program.fd, b"\x1f".join(program.argv)))
         raise refusal(errno.ENOSYS)
 
-    def start_program(
-        self,
-        fd: int,
-        argv: list[bytes],
-        envp: list[bytes],
-        streams: tuple[int, ...],
-        kept: list[int],
-        preserved: int = 0,
-    ) -> tuple[int, int]:
+    def start_program(self, program: Executable) -> tuple[int, int]:
         """A process that has what is ``kept``, and does nothing until somebody makes it
         ``process``.
         """
-        if self._record("start_program", (fd, b"\x1f".join(argv))):
+        if self._record("start_program", (program.fd, b"\x1f".join(program.argv))):
             self.calls[-1].errno = self.fail_with
             raise refusal(self.fail_with)
         made = Process(max(self.processes) + 1, self.process.namespace)
-        fds = {fd: self.process.fds[fd] for fd in kept if fd in self.process.fds}
+        fds = {fd: self.process.fds[fd] for fd in program.kept if fd in self.process.fds}
         made.fds = {fd: Handle(handle.node, 0, handle.extra) for fd, handle in fds.items()}
         made.cgroups = list(self.process.cgroups)
         self.processes[made.pid] = made
