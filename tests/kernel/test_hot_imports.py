@@ -31,7 +31,7 @@ ASKED_FOR = (
     "ociruntime.metrics", "ociruntime.plan.compare", "ociruntime.plan.explain",
     "ociruntime.pytest_plugin", "ociruntime.screen", "ociruntime.spec.explain",
     "ociruntime.spec.formats", "ociruntime.spec.schema", "ociruntime.spec.sentences",
-    "ociruntime.spec.similar", "ociruntime.spec.topics", "ociruntime.spec.walk", "ociruntime.top",
+    "ociruntime.similar", "ociruntime.spec.topics", "ociruntime.spec.walk", "ociruntime.top",
     "ociruntime.trace", "ociruntime.cli.doctor", "ociruntime.cli.explain", "ociruntime.cli.foresee",
     "ociruntime.cli.help", "ociruntime.cli.metrics", "ociruntime.cli.plan", "ociruntime.cli.top",
     "ociruntime.cli.trace", "ociruntime.cli.validate", "jsonschema", "textual", "textwrap",
