@@ -182,3 +182,10 @@ def test_damaged_bytes_are_refused(data: bytes) -> None:
 
 def test_negative_numbers_take_ten_bytes() -> None:
     assert messages.TIMESTAMP.encode({"seconds": -1}) == b"\x08" + b"\xff" * 9 + b"\x01"
+
+
+def test_a_number_has_an_end() -> None:
+    """It has at most 64 bits, ten bytes of seven."""
+    assert wire.read_varint(b"\xff" * 9 + b"\x01", 0) == ((1 << 64) - 1, 10)
+    with pytest.raises(WireError, match="longer than ten bytes"):
+        wire.read_varint(b"\x80" * 10 + b"\x01", 0)
