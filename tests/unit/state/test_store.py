@@ -109,6 +109,29 @@ def test_save_is_atomic(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.ids() == []
 
 
+@pytest.mark.parametrize("lengths", [(1, 1000, 10), (1000, 1000, 1), (5, 5, 5)])
+def test_a_file_has_what_was_written_last(store: Store, lengths: tuple[int, ...]) -> None:
+    container = store.claim("one")
+    for number, length in enumerate(lengths):
+        container.write("file", bytes([number]) * length)
+        assert container.read("file") == bytes([number]) * length
+
+
+def test_a_file_is_never_emptied(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was emptied costs a file system that allocates late a search for blocks at each save."""
+    container = store.claim("one")
+    container.data = dict(DATA)
+    opened = hostos.open
+
+    def open_(path: str, flags: int, *arguments: int, **how: int) -> int:
+        assert not flags & hostos.O_TRUNC
+        return opened(path, flags, *arguments, **how)
+
+    monkeypatch.setattr(hostos, "open", open_)
+    for _ in range(3):
+        container.save()
+
+
 def test_the_version_before_is_kept(store: Store) -> None:
     container = store.claim("one")
     for number in (1, 2, 3):
