@@ -188,6 +188,7 @@ OPTIONS = {
     "spec config": ("FILE", "the file to write, if not config.json"),
     "spec rootless": ("", "for the calling user, who is root in a user namespace"),
     "diff": ("", "print what differs between two bundles, config files or containers"),
+    "syscalls": ("", "print the system calls of the container's side, and make none of them"),
     "of": ("ID", "the plan of a container that exists, out of its stored configuration"),
     "json": ("", "print JSON instead of text"),
     "doctor rootless": ("", "for an ordinary user's containers, also when root asks"),

@@ -1,4 +1,4 @@
-"""ociruntime plan [--format text|json] [--width COLUMNS] and
+"""ociruntime plan [--format text|json] [--width COLUMNS] [--syscalls] and
 
 [options of create] [ID]                  what `create` would do
 --of ID                                   the same for a container that exists
@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from ociruntime.plan.build import Plan
     from ociruntime.plan.host import Host
 
-OPTIONS = {**CREATE_OPTIONS, "format": VALUE, "width": VALUE, "diff": FLAG, "of": VALUE}
+OPTIONS = {
+    **CREATE_OPTIONS,
+    "format": VALUE,
+    "width": VALUE,
+    "diff": FLAG,
+    "of": VALUE,
+    "syscalls": FLAG,
+}
 ALIASES = CREATE_ALIASES
 FORMATS = ("text", "json")
 OPERATIONS = ("exec", "update", "delete", "mounts")
@@ -59,6 +66,8 @@ def main(words: list[str], globals_: Globals) -> int:
     if form not in FORMATS:
         raise UsageError(f"--format {form}: use text or json")
     if options.flag("diff"):
+        if options.flag("syscalls"):
+            raise UsageError("plan: --diff compares steps; leave --syscalls out")
         return _diff(options, form, globals_)
     if options.text("of"):
         if options.arguments:
@@ -66,7 +75,10 @@ def main(words: list[str], globals_: Globals) -> int:
         planned = stored(options.text("of") or "", globals_)
     else:
         planned = _to_be_created(options, globals_)
-    planned.tell(form, Screen.of(options.number("width")))
+    if options.flag("syscalls"):
+        planned.tell_syscalls(form, Screen.of(options.number("width")))
+    else:
+        planned.tell(form, Screen.of(options.number("width")))
     return 0
 
 
@@ -80,15 +92,29 @@ class Planned:
 
     def tell(self, form: str, screen: Screen) -> None:
         """Print it."""
-        bundle, container_id = self.wanted.bundle, self.wanted.id
         if form == "json":
-            about: dict[str, Any] = {"id": container_id, "operation": "create", "bundle": bundle}
-            about["host"] = self.host.as_dict()
-            text = as_json(about, self.plan.steps, self.plan.warnings)
+            text = as_json(self._about(), self.plan.steps, self.plan.warnings)
         else:
-            title = heading(f"create {container_id} from {bundle}", self.plan.steps, self.host)
-            text = as_text(title, self.plan.steps, self.plan.warnings, screen)
+            text = as_text(self._heading(), self.plan.steps, self.plan.warnings, screen)
         say(text.encode("utf-8", "backslashreplace"))
+
+    def tell_syscalls(self, form: str, screen: Screen) -> None:
+        """Print the system calls of the container's side."""
+        from ociruntime.plan.syscalls import tell
+
+        if form == "json":
+            text = tell.as_json(self._about(), self.plan)
+        else:
+            text = tell.as_text(self._heading(), self.plan, screen)
+        say(text.encode("utf-8", "backslashreplace"))
+
+    def _about(self) -> dict[str, Any]:
+        about = {"id": self.wanted.id, "operation": "create", "bundle": self.wanted.bundle}
+        return {**about, "host": self.host.as_dict()}
+
+    def _heading(self) -> list[str]:
+        what = f"create {self.wanted.id} from {self.wanted.bundle}"
+        return heading(what, self.plan.steps, self.host)
 
 
 def _to_be_created(options: Options, globals_: Globals) -> Planned:

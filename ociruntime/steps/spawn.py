@@ -66,7 +66,8 @@ class Spawn(Step):
             text += ", and write its uid and gid maps"
         return text
 
-    def execute(self, run: Run) -> None:
+    def wanted(self, run: Run) -> Namespaces:
+        """What ``spawn`` shall make and join."""
         wanted = Namespaces()
         wanted.new = self.flags
         wanted.time = self.time_offsets
@@ -75,13 +76,16 @@ class Spawn(Step):
         for name, flag in self.joined:
             fd = run.fds[f"namespace:{name}"]
             wanted.joined.append((f"joining the {name} namespace", flag, fd))
+        return wanted
+
+    def execute(self, run: Run) -> None:
         # A container without a pid namespace sees us: nobody in there may trace us or open our
         # descriptors (CVE-2016-9962). An unprivileged caller stays dumpable: what is /proc/self's
         # belongs to root otherwise.
         if self.privileged:
             run.kernel.prctl(c.PR_SET_DUMPABLE, 0)
         cgroup_fd = run.cgroup.open_for_clone() if run.cgroup else -1
-        spawn(run, wanted, cgroup_fd, lambda pid: self._write_maps(run, pid))
+        spawn(run, self.wanted(run), cgroup_fd, lambda pid: self._write_maps(run, pid))
 
     def _write_maps(self, run: Run, pid: int) -> None:
         for kind, maps in (("gid", self.gid_maps), ("uid", self.uid_maps)):

@@ -147,6 +147,13 @@ def test_plan_and_its_difference(running: Desk) -> None:
     assert "1 new, 1 changed" in said
 
 
+def test_system_calls_of_a_plan(running: Desk) -> None:
+    shown = block("usage.md", "$ ociruntime plan --syscalls").splitlines()
+    said = running.type("ociruntime plan --syscalls --bundle b c1")
+    for line in shown[2:-1]:
+        assert line.replace("/tmp/b", str(running.directory / "b")) in said
+
+
 def test_explain(running: Desk) -> None:
     text = block("usage.md", "$ ociruntime explain")
     command, _, shown = text.partition("\n")

@@ -59,6 +59,7 @@ RUN = {
         ("$ ociruntime explain", f"{USAGE}explain"),
         ("$ ociruntime plan --bundle", f"{USAGE}plan_and_its_difference"),
         ("$ ociruntime plan --diff", f"{USAGE}plan_and_its_difference"),
+        ("$ ociruntime plan --syscalls", f"{USAGE}system_calls_of_a_plan"),
         ("$ ociruntime --trace", f"{USAGE}trace"),
     ],
 }
