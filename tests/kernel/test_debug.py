@@ -15,6 +15,7 @@ import pytest
 from tests.support.bundle import Bundle
 from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
+from tests.support.screens import WIDTHS, check_lines
 
 Made = Callable[..., Bundle]
 LINE = re.compile(
@@ -22,6 +23,9 @@ LINE = re.compile(
     r"(: .*)?"
 )
 UID = 12345
+# These steps are told in the host's words: its cgroup version and hierarchies; and what is no step,
+# whether there is a start image.
+OF_THE_HOST = re.compile(r"cgroup|limit-devices|start image")
 
 
 def told(text: str) -> list[tuple[str, ...]]:
@@ -76,6 +80,37 @@ def test_in_the_log_as_json_and_for_exec(
     assert any(message.startswith("host: open-container: ") for message in steps)
     assert any(": done in " in message for message in steps)
     runtime.delete(name, "--force").check()
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_screen(
+    runtime: Runtime, bundle: Made, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """A line a step, however wide the terminal is, as it goes to a log. The two sides work at the
+    same time, so here each has its lines together.
+    """
+    monkeypatch.setenv("COLUMNS", str(columns))
+    runtime.global_options = ("--debug",)
+    good = bundle(["/bin/true"]).write()
+    bad = bundle(["/bin/true"])
+    bad.add_mount("/x", "tmpfs", "tmpfs", ["no-such-option=1"]).write()
+    shown = []
+    for verb, made in (("run", good), ("create", bad)):
+        done = runtime.call(verb, "--bundle", str(made.path), made.name)
+        assert done.status == (made is bad)
+        text = done.stderr
+        for found, word in (
+            (str(made.path), "b"),
+            (str(runtime.root), "/run/ociruntime"),
+            (made.name, "c1"),
+        ):
+            text = text.replace(found, word)
+        text = re.sub(r"\b\d+\.\d{3} ms", "N ms", text)
+        text = re.sub(r"\b\d+ of \d+ steps", "N of N steps", text)
+        lines = [line for line in text.splitlines() if not OF_THE_HOST.search(line)]
+        lines.sort(key=lambda line: "debug: container:" in line)
+        shown.append("\n".join([f"$ ociruntime --debug {verb} --bundle b c1", *lines]) + "\n")
+    check_lines("debug", "\n".join(shown))
 
 
 def test_no_lines_without_it(runtime: Runtime, bundle: Made) -> None:
