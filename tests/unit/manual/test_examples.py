@@ -126,7 +126,7 @@ NOT_RUN = {
     "tracing.md": [
         (
             "ociruntime --trace run.json run --bundle b c1",
-            "its line of curl wants a collector; kernel/test_trace_otlp.py parses what it would send",
+            "its curl wants a collector; kernel/test_trace_otlp.py parses what it sends",
         )
     ],
     "troubleshooting.md": [("sudo ", INSTALLS), ("systemd-run", "wants a session of systemd's")],
