@@ -72,10 +72,10 @@ def _live(globals_: Globals, interval: float) -> int:
     from ociruntime.plan.explain import as_text, heading
     from ociruntime.screen import Screen
 
-    def plan(container_id: str) -> str:
+    def plan(container_id: str, width: int) -> str:
         planned = stored(container_id, globals_)
         title = heading(f"create {container_id}", planned.plan.steps, planned.host)
-        return as_text(title, planned.plan.steps, planned.plan.warnings, Screen(0))
+        return as_text(title, planned.plan.steps, planned.plan.warnings, Screen(width))
 
     Top(globals_.store, interval, plan).run()
     return 0

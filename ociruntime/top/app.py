@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ociruntime.state.store import Store
 
 
+SCROLL_BAR = 2
+
+
 class Page(ModalScreen[None]):
     """A text about one container; any of its keys closes it."""
 
@@ -50,8 +53,10 @@ class Top(App[None]):
         Binding("l", "plan", "plan"),
     ]
 
-    def __init__(self, store: Store, interval: float, plan: Callable[[str], str]) -> None:
-        """Parameters: ``interval`` in seconds; ``plan`` gives the text of a container's plan."""
+    def __init__(self, store: Store, interval: float, plan: Callable[[str, int], str]) -> None:
+        """Parameters: ``interval`` in seconds; ``plan`` gives the text of a container's plan in
+        lines of so many characters.
+        """
         super().__init__()
         self._store = store
         self._interval = interval
@@ -102,7 +107,8 @@ class Top(App[None]):
 
     def action_plan(self) -> None:
         """Show the plan that the chosen container was created by."""
-        self._show("plan", self._plan)
+        width = self.size.width - SCROLL_BAR
+        self._show("plan", lambda name: self._plan(name, width))
 
     def _show(self, what: str, told: Callable[[str], str]) -> None:
         name = self._chosen()

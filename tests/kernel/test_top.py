@@ -70,7 +70,7 @@ def test_live(runtime: Runtime, three: list[str]) -> None:
     from ociruntime.top.app import Page, Top
 
     busy, idle, _ = three
-    app = Top(Store(str(runtime.root)), 0.05, lambda name: f"what made {name}")
+    app = Top(Store(str(runtime.root)), 0.05, lambda name, width: f"{width}: what made {name}")
 
     def ids() -> list[str]:
         table = app.query_one("#containers", DataTable)
@@ -98,7 +98,7 @@ def test_live(runtime: Runtime, three: list[str]) -> None:
             await pilot.pause()
             page = app.screen
             assert isinstance(page, Page)
-            assert page.text == f"what made {idle}"
+            assert page.text == f"158: what made {idle}", "but for the scroll bar"
             await pilot.press("escape")
             await pilot.press("q")
 
