@@ -8,6 +8,7 @@ test's names must be gone when it ends.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
     crun, for one, works only where every v1 controller is mounted: see the namespace's docstring.
     Workers inherit the namespace of the controlling process.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As a shell leaves it to what it starts in the background; tests interrupt themselves.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.geteuid() == 0 and not hasattr(config, "workerinput"):
         fork_below_a_reaper()
         enter_own_mount_namespace()

@@ -129,7 +129,8 @@ class OwnStreams(ContainerStep):
         kernel.queue(p.NODE, probe, *NULL, tolerated=other)
         kernel.close(probe)
         third = kernel.position()
-        flags = c.O_RDWR | c.O_NONBLOCK | c.O_NOCTTY | c.O_NOFOLLOW
+        # Without O_NOFOLLOW, which the container would find among the flags of its streams.
+        flags = c.O_RDWR | c.O_NONBLOCK | c.O_NOCTTY
         fd = inroot.open("/dev/null", flags, tolerated=every)
         fourth = kernel.position()
         kernel.queue(p.NODE, fd, *NULL, tolerated=other)

@@ -16,7 +16,7 @@ INTERVAL = 0.02
 
 
 def test_stats(library: api.Runtime, oci_rootfs: Path) -> None:
-    script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; sleep 100; true"
+    script = "sleep 100 & i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done; wait"
     bundle = library.bundle(oci_rootfs, ["sh", "-c", script], memory="64M", pids=30)
     with library.run(bundle, stdout=api.PIPE) as container:
         assert container.stdout is not None

@@ -25,7 +25,18 @@ READ_ELSEWHERE = {
     },
     "ociruntime/cgroups/bus.py": {"_filters", "unique_name"},  # jeepney, of a connection
     "ociruntime/kernel/libseccomp.py": {"_fields_"},  # ctypes
-    "ociruntime/library/container.py": {"oci_version"},  # programs: docs/api.md
+    # Programs: docs/api.md.
+    "ociruntime/library/aio.py": {"add_mounts", "remove_mounts"},
+    "ociruntime/library/container.py": {"add_mounts", "oci_version", "remove_mounts"},
+    "ociruntime/library/options.py": {  # type checkers, of what programs give
+        "auto_dedup",
+        "ext_unix_sk",
+        "link_remap",
+        "page_server",
+        "shell_job",
+        "tcp_close",
+        "tcp_skip_in_flight",
+    },
     "ociruntime/pytest_plugin.py": {"pytest_addoption", "pytest_runtest_makereport"},  # pytest
     "ociruntime/top/app.py": {  # textual
         "BINDINGS",
