@@ -245,7 +245,8 @@ static int run_main(int argc, char **argv)
     stamps_add("imported");
     if (module == NULL || hand_over(STAMPS_VARIABLE, "_stamps") < 0 ||
         hand_over(IMAGE_VARIABLE, "_no_image") < 0)
-        return report_exception("cannot load the program");
+        return report_exception(is_short_of_memory() ? "cannot load the program; " MORE_MEMORY
+                                                     : "cannot load the program");
     PyObject *arguments = PyList_GetSlice(words, 1, argc);
     PyObject *result =
         arguments != NULL ? PyObject_CallMethod(module, "main", "(O)", arguments) : NULL;
