@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 
 from ociruntime.cgroups.detect import detect
-from ociruntime.cgroups.files import read_optional
+from ociruntime.cgroups.files import read_file
 from ociruntime.cgroups.resources import asked_of_update, settings_for
 from ociruntime.cgroups.update import completed, switched_on
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
@@ -22,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.cgroups.group import Group
+    from ociruntime.cgroups.setting import Setting
     from ociruntime.state.store import Container
 
 
@@ -59,12 +61,8 @@ def update_steps(
     try:
         layout = detect(group.kernel)
         wanted = completed(group, asked_of_update(resources), layout)
-        for setting in settings_for(wanted, layout, warnings) + switched_on(group, wanted):
-            directory = group.limits_directory(setting.controller)
-            now = read_optional(group.kernel, directory, setting.file).strip()
-            text = f"write {setting.value} to {setting.file}, which has {now or 'nothing'}"
-            data: dict[str, object] = {"file": setting.file, "value": setting.value, "now": now}
-            steps.append(Foreseen("write-limit", setting.pointer, text, data, "limits"))
+        settings = settings_for(wanted, layout, warnings) + switched_on(group, wanted)
+        steps += filter(None, (_written(group, setting) for setting in settings))
         rules = wanted.get("devices") or []
         if rules:
             text = f"replace the list of devices by one of {len(rules)} rules"
@@ -73,6 +71,26 @@ def update_steps(
     finally:
         group.close()
     return steps
+
+
+def _written(group: Group, setting: Setting) -> Foreseen | None:
+    """The file that takes a setting on this kernel, and what is in it; None where none needs to."""
+    places = [(setting.file, setting.value), (setting.other_file, setting.other_value)]
+    for file, value in places[: 1 + bool(setting.other_file)]:
+        try:
+            directory = group.limits_directory(setting.controller)
+            now = read_file(group.kernel, directory, file).strip()
+        except FileNotFoundError:
+            continue
+        held = now.replace("\n", "; ") or "nothing"
+        text = f"write {value} to {file}, which has {held}"
+        data: dict[str, object] = {"file": file, "value": value, "now": now}
+        return Foreseen("write-limit", setting.pointer, text, data, "limits")
+    if setting.optional:
+        return None
+    text = f"write {setting.value} to {setting.file}, which this kernel does not have: it will fail"
+    data = {"file": setting.file, "value": setting.value, "now": None}
+    return Foreseen("write-limit", setting.pointer, text, data, "limits")
 
 
 def delete_steps(container: Container, *, force: bool) -> list[Foreseen]:
