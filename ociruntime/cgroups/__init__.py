@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def open_group(kernel: Kernel, placement: Placement) -> Group:
     """The group of a placement, in the class of its mode; nothing is opened or created yet."""
     if placement.unit is not None:
-        from ociruntime.cgroups.systemd import open_unit
+        from ociruntime.cgroups.systemd.group import open_unit
 
         return open_unit(kernel, placement)
     if placement.mode == "v2":
-        from ociruntime.cgroups.v2 import GroupV2
+        from ociruntime.cgroups.v2.group import GroupV2
 
         return GroupV2(kernel, placement)
-    from ociruntime.cgroups.v1 import GroupV1
+    from ociruntime.cgroups.v1.group import GroupV1
 
     return GroupV1(kernel, placement)

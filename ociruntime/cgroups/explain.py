@@ -12,6 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cgroups.path import Place
 
+    # Controllers that a cgroup above would not hand down -> (its path, the errno of the refusal).
+    Withheld = dict[str, tuple[str, int]]
+
 READ_ONLY = "the cgroup file system is read-only; mount it read-write"
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -67,6 +70,25 @@ def explain_write(file: str, value: str, number: int) -> str:
     if number == errno.ENODEV:
         return f"no such device on this host, or the cgroup was removed meanwhile: {value}"
     return ""
+
+
+def explain_missing(controller: str, withheld: Withheld) -> str:
+    """Why the container's cgroup lacks a controller, and who has to do what."""
+    if controller not in withheld:
+        return (
+            f"the controller {controller} is not delegated to this cgroup; enable it in "
+            "cgroup.subtree_control of every cgroup above (systemd: Delegate=yes in the unit)"
+        )
+    path, refused = withheld[controller]
+    if refused == errno.EBUSY:
+        why = "has processes of its own; move them into a child cgroup first"
+    elif refused in (errno.EACCES, errno.EPERM):
+        why = "is not delegated to this user; run as root or delegate it (systemd: Delegate=yes)"
+    elif refused == errno.EOPNOTSUPP:
+        why = "is threaded, and the controller is not; choose another linux.cgroupsPath"
+    else:
+        why = f"refuses it (errno {refused})"
+    return f"the controller {controller} cannot be enabled: {path} {why}"
 
 
 _BY_CREATE = {

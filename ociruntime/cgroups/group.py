@@ -1,9 +1,8 @@
 """The container's control group as a thing one can create, join, limit, freeze, kill and remove.
 
-``cgroups.open_group`` gives the class for the host's mode: ``v1.GroupV1`` (also hybrid, and no
-cgroups at all) or
-``v2.GroupV2``. Both work on directory fds whose file system was checked, so that what happens to
-the paths later does not matter.
+``cgroups.open_group`` gives the class for the host's mode: ``v1.group.GroupV1`` (also hybrid, and
+no cgroups at all), ``v2.group.GroupV2``, or those of ``systemd.group``. All work on directory fds
+whose file system was checked, so that what happens to the paths later does not matter.
 """
 
 from __future__ import annotations
@@ -12,7 +11,12 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.cgroups import tree
-from ociruntime.cgroups.explain import explain_create, explain_foreign, explain_write
+from ociruntime.cgroups.explain import (
+    explain_create,
+    explain_foreign,
+    explain_missing,
+    explain_write,
+)
 from ociruntime.cgroups.files import read_optional, read_path, write_file
 from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.cgroups.join import join_error
@@ -22,10 +26,10 @@ from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.cgroups.explain import Withheld
     from ociruntime.cgroups.freezer import Freezer
     from ociruntime.cgroups.path import Place, Placement
     from ociruntime.cgroups.setting import Setting
-    from ociruntime.cgroups.unified import Withheld
     from ociruntime.kernel.kernel import Kernel
 
 # How often a parent may vanish under our hands.
@@ -334,8 +338,6 @@ class Group:
         if number == errno.ENOENT and unified and not self.placement.find(setting.controller):
             names = read_optional(self.kernel, self.directory(unified), "cgroup.controllers")
             if setting.controller and setting.controller not in names.split():
-                from ociruntime.cgroups.unified import explain_missing
-
                 return explain_missing(setting.controller, self.withheld)
         return explain_write(setting.file, setting.value, number)
 
@@ -343,12 +345,7 @@ class Group:
         """Make device access what ``rules`` say (linux.resources.devices), with the defaults of
         ``devices``; an earlier list of ours is replaced. Raises ``StepError``.
         """
-        place = self.placement.unified
-        if place is not None:
-            from ociruntime.cgroups.bpf import attach, program
-            from ociruntime.cgroups.devices import rules_of
-
-            attach(self.kernel, self.directory(place), program(rules_of(rules)))
+        raise NotImplementedError
 
     # freezer
 
@@ -358,7 +355,7 @@ class Group:
         Raises ``StepError`` when it takes longer than ``freezer.FREEZE_SECONDS``; the cgroup may
         then freeze later.
         """
-        freezers = self._freezers()
+        freezers = self.freezers()
         if freezers:
             freezers[0].freeze()
         return bool(freezers)
@@ -368,30 +365,16 @@ class Group:
 
         With ``deep`` also those below that were frozen from the inside, as far as SIGKILL needs it.
         """
-        for freezer in self._freezers():
+        for freezer in self.freezers():
             freezer.thaw(deep=deep)
 
     def frozen(self) -> bool:
         """True when the cgroup or one above it is frozen or about to be; False when it is gone."""
         return is_frozen(self.kernel, self.placement.paths)
 
-    def _freezers(self) -> list[Freezer]:
-        """The v1 controller's, and behind it the unified hierarchy's; none of a cgroup that is
-        gone.
-        """
-        from ociruntime.cgroups.freezer import FreezerV1, FreezerV2
-
-        found: list[Freezer] = []
-        for kind, place in (
-            (FreezerV1, self.placement.find("freezer")),
-            (FreezerV2, self.placement.unified),
-        ):
-            if place is not None:
-                try:
-                    found.append(kind(self.kernel, self.directory(place), place.directory))
-                except FileNotFoundError:
-                    continue
-        return found
+    def freezers(self) -> list[Freezer]:
+        """Those of the cgroup, the first of which freezes it; none of a cgroup that is gone."""
+        raise NotImplementedError
 
     # removal
 

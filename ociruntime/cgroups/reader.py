@@ -13,6 +13,36 @@ if TYPE_CHECKING:
 
     Section = dict[str, Any]
 
+# runc's name -> v1's file, or its beginning; they are in the statistics of both versions.
+CPUSET = {
+    "cpu_exclusive": "cpuset.cpu_exclusive",
+    "mem_hardwall": "cpuset.mem_hardwall",
+    "mem_exclusive": "cpuset.mem_exclusive",
+    "memory_migrate": "cpuset.memory_migrate",
+    "memory_spread_page": "cpuset.memory_spread_page",
+    "memory_spread_slab": "cpuset.memory_spread_slab",
+    "memory_pressure": "cpuset.memory_pressure",
+    "sched_load_balance": "cpuset.sched_load_balance",
+    "sched_relax_domain_level": "cpuset.sched_relax_domain_level",
+}
+MEMORY = {
+    "usage": "memory",
+    "swap": "memory.memsw",
+    "kernel": "memory.kmem",
+    "kernelTCP": "memory.kmem.tcp",
+}
+# What there is of a controller that the host does not have.
+NO_CPU: Section = {"usage": {"kernel": 0, "user": 0}, "throttling": {}}
+NO_MEMORY = {"limit": 0, "failcnt": 0}
+EMPTY: dict[str, Section] = {
+    "cpu": NO_CPU,
+    "cpuset": dict.fromkeys(CPUSET, 0),
+    "memory": dict.fromkeys(MEMORY, NO_MEMORY),
+    "pids": {},
+    "blkio": {},
+    "hugetlb": {},
+}
+
 
 class Reader:
     """Files of one controller's cgroup; one that is missing is empty and counts as 0."""
@@ -56,3 +86,8 @@ def numbers(text: str) -> list[int]:
         if first.isdigit():
             found += range(int(first), (int(last) if dash else int(first)) + 1)
     return found
+
+
+def pids(reader: Reader) -> Section:
+    """pids; no limit is left out. The same on v2."""
+    return some(current=reader.number("pids.current"), limit=reader.number("pids.max"))

@@ -7,8 +7,8 @@ Pure. What this host cannot limit is a ``PlanError``, never silence.
 from __future__ import annotations
 
 from ociruntime.cgroups.detect import DISABLED, V2
-from ociruntime.cgroups.resources_v1 import settings_v1
 from ociruntime.cgroups.setting import dotted
+from ociruntime.cgroups.v1.resources import settings_v1
 from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
@@ -56,11 +56,11 @@ def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list
     """
     unified = layout.unified
     if layout.mode == V2:
-        from ociruntime.cgroups.resources_v2 import settings_v2
+        from ociruntime.cgroups.v2.resources import settings_v2
 
         settings = settings_v2(resources, warnings)
     elif unified is not None and unified.controllers:
-        from ociruntime.cgroups.resources_mixed import settings_mixed
+        from ociruntime.cgroups.hybrid import settings_mixed
 
         settings = settings_mixed(resources, unified.controllers, warnings)
     else:

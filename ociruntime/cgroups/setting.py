@@ -1,5 +1,5 @@
-"""One value for one file of a cgroup: what ``resources_v1`` and ``resources_v2`` produce and
-``Group`` writes.
+"""One value for one file of a cgroup: what the ``resources`` of both versions
+produce and ``Group`` writes.
 """
 
 from __future__ import annotations

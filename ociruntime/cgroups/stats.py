@@ -6,8 +6,9 @@ members that are 0 are left out where runc leaves them out.
 
 from __future__ import annotations
 
-from ociruntime.cgroups import stats_v1, stats_v2
-from ociruntime.cgroups.reader import Reader
+from ociruntime.cgroups.reader import EMPTY, Reader
+from ociruntime.cgroups.v1 import stats as v1
+from ociruntime.cgroups.v2 import stats as v2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ def stats(group: Group) -> Section:
     ):
         first = reader(controller)
         if section == "cpu" and (first or reader("cpuacct")):
-            found[section] = stats_v1.cpu(reader("cpuacct"), first)
+            found[section] = v1.cpu(reader("cpuacct"), first)
         elif first is not None:
-            found[section] = getattr(stats_v1, section)(first)
+            found[section] = getattr(v1, section)(first)
         elif second is not None:
-            found[section] = getattr(stats_v2, section)(second)
+            found[section] = getattr(v2, section)(second)
         else:
-            found[section] = stats_v1.EMPTY[section]
+            found[section] = EMPTY[section]
     found["intel_rdt"] = {}
     found["network_interfaces"] = None
     return found

@@ -6,7 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.cgroups.properties import Property
+    # name, D-Bus signature, value
+    Property = tuple[str, str, object]
 
 SLICE = ".slice"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 
-from ociruntime.cgroups.convert import UNLIMITED
 from ociruntime.cgroups.detect import detect
 from ociruntime.cgroups.files import number, read_file, read_optional
 from ociruntime.cgroups.resources import settings_for
 from ociruntime.cgroups.setting import Setting
+from ociruntime.cgroups.v2.convert import UNLIMITED
 from ociruntime.errors import PlanError, StepError
 
 TYPE_CHECKING = False

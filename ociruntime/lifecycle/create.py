@@ -36,7 +36,7 @@ def read_bundle(bundle: str, config: str) -> tuple[str, bytes, dict[str, Any], l
 def make_plan(config: dict[str, Any], raw: bytes, host: Host, options: CreateRequest) -> Plan:
     """The plan, with what only the moment of creation knows."""
     if options.systemd and not host.privileged:
-        from ociruntime.cgroups.owner import whose_systemd
+        from ociruntime.cgroups.systemd.owner import whose_systemd
 
         options.systemd = whose_systemd(host.euid)
     plan = build(config, raw, host, options)

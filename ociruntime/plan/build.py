@@ -210,8 +210,8 @@ class _Builder:
         path = self.linux.get("cgroupsPath")
         if not self.options.systemd or not layout.hierarchies:
             return place(layout, path, self.options.id)
-        from ociruntime.cgroups.properties import annotated
-        from ociruntime.cgroups.unit_path import place_unit
+        from ociruntime.cgroups.systemd.path import place_unit
+        from ociruntime.cgroups.systemd.properties import annotated
 
         user = self.options.systemd == "user"
         placement = place_unit(layout, path, self.options.id, user=user)

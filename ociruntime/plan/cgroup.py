@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from ociruntime.cgroups.detect import DISABLED, V2
 from ociruntime.cgroups.devices import POINTER as DEVICES
-from ociruntime.cgroups.devices import rules_of, target
+from ociruntime.cgroups.devices import rules_of
 from ociruntime.cgroups.resources import in_words_of, settings_for
 from ociruntime.cgroups.setting import EARLY, dotted
+from ociruntime.cgroups.v1.devices import target
 from ociruntime.errors import PlanError
 from ociruntime.spec.idmaps import host_id
 from ociruntime.steps.cgroup import (

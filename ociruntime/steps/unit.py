@@ -32,7 +32,7 @@ class SettleUnit(Step):
         return {"unit": self.unit.name}
 
     def execute(self, run: Run) -> None:
-        from ociruntime.cgroups.systemd import UnitGroup
+        from ociruntime.cgroups.systemd.group import UnitGroup
 
         group = run.cgroup
         assert isinstance(group, UnitGroup)

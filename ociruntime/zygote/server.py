@@ -51,11 +51,11 @@ if TYPE_CHECKING:
 # What operations import when they need it: loaded once here instead of in each child.
 WARM = (
     "ociruntime.zygote.operations",
-    "ociruntime.cgroups.v1",
-    "ociruntime.cgroups.v2",
-    "ociruntime.cgroups.devices",
-    "ociruntime.cgroups.resources_v1",
-    "ociruntime.cgroups.resources_v2",
+    "ociruntime.cgroups.v1.group",
+    "ociruntime.cgroups.v2.group",
+    "ociruntime.cgroups.v1.devices",
+    "ociruntime.cgroups.v1.resources",
+    "ociruntime.cgroups.v2.resources",
     "ociruntime.lifecycle.delete",
     "ociruntime.steps.cgroup_mount",
     "ociruntime.steps.seccomp",

@@ -13,7 +13,7 @@ import pytest
 
 from ociruntime.cgroups import tree
 from ociruntime.cgroups.files import write_file
-from ociruntime.cgroups.freezer import FreezerV1
+from ociruntime.cgroups.v1.freezer import FreezerV1
 from ociruntime.kernel.kernel import Kernel
 from tests.support.runtime import TIMEOUT
 from tests.support.sandbox import Sandbox

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ociruntime.cgroups import bpf, open_group
+from ociruntime.cgroups import open_group
 from ociruntime.cgroups.detect import Layout, detect
 from ociruntime.cgroups.devices import rules_of
 from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import Placement, place
 from ociruntime.cgroups.resources import settings_for
 from ociruntime.cgroups.signals import signal_all
+from ociruntime.cgroups.v2 import bpf
 from ociruntime.errors import StepError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.process.run import Run

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ociruntime.cgroups import convert
 from ociruntime.cgroups.detect import detect
+from ociruntime.cgroups.v2 import convert
 from ociruntime.kernel.kernel import Kernel
 from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear

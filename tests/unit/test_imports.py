@@ -36,6 +36,20 @@ cli
 __main__ pytest_plugin warmup
 """
 
+# The same inside of a part: folders and files of it from below, "rest" is what is not named.
+ORDER_INSIDE = {
+    "cgroups": """
+rest
+v2
+v1
+systemd
+hybrid
+resources stats
+update
+__init__
+"""
+}
+
 RUNS, TYPES, NAMES = "runs", "types", "names"
 
 
@@ -53,6 +67,11 @@ class Module:
     def place(self) -> str:
         """The part of the package that it belongs to."""
         return self.name.split(".")[1]
+
+    @property
+    def room(self) -> str:
+        """The folder or file inside of that part."""
+        return [*self.name.split("."), "__init__"][2]
 
     def read(self, known: set[str]) -> None:
         """Fill ``imports`` with those of ``known``."""
@@ -99,8 +118,8 @@ def modules() -> dict[str, Module]:
     return read_package(CHECKOUT)
 
 
-def ranks() -> dict[str, int]:
-    return {name: rank for rank, line in enumerate(ORDER.split("\n")) for name in line.split()}
+def ranks(order: str = ORDER) -> dict[str, int]:
+    return {name: rank for rank, line in enumerate(order.split("\n")) for name in line.split()}
 
 
 def arrows_up(modules: dict[str, Module]) -> list[str]:
@@ -112,6 +131,24 @@ def arrows_up(modules: dict[str, Module]) -> list[str]:
         for other in sorted(set().union(*module.imports.values()))
         if (place := modules[other].place) != module.place and rank[place] >= rank[module.place]
     ]
+
+
+def arrows_up_inside(modules: dict[str, Module]) -> list[str]:
+    """Imports inside of a part of a room that is not below."""
+    found = []
+    for place, order in ORDER_INSIDE.items():
+        rank = ranks(order)
+        inside = {name: module for name, module in modules.items() if module.place == place}
+        for module in inside.values():
+            here = rank.get(module.room, rank["rest"])
+            for other in sorted(set().union(*module.imports.values()) & set(inside)):
+                there = inside[other].room
+                both_rest = module.room not in rank and there not in rank
+                if there == module.room or both_rest:
+                    continue
+                if rank.get(there, rank["rest"]) >= here:
+                    found.append(f"{module.name} -> {other}")
+    return found
 
 
 def circles(modules: dict[str, Module]) -> list[list[str]]:
@@ -135,6 +172,13 @@ def test_no_import_leads_up(modules: dict[str, Module]) -> None:
     assert arrows_up(modules) == []
 
 
+def test_no_import_inside_of_a_part_leads_up(modules: dict[str, Module]) -> None:
+    for place, order in ORDER_INSIDE.items():
+        rooms = {module.room for module in modules.values() if module.place == place}
+        assert set(ranks(order)) - {"rest"} <= rooms
+    assert arrows_up_inside(modules) == []
+
+
 def test_no_file_leads_back_to_itself(modules: dict[str, Module]) -> None:
     assert circles(modules) == []
 
@@ -143,6 +187,10 @@ def test_the_page_shows_the_same_order() -> None:
     page = (CHECKOUT / "docs/architecture.md").read_text(encoding="utf-8")
     lines = [f"    {line}" for line in ORDER.strip().split("\n")]
     assert "\n".join(lines) in page
+    for place, order in ORDER_INSIDE.items():
+        first, *others = order.strip().split("\n")
+        lines = [f"    ociruntime.{place}: the {first}", *(f"    {line}" for line in others)]
+        assert "\n".join(lines) in page
 
 
 @pytest.mark.parametrize(
@@ -167,6 +215,27 @@ def test_it_sees_each_way_to_import(tmp_path: Path, text: str, said: str) -> Non
         path.parent.mkdir(parents=True)
         path.write_text(content)
     assert arrows_up(read_package(tmp_path)) == [said]
+
+
+@pytest.mark.parametrize(
+    ("low", "text", "said"),
+    [
+        ("tree", "from ociruntime.cgroups.v1.group import f", True),
+        ("v2/group", "def f():\n    from ociruntime.cgroups.v1.group import f", True),
+        ("v2/group", "from ociruntime.cgroups import f", True),
+        ("resources", "from ociruntime.cgroups.stats import f", True),
+        ("v1/group", "from ociruntime.cgroups.v1.stats import f", False),
+        ("tree", "from ociruntime.cgroups.files import f", False),
+        ("update", "from ociruntime.cgroups.v1.stats import f", False),
+    ],
+)
+def test_it_sees_what_leads_up_inside(tmp_path: Path, low: str, text: str, said: bool) -> None:
+    names = ("__init__", "files", "stats", "v1/group", "v1/stats")
+    for name, content in {**dict.fromkeys(names, "def f(): pass"), low: text}.items():
+        path = tmp_path / PACKAGE / "cgroups" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert bool(arrows_up_inside(read_package(tmp_path))) == said
 
 
 def test_it_sees_a_circle_of_three(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ READ_ELSEWHERE = {
         "parse_float",
         "parse_int",
     },
-    "ociruntime/cgroups/bus.py": {"_filters", "unique_name"},  # jeepney, of a connection
+    "ociruntime/cgroups/systemd/bus.py": {"_filters", "unique_name"},  # jeepney, of a connection
     "ociruntime/kernel/libseccomp.py": {"_fields_"},  # ctypes
     # Programs: docs/api.md.
     "ociruntime/library/aio.py": {"add_mounts", "remove_mounts"},

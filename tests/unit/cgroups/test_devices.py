@@ -9,17 +9,9 @@ from typing import Any
 
 import pytest
 
-from ociruntime.cgroups.bpf import program
-from ociruntime.cgroups.devices import (
-    DEFAULTS,
-    WILDCARD,
-    Access,
-    Rule,
-    line,
-    rules_of,
-    target,
-    v1_lines,
-)
+from ociruntime.cgroups.devices import DEFAULTS, WILDCARD, Rule, line, rules_of
+from ociruntime.cgroups.v1.devices import Access, target, v1_lines
+from ociruntime.cgroups.v2.bpf import program
 from ociruntime.errors import PlanError
 
 Entry = dict[str, Any]

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ociruntime.cgroups import open_group, stats_v1, stats_v2
+from ociruntime.cgroups import open_group
 from ociruntime.cgroups.detect import Hierarchy, Layout
 from ociruntime.cgroups.path import Placement, place
-from ociruntime.cgroups.reader import Reader, numbers
+from ociruntime.cgroups.reader import Reader, numbers, pids
 from ociruntime.cgroups.stats import stats
+from ociruntime.cgroups.v1 import stats as stats_v1
+from ociruntime.cgroups.v2 import stats as stats_v2
 from ociruntime.kernel.kernel import Kernel
 from tests.unit.cgroups.fake import FakeCgroups
 
@@ -147,8 +149,8 @@ def test_huge_pages(files: Files) -> None:
 
 def test_pids_and_cpuset(files: Files) -> None:
     texts = {"pids.current": "3\n", "pids.max": "max\n"}
-    assert stats_v1.pids(files(texts)) == {"current": 3}
-    assert stats_v1.pids(files({**texts, "pids.max": "9\n"})) == {"current": 3, "limit": 9}
+    assert pids(files(texts)) == {"current": 3}
+    assert pids(files({**texts, "pids.max": "9\n"})) == {"current": 3, "limit": 9}
     reader = files({"cpuset.cpus.effective": "0-1,3\n", "cpuset.mems.effective": "0\n"})
     assert stats_v2.cpuset(reader)["cpus"] == [0, 1, 3]
     assert numbers("") == []

@@ -78,6 +78,7 @@ NOT_RUN = {
     "architecture.md": [
         ("bundle  ->", DRAWING),
         ("errors", DRAWING),
+        ("ociruntime.cgroups: the rest", DRAWING),
         ("ociruntime    native/front.c", DRAWING),
         ("host side     opens", DRAWING),
     ],

@@ -1,20 +1,16 @@
-"""Levels of the unified hierarchy: handing controllers down to children, and why one is missing.
+"""Levels of the unified hierarchy: handing controllers down to children.
 
 Source: Documentation/admin-guide/cgroup-v2.rst, "Controlling Controllers", "Threads".
 """
 
 from __future__ import annotations
 
-import errno
-
 from ociruntime.cgroups.files import read_optional, write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.cgroups.explain import Withheld
     from ociruntime.kernel.kernel import Kernel
-
-    # Controllers that a cgroup above would not hand down -> (its path, the errno of the refusal).
-    Withheld = dict[str, tuple[str, int]]
 
 
 def hand_down(
@@ -44,22 +40,3 @@ def take_over(kernel: Kernel, child: int) -> None:
     """Below a threaded cgroup only threaded ones work, and a new one has to be told so."""
     if read_optional(kernel, child, "cgroup.type") == "domain invalid":
         write_file(kernel, child, "cgroup.type", "threaded")
-
-
-def explain_missing(controller: str, withheld: Withheld) -> str:
-    """Why the container's cgroup lacks a controller, and who has to do what."""
-    if controller not in withheld:
-        return (
-            f"the controller {controller} is not delegated to this cgroup; enable it in "
-            "cgroup.subtree_control of every cgroup above (systemd: Delegate=yes in the unit)"
-        )
-    path, refused = withheld[controller]
-    if refused == errno.EBUSY:
-        why = "has processes of its own; move them into a child cgroup first"
-    elif refused in (errno.EACCES, errno.EPERM):
-        why = "is not delegated to this user; run as root or delegate it (systemd: Delegate=yes)"
-    elif refused == errno.EOPNOTSUPP:
-        why = "is threaded, and the controller is not; choose another linux.cgroupsPath"
-    else:
-        why = f"refuses it (errno {refused})"
-    return f"the controller {controller} cannot be enabled: {path} {why}"

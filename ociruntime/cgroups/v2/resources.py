@@ -3,20 +3,14 @@
 Sources: config-linux.md, "Control groups" (a value that cannot be converted MUST be an error);
 Documentation/admin-guide/cgroup-v2.rst, "Controllers". Pure: the sections that v1 and v2 share are
 in
-``resources_v1``, the arithmetic is in ``convert``. Zero means "not set" as explained there.
+``sections``, the arithmetic is in ``convert``. Zero means "not set" as explained there.
 """
 
 from __future__ import annotations
 
-from ociruntime.cgroups import convert
-from ociruntime.cgroups.resources_v1 import (
-    ROOT,
-    memory_ignored,
-    pids,
-    rdma,
-    refuse_leaf_weight,
-)
+from ociruntime.cgroups.sections import ROOT, memory_ignored, pids, rdma, refuse_leaf_weight
 from ociruntime.cgroups.setting import EARLY, Setting
+from ociruntime.cgroups.v2 import convert
 from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ociruntime.cgroups.devices import rules_of
-from ociruntime.cgroups.properties import INFINITY, annotated, devices, limits, mask, start
-from ociruntime.cgroups.resources_v1 import settings_v1
-from ociruntime.cgroups.resources_v2 import settings_v2
+from ociruntime.cgroups.systemd.properties import INFINITY, annotated, devices, limits, mask, start
+from ociruntime.cgroups.v1.resources import settings_v1
+from ociruntime.cgroups.v2.resources import settings_v2
 from ociruntime.errors import PlanError, StepError
 
 MIB = 1 << 20

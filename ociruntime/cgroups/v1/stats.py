@@ -7,7 +7,7 @@ Documentation/admin-guide/cgroup-v1/ of the kernel.
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.cgroups.reader import Reader, numbers, some
+from ociruntime.cgroups.reader import CPUSET, MEMORY, NO_CPU, Reader, numbers, pids, some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,25 +15,9 @@ if TYPE_CHECKING:
 
     Section = dict[str, Any]
 
+__all__ = ["blkio", "cpu", "cpuset", "hugetlb", "memory", "pids"]
+
 NANOSECONDS = 1_000_000_000
-# runc's name -> file.
-CPUSET = {
-    "cpu_exclusive": "cpuset.cpu_exclusive",
-    "mem_hardwall": "cpuset.mem_hardwall",
-    "mem_exclusive": "cpuset.mem_exclusive",
-    "memory_migrate": "cpuset.memory_migrate",
-    "memory_spread_page": "cpuset.memory_spread_page",
-    "memory_spread_slab": "cpuset.memory_spread_slab",
-    "memory_pressure": "cpuset.memory_pressure",
-    "sched_load_balance": "cpuset.sched_load_balance",
-    "sched_relax_domain_level": "cpuset.sched_relax_domain_level",
-}
-MEMORY = {
-    "usage": "memory",
-    "swap": "memory.memsw",
-    "kernel": "memory.kmem",
-    "kernelTCP": "memory.kmem.tcp",
-}
 # runc's name -> end of the file's name, the same for every I/O scheduler.
 BLOCK_IO = {
     "ioServiceBytesRecursive": "io_service_bytes_recursive",
@@ -47,16 +31,6 @@ BLOCK_IO = {
 }
 # The bfq scheduler's own counters where it is at work, else those of throttling.
 SCHEDULERS = ("blkio.bfq.", "blkio.throttle.")
-NO_CPU: Section = {"usage": {"kernel": 0, "user": 0}, "throttling": {}}
-NO_MEMORY = {"limit": 0, "failcnt": 0}
-EMPTY: dict[str, Section] = {
-    "cpu": NO_CPU,
-    "cpuset": dict.fromkeys(CPUSET, 0),
-    "memory": dict.fromkeys(MEMORY, NO_MEMORY),
-    "pids": {},
-    "blkio": {},
-    "hugetlb": {},
-}
 
 
 def cpu(accounting: Reader | None, control: Reader | None) -> Section:
@@ -111,11 +85,6 @@ def memory(reader: Reader) -> Section:
             "failcnt": reader.number(f"{prefix}.failcnt"),
         }
     return {**result, **some(raw=raw)}
-
-
-def pids(reader: Reader) -> Section:
-    """pids; no limit is left out. The same on v2."""
-    return some(current=reader.number("pids.current"), limit=reader.number("pids.max"))
 
 
 def blkio(reader: Reader) -> Section:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 
-from ociruntime.cgroups.devices import v1_lines
 from ociruntime.cgroups.files import read_file, write_file
 from ociruntime.cgroups.group import Group
 from ociruntime.cgroups.tree import DIRECTORY
@@ -17,6 +16,7 @@ from ociruntime.errors import StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.cgroups.freezer import Freezer
     from ociruntime.cgroups.path import Place
 
 # Any hierarchy would do to find processes; these are the ones that a manager is least likely to
@@ -29,7 +29,7 @@ class GroupV1(Group):
 
     def _take_over(self, place: Place, parent: int, child: int) -> None:
         if not place.key and self.placement.hands_down:
-            from ociruntime.cgroups.unified import take_over
+            from ociruntime.cgroups.v2.controllers import take_over
 
             take_over(self.kernel, child)
         if "cpuset" not in place.controllers:
@@ -62,7 +62,7 @@ class GroupV1(Group):
         Only when something is to be limited by it: a controller that cgroup v2 has in use cannot
         be mounted as v1 any more, and on a hybrid host somebody else may want to do that.
         """
-        from ociruntime.cgroups.unified import hand_down
+        from ociruntime.cgroups.v2.controllers import hand_down
 
         kernel = self.kernel
         path = place.mountpoint
@@ -80,11 +80,15 @@ class GroupV1(Group):
     def apply_devices(self, rules: list[dict[str, object]]) -> None:
         place = self.placement.find("devices")
         if place is None and self.placement.unified is not None:
-            super().apply_devices(rules)
+            from ociruntime.cgroups.v2.bpf import limit_devices
+
+            limit_devices(self.kernel, self.directory(self.placement.unified), rules)
             return
         if place is None:
             detail = "no devices hierarchy is mounted, so device access cannot be limited; mount it"
             raise StepError("linux.resources.devices", 0, detail)
+        from ociruntime.cgroups.v1.devices import v1_lines
+
         directory = self.directory(place)
         current = read_file(self.kernel, directory, "devices.list")
         for file, line, is_default in v1_lines(rules, current):
@@ -96,6 +100,20 @@ class GroupV1(Group):
                     continue  # what an outer container may not, an inner one goes without
                 label = f"linux.resources.devices ({file} = {line})"
                 raise StepError(label, refused, _explain_device(line, refused)) from None
+
+    def freezers(self) -> list[Freezer]:
+        """The controller's, and behind it the unified hierarchy's."""
+        from ociruntime.cgroups.v1.freezer import FreezerV1
+        from ociruntime.cgroups.v2.freezer import unified_freezer
+
+        found: list[Freezer] = []
+        place = self.placement.find("freezer")
+        if place is not None:
+            try:
+                found.append(FreezerV1(self.kernel, self.directory(place), place.directory))
+            except FileNotFoundError:
+                pass
+        return found + unified_freezer(self)
 
 
 def _explain_device(line: str, refused: int) -> str:

@@ -15,7 +15,7 @@ import errno
 from _struct import pack, unpack_from
 from array import array  # tells the address of its memory, which structures of bpf(2) hold
 
-from ociruntime.cgroups.devices import WILDCARD, Rule
+from ociruntime.cgroups.devices import WILDCARD, Rule, rules_of
 from ociruntime.errors import StepError
 
 TYPE_CHECKING = False
@@ -106,6 +106,13 @@ def _block(rule: Rule) -> list[bytes]:
         behind = len(wanted) - index + len(decide)
         block.append(instruction(JUMP_IF_NOT_EQUAL, register, offset=behind, value=value))
     return block + decide
+
+
+def limit_devices(kernel: Kernel, cgroup: int, entries: list[dict[str, object]]) -> None:
+    """Make device access of an open cgroup what ``linux.resources.devices`` says, with the defaults
+    of ``devices``; an earlier program of ours is replaced. Raises ``StepError``.
+    """
+    attach(kernel, cgroup, program(rules_of(entries)))
 
 
 def attach(kernel: Kernel, cgroup: int, code: bytes) -> None:

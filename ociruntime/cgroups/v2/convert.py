@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math  # built into the interpreter, as time is: costs nothing
 
-from ociruntime.cgroups.resources_v1 import MAX_SHARES, MIN_SHARES
+from ociruntime.cgroups.sections import MAX_SHARES, MIN_SHARES
 from ociruntime.errors import PlanError
 
 UNLIMITED = -1

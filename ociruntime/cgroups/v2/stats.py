@@ -6,8 +6,7 @@ Documentation/accounting/psi.rst.
 
 from __future__ import annotations
 
-from ociruntime.cgroups.reader import numbers, some
-from ociruntime.cgroups.stats_v1 import CPUSET, NO_MEMORY, pids
+from ociruntime.cgroups.reader import CPUSET, NO_MEMORY, numbers, pids, some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

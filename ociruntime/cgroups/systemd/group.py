@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 
-from ociruntime.cgroups import properties as units
 from ociruntime.cgroups import tree
 from ociruntime.cgroups.detect import V2
 from ociruntime.cgroups.devices import rules_of
@@ -21,18 +20,18 @@ from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.cgroups.group import Group
 from ociruntime.cgroups.path import UNKNOWN
 from ociruntime.cgroups.removal import kill_ours
-from ociruntime.cgroups.v1 import GroupV1
-from ociruntime.cgroups.v2 import GroupV2
+from ociruntime.cgroups.systemd import properties as units
+from ociruntime.cgroups.v1.group import GroupV1
+from ociruntime.cgroups.v2.group import GroupV2
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.cgroups.bus import Manager
     from ociruntime.cgroups.path import Place, Placement
-    from ociruntime.cgroups.properties import Property
     from ociruntime.cgroups.setting import Setting
-    from ociruntime.cgroups.unit import Unit
+    from ociruntime.cgroups.systemd.bus import Manager
+    from ociruntime.cgroups.unit import Property, Unit
     from ociruntime.kernel.kernel import Kernel
 
 # v1 controllers whose directories systemd makes and removes; the others' are ours.
@@ -65,7 +64,7 @@ class UnitGroup(Group):
     def connect(self) -> Manager:
         """A connection to the systemd that has the unit; raises ``StepError``."""
         try:
-            from ociruntime.cgroups.bus import Manager
+            from ociruntime.cgroups.systemd.bus import Manager
         except ImportError as error:
             detail = f"{error}; install it (Debian: python3-jeepney), or use cgroupfs"
             raise StepError("--systemd-cgroup", 0, detail) from None
@@ -102,7 +101,7 @@ class UnitGroup(Group):
         Refused, as without systemd, when the cgroup has processes or is frozen: starting the unit
         would make them the unit's.
         """
-        from ociruntime.cgroups.bus import EXISTS, Refused
+        from ociruntime.cgroups.systemd.bus import EXISTS, Refused
 
         self.survey()
         unit = self.unit
@@ -130,7 +129,7 @@ class UnitGroup(Group):
             self._make(place)
 
     def _refuse_taken(self, manager: Manager) -> None:
-        from ociruntime.cgroups.bus import Refused
+        from ociruntime.cgroups.systemd.bus import Refused
 
         try:
             self._refuse_occupied()
@@ -250,7 +249,7 @@ class UnitGroup(Group):
         """
         if not self.by_systemd:
             return
-        from ociruntime.cgroups.bus import Refused
+        from ociruntime.cgroups.systemd.bus import Refused
 
         try:
             with self.connect() as manager:
@@ -290,7 +289,7 @@ class UnitGroup(Group):
         return units.DEFAULT_PERIOD
 
     def _set_properties(self, wanted: list[Property], label: str) -> None:
-        from ociruntime.cgroups.bus import Refused
+        from ociruntime.cgroups.systemd.bus import Refused
 
         with self.connect() as manager:
             if ("CPUWeight", "t", 0) in wanted and manager.version() < units.IDLE_VERSION:
@@ -333,7 +332,7 @@ class UnitGroup(Group):
         unit = self.unit
         if unit.started:
             return True
-        from ociruntime.cgroups.bus import MISSING, Refused
+        from ociruntime.cgroups.systemd.bus import MISSING, Refused
 
         try:
             with self.connect() as manager:

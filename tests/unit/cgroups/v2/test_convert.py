@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ociruntime.cgroups.convert import cpu_max, cpu_weight, io_weight, limit, swap_max
+from ociruntime.cgroups.v2.convert import cpu_max, cpu_weight, io_weight, limit, swap_max
 from ociruntime.errors import PlanError
 
 

@@ -4,9 +4,10 @@ section in the words of the version that its controller is in. Pure.
 
 from __future__ import annotations
 
-from ociruntime.cgroups import resources_v1 as v1
-from ociruntime.cgroups import resources_v2 as v2
+from ociruntime.cgroups import sections
 from ociruntime.cgroups.setting import dotted
+from ociruntime.cgroups.v1 import resources as v1
+from ociruntime.cgroups.v2 import resources as v2
 from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
@@ -33,11 +34,11 @@ def settings_mixed(
     return [
         *(v2.cpu(processor) if "cpu" in unified else v1.cpu(processor)),
         *(v2.memory(memory, warnings) if "memory" in unified else v1.memory(memory, warnings)),
-        *v1.pids(resources.get("pids") or {}),
+        *sections.pids(resources.get("pids") or {}),
         *(v2.block_io(block) if "io" in unified else v1.block_io(block)),
         *(v2.huge_pages(pages) if "hugetlb" in unified else v1.huge_pages(pages)),
         *v1.network(resources.get("network") or {}),
-        *v1.rdma(resources.get("rdma") or {}),
+        *sections.rdma(resources.get("rdma") or {}),
         *_unified(resources.get("unified") or {}, unified),
     ]
 

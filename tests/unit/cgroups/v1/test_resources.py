@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ociruntime.cgroups.resources_v1 import settings_v1
 from ociruntime.cgroups.setting import EARLY, dotted
+from ociruntime.cgroups.v1.resources import settings_v1
 from ociruntime.errors import PlanError
 
 Writes = list[tuple[str, str, str]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ociruntime.cgroups.owner import whose_systemd
 from ociruntime.cgroups.path import Placement
-from ociruntime.cgroups.unit_path import expand, place_unit
+from ociruntime.cgroups.systemd.owner import whose_systemd
+from ociruntime.cgroups.systemd.path import expand, place_unit
 from ociruntime.errors import PlanError
 from tests.unit.cgroups.layouts import hybrid_layout, v1_layout, v2_layout
 

@@ -9,8 +9,8 @@ import pytest
 
 from ociruntime.cgroups import open_group
 from ociruntime.cgroups.path import Placement, place
-from ociruntime.cgroups.resources_v1 import settings_v1
 from ociruntime.cgroups.signals import signal_all
+from ociruntime.cgroups.v1.resources import settings_v1
 from ociruntime.errors import StepError
 from ociruntime.kernel.kernel import Kernel
 from tests.unit.cgroups.fake import FILES, FakeCgroups

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ociruntime.cgroups.resources import asked_of_update, in_words_of
-from ociruntime.cgroups.resources_v2 import settings_v2
 from ociruntime.cgroups.setting import EARLY
+from ociruntime.cgroups.v2.resources import settings_v2
 from ociruntime.errors import PlanError
 
 Writes = list[tuple[str, str, str]]

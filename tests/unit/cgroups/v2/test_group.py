@@ -11,7 +11,7 @@ from ociruntime.cgroups.path import place
 from ociruntime.cgroups.setting import Setting
 from ociruntime.cgroups.signals import signal_all
 from ociruntime.cgroups.update import check_usage
-from ociruntime.cgroups.v2 import GroupV2
+from ociruntime.cgroups.v2.group import GroupV2
 from ociruntime.errors import StepError
 from tests.unit.cgroups.fake import FILES, FakeCgroups
 from tests.unit.cgroups.layouts import v2_layout

@@ -8,6 +8,15 @@ for, and the kernel would take it as "least possible".
 
 from __future__ import annotations
 
+from ociruntime.cgroups.sections import (
+    MIN_SHARES,
+    ROOT,
+    memory_ignored,
+    pids,
+    rdma,
+    refuse_leaf_weight,
+    refuse_shares,
+)
 from ociruntime.cgroups.setting import EARLY, Setting
 from ociruntime.errors import PlanError
 
@@ -16,8 +25,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     Section = dict[str, Any]
-
-ROOT = "/linux/resources"
 
 # memory: key of the config -> file.
 MEMORY = {
@@ -40,8 +47,6 @@ CPU = {
     "idle": "cpu.idle",
 }
 CPU_EARLY = ("cpus", "mems", "realtimePeriod", "realtimeRuntime")
-# What the kernel would silently make of another number (sched.h, MIN_SHARES and MAX_SHARES).
-MIN_SHARES, MAX_SHARES = 2, 262144
 # 0 is a value of its own only for these.
 CPU_ZERO = ("burst", "idle", "realtimeRuntime")
 THROTTLE = {
@@ -86,18 +91,6 @@ def cpu(section: Section) -> list[Setting]:
     return found
 
 
-def refuse_shares(shares: int) -> None:
-    """Shares that the kernel would take for others, in words that callers of runc look for."""
-    if shares < MIN_SHARES:
-        bound = f"the minimum allowed cpu-shares is {MIN_SHARES}"
-    elif shares > MAX_SHARES:
-        bound = f"the maximum allowed cpu-shares is {MAX_SHARES}"
-    else:
-        return
-    pointer = f"{ROOT}/cpu/shares"
-    raise PlanError(f"linux.resources.cpu.shares: {shares}: {bound}", pointer, "correct it")
-
-
 def memory(section: Section, warnings: list[str]) -> list[Setting]:
     """memory; limit and swap stand together, ``GroupV1.apply`` decides which one goes first."""
     values = dict(section)
@@ -129,30 +122,6 @@ def memory_flags(section: Section) -> list[Setting]:
     return found
 
 
-def memory_ignored(section: Section, warnings: list[str]) -> None:
-    """Settings that no kernel we run on has (any more), for both versions."""
-    if section.get("kernel"):
-        warnings.append(
-            "linux.resources.memory.kernel is ignored: kernels have no limit for their own memory "
-            "any more, it counts towards memory.limit"
-        )
-    if section.get("useHierarchy") is False:
-        warnings.append(
-            "linux.resources.memory.useHierarchy is ignored: memory is accounted by hierarchy"
-        )
-
-
-def pids(section: Section) -> list[Setting]:
-    """pids: a negative limit is none; 0 is one like any other, which lets nothing be forked
-    (config-linux.md#pids).
-    """
-    value = section.get("limit")
-    if value is None:
-        return []
-    text = "max" if value < 0 else str(value)
-    return [Setting("pids", "pids.max", text, f"{ROOT}/pids/limit")]
-
-
 def block_io(section: Section) -> list[Setting]:
     """blkio: weights are in the bfq scheduler's files; throttling works with every scheduler."""
     base = f"{ROOT}/blockIO"
@@ -174,21 +143,6 @@ def block_io(section: Section) -> list[Setting]:
 def _weight(value: str, pointer: str, suffix: str) -> Setting:
     bfq, plain = f"blkio.bfq.weight{suffix}", f"blkio.weight{suffix}"
     return Setting("blkio", bfq, value, pointer, other_file=plain, other_value=value)
-
-
-def refuse_leaf_weight(section: Section) -> None:
-    """Leaf weights went away with the CFQ scheduler (Linux 5.0), on both versions."""
-    found = [("leafWeight", section)] if section.get("leafWeight") else []
-    for index, entry in enumerate(section.get("weightDevice") or []):
-        if entry.get("leafWeight"):
-            found.append((f"weightDevice/{index}/leafWeight", entry))
-    for name, entry in found:
-        raise PlanError(
-            f"linux.resources.blockIO: leafWeight {entry['leafWeight']} needs the CFQ scheduler, "
-            "which Linux 5.0 removed",
-            f"{ROOT}/blockIO/{name}",
-            "remove leafWeight, use weight",
-        )
 
 
 def huge_pages(section: list[Section]) -> list[Setting]:
@@ -214,20 +168,6 @@ def network(section: Section) -> list[Setting]:
         value = f"{entry['name']} {entry['priority']}"
         pointer = f"{ROOT}/network/priorities/{index}"
         found.append(Setting("net_prio", "net_prio.ifpriomap", value, pointer))
-    return found
-
-
-def rdma(section: Section) -> list[Setting]:
-    """rdma: the same file and words on both versions; one write for each device."""
-    found = []
-    for device, entry in section.items():
-        words = [device]
-        if entry.get("hcaHandles") is not None:
-            words.append(f"hca_handle={entry['hcaHandles']}")
-        if entry.get("hcaObjects") is not None:
-            words.append(f"hca_object={entry['hcaObjects']}")
-        if len(words) > 1:
-            found.append(Setting("rdma", "rdma.max", " ".join(words), f"{ROOT}/rdma/{device}"))
     return found
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 
 from ociruntime.cgroups.group import Group
-from ociruntime.cgroups.unified import hand_down, take_over
+from ociruntime.cgroups.v2.controllers import hand_down, take_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.cgroups.freezer import Freezer
     from ociruntime.cgroups.path import Place
 
 
@@ -24,6 +25,17 @@ class GroupV2(Group):
 
     def _take_over(self, _place: Place, _parent: int, child: int) -> None:
         take_over(self.kernel, child)
+
+    def apply_devices(self, rules: list[dict[str, object]]) -> None:
+        if self.placement.places:
+            from ociruntime.cgroups.v2.bpf import limit_devices
+
+            limit_devices(self.kernel, self.directory(self.placement.places[0]), rules)
+
+    def freezers(self) -> list[Freezer]:
+        from ociruntime.cgroups.v2.freezer import unified_freezer
+
+        return unified_freezer(self)
 
     def limits_directory(self, controller: str) -> int:
         if not self.placement.places:

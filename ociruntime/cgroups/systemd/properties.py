@@ -12,18 +12,18 @@ from __future__ import annotations
 import errno
 
 from ociruntime.cgroups.detect import V2
-from ociruntime.cgroups.devices import WILDCARD, overlaps, rules_of, target
+from ociruntime.cgroups.devices import WILDCARD, overlaps, rules_of
+from ociruntime.cgroups.v1.devices import target
 from ociruntime.errors import PlanError, StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ociruntime.cgroups.devices import Access, Key, Rule
+    from ociruntime.cgroups.devices import Key, Rule
     from ociruntime.cgroups.setting import Setting
-
-    # name, D-Bus signature, value
-    Property = tuple[str, str, object]
+    from ociruntime.cgroups.unit import Property
+    from ociruntime.cgroups.v1.devices import Access
 
 INFINITY = (1 << 64) - 1
 # Quotas of CPU time: systemd keeps per cent of a second (systemd.resource-control(5), CPUQuota=).

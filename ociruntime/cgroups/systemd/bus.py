@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from ociruntime.cgroups.properties import Property
+    from ociruntime.cgroups.unit import Property
 
 NAME = "org.freedesktop.systemd1"
 PATH = "/org/freedesktop/systemd1"

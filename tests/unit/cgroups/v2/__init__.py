@@ -1,0 +1,1 @@
+"""Control groups without root: pure functions, groups on a directory that plays cgroupfs."""
