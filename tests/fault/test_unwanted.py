@@ -5,9 +5,9 @@ a file system that somebody serves, and answers no more.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -37,8 +37,25 @@ else:
     time.sleep(1000)
 """
 VERSION = {"major": 4, "minor": 2, "sublevel": 0}
-LIBC = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNS = 0x20000
+# Mounts from the namespace of another process, and serves until its input ends.
+SERVER = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pid, target = sys.argv[1:]
+options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % os.open("/dev/fuse", os.O_RDWR)
+child = os.fork()
+if child == 0:
+    for call, *arguments in (
+        (libc.setns, os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY), 0x20000),
+        (libc.mount, b"none", target.encode(), b"fuse", 0, options),
+    ):
+        if call(*arguments):
+            sys.exit(f"{call.__name__}: {os.strerror(ctypes.get_errno())}")
+    os._exit(0)
+if os.waitpid(child, 0)[1] == 0:
+    print("mounted", flush=True)
+    sys.stdin.read()
+"""
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:
@@ -95,24 +112,18 @@ def test_restore(
     assert runtime.sandbox.settled_leaks() == []
 
 
-def mount_in(pid: int, target: str, server: int) -> None:
-    """Have a file system that ``server`` (an open /dev/fuse) answers for in the mount namespace of
-    ``pid`` (fuse(4)).
+@contextlib.contextmanager
+def served_by_nobody(pid: int, target: str) -> Iterator[None]:
+    """A file system in the mount namespace of ``pid`` whose server never answers (fuse(4)).
+
+    The server is a program of its own: this one has run a thousand tests before, and its
+    descriptors are not only ours.
     """
-    namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
-    options = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
-
-    def is_mounted() -> bool:
-        child = os.fork()
-        if child == 0:
-            entered = LIBC.setns(namespace, CLONE_NEWNS) == 0
-            ok = entered and LIBC.mount(b"none", target.encode(), b"fuse", 0, options) == 0
-            os._exit(0 if ok else ctypes.get_errno())
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-    # On a loaded machine the kernel has refused it once (EINVAL).
-    wait_until(is_mounted, "no file system of somebody else")
-    os.close(namespace)
+    command = [sys.executable, "-I", "-c", SERVER, str(pid), target]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"mounted\n"
+        yield
 
 
 def spaces_of_children(pid: int) -> list[str]:
@@ -124,29 +135,21 @@ def spaces_of_children(pid: int) -> list[str]:
     return found
 
 
-@pytest.fixture
-def server() -> Iterator[int]:
-    """An open /dev/fuse of somebody who never answers."""
-    if not os.path.exists("/dev/fuse"):
-        pytest.skip("this kernel has no FUSE")
-    fd = os.open("/dev/fuse", os.O_RDWR)
-    yield fd
-    os.close(fd)
-
-
-def test_mounts_add(runtime: Runtime, bundle: MakeBundle, tmp_path: Path, server: int) -> None:
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="this kernel has no FUSE")
+def test_mounts_add(runtime: Runtime, bundle: MakeBundle, tmp_path: Path) -> None:
     """Who looks its place up waits for the server, who is not of this container."""
     made = bundle(args=["sleep", "100"])
     (made.rootfs / "served").mkdir()
     container = runtime.up(made)
-    mount_in(runtime.pid(container), "/served", server)
     entry = {"destination": "/served/x", "type": "bind", "source": str(tmp_path)}
     file = tmp_path / "mounts.json"
     file.write_text(json.dumps([{**entry, "options": ["bind"]}]))
-    call = Call(runtime, ["mounts", "add", container, str(file)], 0)
-    inside = os.readlink(f"/proc/{runtime.pid(container)}/ns/mnt")
-    wait_until(lambda: inside in spaces_of_children(call.process.pid), "nobody has entered")
-    runtime.delete(container, "--force").check()
-    call.check()
+    init = runtime.pid(container)
+    with served_by_nobody(init, "/served"):
+        call = Call(runtime, ["mounts", "add", container, str(file)], 0)
+        inside = os.readlink(f"/proc/{init}/ns/mnt")
+        wait_until(lambda: inside in spaces_of_children(call.process.pid), "nobody has entered")
+        runtime.delete(container, "--force").check()
+        call.check()
     assert "the container is being deleted by force" in call.log.read_text()
     assert runtime.sandbox.settled_leaks() == []
