@@ -43,6 +43,7 @@ UNSAFE_ANNOTATIONS = (
     "run.oci.mount_context_type",
     "run.oci.pidfd_receiver",
     "run.oci.seccomp.receiver",
+    "run.oci.seccomp_bpf_data",
 )
 
 

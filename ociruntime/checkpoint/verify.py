@@ -11,6 +11,7 @@ from ociruntime import hostos as os
 from ociruntime.checkpoint.externals import MountTable, found_stat, root_of
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
+from ociruntime.plan.seccomp import has_filter
 from ociruntime.process.step import Step
 from ociruntime.spec.tables import CAPABILITIES, NAMESPACE_FILES
 
@@ -188,7 +189,7 @@ def _verify_process(kernel: Kernel, pid: int, config: Config) -> None:
             raise _refused(pid, f"has capabilities beyond the configuration's: {words}")
     if process.get("noNewPrivileges") and status.get("NoNewPrivs") != "1":
         raise _refused(pid, "is without no_new_privs, which the configuration sets")
-    if linux.get("seccomp") and status.get("Seccomp") != FILTERED:
+    if has_filter(config) and status.get("Seccomp") != FILTERED:
         raise _refused(pid, "has no seccomp filter, which the configuration sets")
     for entry in linux.get("namespaces") or ():
         file = NAMESPACE_FILES[entry["type"]]

@@ -35,6 +35,7 @@ _X86_64 = {
     "statx": 332, "getcwd": 79, "fchdir": 81, "chdir": 80, "fchmod": 91, "fchown": 93,
     "getdents64": 217, "sched_setaffinity": 203, "set_mempolicy": 238, "kill": 62,
     "signalfd4": 289, "ftruncate": 77, "getpid": 39, "fgetxattr": 193, "fsetxattr": 190,
+    "execve": 59, "sendmsg": 46,
 }  # fmt: skip
 _GENERIC = {
     "read": 63, "write": 64, "close": 57, "lseek": 62, "rt_sigaction": 134, "rt_sigprocmask": 135,
@@ -51,6 +52,7 @@ _GENERIC = {
     "statx": 291, "getcwd": 17, "fchdir": 50, "chdir": 49, "fchmod": 52, "fchown": 55,
     "getdents64": 61, "sched_setaffinity": 122, "set_mempolicy": 237, "kill": 129,
     "signalfd4": 74, "ftruncate": 46, "getpid": 172, "fgetxattr": 10, "fsetxattr": 7,
+    "execve": 221, "sendmsg": 211,
 }  # fmt: skip
 
 MACHINE = posix.uname().machine

@@ -15,10 +15,6 @@ HANDLER = "run.oci.handler"
 OURS = "ociruntime"
 # crun's, with what to do instead.
 REFUSED = {
-    "run.oci.seccomp_bpf_data": (
-        "a system call filter that was compiled elsewhere is not loaded",
-        "write it as linux.seccomp",
-    ),
     "run.oci.systemd.force_cgroup_v1": (
         "a container gets no cgroup v1 where the host has v2",
         "use an image whose systemd knows cgroup v2 (since 226), or a host with cgroup v1",

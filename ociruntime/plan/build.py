@@ -26,7 +26,7 @@ from ociruntime.cgroups.detect import DISABLED, Layout
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
-from ociruntime.plan.annotations import fails_on_unknown, refuse_annotations
+from ociruntime.plan.annotations import refuse_annotations
 from ociruntime.plan.attributes import (
     execution_steps,
     for_every_process,
@@ -48,6 +48,7 @@ from ociruntime.plan.mounts import (
 from ociruntime.plan.namespaces import NamespacePlan, require_host_rights
 from ociruntime.plan.netdevices import net_device_steps
 from ociruntime.plan.rdt import rdt_steps
+from ociruntime.plan.seccomp import filter_steps, has_filter
 from ociruntime.process.environment import settled
 from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.spec.idmaps import is_own_id
@@ -176,7 +177,7 @@ class _Builder:
         identity = self._identity(process)
         steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
         steps += [*self.options.beginning, *label_checks(process, self.linux)]
-        steps += self._seccomp(process)
+        steps += filter_steps(self.config, self.options.store.root, process)
         steps += self._prepare(opens) + nodes
         steps += cgroup["prepare"]
         sources = cgroup_sources(self.config, self.namespaces, self.host)
@@ -260,16 +261,6 @@ class _Builder:
         steps += [step for step in opens if step.side == HOST]
         steps.append(ListenForStart(os.path.join(self.options.store.root, self.options.id)))
         return steps
-
-    def _seccomp(self, process: Config) -> list[Step]:
-        profile = self.linux.get("seccomp")
-        if not profile:
-            return []
-        from ociruntime.steps.seccomp import PrepareSeccomp
-
-        privileges = bool(process.get("noNewPrivileges"))
-        root, strict = self.options.store.root, fails_on_unknown(self.config)
-        return [PrepareSeccomp(profile, root, no_new_privs=privileges, strict=strict)]
 
     def _seccomp_listener(self) -> dict[str, str] | None:
         if not self.linux.get("seccomp"):
@@ -429,7 +420,7 @@ class _Builder:
             "annotations": self.config.get("annotations") or {},
             "every_process": for_every_process(self.linux),
             "labels": labels(self.process or {}),
-            "has_seccomp": bool(self.linux.get("seccomp")),
+            "has_seccomp": has_filter(self.config),
             "seccomp_listener": self._seccomp_listener(),
             "pid_file": self.options.pid_file,
         }

@@ -117,15 +117,16 @@ def seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
     """The container's filter, as it was at create, holds for every process in it."""
     if not container.data.get("has_seccomp"):
         return []
-    from ociruntime.steps.seccomp import STATE, PrepareSeccomp, ReuseSeccomp
+    from ociruntime.steps.seccomp import STATE, ReuseSeccomp
 
     privileges = bool(process.get("noNewPrivileges"))
     saved = container.data.get(STATE)
     if saved is not None:
         return [ReuseSeccomp(container, saved, no_new_privs=privileges)]
-    # The container was made by an older version of the runtime.
-    profile = container.config()["linux"]["seccomp"]
-    return [PrepareSeccomp(profile, container.store.root, no_new_privs=privileges)]
+    # The annotation brings it, or the container was made by an older version of the runtime.
+    from ociruntime.plan.seccomp import filter_steps
+
+    return filter_steps(container.config(), container.store.root, process)
 
 
 def _entering(

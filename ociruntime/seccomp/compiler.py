@@ -13,6 +13,7 @@ from ociruntime.kernel.libseccomp import UNKNOWN, Library
 from ociruntime.seccomp import bpf
 from ociruntime.seccomp.cache import Program, file_stamp
 from ociruntime.seccomp.conditions import is_wide
+from ociruntime.seccomp.owncalls import note_own_calls
 from ociruntime.seccomp.prelude import ENOSYS, X86_64, Table, prelude
 from ociruntime.spec.callnames import known_names, probably_meant
 from ociruntime.spec.newercalls import LAST_DIRECT, NUMBERS, base_of
@@ -38,12 +39,6 @@ REFUSALS = (bpf.RET_ERRNO, SECCOMP_ACTIONS["SCMP_ACT_KILL"], bpf.RET_KILL_PROCES
 DEFAULT_ERRNO = errno.EPERM
 # libseccomp refuses more; the kernel has no larger one (MAX_ERRNO is 4095).
 LARGEST_ERRNO = 4094
-# prctl(2) PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL: what oci-init calls after the filter is loaded.
-AMBIENT = (47, 4, 0, 0, 0)
-# Any address: our own calls pass pointers, which a rule cannot know.
-ADDRESS = 0x7FFC_0000_1000
-# A descriptor above those that are kept, and MSG_NOSIGNAL | MSG_DONTWAIT.
-SENDMSG = (5, ADDRESS, 0x4040)
 
 
 def compile_program(profile: Profile) -> Program:
@@ -251,14 +246,7 @@ class _Compiler:
             program.skipped = {
                 name: "" if name in known else probably_meant(name, known) for name in self.skipped
             }
-        for name, args in (
-            ("execve", (ADDRESS, ADDRESS, ADDRESS)),
-            ("capset", (ADDRESS, ADDRESS)),
-            ("prctl", AMBIENT),
-            ("sendmsg", SENDMSG),
-        ):
-            number = self.library.resolve(self.native, name)
-            setattr(program, name, bpf.evaluate(code, number, self.native, args))
+        note_own_calls(program, self.native, lambda name: self.library.resolve(self.native, name))
         return program
 
 

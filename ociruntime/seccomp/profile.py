@@ -25,6 +25,9 @@ NOTIFY = "SCMP_ACT_NOTIFY"
 RECEIVER = "run.oci.seccomp.receiver"
 """The annotation with which crun is told the agent's socket; listenerPath goes before it."""
 
+RAW_FILTER = "run.oci.seccomp_bpf_data"
+"""The annotation with which crun is given a compiled filter, instead of linux.seccomp's rules."""
+
 # What the program depends on: the listener and the flags do not change it.
 PROGRAM_PARTS = ("defaultAction", "defaultErrnoRet", "architectures", "syscalls")
 # Changes whenever the compiler makes another program of the same profile.

@@ -156,9 +156,11 @@ class ReuseSeccomp(Step):
         run.seccomp = (program.code, flags)
 
 
-def refuse_what_cannot_start(program: Program, flags: int, *, no_new_privs: bool) -> None:
+def refuse_what_cannot_start(
+    program: Program, flags: int, *, no_new_privs: bool, what: str = "linux.seccomp"
+) -> None:
     """The calls that oci-init makes with the filter loaded: without them nothing would start,
-    and not even that could be said.
+    and not even that could be said. ``what`` is where the filter comes from.
     """
     needed = [("execve", program.execve)]
     if not no_new_privs:
@@ -170,7 +172,7 @@ def refuse_what_cannot_start(program: Program, flags: int, *, no_new_privs: bool
         # Whoever answers notifications has the listener by then, which sendmsg brought.
         answered = action == USER_NOTIFY and name != "sendmsg"
         if action not in (ALLOW, LOG) and not answered:
-            raise StepError(f"linux.seccomp {name}", 0, _cure(name))
+            raise StepError(f"{what} {name}", 0, _cure(name))
 
 
 def _cure(name: str) -> str:

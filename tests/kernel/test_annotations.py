@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
 import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ociruntime.features import UNSAFE_ANNOTATIONS
+from ociruntime.kernel.numbers import NUMBERS
 from ociruntime.plan.annotations import FAIL_UNKNOWN, HANDLER, REFUSED
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
+from tests.support.seccomp import Agent, profile, rule
 from tests.support.verdict import assert_clear
 
 MakeBundle = Callable[..., Bundle]
@@ -73,6 +77,53 @@ def test_pidfd_receiver(runtime: Runtime, bundle: MakeBundle, tmp_path: Path) ->
     runtime.wait_for(container, "stopped")
 
 
+RAW_FILTER = "run.oci.seccomp_bpf_data"
+# linux/seccomp.h
+ALLOW, ERRNO, NOTIFY = 0x7FFF0000, 0x50000, 0x7FC00000
+
+
+def raw_filter(name: str, action: int) -> str:
+    """A filter, in base64, that lets everything happen but one system call (linux/filter.h)."""
+    instructions = (
+        (0x20, 0, 0, 0),
+        (0x15, 0, 1, NUMBERS[name]),
+        (0x06, 0, 0, action),
+        (0x06, 0, 0, ALLOW),
+    )
+    return base64.b64encode(b"".join(struct.pack("=HBBI", *one) for one in instructions)).decode()
+
+
+@pytest.mark.parametrize("no_new_privs", [True, False])
+def test_raw_filter(runtime: Runtime, bundle: MakeBundle, no_new_privs: bool) -> None:
+    """It holds for the container and for exec, and the rules of linux.seccomp do not."""
+    made = bundle(process={"noNewPrivileges": no_new_privs})
+    made.set("/annotations", {RAW_FILTER: raw_filter("sethostname", ERRNO | 18)})
+    made.set("/linux/seccomp", profile("ALLOW", rule("mkdir mkdirat", "ERRNO")))
+    made.add_capabilities("CAP_SYS_ADMIN")
+    refused = "hostname: sethostname: Invalid cross-device link\n"
+    assert runtime.run(made.shell("hostname other; mkdir /made")).check().stderr == refused
+    container = runtime.up(made.shell("sleep 100"))
+    assert runtime.exec(container, "hostname", "other").stderr == refused
+    runtime.exec(container, "mkdir", "/made-too").check()
+
+
+def test_raw_filter_without_linux_seccomp(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle(["grep", "Seccomp:", "/proc/self/status"])
+    made.set("/annotations", {RAW_FILTER: raw_filter("sethostname", ERRNO)})
+    assert runtime.run(made).check().stdout == "Seccomp:\t2\n"
+
+
+def test_raw_filter_that_notifies(runtime: Runtime, bundle: MakeBundle, tmp_path: Path) -> None:
+    """Where linux.seccomp has a rule that notifies, and says whom."""
+    path = tmp_path / "test-agent.sock"
+    made = bundle(["hostname", "other"]).add_capabilities("CAP_SYS_ADMIN")
+    made.set("/annotations", {RAW_FILTER: raw_filter("sethostname", NOTIFY)})
+    made.set("/linux/seccomp", profile("ALLOW", rule("bpf", "NOTIFY"), listenerPath=str(path)))
+    with Agent(path, 18) as agent:
+        assert "Invalid cross-device link" in runtime.run(made).stderr
+    assert agent.counts == [1]
+
+
 WITH_GROUP = ("setpriv", f"--groups={GROUP}")
 
 
@@ -97,7 +148,9 @@ def test_original_groups_of_exec(runtime: Runtime, bundle: MakeBundle) -> None:
     ("name", "value", "words"),
     [
         ("run.oci.handler", "krun", ["no handler krun"]),
-        ("run.oci.seccomp_bpf_data", "AAAA", ["linux.seccomp"]),
+        ("run.oci.seccomp_bpf_data", "not base64", ["not base64", "seccomp(2)"]),
+        ("run.oci.seccomp_bpf_data", "AAAA", ["3 bytes are no filter"]),
+        ("run.oci.seccomp_bpf_data", raw_filter("execve", ERRNO | 13), ["execve", "allow it"]),
         ("run.oci.systemd.force_cgroup_v1", "/sys/fs/cgroup/systemd", ["cgroup v1"]),
     ],
 )
