@@ -7,6 +7,7 @@ the tracker, by their number and item) or the property it goes through.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tests.field.case import Case
 from tests.field.changes import at, call, without_namespace
@@ -22,7 +23,48 @@ class Dimension:
     case: Case
 
 
+MIB = 1 << 20
+# Options that both peers have, each alone and on top of what the ones before have set; and what is
+# asked for by a file only. Their values are compared after each.
+UPDATES: list[tuple[str, ...] | dict[str, Any]] = [
+    ("--blkio-weight", "321"),
+    ("--cpu-period", "50000"),
+    ("--cpu-quota", "20000"),
+    ("--cpu-quota", "0"),
+    ("--cpu-quota", "-1"),
+    ("--cpu-share", "300"),
+    ("--cpu-share", "0"),
+    ("--cpu-rt-period", "500000"),
+    ("--cpu-rt-runtime", "0"),
+    ("--cpuset-cpus", "0"),
+    ("--cpuset-mems", "0"),
+    ("--kernel-memory", "64M"),
+    ("--memory", str(64 * MIB)),
+    ("--memory-reservation", str(32 * MIB)),
+    ("--memory-reservation", "-1"),
+    ("--memory-swap", str(MIB)),
+    ("--memory", str(64 * MIB), "--memory-swap", str(128 * MIB)),
+    ("--memory-swap", "-1"),
+    ("--pids-limit", "50"),
+    {"cpu": {"quota": 40000, "period": 20000, "burst": 1000}},
+    {"cpu": {"burst": 0}},
+    {"cpu": {"idle": 1}},
+    {"cpu": {"idle": 0}},
+    {"memory": {"limit": 4096, "checkBeforeUpdate": True}},
+    {"memory": {"limit": 48 * MIB, "swap": 96 * MIB, "reservation": 16 * MIB}},
+    {"hugepageLimits": [{"pageSize": "2MB", "limit": 2 * MIB}]},
+    {"unified": {"memory.high": "67108864"}},
+    {},
+    {"nosuch": {"a": 1}},
+]
 CGROUPS = {
+    "update, one by one": (
+        "23.2: every option and member that both peers change",
+        [
+            call("update", *one) if isinstance(one, tuple) else call("update", resources=one)
+            for one in UPDATES
+        ],
+    ),
     "resources": (
         "values of every controller",
         [
