@@ -49,15 +49,18 @@ class Namespaces:
     ``time``: None or the text for /proc/self/timens_offsets, empty for a new time namespace without
     offsets. ``new_user``: a new user namespace needs its maps before init may go on.
     ``traceable``: who writes these maps may do so only while the process is dumpable.
+    ``owns_proc``: whether a process of the caller that is not dumpable may still open its own files
+    of /proc, which are root's then (proc(5)).
     """
 
-    __slots__ = ("joined", "new", "time", "traceable")
+    __slots__ = ("joined", "new", "owns_proc", "time", "traceable")
 
     def __init__(self) -> None:
         self.new = 0
         self.joined: list[tuple[str, int, int]] = []
         self.time: str | None = None
         self.traceable = False
+        self.owns_proc = True
 
     @property
     def new_user(self) -> bool:
@@ -122,7 +125,12 @@ def _join(
     kernel.call("close_range", first, c.LAST_FD, c.CLOSE_RANGE_CLOEXEC)
     offsets = -1
     if wanted.time:
+        # Nothing has been joined yet: there is no container to be traced by.
+        if not wanted.owns_proc:
+            kernel.prctl(c.PR_SET_DUMPABLE, 1)
         offsets = kernel.open("/proc/self/timens_offsets", c.O_WRONLY)
+        if not wanted.owns_proc:
+            kernel.prctl(c.PR_SET_DUMPABLE, 0)
     if wanted.time is not None and wanted.new_user:
         kernel.unshare(c.CLONE_NEWUSER)
         if wanted.traceable:

@@ -73,6 +73,7 @@ class Spawn(Step):
         wanted.time = self.time_offsets
         # /proc/PID/uid_map of a process that is not dumpable is root's.
         wanted.traceable = not self.privileged and bool(self.uid_maps or self.gid_maps)
+        wanted.owns_proc = self.privileged
         for name, flag in self.joined:
             fd = run.fds[f"namespace:{name}"]
             wanted.joined.append((f"joining the {name} namespace", flag, fd))

@@ -326,6 +326,30 @@ class TestRootInside:
         assert_clear(user.runtime, result, f"gid {UID} is not mapped", "it has 0")
 
 
+def offsets_of(user: User) -> dict[str, str]:
+    user.bundle.set("/linux/timeOffsets", {"boottime": {"secs": 7}}).add_namespace("time")
+    lines = user.output("cat /proc/self/timens_offsets").splitlines()
+    return {line.split()[0]: line.split()[1] for line in lines}
+
+
+def test_time_offsets(user: User) -> None:
+    """The file that they are written to belongs to root while the process is not dumpable."""
+    assert offsets_of(user) == {"monotonic": "0", "boottime": "7"}
+
+
+def test_time_offsets_beside_a_joined_user_namespace(user: User) -> None:
+    holder = subprocess.Popen([*AS_ROOT_INSIDE, "sleep", "100"])
+    try:
+        _wait_for_maps(holder.pid)
+        user.bundle.drop_namespace("user")
+        user.bundle.add_namespace("user", f"/proc/{holder.pid}/ns/user")
+        del user.linux["uidMappings"], user.linux["gidMappings"]
+        assert offsets_of(user) == {"monotonic": "0", "boottime": "7"}
+    finally:
+        holder.kill()
+        holder.wait()
+
+
 def test_joined_user_namespace(user: User) -> None:
     """The namespace has given up setgroups: said, and no reason to fail."""
     holder = subprocess.Popen([*AS_ROOT_INSIDE, "sleep", "100"])
@@ -344,6 +368,7 @@ def test_joined_user_namespace(user: User) -> None:
 
 def _wait_for_maps(pid: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not Path(f"/proc/{pid}/gid_map").read_text().strip().startswith("0 "):
+    # That of the host, which it has at first, begins with a 0, too.
+    while Path(f"/proc/{pid}/gid_map").read_text().split() != ["0", str(UID), "1"]:
         assert time.monotonic() < deadline, "unshare(1) did not write its maps"
         time.sleep(0.005)
