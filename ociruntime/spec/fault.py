@@ -83,14 +83,15 @@ def is_decimal(text: str) -> bool:
 
 def is_kernel_list(text: str) -> bool:
     """True for a list of CPUs or memory nodes in any form that the kernel takes
-    (Documentation/admin-guide/kernel-parameters.rst): ``0-3,7``, ``all``, ``0-N``, ``0-7:2/4``.
+    (Documentation/admin-guide/kernel-parameters.rst): ``0-3,7``, ``all`` in any case, ``0-N``,
+    ``0-7:2/4``, ``all:1/2``.
     """
     for part in text.replace(",", " ").split():
         span, colon, groups = part.partition(":")
         low, hyphen, high = span.partition("-")
         used, slash, size = groups.partition("/")
-        if part == "all":
-            continue
+        if span.lower() == "all":
+            low, hyphen, high = "0", "-", "N"
         if any(not is_decimal(word) and word != "N" for word in ([low, high] if hyphen else [low])):
             return False
         if hyphen and is_decimal(low) and is_decimal(high) and int(low) > int(high):

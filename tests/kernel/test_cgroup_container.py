@@ -75,7 +75,9 @@ def test_no_pids(
     assert (own / "pids.max").read_text() == "5\n"
 
 
-@pytest.mark.parametrize(("cpus", "wanted"), [("0-0:1/4", "0"), ("all", ""), ("0,N", "")])
+@pytest.mark.parametrize(
+    ("cpus", "wanted"), [("0-0:1/4", "0"), ("ALL", ""), ("0,N", ""), ("all:1/2", "")]
+)
 def test_lists_of_cpus(runtime: Runtime, bundle: MakeBundle, cpus: str, wanted: str) -> None:
     place = LAYOUT.find("cpuset")
     if place is None:

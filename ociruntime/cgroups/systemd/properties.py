@@ -71,11 +71,11 @@ def mask(text: str) -> tuple[str, object]:
     an empty one, which `update` writes back, lift the limit.
 
     In every form that the kernel takes (Documentation/admin-guide/kernel-parameters.rst, "cpu
-    lists") but ``N``, the last one.
+    lists") but those that count from the end: ``N``, the last one, and a part of ``all``.
     """
     bits = 0
     for part in text.replace(",", " ").split():
-        if part == "all":
+        if part.lower() == "all":
             return "ay", b""
         span, _, groups = part.partition(":")
         begin, _, end = span.partition("-")

@@ -137,6 +137,7 @@ GOOD: list[dict[str, Any]] = [
     resources(memory={"limit": 5, "swap": -1, "kernel": -1}),
     resources(cpu={"quota": 1000, "period": 1000, "burst": 1000}),
     resources(cpu={"quota": -1, "period": 0, "shares": 0, "cpus": "", "mems": "0-1,3"}),
+    resources(cpu={"cpus": "ALL", "mems": "all:1/2"}),
     resources(blockIO={"weight": 0, "weightDevice": [{"major": 8, "minor": 0, "leafWeight": 10}]}),
     resources(rdma={"mlx": {"hcaObjects": 1}}),
 ]  # fmt: skip
@@ -219,6 +220,8 @@ BAD_CASES: list[tuple[dict[str, Any], str]] = [
     (linux(resources={"cpu": {"cpus": "0-7:5/4"}}), "/linux/resources/cpu/cpus"),
     (linux(resources={"cpu": {"cpus": "0:2/4"}}), "/linux/resources/cpu/cpus"),
     (linux(resources={"cpu": {"mems": "none"}}), "/linux/resources/cpu/mems"),
+    (linux(resources={"cpu": {"mems": "all-1"}}), "/linux/resources/cpu/mems"),
+    (linux(resources={"cpu": {"mems": "all:2/1"}}), "/linux/resources/cpu/mems"),
     (linux(namespaces=namespaces("network"), sysctl={"net/../kernel/x": "1"}),
      "/linux/sysctl/net~1..~1kernel~1x"),
     (linux(namespaces=namespaces("network"), sysctl={"net.ipv4.x": "1\n\n"}),

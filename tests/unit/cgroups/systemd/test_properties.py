@@ -44,7 +44,7 @@ V2: dict[str, tuple[dict[str, Any], dict[str, object]]] = {
         {"AllowedCPUs": b"\x03\x02", "AllowedMemoryNodes": b"\x01"},
     ),
     "cpuset in other forms": (
-        {"cpu": {"cpus": "0-7:2/4 9", "mems": "all"}},
+        {"cpu": {"cpus": "0-7:2/4 9", "mems": "All"}},
         {"AllowedCPUs": b"\x33\x02", "AllowedMemoryNodes": b""},
     ),
     "pids": ({"pids": {"limit": 20}}, {"TasksMax": 20}),
