@@ -31,6 +31,7 @@ from ociruntime.shim import messages as m
 from ociruntime.shim.cleanup import ADDRESS_FILE, answers, clean_up
 from ociruntime.shim.flags import Flags
 from ociruntime.shim.options import read_options
+from ociruntime.shim.shared import Lock, ask, is_shared, shared_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,10 +126,11 @@ class Boot:
             except WireError:
                 self.options = None  # the options come with Create once more
 
-    def for_daemon(self, path: str) -> bytes:
+    def for_daemon(self, path: str, *, shared: bool) -> bytes:
         """What ``daemon.Orders`` reads; ``path`` is the socket's."""
         debug = "debug" if self.debug else ""
-        words = (path, self.namespace, self.ttrpc, self.address, self.binary, debug)
+        first = self.id if shared else ""
+        words = (path, self.namespace, self.ttrpc, self.address, self.binary, debug, first)
         return "\0".join(words).encode("utf-8", "surrogateescape")
 
 
@@ -182,21 +184,27 @@ def _hand_over(daemon: socket, pid: int, flags: Flags) -> str:
     """The address of the group's daemon: ours, which gets what it needs, or one that was there."""
     boot = Boot(flags, _stdin())
     config = parse_settings(read_file("config.json"), "config.json")
-    path = socket_path(boot, group_of(config.get("annotations") or {}, boot.id))
-    listener = listen(path)
+    annotations = config.get("annotations") or {}
+    options = read_options(boot.options)
+    shared = is_shared(options, annotations)
+    if shared:
+        path = socket_path(boot, shared_key(boot.ttrpc, options))
+        listener = join_or_listen(path, boot.id)
+    else:
+        path = socket_path(boot, group_of(annotations, boot.id))
+        listener = listen(path)
     address = f"unix://{path}"
     if listener is None:
         _write_address(address)
         return address
     try:
-        cgroup = read_options(boot.options).shim_cgroup
         _write_address(address)
-        if cgroup:
+        if options.shim_cgroup:
             from ociruntime.shim.owncgroup import move
 
-            move(pid, cgroup)
+            move(pid, options.shim_cgroup)
         rights = [(SOL_SOCKET, SCM_RIGHTS, pack("=i", listener.fileno()))]
-        daemon.sendmsg([boot.for_daemon(path)], rights)
+        daemon.sendmsg([boot.for_daemon(path, shared=shared)], rights)
     except BaseException:
         os.unlink(path)
         raise
@@ -240,6 +248,21 @@ def listen(path: str) -> socket | None:
     finally:
         os.umask(mask)
     raise OciError(f"shim socket {path}: another shim takes it at the same time; try again")
+
+
+def join_or_listen(path: str, container_id: str) -> socket | None:
+    """None when a daemon listens at ``path`` that will wait for the container, else a listening
+    socket.
+    """
+    while True:
+        if ask(path, "Reserve", container_id):
+            return None
+        with Lock(os.path.dirname(path)):
+            if ask(path, "Reserve", container_id):
+                return None
+            listener = listen(path)
+        if listener is not None:
+            return listener  # else one that has ended since, or makes room
 
 
 def delete(flags: Flags, log: Log) -> bytes:

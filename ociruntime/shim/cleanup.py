@@ -14,6 +14,7 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.delete import delete_by_force
 from ociruntime.shim.options import DEFAULT_ROOT
 from ociruntime.shim.rootfs import unmount_rootfs
+from ociruntime.shim.shared import ask
 from ociruntime.state.ids import check_id
 from ociruntime.state.store import DamagedStateError, Store
 
@@ -60,6 +61,7 @@ def clean_up(namespace: str, container_id: str, bundle: str, log: Log) -> int:
     pid = 0
     try:
         pid = _pid(store, check_id(container_id))
+        ask_to_forget(bundle, container_id)
         for warning in delete_by_force(store, container_id):
             log.warning(warning)
     except NotFound:
@@ -82,18 +84,32 @@ def _pid(store: Store, container_id: str) -> int:
         container.close()
 
 
-def remove_socket(bundle: str) -> None:
-    """Remove the socket that the bundle's daemon listened on, unless one does: the pod's others may
-    have it still.
-    """
+def socket_of(bundle: str) -> str:
+    """The path of the socket that the bundle's daemon listened on, empty for none."""
     try:
         fd = os.open(os.path.join(bundle, ADDRESS_FILE), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return
+        return ""
     try:
-        path = os.fsdecode(os.read(fd, 4096)).removeprefix("unix://")
+        return os.fsdecode(os.read(fd, 4096)).removeprefix("unix://")
     finally:
         os.close(fd)
+
+
+def ask_to_forget(bundle: str, container_id: str) -> None:
+    """A daemon that lives, and has other containers, must not keep this one's id for ever. Raises
+    ``OciError`` when it does not answer.
+    """
+    path = socket_of(bundle)
+    if path and answers(path):
+        ask(path, "Forget", container_id)
+
+
+def remove_socket(bundle: str) -> None:
+    """Remove the socket that the bundle's daemon listened on, unless one does: others may have it
+    still.
+    """
+    path = socket_of(bundle)
     try:
         if os.stat(path).st_mode & os.S_IFMT == S_IFSOCK and not answers(path):
             os.unlink(path)

@@ -12,7 +12,9 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.shim.events import Publisher
 from ociruntime.shim.exits import Exits
 from ociruntime.shim.loop import Loop
+from ociruntime.shim.openfiles import limit
 from ociruntime.shim.service import Tasks
+from ociruntime.shim.shared import LOG_FIFO, keep
 from ociruntime.shim.tenants import Tenants
 from ociruntime.shim.ttrpc import Server
 from ociruntime.shim.worker import Workers
@@ -23,26 +25,28 @@ if TYPE_CHECKING:
 
     from ociruntime.log import Log
 
-LOG_FIFO = "log"
 PROCESS_NAME = b"ociruntime-shim"
 PR_SET_NAME = 15
 # proc_pid_oom_score_adj(5): the score, and the highest there is.
 OOM_SCORE = "/proc/self/oom_score_adj"
 MAX_OOM_SCORE = 1000
 FLUSH_SECONDS = 5.0
-# Six strings, the longest of them paths.
-LONGEST_ORDERS = 6 * 4096
+# Seven strings, the longest of them paths.
+LONGEST_ORDERS = 7 * 4096
 
 
 class Orders:
-    """What `start` has found out (``bootstrap.Boot.for_daemon``)."""
+    """What `start` has found out (``bootstrap.Boot.for_daemon``). ``first`` is the container that a
+    daemon of many pods waits for, empty for the daemon of a pod.
+    """
 
-    __slots__ = ("address", "binary", "debug", "namespace", "path", "ttrpc")
+    __slots__ = ("address", "binary", "debug", "first", "namespace", "path", "ttrpc")
 
     def __init__(self, data: bytes) -> None:
         words = data.decode("utf-8", "surrogateescape").split("\0")
-        self.path, self.namespace, self.ttrpc, self.address, self.binary, debug = words
+        self.path, self.namespace, self.ttrpc, self.address, self.binary, debug, first = words
         self.debug = bool(debug)
+        self.first = first
 
 
 def begin(starter: socket, log: Log) -> NoReturn:
@@ -134,4 +138,8 @@ def _run(loop: Loop, exits: Exits, listener: socket, orders: Orders, log: Log) -
         loop.stop()
 
     tasks.shutdown = lambda: loop.spawn(end())
+    if orders.first:
+        limit.raise_limit()
+        tasks.shared = True
+        loop.spawn(keep(tasks, orders.first))
     loop.run()

@@ -15,6 +15,7 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import SPAWN_DEFAULTS
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import first
+from ociruntime.shim.openfiles import limit
 from ociruntime.shim.ttrpc import RpcError
 
 TYPE_CHECKING = False
@@ -65,6 +66,7 @@ class Logger:
             for fd in (*theirs, *high):
                 os.close(fd)
         self._pidfd = os.pidfd_open(pid)
+        limit.restore(pid)
         self._ready = pairs[2][0]
         return [pairs[0][1], pairs[1][1]]
 

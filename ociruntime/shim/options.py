@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEFAULT_ROOT = "/run/containerd/ociruntime"
+# Whose daemon it is (``shared``).
+POD, NAMESPACE = "pod", "namespace"
 # Names in config.toml.
 TOML_NAMES = {
     "NoPivotRoot": "no_pivot_root",
@@ -36,6 +38,7 @@ TOML_NAMES = {
     "SystemdCgroup": "systemd_cgroup",
     "CriuPath": "criu_path",
     "CriuWorkPath": "criu_work_path",
+    "Daemon": "daemon",
 }
 
 
@@ -43,8 +46,8 @@ class ShimOptions:
     """What of the options concerns us: runc's binary does not."""
 
     __slots__ = (
-        "criu_path", "criu_work_path", "io_gid", "io_uid", "no_new_keyring", "no_pivot_root",
-        "root", "shim_cgroup", "systemd_cgroup",
+        "criu_path", "criu_work_path", "daemon", "io_gid", "io_uid", "no_new_keyring",
+        "no_pivot_root", "root", "shim_cgroup", "systemd_cgroup",
     )  # fmt: skip
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -57,6 +60,15 @@ class ShimOptions:
         self.systemd_cgroup = bool(values.get("systemd_cgroup"))
         self.criu_path = str(values.get("criu_path") or "")
         self.criu_work_path = str(values.get("criu_work_path") or "")
+        self.daemon = str(values.get("daemon") or POD)
+        check_daemon(self.daemon, "Daemon")
+
+
+def check_daemon(wanted: str, what: str) -> None:
+    """Raise ``RpcError`` unless it is one of the two."""
+    if wanted not in (POD, NAMESPACE):
+        text = f'{what} = "{wanted}": use "{POD}" or "{NAMESPACE}"'
+        raise RpcError(ttrpc.INVALID_ARGUMENT, text)
 
 
 def read_options(message: dict[str, Any] | None) -> ShimOptions:

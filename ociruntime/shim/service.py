@@ -7,7 +7,7 @@ first process is the last one, though it ends first.
 from __future__ import annotations
 
 from ociruntime import hostos as os
-from ociruntime.shim import checkpoints, operations, ttrpc
+from ociruntime.shim import checkpoints, operations, shared, ttrpc
 from ociruntime.shim import messages as m
 from ociruntime.shim.lifetimes import Lifetimes, gone, held
 from ociruntime.shim.loop import Future, Job, first
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     Method = Callable[["Tasks", dict[str, Any]], Awaitable[dict[str, Any]]]
 
-SERVICES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
 # How long Delete waits for output that the container has written and nobody has read (seconds).
 DRAIN_SECONDS = 10.0
 # How long the end of a killed process may take to be told.
@@ -63,11 +62,13 @@ class Tasks:
         self.withdrawals = Withdrawals(loop, workers, self.tasks)
         self.lifetimes = Lifetimes(loop, workers, exits, publisher)
         self.making = Making(loop, workers, self.lifetimes, namespace)
+        self.reservations = shared.Reservations(loop)
+        self.shared = self.ending = False
         self.shutdown: Callable[[], None] = loop.stop
 
     async def handle(self, service: str, method: str, payload: bytes) -> bytes:
         """Answer one request; raises ``RpcError``."""
-        entry = METHODS.get(method) if service in SERVICES else None
+        entry = SERVICES.get(service, {}).get(method)
         if entry is None:
             raise RpcError(ttrpc.UNIMPLEMENTED, f"{service}/{method}: not implemented")
         request, response, function = entry
@@ -105,6 +106,8 @@ class Tasks:
         task = Task(container_id, bundle, wanted, store, options)
         # Counted from now on: a second Create, or a Shutdown, must not come in between.
         self.tasks[container_id] = task
+        self.reservations.drop(container_id)
+        shared.follow_log(self)
         if request["checkpoint"]:
             operation = operations.mount_container(bundle, request["rootfs"], options)
             making = Job(self.workers.run(operation))
@@ -243,6 +246,7 @@ class Tasks:
         await self.workers.run(operation)
         await first(self.loop, task.ended, END_SECONDS)  # one that was only created is killed now
         del self.tasks[task.id]
+        shared.follow_log(self)
         values = {"container_id": task.id, **task.result()}
         self.publisher.publish("/tasks/delete", "TaskDelete", m.TASK_DELETE, values)
 
@@ -366,10 +370,16 @@ class Tasks:
         return {}
 
     async def end(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Shutdown: end the daemon, unless it still has containers."""
-        if not self.tasks:
-            self.shutdown()
+        """Shutdown: end the daemon, unless it still has containers, or was told to expect some."""
+        self.reservations.drop(request["id"])
+        self.end_if_idle()
         return {}
+
+    def end_if_idle(self) -> None:
+        """Shut down once there is nothing left to do."""
+        if not self.ending and not self.tasks and not self.reservations:
+            self.ending = True
+            self.shutdown()
 
 
 def _wanted(request: dict[str, Any]) -> Wanted:
@@ -396,4 +406,9 @@ METHODS: dict[str, tuple[Message, Message, Method]] = {
     "Stats": (m.PROCESS_KEY, m.STATS_RESPONSE, Tasks.stats),
     "Connect": (m.PROCESS_KEY, m.CONNECT_RESPONSE, Tasks.connect),
     "Shutdown": (m.SHUTDOWN, m.EMPTY, Tasks.end),
+}
+SERVICES: dict[str, dict[str, tuple[Message, Message, Method]]] = {
+    "containerd.task.v2.Task": METHODS,
+    "containerd.task.v3.Task": METHODS,
+    shared.SERVICE: shared.METHODS,
 }

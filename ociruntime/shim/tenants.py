@@ -19,6 +19,7 @@ from ociruntime.plan.requests import ExecRequest
 from ociruntime.process import patience
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import first
+from ociruntime.shim.openfiles import limit
 from ociruntime.shim.operations import parse_process
 from ociruntime.shim.ttrpc import RpcError
 from ociruntime.shim.worker import code_of
@@ -129,6 +130,7 @@ class Tenants:
         process, warnings = parse_process(spec)
         if container.data.get("seccomp_listener") is not None:
             return False  # an agent may be slow to read
+        process = limit.into(process)
         making = exec_patiently(container, process, options, SharedKernel(self._exits))
         try:
             while True:

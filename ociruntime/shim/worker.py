@@ -18,6 +18,7 @@ from ociruntime.kernel.signals import SET_SIZE, SIG_SETMASK
 from ociruntime.process.patience import children_of
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future
+from ociruntime.shim.openfiles import limit
 from ociruntime.shim.ttrpc import RpcError
 
 TYPE_CHECKING = False
@@ -135,6 +136,7 @@ def _work(operation: Operation, result: int, streams: Sequence[int], extra: int)
         kernel = Kernel()
         kernel.invoke("rt_sigprocmask", SIG_SETMASK, bytearray(SET_SIZE), None, SET_SIZE)
         _arrange(kernel, result, streams, extra)
+        limit.restore()
         os.write(RESULT_FD, _perform(operation, EXTRA_FD if extra >= 0 else -1))
         status = 0
     finally:

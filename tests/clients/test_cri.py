@@ -11,6 +11,8 @@ from tests.clients.test_docker_network import FETCH, SERVE
 from tests.support.engines.cri import CREATED, RUNNING, Cri, Pod
 
 HANDLERS = ("runc", "ociruntime", "shim")
+# One daemon of our shim for all pods: no scenario knows of it, so these are enough.
+everywhere = pytest.mark.parametrize("pod", [*HANDLERS, "node"], indirect=True)
 MakePod = Callable[..., Pod]
 
 
@@ -29,6 +31,7 @@ def pod(request: pytest.FixtureRequest, cri: Cri) -> Iterator[MakePod]:
         assert made.id not in cri.containerd("-n", "k8s.io", "containers", "ls", "-q").stdout
 
 
+@everywhere
 def test_lifecycle(pod: MakePod) -> None:
     made = pod()
     script = "echo out; echo err >&2; trap 'exit 3' TERM; while :; do sleep 0.1; done"
@@ -48,6 +51,7 @@ def test_lifecycle(pod: MakePod) -> None:
     assert (done["exit_code"], done["reason"]) == (0, "Completed")
 
 
+@everywhere
 def test_containers_share_the_pod(pod: MakePod) -> None:
     """Network, IPC and host name are the pod's; mounts and processes each container's own."""
     made = pod(network=True)

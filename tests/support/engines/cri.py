@@ -43,6 +43,10 @@ state = "/run/containerd"
         BinaryName = "{runtime}"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.shim]
       runtime_type = "io.containerd.ociruntime.v1"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.node]
+      runtime_type = "io.containerd.ociruntime.v1"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.node.options]
+        ConfigPath = "{directory}/node.toml"
 """
 NETWORK = """{"cniVersion": "0.4.0", "name": "pods", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "ipam": {
@@ -138,6 +142,7 @@ class Cri:
         self.containerd = Containerd(directory, runtime, config, "k8s.io")
         self.host = self.containerd.host
         try:
+            (directory / "node.toml").write_text('Daemon = "namespace"\n')
             (directory / "pods.conflist").write_text(NETWORK)
             self.host.shell(f"mkdir -p /etc/cni/net.d; cp {directory}/pods.conflist /etc/cni/net.d")
             self.containerd("-n", "k8s.io", "image", "tag", IMAGE, PAUSE).check()
