@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, Self
 
 SIZE_LIMIT = 16 * 1024 * 1024
+# Bytes that are read at once where nobody knows how many there are.
+PIECE = 65536
 
 _WHITESPACE = " \t\n\r"
 
@@ -134,7 +136,7 @@ def read_file(
         elif not os.is_regular(status.st_mode):
             hint = "name a file of JSON text"
             raise SpecError(f"{where}: not a regular file; {hint}", hint=hint)
-        return read_all(fd, where)
+        return read_all(fd, where, status.st_size)
     except OSError as error:
         raise SpecError(f"{where}: {error.strerror}") from None
     finally:
@@ -154,11 +156,15 @@ def await_writer(fd: int) -> None:
     os.set_blocking(fd, True)
 
 
-def read_all(fd: int, where: str) -> bytes:
-    """Read ``fd`` to its end; raises SpecError beyond SIZE_LIMIT, OSError as read(2) does."""
+def read_all(fd: int, where: str, expected: int = 0) -> bytes:
+    """Read ``fd`` to its end; raises SpecError beyond SIZE_LIMIT, OSError as read(2) does.
+
+    ``expected`` is how many bytes there may be: a buffer larger than needed is mapped and unmapped.
+    """
     chunks: list[bytes] = []
     total = 0
-    while chunk := os.read(fd, 1024 * 1024):
+    piece = min(max(expected + 1, PIECE), SIZE_LIMIT)
+    while chunk := os.read(fd, piece):
         chunks.append(chunk)
         total += len(chunk)
         if total > SIZE_LIMIT:

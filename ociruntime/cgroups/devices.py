@@ -77,7 +77,7 @@ def rules_of(entries: list[dict[str, object]]) -> list[Rule]:
     for index, entry in enumerate(entries):
         kind = str(entry.get("type") or "a")
         kinds = KINDS if kind == "a" else ("c",) if kind == "u" else (kind,)
-        major, minor = _device_number(entry.get("major")), _device_number(entry.get("minor"))
+        major, minor = device_number(entry.get("major")), device_number(entry.get("minor"))
         access, pointer = str(entry.get("access") or ALL), f"{POINTER}/{index}"
         allow = bool(entry["allow"])
         rules += [Rule(one, major, minor, access, pointer, allow=allow) for one in kinds]
@@ -94,7 +94,8 @@ def rules_of(entries: list[dict[str, object]]) -> list[Rule]:
     ]
 
 
-def _device_number(value: object) -> int:
+def device_number(value: object) -> int:
+    """A number of a rule's device, ``WILDCARD`` where the config leaves it open."""
     return value if isinstance(value, int) and value >= 0 else WILDCARD
 
 

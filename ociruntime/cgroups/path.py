@@ -173,5 +173,7 @@ def _base(layout: Layout, hierarchy: Hierarchy, given: str) -> list[str]:
             POINTER,
             "use an absolute cgroupsPath or mount the hierarchy anew",
         )
+    if own == "/":
+        return []
     parts = [part for part in own.split("/") if part]
     return parts[:-1] if layout.mode == V2 else parts

@@ -45,7 +45,7 @@ def remove(group: Group, deadline: float, *, kill: bool) -> None:
 
 
 def _remove_busy(group: Group, place: Place, end: float, deadline: float, *, kill: bool) -> None:
-    while not _remove(group, place, min(end, monotonic() + KILL_AGAIN_SECONDS) if kill else end):
+    while not _remove(group, place, end, kill=kill):
         if monotonic() >= end:
             detail = _why_busy(group.kernel, place, deadline, kill=kill)
             raise StepError(f"cgroup {place.directory}", errno.EBUSY, detail)
@@ -81,7 +81,7 @@ def kill_ours(group: Group) -> StepError | None:
     return None
 
 
-def _remove(group: Group, place: Place, end: float) -> bool:
+def _remove(group: Group, place: Place, end: float, *, kill: bool) -> bool:
     """Remove what is ours of one hierarchy; False when the container's own cgroup is busy still."""
     kernel = group.kernel
     own = len(place.parts)
@@ -90,24 +90,23 @@ def _remove(group: Group, place: Place, end: float) -> bool:
     for count in range(own, first, -1):
         path = "/".join([place.mountpoint, *place.parts[: count - 1]])
         name = place.parts[count - 1]
+        parent = -1
         try:
+            if tree.removed(kernel, c.AT_FDCWD, f"{path}/{name}"):
+                continue
+            if count < own:
+                break  # another container is below the same parent
+            until = min(end, monotonic() + KILL_AGAIN_SECONDS) if kill else end
             parent = kernel.open(path, tree.DIRECTORY)
+            if not tree.remove_tree(kernel, parent, name, until):
+                return False
         except (FileNotFoundError, NotADirectoryError):
             continue  # a file is none of ours: `create` was refused because of it
         except OSError as error:
-            raise _refused(path, error) from None
-        try:
-            if count == own:
-                if not tree.remove_tree(kernel, parent, name, end):
-                    return False
-            elif not tree.removed(kernel, parent, name):
-                break  # another container is below the same parent
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
             raise _refused(f"{path}/{name}", error) from None
         finally:
-            kernel.close(parent)
+            if parent >= 0:
+                kernel.close(parent)
     return True
 
 

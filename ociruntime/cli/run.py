@@ -60,7 +60,7 @@ def main(words: list[str], globals_: Globals) -> int:
 
             readiness = listen(container, globals_.log.warning)
         if detach:
-            for warning in start(container):
+            for warning in start(container, is_new=True):
                 globals_.log.warning(warning)
             if readiness is not None:
                 from ociruntime.cli.start import wait_until_ready
@@ -71,7 +71,7 @@ def main(words: list[str], globals_: Globals) -> int:
         if wanted.console_fd >= 0:
             run.kernel.close(wanted.console_fd)
         master = receive_master(ours) if ours >= 0 else -1
-        for warning in start(container):
+        for warning in start(container, is_new=True):
             globals_.log.warning(warning)
         container.unlock()
         status = stay(run, signals, master, globals_.log.warning, outputs, readiness)

@@ -107,7 +107,8 @@ class Inside(Kernel):
         self._program = Program()
         self._origins: list[Origin] = []
         self._sent: list[Origin] = []
-        self._registers = list(range(p.REGISTERS - 1, -1, -1))
+        self._registers: list[int] = []  # that are free again, of the first `_used`
+        self._used = 0
         self._waits = 0
 
     # the program
@@ -171,9 +172,12 @@ class Inside(Kernel):
         self.receive(alone=True)
 
     def _register(self) -> int:
-        if not self._registers:
+        if self._registers:
+            return self._registers.pop()
+        if self._used == p.REGISTERS:
             raise OSError(errno.EMFILE, "too many mounts are kept for later")
-        return self._registers.pop()
+        self._used += 1
+        return self._used - 1
 
     def forget(self, fd: Descriptor) -> None:
         """An operation that was added has closed it."""

@@ -28,7 +28,7 @@ def open_program(kernel: Kernel, name: str) -> int:
     else:
         raise OSError(errno.ENOENT, f"{PLACES[0]}/{name} is missing; install ociruntime again")
     try:
-        return sealed_memfd(kernel, name, kernel.read_whole(source, LARGEST))
+        return sealed_memfd(kernel, name, source)
     finally:
         kernel.close(source)
 
@@ -44,11 +44,17 @@ def open_memfd(kernel: Kernel, name: str) -> int:
         return kernel.memfd(name, c.MFD_ALLOW_SEALING)
 
 
-def sealed_memfd(kernel: Kernel, name: str, content: bytes) -> int:
-    """``content`` in a sealed memfd, close-on-exec."""
+def sealed_memfd(kernel: Kernel, name: str, content: bytes | int) -> int:
+    """``content``, or the rest of a file that it is a descriptor of, in a sealed memfd,
+    close-on-exec.
+    """
     fd = open_memfd(kernel, name)
     try:
-        kernel.write_all(fd, content)
+        if isinstance(content, bytes):
+            kernel.write_all(fd, content)
+        else:  # without a buffer of ours between
+            while kernel.invoke("sendfile", fd, content, None, LARGEST):
+                pass
         # Executable and not readable: execve(2) then makes the process non-dumpable for everybody
         # who has no power over the memfd's owner, root of a container's user namespace included.
         # Without it oci-init could be traced between its execution and its own PR_SET_DUMPABLE.

@@ -27,13 +27,14 @@ MISSING_PROCESS = (
 )
 
 
-def start(container: Container) -> list[str]:
+def start(container: Container, *, is_new: bool = False) -> list[str]:
     """Start a created container (loaded and locked); returns warnings.
 
+    One that ``is_new`` was created by the caller, who has held its lock since: its status is known.
     Raises ``WrongStatus`` without effect, ``HookError`` after the container was removed,
     ``OciError`` when the program cannot be executed: the container is stopped then.
     """
-    word = st.status(container)
+    word = st.CREATED if is_new else st.status(container)
     if word != st.CREATED:
         raise WrongStatus(wrong_status(container, word))
     if not container.data.get("has_process"):

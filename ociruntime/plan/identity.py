@@ -58,7 +58,8 @@ def plan_identity(
     dropped: list[str] = []
     for name in CAPABILITY_SETS:
         mask = capability_mask(wanted.get(name, ()), warnings, f"/process/capabilities/{name}")
-        dropped += [text for text in capability_names(mask & ~grantable) if text not in dropped]
+        if mask & ~grantable:
+            dropped += [text for text in capability_names(mask & ~grantable) if text not in dropped]
         setattr(identity, name, mask & grantable)
     if dropped:
         warnings.append(

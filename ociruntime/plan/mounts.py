@@ -5,7 +5,7 @@ from __future__ import annotations
 from ociruntime import hostos as os
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import components
+from ociruntime.kernel.inroot import DEV, components
 from ociruntime.plan.handover import spread
 from ociruntime.plan.idmap import Idmaps
 from ociruntime.process.step import CONTAINER, HOST, Step
@@ -187,7 +187,7 @@ def _is_readonly_late(mount: Mount) -> bool:
     """
     if not mount.options.attr_set & c.MOUNT_ATTR_RDONLY:
         return False
-    return mount.filesystem == "tmpfs" or components(mount.destination) == ["dev"]
+    return mount.filesystem == "tmpfs" or components(mount.destination) == DEV
 
 
 def _writable(mount: Mount) -> tuple[Step, Step]:
@@ -326,8 +326,9 @@ def device_steps(
     /dev of its own (as runc does). Of two devices on one path the first is made.
     """
     for entry in config.get("mounts") or ():
-        bound = entry.get("type") in BIND_TYPES or parse(entry.get("options") or []).bind
-        if components(entry["destination"]) == ["dev"] and bound:
+        if components(entry["destination"]) == DEV and (
+            entry.get("type") in BIND_TYPES or parse(entry.get("options") or []).bind
+        ):
             return [], []
     bind = namespaces.has("user") or host.in_userns
     devices: dict[str, MakeDevice] = {}

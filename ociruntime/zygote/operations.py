@@ -185,7 +185,7 @@ def _run(request: Request) -> Outcome:
     container = run.container
     assert container is not None
     try:
-        warnings += start(container)
+        warnings += start(container, is_new=True)
     except BaseException:
         _remove(container)
         raise

@@ -5,7 +5,16 @@ Source: Documentation/admin-guide/cgroup-v1/devices.rst.
 
 from __future__ import annotations
 
-from ociruntime.cgroups.devices import ALL, KINDS, POINTER, WILDCARD, line, overlaps, rules_of
+from ociruntime.cgroups.devices import (
+    ALL,
+    KINDS,
+    POINTER,
+    WILDCARD,
+    device_number,
+    line,
+    overlaps,
+    rules_of,
+)
 from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
@@ -121,10 +130,7 @@ def v1_lines(entries: list[dict[str, object]], listed: str) -> list[tuple[str, s
     may refuse). Only differences are written: the kernel refuses to change the rule for "all" once
     the cgroup has children, and a cgroup that has the wanted state must be usable again.
     """
-    rules = rules_of(entries)
-    if not rules:
-        return []
-    wanted, current = target(rules), parse_list(listed)
+    wanted, current = _wanted_by(entries), parse_list(listed)
     plus, minus = (
         ("devices.deny", "devices.allow") if wanted.allow else ("devices.allow", "devices.deny")
     )
@@ -141,3 +147,24 @@ def v1_lines(entries: list[dict[str, object]], listed: str) -> list[tuple[str, s
         if missing:
             lines.append((plus, line(*key, missing), key in wanted.defaults))
     return lines
+
+
+# What most configurations lead to.
+NOTHING_ELSE = target(rules_of([]))
+
+
+def _wanted_by(entries: list[dict[str, object]]) -> Access:
+    """``target`` of ``linux.resources.devices``; nobody changes it."""
+    if all(map(_denies_all, entries)):
+        return NOTHING_ELSE
+    return target(rules_of(entries))
+
+
+def _denies_all(entry: dict[str, object]) -> bool:
+    numbers = device_number(entry.get("major")), device_number(entry.get("minor"))
+    return (
+        not entry["allow"]
+        and numbers == (WILDCARD, WILDCARD)
+        and (entry.get("type") or "a") == "a"
+        and (entry.get("access") or ALL) == ALL
+    )

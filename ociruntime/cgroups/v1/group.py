@@ -13,6 +13,7 @@ from ociruntime.cgroups.files import read_file, write_file
 from ociruntime.cgroups.group import Group
 from ociruntime.cgroups.tree import DIRECTORY
 from ociruntime.errors import StepError
+from ociruntime.kernel import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,15 +92,29 @@ class GroupV1(Group):
 
         directory = self.directory(place)
         current = read_file(self.kernel, directory, "devices.list")
-        for file, line, is_default in v1_lines(rules, current):
-            try:
-                write_file(self.kernel, directory, file, line)
-            except OSError as error:
-                refused = error.errno or 0
-                if refused == errno.EPERM and is_default:
-                    continue  # what an outer container may not, an inner one goes without
-                label = f"linux.resources.devices ({file} = {line})"
-                raise StepError(label, refused, _explain_device(line, refused)) from None
+        opened, fd = "", -1
+        try:
+            for file, line, is_default in v1_lines(rules, current):
+                try:
+                    if file != opened:
+                        fd, opened = self._open_next(directory, file, fd), file
+                    self.kernel.write(fd, line.encode())
+                except OSError as error:
+                    refused = error.errno or 0
+                    if refused == errno.EPERM and is_default:
+                        continue  # what an outer container may not, an inner one goes without
+                    label = f"linux.resources.devices ({file} = {line})"
+                    raise StepError(label, refused, _explain_device(line, refused)) from None
+        finally:
+            if fd >= 0:
+                self.kernel.close(fd)
+
+    def _open_next(self, directory: int, file: str, fd: int) -> int:
+        """``file`` instead of ``fd``: each write(2) is a rule, however many come through one."""
+        following = self.kernel.openat(directory, file, c.O_WRONLY)
+        if fd >= 0:
+            self.kernel.close(fd)
+        return following
 
     def freezers(self) -> list[Freezer]:
         """The controller's, and behind it the unified hierarchy's."""

@@ -77,7 +77,7 @@ class FakeCgroups(Kernel):
         self.populate(self.path(directory) / name)
 
     def unlinkat(self, directory: int, name: str, flags: int = 0) -> None:
-        path = self.path(directory) / name
+        path = Path(name) if directory == c.AT_FDCWD else self.path(directory) / name
         if self.busy.get(str(path), 0) > 0:
             self.busy[str(path)] -= 1
             raise OSError(errno.EBUSY, "busy")
