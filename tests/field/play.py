@@ -113,7 +113,7 @@ class Play:
             self._look_outside("created")
             if not self._call("start", self.scene.id).ok:
                 return False
-        if not self._reported("process", TIMEOUT):
+        if not self._reported_or_ended("process"):
             self.seen["process"] = "nothing was reported"
             return False
         self._look_outside("running")
@@ -172,15 +172,28 @@ class Play:
         else:
             self._call("delete", "--force", self.scene.id, record=False)
 
+    def _reported_or_ended(self, name: str) -> bool:
+        """Wait for its report; one that has ended without says no more."""
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            if self._reported(name, 1):
+                return True
+            if self._is_stopped():
+                return self._reported(name, 0)
+        return False
+
     def _wait_stopped(self) -> None:
         deadline = time.monotonic() + TIMEOUT
         _wait_gone(self.pid)
         while time.monotonic() < deadline:
-            state = self._call("state", self.scene.id, record=False)
-            if not state.ok or json.loads(state.stdout).get("status") == "stopped":
+            if self._is_stopped():
                 return
             time.sleep(0.005)
         raise SilentError("the container does not stop")
+
+    def _is_stopped(self) -> bool:
+        state = self._call("state", self.scene.id, record=False)
+        return not state.ok or json.loads(state.stdout).get("status") == "stopped"
 
     def _look_outside(self, when: str) -> None:
         answer = self._call("state", self.scene.id, record=False)
