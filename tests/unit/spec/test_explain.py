@@ -485,5 +485,6 @@ def test_distance() -> None:
 def test_a_name_in_another_case_is_another_name() -> None:
     """It counts for runc, whose reader does not look at the case, and for nobody else."""
     text = b'{"ociVersion": "1.0.2", "root": {"path": "r"}, "HostName": "b"}'
-    (entry,) = [fault for fault, _, _ in explain(text, "FILE").placed if "HostName" in fault.pointer]
+    found = [fault for fault, _, _ in explain(text, "FILE").placed]
+    (entry,) = [fault for fault in found if "HostName" in fault.pointer]
     assert (entry.level, entry.cure) == (WARNING, 'did you mean "hostname"?')
