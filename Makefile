@@ -20,7 +20,7 @@ BUILD_PACKAGES := python3-dev python3-venv gcc libc6-dev meson ninja-build pkg-c
 	busybox-static iproute2 procps
 TEST_TOOLS := libcap-dev libseccomp-dev strace uidmap util-linux
 TEST_PACKAGES := $(TEST_TOOLS) crun runc docker.io containerd tini iptables nftables \
-	containernetworking-plugins redis-tools podman catatonit slirp4netns debootstrap \
+	containernetworking-plugins redis-tools podman catatonit slirp4netns debootstrap mmdebstrap \
 	man-db zsh fish curl skopeo umoci
 
 SOURCES := $(shell find ociruntime native schemas -type f \
