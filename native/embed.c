@@ -16,24 +16,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "frozen.h"
 #include "image-dump.h"
+#include "image-objects.h"
 #include "image.h"
 #include "interpreter.h"
 #include "memory-limit.h"
 #include "stamps.h"
 #include "syscall.h"
-
-/* More than any hole between the mappings of a process that becomes an image. */
-#define BEHIND_ALL_HOLES (1UL << 33)
-
-/* What Python and malloc take at a time for objects (ARENA_SIZE of obmalloc, MMAP_AS_MORECORE_SIZE of
- * glibc). */
-#define OBJECTS_AT_ONCE (1UL << 20)
 
 const char *embed_install_dir = NULL;
 
@@ -333,10 +326,11 @@ enter_image(const struct image_caller *caller)
 static int write_image(const char *name, const char *launcher)
 {
     PyObject *bootstrap = PyImport_ImportModule("_ociruntime_bootstrap");
-    PyObject *result =
-        bootstrap != NULL ? PyObject_CallMethod(bootstrap, "preload", NULL) : NULL;
+    PyObject *result = bootstrap != NULL && image_begin_loading() == 0
+                           ? PyObject_CallMethod(bootstrap, "preload", NULL)
+                           : NULL;
     Py_XDECREF(bootstrap);
-    if (result == NULL)
+    if (result == NULL || image_end_loading() < 0)
         return report_exception("cannot load the package");
     Py_DECREF(result);
     const char *failed_step = image_dump(name, launcher, enter_image);
@@ -345,31 +339,6 @@ static int write_image(const char *name, const char *launcher)
     fprintf(stderr, "ociruntime: cannot write the start image: %s: %s\n", failed_step,
             strerror(errno));
     return 1;
-}
-
-static char *reserve(char *place, size_t size)
-{
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    return mmap(place, size, PROT_NONE, flags | (place ? MAP_FIXED_NOREPLACE : 0), -1, 0);
-}
-
-/* Objects begin where a huge page may: what comes first is what most commands change, and those map
- * it as one (front-image.c). Mappings follow one another here (image-host.c), but for the holes before
- * those that the kernel puts on such a boundary: those which have room for objects are filled up, and
- * what is left takes the libraries of modules, which would lie between the objects otherwise. */
-static void align_objects(void)
-{
-    char *behind = reserve(NULL, BEHIND_ALL_HOLES), *place;
-    if (behind == MAP_FAILED)
-        return;
-    munmap(behind, BEHIND_ALL_HOLES);
-    char *start = behind + ((size_t) - (uintptr_t)behind & (IMAGE_HUGE_PAGE - 1));
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    (void)reserve(start - page, page);
-    while ((place = reserve(NULL, OBJECTS_AT_ONCE)) != MAP_FAILED && place < start)
-        continue;
-    if (place != MAP_FAILED)
-        munmap(place, OBJECTS_AT_ONCE);
 }
 
 int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths)
@@ -381,7 +350,7 @@ int ociruntime_embed_main(int argc, char **argv, const struct embed_paths *paths
     if (PyImport_AppendInittab("ociruntime.kernel._sys", PyInit__sys) < 0)
         return 1;
     if (paths->image != NULL)
-        align_objects();
+        image_align_objects();
     PyStatus status = initialize(argc, argv, paths);
     if (PyStatus_Exception(status)) {
         /* Where memory is short, Python names what it could not make, not why. */

@@ -20,7 +20,7 @@ PYTHON = '#!/bin/sh\ncase "$*" in *pytest*) echo "{said}"; exit 1 ;; *) echo 3.1
 def status(place: Path, demo: str, tools: str = "\t@true\n", said: str = "") -> int:
     """What it ends with in a checkout of which only that much is there."""
     place.mkdir()
-    (place / "Makefile").write_text(f"demo:\n{demo}test-tools:\n{tools}")
+    (place / "Makefile").write_text(f"demo:\n{demo}test-tools dev:\n{tools}")
     programs = place / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name, text in (("ociruntime", PROGRAM), ("python", PYTHON.format(said=said))):
