@@ -60,13 +60,28 @@ def table(rows: list[Row], width: int) -> str:
     return "".join(text)
 
 
+def installs_textual(package: str) -> str:
+    """The command that puts textual where this installation looks for it.
+
+    ``package`` is the directory of our modules: of a virtual environment, of Debian's, of `make
+    install`, which has a directory to itself, or of a checkout.
+    """
+    home = os.path.dirname(package)
+    for pip in (f"{home}/../../../bin/pip", f"{home}/.venv/bin/pip"):
+        if os.path.exists(pip):
+            return f"{os.path.normpath(pip)} install 'textual>=1.0'"
+    if os.path.basename(home) == "dist-packages":
+        return "sudo apt-get install -y python3-textual (1.0 or newer)"
+    return f"sudo pip install --target {home} 'textual>=1.0'"
+
+
 def _live(globals_: Globals, interval: float) -> int:
     try:
         from ociruntime.top.app import Top
     except ImportError:
+        cure = installs_textual(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         raise OciError(
-            "top: the live table needs Python's textual: pip install 'ociruntime[top]', or use "
-            "--once"
+            f"top: the live table needs Python's textual: {cure}; or use --once"
         ) from None
     from ociruntime.cli.plan import stored
     from ociruntime.plan.explain import as_text, heading
