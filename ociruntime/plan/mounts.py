@@ -15,6 +15,7 @@ from ociruntime.spec.tables import DEFAULT_DEVICES, DEFAULT_SYMLINKS, DEVICE_TYP
 from ociruntime.steps.devices import CheckDev, Device, MakeDevice, MakeSymlink
 from ociruntime.steps.masks import MaskPath, ReadonlyPath
 from ociruntime.steps.mounts import BindMount, Mount, OpenSource
+from ociruntime.steps.touches import Attributes, Propagation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ociruntime.plan.host import Host
     from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.spec.mount_options import MountOptions
+    from ociruntime.steps.touches import Touch
 
 # The old spelling of a bind mount's type, next to the options bind and rbind.
 BIND_TYPES = ("bind", "rbind")
@@ -77,17 +79,19 @@ def mount_steps(
             within = _within(source, rootfs)
             # In a user namespace init would not be allowed to idmap it.
             at_turn = bool(within) and not (idmap and namespaces.has("user"))
-            opened = OpenSource(
+            touches: list[Touch] = [Propagation(propagation), Attributes(options)]
+            kind_of_step = _idmapped(touches, label, idmap, options) if idmap else OpenSource
+            opened = kind_of_step(
                 pointer,
                 label,
                 source,
                 destination,
                 options,
-                propagation,
+                touches,
                 CONTAINER if at_turn else side,
                 within,
             )
-            (mounts if at_turn else opens).append(_idmapped(opened, idmap) if idmap else opened)
+            (mounts if at_turn else opens).append(opened)
             mounts.append(BindMount(pointer, label, source, destination, options))
         elif kind in CGROUP_TYPES:
             mount_label = label_option(config)
@@ -96,16 +100,23 @@ def mount_steps(
         else:
             if options.tmpcopyup:
                 options.copy_bound = _copy_bound(config, options)
-            made = _labelled(_new_mount(pointer, label, entry, options, namespaces), config)
+            _check_new(pointer, label, kind, options, namespaces)
+            name = entry.get("source") or kind
+            on_root = _label(kind, options, config)
             if idmap:
-                opens.append(_made_on_the_host(made, idmap))
-                mounts.append(_attached(made))
-            elif _is_readonly_late(made):
-                writable, finish = _writable(made)
-                mounts.append(writable)
-                late.append(finish)
-            else:
-                mounts.append(made)
+                # Imported for the configs that need it.
+                from ociruntime.steps.idmap import AttachFilesystem, OpenFilesystem
+
+                opens.append(OpenFilesystem(pointer, label, kind, name, options, idmap))
+                mounts.append(AttachFilesystem(pointer, label, kind, destination, options))
+                continue
+            made = Mount(pointer, label, kind, name, destination, options)
+            made.touches[:0] = on_root
+            mounts.append(made)
+            if _is_readonly_late(made):
+                from ociruntime.steps.readonly import writable_first
+
+                late.append(writable_first(made))
     opens, mounts = spread(opens, mounts)
     return idmaps.steps + opens, mounts, late
 
@@ -190,28 +201,20 @@ def _is_readonly_late(mount: Mount) -> bool:
     return mount.filesystem == "tmpfs" or components(mount.destination) == DEV
 
 
-def _writable(mount: Mount) -> tuple[Step, Step]:
-    # Imported for the configs that need it.
-    from ociruntime.steps.readonly import MakeReadonly, MountWritable
-
-    made = MountWritable(mount)
-    return made, MakeReadonly(made)
-
-
-def _labelled(mount: Mount, config: dict[str, Any]) -> Mount:
-    """``mount`` with linux.mountLabel, as an option or, where the filesystem takes none, as the
-    label of its root.
+def _label(filesystem: str, options: MountOptions, config: dict[str, Any]) -> list[Touch]:
+    """Give a new filesystem linux.mountLabel: as an option or, where it takes none, as the label
+    of its root, which is what comes back.
     """
     label = (config.get("linux") or {}).get("mountLabel")
-    if not label or mount.filesystem in WITHOUT_LABEL:
-        return mount
-    if mount.filesystem == "mqueue":
+    if not label or filesystem in WITHOUT_LABEL:
+        return []
+    if filesystem == "mqueue":
         # Imported for the configs that need it.
-        from ociruntime.steps.lsm import MountLabelled
+        from ociruntime.steps.lsm import LabelRoot
 
-        return MountLabelled(mount, label)
-    mount.options.data.append(label_option(config))
-    return mount
+        return [LabelRoot(label)]
+    options.data.append(label_option(config))
+    return []
 
 
 def label_option(config: dict[str, Any]) -> str:
@@ -229,40 +232,29 @@ def label_option(config: dict[str, Any]) -> str:
     return f"{kind}={label}"
 
 
-def _idmapped(step: OpenSource, idmap: str) -> Step:
-    # Imported, as the two below, for the configs that need it.
-    from ociruntime.steps.idmap import OpenIdmappedSource
+def _idmapped(
+    touches: list[Touch], label: str, idmap: str, options: MountOptions
+) -> type[OpenSource]:
+    """Have a bind mount's source idmapped, before its attributes; returns the class that says
+    so.
+    """
+    # Imported for the configs that need it.
+    from ociruntime.steps.idmap import Idmap, OpenIdmappedSource
 
-    return OpenIdmappedSource(step, idmap)
-
-
-def _made_on_the_host(mount: Mount, idmap: str) -> Step:
-    from ociruntime.steps.idmap import OpenFilesystem
-
-    return OpenFilesystem(mount, idmap)
-
-
-def _attached(mount: Mount) -> Step:
-    from ociruntime.steps.idmap import AttachFilesystem
-
-    return AttachFilesystem(mount)
+    touches.insert(1, Idmap(label, idmap, recursive=options.ridmap))
+    return OpenIdmappedSource
 
 
 def _joins_mounts(namespaces: NamespacePlan) -> bool:
     return any(name == "mount" for name, _ in namespaces.joined)
 
 
-def _new_mount(
-    pointer: str,
-    label: str,
-    entry: dict[str, Any],
-    options: MountOptions,
-    namespaces: NamespacePlan,
-) -> Mount:
-    kind = entry.get("type") or ""
-    if not kind:
+def _check_new(
+    pointer: str, label: str, filesystem: str, options: MountOptions, namespaces: NamespacePlan
+) -> None:
+    """Raise ``PlanError`` for a new filesystem that nobody could mount."""
+    if not filesystem:
         raise PlanError(f"{label}: it has no type", pointer, "add a type, or the option bind")
-    step = Mount(pointer, label, kind, entry.get("source") or kind, entry["destination"], options)
     for option in options.data:
         key, _, value = option.partition("=")
         if key in ("uid", "gid") and value.isdecimal():
@@ -273,7 +265,6 @@ def _new_mount(
                     f"{pointer}/options",
                     f"add a range covering {value}",
                 )
-    return step
 
 
 def _cgroup_mount(

@@ -20,7 +20,8 @@ from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.mountfd import clone_path
 from ociruntime.process.step import ContainerStep, Step
-from ociruntime.steps.mounts import explain_target, find_target, set_attributes, set_propagation
+from ociruntime.steps.mounts import explain_target, find_target
+from ociruntime.steps.touches import set_attributes, set_propagation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

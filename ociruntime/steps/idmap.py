@@ -10,28 +10,24 @@ from __future__ import annotations
 
 import errno
 
-from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import InRoot, open_inside
 from ociruntime.kernel.inside import Inside
 from ociruntime.kernel.mountfd import needs_old_mount
 from ociruntime.kernel.ocinit import open_program
 from ociruntime.kernel.processes import Executable
 from ociruntime.process.channel import channel_pair
-from ociruntime.process.step import CONTAINER, ContainerStep, Step
+from ociruntime.process.step import Step
 from ociruntime.steps.mounts import (
+    KERNEL_FILESYSTEMS,
     NO_FILESYSTEM,
+    AttachMount,
     OpenSource,
-    attach,
-    copy_image,
-    explain_target,
     find_target,
-    keep,
-    look,
     make_filesystem,
-    set_attributes,
+    touches_of_new,
 )
+from ociruntime.steps.touches import Touch, Touched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +37,7 @@ if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.channel import Channel
     from ociruntime.process.run import Run
-    from ociruntime.steps.mounts import Mount
+    from ociruntime.spec.mount_options import MountOptions
 
     Mapping = tuple[int, int, int]
 
@@ -175,68 +171,67 @@ def filesystem_name(kernel: Kernel, fd: int) -> str:
     return FILESYSTEMS.get(magic, f"with magic number {magic:#x}")
 
 
-class OpenIdmappedSource(OpenSource):
-    """The source of a bind mount, idmapped while nobody has seen the copy."""
+class Idmap(Touch):
+    """Idmap the mount, by the user namespace that is ``run.fds[idmap]``.
 
-    __slots__ = ("idmap",)
+    Parameters: ``label`` begins an error, ``recursive`` as for ``apply_idmap``, ``filesystem`` is
+    the name of a new one, "" for another.
+    """
+
+    __slots__ = ("filesystem", "idmap", "label", "recursive")
+
+    def __init__(self, label: str, idmap: str, *, recursive: bool, filesystem: str = "") -> None:
+        self.label = label
+        self.idmap = idmap
+        self.recursive = recursive
+        self.filesystem = filesystem
+
+    def operands(self) -> dict[str, object]:
+        return {"idmap": self.idmap}
+
+    def apply(self, run: Run, kernel: Kernel, mount: int) -> None:
+        userns, filesystem = run.fds[self.idmap], self.filesystem
+        apply_idmap(
+            kernel, mount, userns, self.label, filesystem=filesystem, recursive=self.recursive
+        )
+
+
+class OpenIdmappedSource(OpenSource):
+    """The source of a bind mount that has the touch ``Idmap``."""
+
+    __slots__ = ()
 
     kind = "open-idmapped-source"
-
-    def __init__(self, plain: OpenSource, idmap: str) -> None:
-        super().__init__(
-            plain.pointer,
-            plain.label,
-            plain.source,
-            plain.destination,
-            plain.options,
-            plain.propagation,
-            plain.side,
-            plain.within,
-        )
-        self.idmap = idmap
 
     def describe(self) -> str:
         return f"{super().describe()}, idmapped"
 
-    def look_up(self, run: Run, flags: int) -> int:
-        """One in the rootfs that is opened ahead of its turn, too, stays in there: the way to it is
-        the image's.
-        """
-        if not self.within or run.inroot is not None:
-            return super().look_up(run, flags)
-        kernel = run.kernel_of(self.side)
-        rootfs = os.path.normpath(self.source).removesuffix(self.within)
-        top = kernel.open(rootfs, c.O_PATH | c.O_DIRECTORY)
-        try:
-            if self.side == CONTAINER:
-                return InRoot(run.inner, top).open(self.within, flags)
-            return open_inside(kernel, top, self.within, flags)
-        finally:
-            kernel.close(top)
 
-    def idmap_source(self, run: Run, mount: int) -> None:
-        userns = run.fds[self.idmap]
-        kernel = run.kernel_of(self.side)
-        apply_idmap(kernel, mount, userns, self.label, recursive=self.options.ridmap)
-
-
-class OpenFilesystem(Step):
+class OpenFilesystem(Touched):
     """Make a new filesystem on the host side, detached and idmapped.
 
     A filesystem that is made inside the container's user namespace has that namespace's ids
     already, and the kernel lets nobody map them once more.
     """
 
-    __slots__ = ("filesystem", "idmap", "options", "source")
+    __slots__ = ("filesystem", "options", "source")
 
     kind = "open-filesystem"
 
-    def __init__(self, mount: Mount, idmap: str) -> None:
-        super().__init__(mount.pointer, mount.label)
-        self.filesystem = mount.filesystem
-        self.source = mount.source
-        self.options = mount.options
-        self.idmap = idmap
+    def __init__(
+        self,
+        pointer: str,
+        label: str,
+        filesystem: str,
+        source: str,
+        options: MountOptions,
+        idmap: str,
+    ) -> None:
+        touch = Idmap(label, idmap, recursive=False, filesystem=filesystem)
+        super().__init__(pointer, label, [touch])
+        self.filesystem = filesystem
+        self.source = source
+        self.options = options
 
     def describe(self) -> str:
         return f"make an idmapped {self.filesystem}"
@@ -250,8 +245,7 @@ class OpenFilesystem(Step):
             )
         mount = make_filesystem(kernel, self.filesystem, self.source, self.options, data)
         run.fds[self.pointer] = mount
-        userns = run.fds[self.idmap]
-        apply_idmap(kernel, mount, userns, self.label, filesystem=self.filesystem, recursive=False)
+        self.finish(run, kernel, mount)
 
     def explain(self, number: int) -> str:
         if number == errno.ENODEV:
@@ -261,34 +255,25 @@ class OpenFilesystem(Step):
         return ""
 
 
-class AttachFilesystem(ContainerStep):
+class AttachFilesystem(AttachMount):
     """Attach what ``OpenFilesystem`` made."""
 
-    __slots__ = ("destination", "filesystem", "kept", "options")
+    __slots__ = ("filesystem",)
 
     kind = "attach-filesystem"
 
-    def __init__(self, mount: Mount) -> None:
-        super().__init__(mount.pointer, mount.label)
-        self.filesystem = mount.filesystem
-        self.destination = mount.destination
-        self.options = mount.options
-        self.kept: list[str] = []  # as ``Mount``'s
+    def __init__(
+        self, pointer: str, label: str, filesystem: str, destination: str, options: MountOptions
+    ) -> None:
+        super().__init__(pointer, label, destination, options)
+        self.touches[:0] = touches_of_new(destination, options)
+        self.filesystem = filesystem
 
     def describe(self) -> str:
         return f"mount the idmapped {self.filesystem} on {self.destination}"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot = run.inner, run.inside()
         mount = run.fds[self.pointer]
-        target = find_target(inroot, self.destination, self.options, directory=True)
-        if self.options.tmpcopyup:
-            copy_image(run, self.destination, mount, self.options)
-        set_attributes(kernel, mount, self.options, is_new=True)
-        keep(run, mount, self.kept)
-        _, of_kernel = look(run, mount)
-        names = self.filesystem, self.destination
-        attach(inroot, mount, target, names, self.options, of_kernel=of_kernel)
-
-    def explain(self, number: int) -> str:
-        return explain_target(number, self.destination)
+        target = find_target(run.inside(), self.destination, self.options, directory=True)
+        of_kernel = self.filesystem in KERNEL_FILESYSTEMS
+        self.place(run, mount, target, self.filesystem, of_kernel=of_kernel)

@@ -14,7 +14,7 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.procfs import PrivateProc
 from ociruntime.process.step import ContainerStep, Step
-from ociruntime.steps.mounts import Mount
+from ociruntime.steps.touches import Touch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,30 +116,22 @@ class OpenProc(ContainerStep):
         run.mounts[PROC] = PrivateProc(run.inner, only_pids=True).root
 
 
-class MountLabelled(Mount):
-    """A new filesystem that takes no label as an option (linux.mountLabel): its root gets it."""
+class LabelRoot(Touch):
+    """The root of a new filesystem that takes no label as an option gets it (linux.mountLabel)."""
 
     __slots__ = ("selinux_label",)
 
-    def __init__(self, mount: Mount, selinux_label: str) -> None:
-        super().__init__(
-            mount.pointer,
-            mount.label,
-            mount.filesystem,
-            mount.source,
-            mount.destination,
-            mount.options,
-        )
+    def __init__(self, selinux_label: str) -> None:
         self.selinux_label = selinux_label
 
-    def make(self, run: Run, data: list[str]) -> int:
-        kernel = run.inner
-        mount = super().make(run, data)
+    def operands(self) -> dict[str, object]:
+        return {"selinux_label": self.selinux_label}
+
+    def apply(self, run: Run, kernel: Kernel, mount: int) -> None:
         root = kernel.openat(mount, ".", c.O_RDONLY | c.O_DIRECTORY)
         value = bytearray(os.fsencode(self.selinux_label) + b"\0")
         kernel.invoke("fsetxattr", root, XATTR_SELINUX, value, len(value), 0)
         kernel.close(root)
-        return mount
 
 
 def _read(kernel: Kernel, path: str) -> bytes | None:

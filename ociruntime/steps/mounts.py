@@ -12,12 +12,19 @@ import errno
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
-from ociruntime.kernel.inroot import InRoot, components
+from ociruntime.kernel.inroot import InRoot, components, open_inside
 from ociruntime.kernel.mountfd import clone_fd, needs_old_mount
 from ociruntime.kernel.program import NO_SYMLINKS, Descriptor
-from ociruntime.process.step import HOST, ContainerStep, Step
-from ociruntime.steps.copyup import copy_tree
+from ociruntime.process.step import HOST, ContainerStep
 from ociruntime.steps.sourcepath import find_source
+from ociruntime.steps.touches import (
+    Attributes,
+    CopyImage,
+    Keep,
+    Touch,
+    Touched,
+    set_propagation,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,17 +41,17 @@ NO_FILESYSTEM = "the kernel has no filesystem {!r}; correct the type, or load it
 ROOT_REFUSED = "the container's root itself cannot be a mount point; name it in root.path"
 
 
-class OpenSource(Step):
+class OpenSource(Touched):
     """Take a detached copy of a bind mount's source, with all its attributes (config.md#mounts).
 
     It happens on the host side, where the source's path means what the caller means and is what he
     may reach; a caller without privileges over his own mounts has init do it, before anything of
     the container is attached. But a source ``within`` the rootfs, given relative to that, is looked
     up there and when it is its turn: it may lie on an earlier mount, and a symlink on its way is
-    the image's.
+    the image's. One that has to be opened ahead of its turn stays in there, too.
     """
 
-    __slots__ = ("destination", "options", "propagation", "side", "source", "within")
+    __slots__ = ("destination", "options", "side", "source", "within")
 
     kind = "open-source"
 
@@ -55,15 +62,14 @@ class OpenSource(Step):
         source: str,
         destination: str,
         options: MountOptions,
-        propagation: int,
+        touches: list[Touch],
         side: str,
         within: str = "",
     ) -> None:
-        super().__init__(pointer, label)
+        super().__init__(pointer, label, touches)
         self.source = source
         self.destination = destination
         self.options = options
-        self.propagation = propagation
         self.side = side
         self.within = within
 
@@ -80,23 +86,30 @@ class OpenSource(Step):
             run.fds[self.pointer] = mount = clone_fd(kernel, source, recursive=options.rbind)
         finally:
             kernel.close(source)
-        if self.propagation:
-            kernel.mount_setattr(mount, propagation=self.propagation, recursive=True)
-        self.idmap_source(run, mount)
-        set_attributes(kernel, mount, options)
+        self.finish(run, kernel, mount)
 
     def look_up(self, run: Run, flags: int) -> int:
         """A descriptor of the source."""
         if self.within:
-            return run.inside().open(self.within, flags)
+            return self._look_up_within(run, flags)
         if self.side == HOST:
             rootfs = run.fds["rootfs"]
             plain = run.plain_root
             return find_source(run.kernel, self.source, flags, rootfs, plain_root=plain)
         return run.inner.open(self.source, flags)
 
-    def idmap_source(self, run: Run, mount: int) -> None:
-        """Nothing: ``steps.idmap`` has the sources that are idmapped."""
+    def _look_up_within(self, run: Run, flags: int) -> int:
+        if run.inroot is not None:
+            return run.inside().open(self.within, flags)
+        kernel = run.kernel_of(self.side)
+        rootfs = os.path.normpath(self.source).removesuffix(self.within)
+        top = kernel.open(rootfs, c.O_PATH | c.O_DIRECTORY)
+        try:
+            if self.side == HOST:
+                return open_inside(kernel, top, self.within, flags)
+            return InRoot(run.inner, top).open(self.within, flags)
+        finally:
+            kernel.close(top)
 
     def explain(self, number: int) -> str:
         where = "in the container's root" if self.within else "on the host"
@@ -108,47 +121,70 @@ class OpenSource(Step):
         }.get(number, "")
 
 
-class BindMount(ContainerStep):
+class AttachMount(Touched, ContainerStep):
+    """Finish a mount and attach it at its destination; subclasses say where it comes from."""
+
+    __slots__ = ("destination", "kept", "options")
+
+    def __init__(
+        self, pointer: str, label: str, destination: str, options: MountOptions
+    ) -> None:
+        # The pointers of entries that remount it, for which the mount is kept.
+        self.kept: list[str] = []
+        super().__init__(pointer, label, [Keep(self.kept)])
+        self.destination = destination
+        self.options = options
+
+    def place(
+        self, run: Run, mount: int, target: Descriptor, name: str, *, of_kernel: bool
+    ) -> None:
+        """Finish the detached ``mount`` and attach it onto the O_PATH fd ``target``; takes both.
+
+        ``name`` is that of what is mounted; ``of_kernel``: it is a procfs or sysfs.
+        """
+        inroot = run.inside()
+        self.finish(run, inroot.kernel, mount)
+        inroot.attach(mount, target, name, self.destination)
+        set_propagation(inroot.kernel, mount, self.options)
+        inroot.pin(self.destination, mount, of_kernel=of_kernel)
+
+    def explain(self, number: int) -> str:
+        return explain_target(number, self.destination)
+
+
+class BindMount(AttachMount):
     """Attach what ``OpenSource`` took."""
 
-    __slots__ = ("destination", "kept", "options", "source")
+    __slots__ = ("source",)
 
     kind = "bind-mount"
 
     def __init__(
         self, pointer: str, label: str, source: str, destination: str, options: MountOptions
     ) -> None:
-        super().__init__(pointer, label)
+        super().__init__(pointer, label, destination, options)
         self.source = source
-        self.destination = destination
-        self.options = options
-        self.kept: list[str] = []  # as ``Mount``'s
 
     def describe(self) -> str:
         return f"mount {self.source} on {self.destination}"
 
     def execute(self, run: Run) -> None:
-        kernel, inroot = run.inner, run.inside()
+        inroot = run.inside()
         mount = run.fds[self.pointer]
         kind, of_kernel = look(run, mount)
         if kind == c.S_IFLNK and self.options.copy_symlink:
             copy_symlink(inroot, mount, self.destination)
-            kernel.close(mount)
+            run.inner.close(mount)
             return
         is_directory = kind == c.S_IFDIR
         target = find_target(inroot, self.destination, self.options, directory=is_directory)
-        keep(run, mount, self.kept)
-        names = self.source, self.destination
-        attach(inroot, mount, target, names, self.options, of_kernel=of_kernel)
-
-    def explain(self, number: int) -> str:
-        return explain_target(number, self.destination)
+        self.place(run, mount, target, self.source, of_kernel=of_kernel)
 
 
-class Mount(ContainerStep):
+class Mount(AttachMount):
     """Mount a new filesystem."""
 
-    __slots__ = ("destination", "filesystem", "kept", "options", "source")
+    __slots__ = ("filesystem", "source")
 
     kind = "mount"
 
@@ -161,13 +197,10 @@ class Mount(ContainerStep):
         destination: str,
         options: MountOptions,
     ) -> None:
-        super().__init__(pointer, label)
+        super().__init__(pointer, label, destination, options)
+        self.touches[:0] = touches_of_new(destination, options)
         self.filesystem = filesystem
         self.source = source
-        self.destination = destination
-        self.options = options
-        # The pointers of entries that remount it, for which the mount is kept.
-        self.kept: list[str] = []
 
     def describe(self) -> str:
         return f"mount a new {self.filesystem} on {self.destination}"
@@ -177,33 +210,22 @@ class Mount(ContainerStep):
         own = options.data
         if self.filesystem == "tmpfs":
             own = own + mode_of_covered(inroot, self.destination, own)
-        if self.filesystem in KERNEL_FILESYSTEMS:
+        of_kernel = self.filesystem in KERNEL_FILESYSTEMS
+        if of_kernel:
             target = find_kernel_target(inroot, self.destination, self.filesystem)
         else:
             target = find_target(inroot, self.destination, options, directory=True)
-        if needs_old_mount(self.source, options.sb_flags + own):
+        data = options.sb_flags + own
+        if needs_old_mount(self.source, data):
             mount = self._make_the_old_way(kernel, target, own)
         else:
-            mount = self.make(run, options.sb_flags + own)
-        if options.tmpcopyup:
-            copy_image(run, self.destination, mount, options)
-        set_attributes(kernel, mount, options, is_new=True)
-        self.keep(run, mount)
-        of_kernel = self.filesystem in KERNEL_FILESYSTEMS
-        names = self.source or self.filesystem, self.destination
-        attach(inroot, mount, target, names, options, of_kernel=of_kernel)
-
-    def keep(self, run: Run, mount: int) -> None:
-        """Keep descriptors of a mount that is changed later."""
-        keep(run, mount, self.kept)
-
-    def make(self, run: Run, data: list[str]) -> int:
-        """The detached filesystem with its options ``data``."""
-        return make_filesystem(run.inner, self.filesystem, self.source, self.options, data)
+            mount = make_filesystem(kernel, self.filesystem, self.source, options, data)
+        name = self.source or self.filesystem
+        self.place(run, mount, target, name, of_kernel=of_kernel)
 
     def _make_the_old_way(self, kernel: Inside, target: int, data: list[str]) -> int:
-        """As ``make``, for values that fsconfig(2) cannot take: mount(2) on the target as current
-        directory, and a detached copy of what it made.
+        """As ``make_filesystem``, for values that fsconfig(2) cannot take: mount(2) on the target
+        as current directory, and a detached copy of what it made.
 
         The new mount is found from the descriptor of what it covers, not by its path, which whoever
         shares the rootfs may have led elsewhere by now.
@@ -245,6 +267,12 @@ class Mount(ContainerStep):
         return explain_target(number, self.destination)
 
 
+def touches_of_new(destination: str, options: MountOptions) -> list[Touch]:
+    """What every new filesystem gets before it is attached on ``destination``."""
+    copied: list[Touch] = [CopyImage(destination, options)] if options.tmpcopyup else []
+    return [*copied, Attributes(options, is_new=True)]
+
+
 def mode_of_covered(inroot: InRoot, destination: str, data: list[str]) -> list[str]:
     """The option ``mode`` for a tmpfs that is not given one: that of the directory it covers, as
     in runc. The kernel's default of 1777 would let anybody write to a /run.
@@ -281,45 +309,12 @@ def make_filesystem(
     return kernel.new_filesystem(filesystem, source, data, attributes, options.sb_flags_if_known)
 
 
-def copy_image(run: Run, destination: str, mount: int, options: MountOptions) -> None:
-    """Tmpcopyup: what the image has at ``destination`` appears in the detached ``mount``."""
-    image = run.inside().open(destination, c.O_RDONLY | c.O_DIRECTORY)
-    run.copied = copy_tree(run.inner, image, mount, options.copy_bound, run.copied)
-    run.inner.close(image)
-
-
-def keep(run: Run, mount: int, pointers: list[str]) -> None:
-    """Keep a descriptor of ``mount`` for each entry of the config that changes it later: whoever
-    shares the rootfs may have moved the place by then.
-    """
-    for pointer in pointers:
-        run.mounts[pointer] = run.inner.open_tree(mount, "", c.AT_EMPTY_PATH)
-
-
 def look(run: Run, mount: int) -> tuple[int, bool]:
     """(kind of the root of a source, whether it is a procfs or sysfs); of one that the host side
     has opened it knows by itself.
     """
     kernel = run.kernel if type(mount) is int else run.inner
     return kernel.stat(mount).kind, kernel.filesystem(mount) in KERNEL_MAGIC
-
-
-def attach(
-    inroot: InRoot,
-    mount: int,
-    target: Descriptor,
-    names: tuple[str, str],
-    options: MountOptions,
-    *,
-    of_kernel: bool,
-) -> None:
-    """Attach the complete, detached ``mount`` onto the O_PATH fd ``target``; takes both.
-
-    ``names`` are those of what is mounted and of where; ``of_kernel``: it is a procfs or sysfs.
-    """
-    inroot.attach(mount, target, *names)
-    set_propagation(inroot.kernel, mount, options)
-    inroot.pin(names[1], mount, of_kernel=of_kernel)
 
 
 def copy_symlink(inroot: InRoot, link: int, destination: str) -> None:
@@ -337,39 +332,6 @@ def copy_symlink(inroot: InRoot, link: int, destination: str) -> None:
     if not same:
         what = f"{destination} is there already, and no symlink to {target}; remove it"
         raise OSError(errno.EEXIST, what)
-
-
-def set_attributes(
-    kernel: Kernel,
-    mount: int,
-    options: MountOptions,
-    set_: int | None = None,
-    *,
-    is_new: bool = False,
-) -> None:
-    """The mount's own attributes, ``set_`` in place of the options', then those for the whole
-    tree. One that is new (``is_new``) has relatime, the kernel's default.
-    """
-    set_ = options.attr_set if set_ is None else set_
-    clear = options.attr_clr
-    undone = 0 if is_new else options.atime_undone
-    if undone and undone & kernel.access_time(mount):
-        clear |= c.MOUNT_ATTR__ATIME
-    if set_ or clear:
-        kernel.mount_setattr(mount, set_=set_, clear=clear)
-    if options.recursive_set or options.recursive_clr:
-        kernel.mount_setattr(
-            mount, set_=options.recursive_set, clear=options.recursive_clr, recursive=True
-        )
-
-
-def set_propagation(kernel: Kernel, mount: int, options: MountOptions) -> None:
-    """Each propagation type that was asked for, in order (config.md#mounts,
-    mount_namespaces(7)).
-    """
-    for flags in options.propagation:
-        recursive = bool(flags & c.MS_REC)
-        kernel.mount_setattr(mount, propagation=flags & ~c.MS_REC, recursive=recursive)
 
 
 def find_target(

@@ -9,46 +9,34 @@ from __future__ import annotations
 
 from ociruntime.kernel import constants as c
 from ociruntime.process.step import ContainerStep
-from ociruntime.steps.mounts import Mount
+from ociruntime.steps.touches import Keep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.process.run import Run
+    from ociruntime.process.step import Step
+    from ociruntime.steps.mounts import Mount
 
 
-class MountWritable(Mount):
-    """Mount the filesystem of ``mount`` without its option ``ro``, until ``MakeReadonly``."""
-
-    __slots__ = ()
-
-    def __init__(self, mount: Mount) -> None:
-        super().__init__(
-            mount.pointer,
-            mount.label,
-            mount.filesystem,
-            mount.source,
-            mount.destination,
-            mount.options,
-        )
-        self.options.attr_set &= ~c.MOUNT_ATTR_RDONLY
-        self.options.sb_flags = [flag for flag in self.options.sb_flags if flag != "ro"]
-
-    def keep(self, run: Run, mount: int) -> None:
-        super().keep(run, mount)
-        run.mounts[self.pointer] = run.inner.open_tree(mount, "", c.AT_EMPTY_PATH)
+def writable_first(mount: Mount) -> Step:
+    """Leave the option ``ro`` to a step that comes later; returns that."""
+    mount.options.attr_set &= ~c.MOUNT_ATTR_RDONLY
+    mount.options.sb_flags = [flag for flag in mount.options.sb_flags if flag != "ro"]
+    mount.touches.append(Keep([mount.pointer]))
+    return MakeReadonly(mount.pointer, mount.label, mount.destination)
 
 
 class MakeReadonly(ContainerStep):
-    """The option ``ro`` of a ``MountWritable``."""
+    """The option ``ro`` of a mount that was writable first."""
 
     __slots__ = ("destination",)
 
     kind = "make-readonly"
     stage = "masks"
 
-    def __init__(self, mount: MountWritable) -> None:
-        super().__init__(mount.pointer, mount.label)
-        self.destination = mount.destination
+    def __init__(self, pointer: str, label: str, destination: str) -> None:
+        super().__init__(pointer, label)
+        self.destination = destination
 
     def describe(self) -> str:
         return f"make the filesystem on {self.destination} read-only"

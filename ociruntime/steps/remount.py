@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 
 from ociruntime.process.step import ContainerStep
-from ociruntime.steps.mounts import set_attributes, set_propagation
+from ociruntime.steps.touches import set_attributes, set_propagation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

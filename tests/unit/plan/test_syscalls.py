@@ -135,3 +135,19 @@ def test_differences_are_those_of_steps(tmp_path: Path) -> None:
     done = call(None, "plan", "--syscalls", "--diff", str(tmp_path), str(tmp_path))
     assert done.status != 0
     assert "--diff compares steps; leave --syscalls out" in done.stderr
+
+
+def test_what_the_host_made_idmapped_is_told() -> None:
+    """The host side knows what kind of filesystem it made: nobody has to look at it."""
+    config = base_config("c1", "M=1")
+    ids = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    entry = {"destination": "/m", "type": "tmpfs", "uidMappings": ids, "gidMappings": ids}
+    config["mounts"] = [{**entry, "options": ["nosuid"]}]
+    (step,) = (
+        step
+        for step in json.loads(as_json({}, planned(config)))["steps"]
+        if step["step"] == "attach-filesystem"
+    )
+    assert step["untold"] == ""
+    calls = [call["call"] for one in step["operations"] for call in one["calls"] if "call" in call]
+    assert calls.index("mount_setattr") < calls.index("move_mount")
