@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.criu import criu
-from tests.support.engines.podman import PodmanWith
+from tests.support.engines.podman import IMAGE, Podman, PodmanWith
 
 COUNT = "i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.05; done"
 TMPFS = ("--tmpfs", "/tmp")
@@ -69,6 +70,31 @@ def test_exported_and_imported(podman: PodmanWith) -> None:
         wait_beyond(podman, container, before)
     finally:
         podman("rm", "--force", "--time", "0", other).check()
+
+
+def test_imported_elsewhere(podman: PodmanWith, tmp_path: Path) -> None:
+    """By the podman of another machine, which has nothing but the image and the archive."""
+    archive, image = tmp_path / "away.tar.gz", tmp_path / "image.tar"
+    podman("save", "--quiet", "--output", str(image), IMAGE).check()
+    container = podman.up(*TMPFS, "--", "sh", "-c", f"echo made >/file; {COUNT}")
+    before = wait_beyond(podman, container, 3)
+    podman("container", "checkpoint", "--export", str(archive), container).check()
+    podman("rm", container).check()
+    directory = tmp_path / "host"
+    directory.mkdir()
+    machine = Podman(directory, podman.podman.runtime)
+    try:
+        machine.host.environment["PATH"] = podman.host.environment["PATH"]
+        away = PodmanWith(machine, podman.runtime)
+        away("load", "--quiet", "--input", str(image)).check()
+        done = away("container", "restore", "--import", str(archive)).check()
+        assert done.output == container
+        wait_beyond(away, container, before)
+        assert away.shell(container, "cat /file") == "made"
+        away.remove_all()
+    finally:
+        machine.host.shell("rmdir /sys/fs/cgroup/*/libpod_parent 2>/dev/null || true")
+        machine.close()
 
 
 def test_a_volume_and_a_terminal(podman: PodmanWith) -> None:

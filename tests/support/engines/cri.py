@@ -85,7 +85,7 @@ SECURITY = Message(
 )
 CONFIGURATION = Message(
     metadata=(1, Message(name=(1, STRING))),
-    image=(2, Message(image=(1, STRING))),
+    image=(2, Message(image=(1, STRING), user_specified_image=(18, STRING))),
     command=(3, [STRING]),
     envs=(6, [Message(key=(1, STRING), value=(2, STRING))]),
     mounts=(7, [Message(container_path=(1, STRING), host_path=(2, STRING), readonly=(3, BOOL))]),
@@ -122,6 +122,11 @@ METHODS = {
         Message(container_id=(1, STRING), cmd=(2, [STRING]), timeout=(3, INT)),
         Message(stdout=(1, BYTES), stderr=(2, BYTES), exit_code=(3, INT)),
     ),
+    "PullImage": (Message(image=(1, Message(image=(1, STRING)))), NOTHING),
+    "CheckpointContainer": (
+        Message(container_id=(1, STRING), location=(2, STRING), timeout=(3, INT)),
+        NOTHING,
+    ),
     "ContainerStats": (
         CONTAINER_ID,
         Message(stats=(1, Message(cpu=(2, USAGE), memory=(3, USAGE)))),
@@ -137,9 +142,10 @@ _numbers = itertools.count(1)
 class Cri:
     """A containerd whose CRI service has an image for pods and one for containers."""
 
-    def __init__(self, directory: Path, runtime: Path) -> None:
+    def __init__(self, directory: Path, runtime: Path, path: str = "") -> None:
+        """``path`` is a further directory of PATH."""
         config = CONFIG.format(directory=directory, runtime=runtime, pause=PAUSE)
-        self.containerd = Containerd(directory, runtime, config, "k8s.io")
+        self.containerd = Containerd(directory, runtime, config, "k8s.io", path)
         self.host = self.containerd.host
         try:
             (directory / "node.toml").write_text('Daemon = "namespace"\n')
@@ -155,8 +161,9 @@ class Cri:
     def __call__(self, method: str, /, **values: object) -> dict[str, Any]:
         """Call a method of METHODS; raises grpc.RpcError."""
         request, response = METHODS[method]
+        service = "ImageService" if method == "PullImage" else "RuntimeService"
         call = self.channel.unary_unary(
-            f"/runtime.v1.RuntimeService/{method}",
+            f"/runtime.v1.{service}/{method}",
             request_serializer=request.encode,
             response_deserializer=response.decode,
         )
