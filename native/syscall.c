@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "commit.h"
+#include "operation.h"
 #include "run-program.h"
 #include "strings.h"
 #include "embed.h"
@@ -195,6 +196,8 @@ static PyMethodDef methods[] = {
      "call(number, *args) -> int: a raw system call; the result, or -errno"},
     {"clone", (PyCFunction)(void (*)(void))sys_clone, METH_VARARGS | METH_KEYWORDS,
      "clone(flags, cgroup_fd=-1, exit_signal=SIGCHLD) -> (pid, pidfd): clone3 in fork style"},
+    {"pack_operation", (PyCFunction)(void (*)(void))sys_pack_operation, METH_FASTCALL,
+     "pack_operation(data, operands, ...) -> bytes: an operation of a program for oci-setup"},
     {"run_program", sys_run_program, METH_VARARGS,
      "run_program(fd, argv, envp, streams, kept, milliseconds) -> int: execute the program of fd "
      "without a copy of us, and wait for its end; the wait status, or -errno"},

@@ -37,6 +37,7 @@ SIZE_LIMIT = 16 * 1024 * 1024
 PIECE = 65536
 
 _WHITESPACE = " \t\n\r"
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class RefusedError(Exception):
@@ -81,14 +82,17 @@ def open_bundle(path: str) -> Bundle:
     """Open the bundle directory ``path``; raises SpecError if it is missing or no directory."""
     where = f"bundle {path}"
     try:
-        real = os.path.realpath(path or ".")
-        fd = os.open(real, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return Bundle(fd, os.readlink(f"/proc/self/fd/{fd}"))
+        except OSError:
+            os.close(fd)
+            raise
     except OSError as error:
         hint = _BUNDLE_HINTS.get(error.errno or 0, "give the bundle's directory with --bundle")
         raise SpecError(f"{where}: {error.strerror}; {hint}", hint=hint) from None
     except ValueError:
         raise SpecError(f"bundle {path!r}: the path has a NUL character") from None
-    return Bundle(fd, real)
 
 
 _BUNDLE_HINTS = {
@@ -205,7 +209,7 @@ def parse(raw: bytes, source: str, *, null: bool = True, names: bool = False) ->
         # Text has been decoded strictly and control characters are refused by the scanner, so only
         # an escape sequence can bring a NUL or half a surrogate pair into a string.
         good = good and (names or not ("\\u" in text and _has_bad_string(document)))
-        good = good and not _is_deep(document)
+        good = good and (_is_flat(raw) or not _is_deep(document))
     except (RefusedError, ValueError, StopIteration, RecursionError, SystemError):
         # SystemError: up to Python 3.11 the scanner can name a fault only where json.decoder
         # happens to be imported already, and returns without an exception elsewhere.
@@ -235,6 +239,16 @@ def _has_bad_string(document: Any) -> bool:
             todo += value
             todo += value.values()
     return False
+
+
+def _is_flat(raw: bytes) -> bool:
+    """Whether the text's brackets alone show that it has few levels; most texts' do."""
+    brackets = raw.translate(None, _NO_BRACKETS)
+    for _ in range(DEPTH_LIMIT // 2):  # each removes at most two
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return not brackets
 
 
 def _is_deep(document: Any) -> bool:

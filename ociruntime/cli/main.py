@@ -192,9 +192,10 @@ def _globals(options: Options, log: Log) -> Globals:
 def _is_top(path: str) -> bool:
     """Whether this is the root directory under any name."""
     try:
-        return os.path.realpath(path) == "/"
+        found, top = os.stat(path), os.stat("/")
     except (OSError, ValueError):
         return False
+    return (found.st_dev, found.st_ino) == (top.st_dev, top.st_ino)
 
 
 def _log_file(text: str | None) -> str | None:

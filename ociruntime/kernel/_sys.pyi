@@ -34,6 +34,33 @@ def clone(flags: int, cgroup_fd: int = -1, exit_signal: int = 17) -> tuple[int, 
     with an `exit_signal` other than 0 (the kernel gives such a child its sibling's).
     """
 
+def pack_operation(
+    data: bytearray,
+    operands: tuple[int | bytes | bytearray | None, ...],
+    descriptor: type[int],
+    inherited: type[int],
+    code: int,
+    result: int,
+    skip: int,
+    flags: int,
+    tolerated: tuple[int, ...],
+    number: int,
+    output: int,
+    output_size: int,
+    scratch: int,
+    /,
+) -> bytes:
+    """One struct operation of native/program.h; what its operands point to is appended to the
+    program's ``data``.
+
+    An operand is a number (of which 64 bits count), a register where its type is ``descriptor``, a
+    number all the same where that is ``inherited``, a string or memory. What the operation writes
+    is the operand ``output``: where that is None, ``output_size`` bytes at the offset ``scratch``.
+
+    Raises ValueError for a string with a NUL inside, TypeError for more operands or tolerated
+    errnos than there is room for, and for operands of any other kind.
+    """
+
 def run_program(
     fd: int,
     argv: list[bytes],

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from _struct import Struct
 
+from ociruntime.kernel._sys import pack_operation
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ HEADER = Struct("=6I")
 OPERATION = Struct("=8H4I8Q")
 RECORD = Struct("=2H2Iiq")
 MADE = Struct("=2I")
+SKIP, SKIP_AT = Struct("=H"), 4
 PACKET_MAX = 65536
 SCRATCH_MAX = 65536
 REGISTERS = 16384
@@ -29,16 +32,12 @@ OPERANDS = 8
 TOLERATED = 4
 EVERY_ERRNO = 0xFFFF
 MASK = (1 << 64) - 1
-NONE = (0,) * TOLERATED
-# What fills up so many operands.
-ZEROES = tuple((0,) * (OPERANDS - count) for count in range(OPERANDS + 1))
 
 NUMBER, REGISTER, DATA, SCRATCH = range(4)
 
 WANTED = 1 << 0
 NOTED = 1 << 1
 BYTES = 1 << 2
-IN_SCRATCH = 1 << 3
 ELSE = 1 << 4
 
 CALL = 0
@@ -105,7 +104,7 @@ class Program:
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self.operations: list[bytearray] = []
+        self.operations = bytearray()
         self.scratch = 0
 
     def add(
@@ -126,47 +125,27 @@ class Program:
         (bytearray). ``output`` is the index of the operand that is written, of ``output_size``
         bytes; one that is None is scratch memory. ``number`` is that of a system call.
         """
-        kinds = index = written = 0
-        values = []
-        for operand in operands:
-            kind = type(operand)
-            if kind is int:
-                values.append(operand & MASK)  # type: ignore[operator]
-            elif kind is Descriptor:
-                kinds |= REGISTER << index
-                values.append(operand)  # type: ignore[arg-type]
-            elif kind is Inherited:
-                values.append(operand)  # type: ignore[arg-type]
-            elif operand is not None:
-                kinds |= DATA << index
-                values.append(self._memory(operand))  # type: ignore[arg-type]
-            else:
-                values.append(0)
-            index += 4
-        if output_size:
-            if operands[output] is None:
-                kinds |= SCRATCH << 4 * output
-                values[output] = self.scratch
-                self.scratch += -(-output_size // 8) * 8
-                flags |= IN_SCRATCH
-            written = values[output]
-        errnos = (*tolerated, 0, 0, 0, 0)[:TOLERATED] if tolerated else NONE
-        rest = kinds, number, written, output_size, *values, *ZEROES[len(values)]
-        packed = OPERATION.pack(code, result, skip, flags, *errnos, *rest)
-        self.operations.append(bytearray(packed))
-
-    def _memory(self, content: bytes | bytearray) -> int:
-        if type(content) is bytes and b"\0" in content:
-            raise ValueError("a string cannot contain a NUL byte")
-        data = self._data
-        offset = HEADER.size + len(data)
-        data += content
-        data.append(0)
-        return offset
+        self.operations += pack_operation(
+            self._data,
+            operands,
+            Descriptor,
+            Inherited,
+            code,
+            result,
+            skip,
+            flags,
+            tolerated,
+            number,
+            output,
+            output_size,
+            self.scratch,
+        )
+        if output_size and operands[output] is None:
+            self.scratch += -(-output_size // 8) * 8
 
     def set_skip(self, index: int, count: int) -> None:
         """Let the operation ``index`` leave out the next ``count`` (``skip``)."""
-        self.operations[index][4:6] = count.to_bytes(2, "little")
+        SKIP.pack_into(self.operations, index * OPERATION.size + SKIP_AT, count)
 
     def pack(self) -> bytes:
         """The program; what follows is a new one."""
@@ -174,12 +153,12 @@ class Program:
         data.append(0)
         data += bytes(-len(data) % 8)
         begin = HEADER.size + len(data)
-        count = len(self.operations)
-        size = begin + count * OPERATION.size
+        operations = self.operations
+        size, count = begin + len(operations), len(operations) // OPERATION.size
         header = HEADER.pack(MAGIC, size, self.scratch, count, begin, 0)
-        packed = b"".join([header, data, *self.operations])
+        packed = b"".join([header, data, operations])
         self._data = bytearray()
-        self.operations = []
+        self.operations = bytearray()
         self.scratch = 0
         return packed
 

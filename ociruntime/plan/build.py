@@ -175,7 +175,9 @@ class _Builder:
         # Without a process there is a container to hold, but nothing to start (config.md#process).
         process = self.process or NO_PROCESS
         identity = self._identity(process)
-        steps: list[Step] = [ClaimState(self.options.store, self.options.id, state, self.raw)]
+        steps: list[Step] = [
+            ClaimState(self.options.store, self.options.id, state, self.raw, placement)
+        ]
         steps += [*self.options.beginning, *label_checks(process, self.linux)]
         steps += filter_steps(self.config, self.options.store.root, process)
         steps += self._prepare(opens) + nodes

@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_constants_are_one(tmp_path: Path) -> None:
     assert {name: values.pop(name) for name in sizes} == sizes
     renamed = {
         "DO_MASK": "MASK_PATH", "PROGRAM_MAGIC": "MAGIC", "OPERATION_CODES": "",
-        "OPERATION_SCRATCH": "IN_SCRATCH", "FAILED_PLAINLY": "PLAINLY", "FAILED_PROC": "FAKE_PROC",
+        "OPERATION_SCRATCH": "", "FAILED_PLAINLY": "PLAINLY", "FAILED_PROC": "FAKE_PROC",
         "FAILED_DIRECTORY": "ON_DIRECTORY", "OPERATION_BYTES": "BYTES",
     }  # fmt: skip
     for name, value in values.items():
@@ -146,11 +147,48 @@ def test_an_operation_that_is_none(field: int, value: int) -> None:
     started = Started()
     program = Program()
     program.add(p.CALL, (1 << 40,), number=NUMBERS["getpid"])
-    fields = list(p.OPERATION.unpack(program.operations[0]))
+    fields = list(p.OPERATION.unpack(program.operations))
     fields[field] = value
-    program.operations[0] = bytearray(p.OPERATION.pack(*fields))
+    program.operations[:] = p.OPERATION.pack(*fields)
     started.channel.send_program(program.pack())
     assert started.status() == p.EXIT_PROGRAM
+
+
+def test_an_operation_is_packed_as_the_header_says() -> None:
+    program = Program()
+    number, register, given = (1 << 64) + 5, p.Descriptor(7), p.Inherited(9)
+    program.add(p.OPEN, (number, register, given, b"path", bytearray(b"a\0b"), None, -1),
+                number=3, result=2, tolerated=(4, 5), skip=6, flags=p.WANTED,
+                output=5, output_size=9)  # fmt: skip
+    program.add(p.CALL, (bytearray(b"12"),), output=0, output_size=2)
+    program.set_skip(1, 0x1234)
+    path = p.HEADER.size
+    memory, last = path + len(b"path") + 1, path + len(b"path") + 1 + len(b"a\0b") + 1
+    kinds = p.REGISTER << 4 | p.DATA << 12 | p.DATA << 16 | p.SCRATCH << 20
+    assert list(p.OPERATION.iter_unpack(program.operations)) == [
+        (p.OPEN, 2, 6, p.WANTED | 1 << 3, 4, 5, 0, 0, kinds, 3, 0, 9, 5, 7, 9, path, memory, 0,
+         p.MASK, 0),
+        (p.CALL, p.NO_REGISTER, 0x1234, 0, 0, 0, 0, 0, p.DATA, 0, last, 2, last, 0, 0, 0, 0, 0, 0,
+         0),
+    ]  # fmt: skip
+    assert program.scratch == 16
+    assert program.pack()[path:].startswith(b"path\0a\0b\0" + b"12\0")
+    assert (program.scratch, program.operations) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("operands", "error"),
+    [((b"a\0b",), ValueError), ((1.5,), TypeError), ((True,), TypeError), (("a",), TypeError),
+     ((1,) * 9, TypeError)],
+)  # fmt: skip
+def test_an_operand_that_is_none(operands: tuple[Any, ...], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Program().add(p.CALL, operands)
+
+
+def test_more_errnos_than_there_is_room_for() -> None:
+    with pytest.raises(TypeError):
+        Program().add(p.CALL, (), tolerated=(1, 2, 3, 4, 5))
 
 
 @pytest.mark.parametrize("argument", [b"", b"x", b"2", b"3x", b"9999999999"])

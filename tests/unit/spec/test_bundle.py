@@ -76,6 +76,7 @@ REFUSED: list[tuple[bytes, int, int, str]] = [
     (b"[" * 65 + b"]" * 65, 1, 65, "64 levels"),
     (b"[" * 100000, 1, 65, "64 levels"),
     (b'{"a":' * 65 + b"1" + b"}" * 65, 1, 5 * 64 + 1, "64 levels"),
+    (b'[{"a":' * 33 + b'"]}"' + b"}]" * 33, 1, 6 * 32 + 1, "64 levels"),
 ]  # fmt: skip
 
 
@@ -122,6 +123,7 @@ def test_refused_where_json_is_not_imported() -> None:
         (b'"\\\\u0000 \\\\ud800"', "\\u0000 \\ud800"),
         ('"é\u2028"'.encode(), "é\u2028"),
         (b"[" * 64 + b"]" * 64, None),
+        (b'["' + b"[{" * 99 + b'"]', ["[{" * 99]),
     ],
 )
 def test_accepted(text: bytes, value: Any) -> None:
