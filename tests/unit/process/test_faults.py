@@ -38,6 +38,7 @@ WARNS = {
 SILENT = {
     "limit-devices": {errno.EPERM},  # a default device that an outer container denies
     "set-sysctls": {errno.EPERM},  # no new procfs: a copy of the host's is written to
+    "claim-state": set(ERRNOS),  # who makes the cgroup looks again
     "make-symlink": set(ERRNOS),  # what cannot be read is replaced
     "prepare-environment": set(ERRNOS),  # no passwd: HOME is /
     "find-program": set(ERRNOS),  # the next directory of PATH
