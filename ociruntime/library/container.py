@@ -375,6 +375,8 @@ def _making(
     for name in PATHS:
         if rest.get(name) is not None:
             rest[name] = os.path.abspath(rest[name])
+    if rest.get("cgroups") is not None:
+        rest["cgroups"] = arguments.words("cgroups", rest["cgroups"])
     if rest.get("config") is not None:
         rest["config"] = os.fspath(rest["config"])
     streams = Streams(rest.pop("stdin", None), rest.pop("stdout", None), rest.pop("stderr", None))

@@ -90,9 +90,12 @@ class ExecOptions(ProcessOptions, total=False):
     """Of ``exec``.
 
     ignore_paused  True: in a paused container, wait for its resume
+    cgroups        below the container's cgroup, which ones it joins: ``["work"]``, on cgroup v1
+                   also for some controllers, ``["cpu,cpuacct:work", "memory:other"]``
     """
 
     ignore_paused: bool
+    cgroups: Sequence[str]
 
 
 class UpdateOptions(TypedDict, total=False):

@@ -31,10 +31,12 @@ process's descriptors from 3 on). Paths are absolute. ``root`` is the state dire
              cgroup_manager]                       {"pid": N, "warnings": [...]}, fd pidfd
     start    root id                               {"warnings": [...]}
     run      as create; create and start in one    {"pid": N, "warnings": [...]}, fd pidfd
-    exec     root id [process changes env console_socket pid_file pidfd_socket ignore_paused]
-             ``process`` as in config.json, else   {"pid": N, "warnings": [...]}, fd pidfd
-             the container's own; ``changes``
-             replace its members, ``env`` is added
+    exec     root id [process changes env console_socket pid_file pidfd_socket ignore_paused
+             cgroups]; ``process`` as in           {"pid": N, "warnings": [...]}, fd pidfd
+             config.json, else the container's
+             own; ``changes`` replace its members,
+             ``env`` is added, ``cgroups`` are the
+             values of --cgroup
     state    root id                               the state document, plus "warnings"
     kill     root id signal [all]                  {"warnings": []}; ``signal`` is a number
     delete   root id [force]                       {"warnings": [...]}

@@ -42,7 +42,7 @@ CREATE = (
     "pidfd_socket",
     "pivot",
 )
-EXEC = ("console_socket", "ignore_paused", "pid_file", "pidfd_socket")
+EXEC = ("cgroups", "console_socket", "ignore_paused", "pid_file", "pidfd_socket")
 LAST_FD = 0x7FFFFFFF
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -14,8 +15,10 @@ import pytest
 
 from ociruntime import api
 from ociruntime.library.errors import refined
+from tests.kernel.test_exec import HIERARCHIES, inner_cgroups
 from tests.support.patience import PATIENCE
 from tests.support.sandbox import Sandbox
+from tests.support.seccomp import Agent, profile, rule
 
 WORDS = ["sleep", "100"]
 
@@ -90,6 +93,7 @@ def test_wrong_use_of_a_container(library: api.Runtime, oci_rootfs: Path) -> Non
             (lambda: library.command("list"), TypeError, "command"),
             (lambda: container.exec("ls -l"), TypeError, r"\['ls', '-l'\]"),
             (lambda: container.exec(["ls"], sdtout=1), TypeError, "stdout"),  # type: ignore[call-arg]
+            (lambda: container.exec(["ls"], cgroups="inner"), TypeError, r"\['inner'\]"),
             (lambda: container.exec(["ls"], process={"arg": []}), TypeError, "args"),
             (lambda: container.update({"memroy": {}}), TypeError, '"memory"'),
             (lambda: container.update({"memory": {"limt": 1}}), TypeError, '"limit"'),
@@ -245,3 +249,34 @@ def test_a_context_removes_although_its_runtime_was_closed(
     with library.run(library.bundle(oci_rootfs, WORDS)):
         library.close()
     assert library.containers() == []
+
+
+def test_exec_in_a_cgroup_below(library: api.Runtime, oci_rootfs: Path) -> None:
+    """In every hierarchy, or in those of a controller."""
+    key = HIERARCHIES[0].key
+    some = f"{key.partition(',')[0]}:inner" if key else "inner"
+    with (
+        library.run(library.bundle(oci_rootfs, WORDS)) as container,
+        inner_cgroups(container.process.pid) as made,
+    ):
+        for wish, count in (("inner", len(made)), (some, 1)):
+            options: Any = {"stdout": api.PIPE, "cgroups": [wish]}
+            with container.exec(["cat", "/proc/self/cgroup"], **options) as process:
+                output, _ = process.communicate(timeout=PATIENCE)
+                assert process.wait(PATIENCE).code == 0
+            assert output.decode().count("/inner\n") == count
+
+
+def test_exec_where_system_calls_are_answered(
+    library: api.Runtime, oci_rootfs: Path, sandbox: Sandbox
+) -> None:
+    """A process of exec has a listener of its own, which the agent gets from the library, too."""
+    path = sandbox.directory / "test-agent.sock"
+    filter_ = profile("ALLOW", rule("mkdir mkdirat", "NOTIFY"), listenerPath=str(path))
+    with Agent(path, errno.EXDEV) as agent:
+        bundle = library.bundle(oci_rootfs, WORDS, linux={"seccomp": filter_})
+        with library.run(bundle) as container:
+            with container.exec(["mkdir", "/x"], stderr=api.PIPE) as process:
+                _, said = process.communicate(timeout=PATIENCE)
+            assert b"Invalid cross-device link" in said
+        assert agent.counts == [1, 1]

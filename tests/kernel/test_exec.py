@@ -255,6 +255,18 @@ def test_cgroup_of_one_controller(runtime: Runtime, container: str) -> None:
     assert [line.split(":")[1] for line in inner] == [key]
 
 
+@pytest.mark.skipif(len(HIERARCHIES) < 4, reason="cgroup v2 has one hierarchy")
+def test_cgroups_of_several_controllers(runtime: Runtime, container: str) -> None:
+    """Each named controller's by its own option, two by one, and no other."""
+    first, second, third = (one.key for one in HIERARCHIES[:3])
+    names = [key.partition(",")[0] for key in (first, second, third)]
+    with inner_cgroups(runtime.pid(container), first, second, third):
+        options = ["--cgroup", f"{names[0]},{names[1]}:inner", "--cgroup", f"{names[2]}:/inner"]
+        done = runtime.exec(container, "cat", "/proc/self/cgroup", options=options).check()
+    inner = [line for line in done.stdout.splitlines() if line.endswith("/inner")]
+    assert sorted(line.split(":")[1] for line in inner) == sorted([first, second, third])
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
