@@ -1,10 +1,10 @@
-"""checkpoint and restore of a process of 200 MB, beside runc, both with the same CRIU.
+"""checkpoint and restore of a process of 200 MB, beside runc and crun, all with the same CRIU.
 
     PYTHONPATH=. benchmarks/checkpoint.py [--rounds N] [--images DIRECTORY]
 
-Each round takes turns (A B, B A, ...). Printed are the shortest and the median wall time of each
-command, CRIU's own part of it (the last time in its log), and the median of the rounds' ratios.
-Run as root, with `make newer-criu`; CRIU is criu in PATH where that was not made.
+They take turns (A B C, C B A, ...). Printed are the shortest wall time of each command with CRIU's
+own part of it (the last time in its log), and the median of the rounds' ratios to each peer. Run as
+root, with `make newer-criu`; CRIU is criu in PATH where that was not made.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bundles import config, make_rootfs
-from benchmarks.peers import CHECKOUT, OURS, newest
+from benchmarks.peers import CHECKOUT, OURS, PEERS, newest
+from conformance.host import enter_own_mount_namespace
 
 BYTES = 200 << 20
 VERBS = ("checkpoint", "restore")
@@ -77,14 +78,16 @@ class Subject:
             took[f"criu {verb}"] = float(stamps[-1])
         self.rounds.append(took)
 
-    def line(self, what: str) -> str:
-        """A row of the table."""
-        found = [took[what] * 1000 for took in self.rounds]
-        return f"| {self.name} | {what} | {min(found):.0f} | {statistics.median(found):.0f} |"
+    def shortest(self, verb: str) -> str:
+        """A cell of the table: the whole, and CRIU's part of it."""
+        whole, criu = (min(took[what] for took in self.rounds) for what in (verb, f"criu {verb}"))
+        return f"{whole * 1000:.0f} ms, of them CRIU {criu * 1000:.0f}"
 
-    def whole(self) -> list[float]:
-        """Both commands, of each round."""
-        return [sum(took[verb] for verb in VERBS) for took in self.rounds]
+    def ratio(self, other: Subject, *verbs: str) -> str:
+        """The median of what the rounds took, to ``other``'s."""
+        pairs = zip(self.rounds, other.rounds, strict=True)
+        found = [sum(a[verb] for verb in verbs) / sum(b[verb] for verb in verbs) for a, b in pairs]
+        return f"{statistics.median(found):.2f}"
 
 
 def make_bundle(work: Path) -> Path:
@@ -108,24 +111,30 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--images", type=Path, help="where images are written (a new directory)")
     options = parser.parse_args()
-    peer = newest("runc")
-    if peer is None:
-        return 1
+    peers = [path for name in PEERS if (path := newest(name)) is not None]
+    enter_own_mount_namespace()  # crun wants every hierarchy mounted
     os.environ["PATH"] = f"{CHECKOUT / 'build/newer/sid/bin'}:{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         bundle = make_bundle(work)
-        subjects = [Subject(str(OURS), work), Subject(peer, work)]
+        subjects = [Subject(str(OURS), work), *(Subject(peer, work) for peer in peers)]
         for number in range(options.rounds):
-            for subject in subjects if number % 2 == 0 else subjects[::-1]:
-                subject.round(bundle, options.images or work / "images", number)
-    print("| | | shortest (ms) | median |\n| --- | --- | --- | --- |")
-    for what in (*VERBS, *(f"criu {verb}" for verb in VERBS)):
-        for subject in subjects:
-            print(subject.line(what))
-    ours, theirs = (subject.whole() for subject in subjects)
-    ratios = [mine / their for mine, their in zip(ours, theirs, strict=True)]
-    print(f"\nboth: {statistics.median(ratios):.2f} of {subjects[1].name}'s wall time")
+            for subject in list(subjects if number % 2 == 0 else subjects[::-1]):
+                try:
+                    subject.round(bundle, options.images or work / "images", number)
+                except SystemExit as error:
+                    if number or subject is subjects[0]:
+                        raise
+                    print(f"left out: {error}", file=sys.stderr)
+                    subjects.remove(subject)
+    print(f"| | {' | '.join(subject.name for subject in subjects)} |")
+    print(f"| --- |{' --- |' * len(subjects)}")
+    for verb in VERBS:
+        print(f"| {verb} | {' | '.join(subject.shortest(verb) for subject in subjects)} |")
+    ours = subjects[0]
+    for verbs in (("checkpoint",), ("restore",), VERBS):
+        cells = [ours.ratio(other, *verbs) for other in subjects[1:]]
+        print(f"| {' and '.join(verbs)}, of theirs | | {' | '.join(cells)} |")
     return 0
 
 
