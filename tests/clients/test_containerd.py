@@ -105,8 +105,10 @@ def test_pause_processes_and_metrics(ctr: ContainerdWith) -> None:
 
 
 def test_kill(ctr: ContainerdWith) -> None:
-    container = ctr.up("--", "sh", "-c", "trap 'exit 42' TERM; while :; do sleep 0.05; done")
-    ctr("tasks", "exec", "--exec-id", "e", container, "true").check()  # the trap is set by now
+    script = "trap 'exit 42' TERM; touch /ready; while :; do sleep 0.05; done"
+    container = ctr.up("--", "sh", "-c", script)
+    ready = "until [ -e /ready ]; do sleep 0.05; done"
+    ctr("tasks", "exec", "--exec-id", "e", container, "sh", "-c", ready).check()
     ctr("tasks", "kill", container).check()
     ctr.wait_for(container, "STOPPED")
     gone = ctr("tasks", "kill", container)

@@ -34,7 +34,7 @@ def pod(request: pytest.FixtureRequest, cri: Cri) -> Iterator[MakePod]:
 @everywhere
 def test_lifecycle(pod: MakePod) -> None:
     made = pod()
-    script = "echo out; echo err >&2; trap 'exit 3' TERM; while :; do sleep 0.1; done"
+    script = "trap 'exit 3' TERM; echo out; echo err >&2; while :; do sleep 0.1; done"
     container = made.create("first", "sh", "-c", script)
     assert made.status(container)["state"] == CREATED
     made.cri("StartContainer", container_id=container)
@@ -43,7 +43,7 @@ def test_lifecycle(pod: MakePod) -> None:
     made.host.wait_until(lambda: log.read_text().count("\n") == 2, "the log", log)
     lines = sorted(line.split(" ", 1)[1] for line in log.read_text().splitlines())
     assert lines == ["stderr F err", "stdout F out"]
-    made.cri("StopContainer", container_id=container, timeout=10)
+    made.cri("StopContainer", container_id=container, timeout=90)
     status = made.wait_for_end(container)
     assert (status["exit_code"], status["reason"]) == (3, "Error")
     made.cri("RemoveContainer", container_id=container)

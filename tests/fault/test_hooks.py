@@ -56,7 +56,7 @@ class Hooked:
         self.place = work / "place"
         script = STAYS.format(place="/work/place" if inside else self.place)
         hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}
-        made.args = ["sleep", "100"]
+        made.args = ["sleep", "1000"]
         made.set("/hooks", {phase: [hook]})
         if shared:
             made.drop_namespace("pid")
@@ -218,7 +218,7 @@ def test_the_container_of_another_is_not_taken_back(
     runtime: Runtime, bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 0.0)
-    made = bundle(args=["sleep", "100"])
+    made = bundle(args=["sleep", "1000"])
     runtime.up(made)
     way = Library(runtime)
     making = container.creation(way.library, made.path, runtime.created[0], {}, start=False)
@@ -246,7 +246,7 @@ def test_a_timeout_holds_for_a_hook_that_never_stops_talking(
 ) -> None:
     script = "while :; do echo more; done"
     hook = {"path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 1}
-    made = bundle(args=["sleep", "100"], hooks={phase: [hook]})
+    made = bundle(args=["sleep", "1000"], hooks={phase: [hook]})
     result = runtime.create(made)
     if phase == "startContainer":
         runtime.created.remove(result.check().container)

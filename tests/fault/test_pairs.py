@@ -38,7 +38,7 @@ COMMANDS: dict[str, list[str]] = {
     "delete": ["delete", "ID"],
     "delete-force": ["delete", "--force", "ID"],
     "exec": ["exec", "ID", "true"],
-    "exec-detach": ["exec", "--detach", "ID", "sleep", "100"],
+    "exec-detach": ["exec", "--detach", "ID", "sleep", "1000"],
     "state": ["state", "ID"],
     "list": ["list", "--format", "json"],
     "ps": ["ps", "ID"],
@@ -49,7 +49,7 @@ COMMANDS: dict[str, list[str]] = {
     "run": ["run", "--detach", "--bundle", "BUNDLE", "ID"],
     "create": ["create", "--bundle", "BUNDLE", "ID"],
 }
-SLEEP = '{"args": ["sleep", "100"], "cwd": "/"}'
+SLEEP = '{"args": ["sleep", "1000"], "cwd": "/"}'
 # Milliseconds that the second one comes later.
 DELAYS = (0, 3, 8)
 
@@ -95,7 +95,7 @@ NUMBERS = itertools.count()
 @pytest.mark.parametrize("running", [False, True], ids=["created", "running"])
 @pytest.mark.parametrize("first", COMMANDS)
 def test_pairs(runtime: Runtime, bundle: MakeBundle, first: str, *, running: bool) -> None:
-    made = bundle(args=["sleep", "100"]).write()
+    made = bundle(args=["sleep", "1000"]).write()
     # Each pair once: the delays let either be the first.
     names = list(COMMANDS)[list(COMMANDS).index(first) :]
     words = {"ID": made.name, "BUNDLE": str(made.path)}
@@ -137,7 +137,7 @@ CALLS: dict[str, LibraryCall] = {
     "delete": lambda library, made: container(library, made).delete(),
     "delete-force": lambda library, made: container(library, made).delete(force=True),
     "exec": execute,
-    "exec-detach": lambda library, made: container(library, made).exec(["sleep", "100"]).close(),
+    "exec-detach": lambda library, made: container(library, made).exec(["sleep", "1000"]).close(),
     "state": lambda library, made: container(library, made).state(),
     "list": lambda library, _: [each.id for each in library.containers()],
     "stats": lambda library, made: container(library, made).stats(),
@@ -183,7 +183,7 @@ def together(names: Iterable[str]) -> Iterator[tuple[str, str, float]]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("running", [False, True], ids=["created", "running"])
 def test_pairs_of_the_library(runtime: Runtime, bundle: MakeBundle, *, running: bool) -> None:
-    made = bundle(args=["sleep", "100"]).write()
+    made = bundle(args=["sleep", "1000"]).write()
 
     def begin(library: api.Runtime, name: str, delay: float) -> Answer:
         def work() -> None:
@@ -212,7 +212,7 @@ def test_pairs_of_the_library(runtime: Runtime, bundle: MakeBundle, *, running: 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("running", [False, True], ids=["created", "running"])
 def test_pairs_of_requests(runtime: Runtime, bundle: MakeBundle, *, running: bool) -> None:
-    made = bundle(args=["sleep", "100"]).write()
+    made = bundle(args=["sleep", "1000"]).write()
     numbers = itertools.count()
 
     def begin(shim: Shim, name: str, delay: float) -> Answer:

@@ -86,7 +86,7 @@ def criu(tmp_path: Path, there: Path) -> str:
 def test_checkpoint(
     runtime: Runtime, bundle: MakeBundle, tmp_path: Path, criu: str, there: Path
 ) -> None:
-    container = runtime.up(bundle(args=["sleep", "100"]))
+    container = runtime.up(bundle(args=["sleep", "1000"]))
     words = ["--criu", criu, "checkpoint", "--image-path", str(tmp_path / "images"), container]
     call = Call(runtime, words, 0)
     wait_until(there.exists, "CRIU is not started")
@@ -99,7 +99,7 @@ def test_checkpoint(
 def test_restore(
     runtime: Runtime, bundle: MakeBundle, tmp_path: Path, criu: str, there: Path
 ) -> None:
-    made = bundle(args=["sleep", "100"]).write()
+    made = bundle(args=["sleep", "1000"]).write()
     images = tmp_path / "images"
     images.mkdir()
     words = ["--criu", criu, "restore", "--image-path", str(images), "--bundle", str(made.path)]
@@ -138,7 +138,7 @@ def spaces_of_children(pid: int) -> list[str]:
 @pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="this kernel has no FUSE")
 def test_mounts_add(runtime: Runtime, bundle: MakeBundle, tmp_path: Path) -> None:
     """Who looks its place up waits for the server, who is not of this container."""
-    made = bundle(args=["sleep", "100"])
+    made = bundle(args=["sleep", "1000"])
     (made.rootfs / "served").mkdir()
     container = runtime.up(made)
     entry = {"destination": "/served/x", "type": "bind", "source": str(tmp_path)}

@@ -32,7 +32,7 @@ def full(config: dict[str, Any], directory: Path) -> dict[str, Any]:
     hooks = {phase: [{"path": "/bin/true"}] for phase in (*phases, "poststop")}
     config.update(domainname="example", hooks=hooks)
     config["root"]["readonly"] = True
-    config["process"].update(args=["sleep", "100"], cwd="/work", oomScoreAdj=100, terminal=True)
+    config["process"].update(args=["sleep", "1000"], cwd="/work", oomScoreAdj=100, terminal=True)
     config["mounts"] += [
         {"destination": "/data", "type": "bind", "source": str(directory), "options": ["rbind"]},
         {"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]},
@@ -69,7 +69,7 @@ def steps_of_create(**wanted: object) -> list[Step]:
 
 # What `exec` is given: something for each of its steps.
 EXECUTED = {
-    "args": ["sleep", "50"],
+    "args": ["sleep", "1000"],
     "cwd": "/",
     "env": ["PATH=/bin"],
     "terminal": True,

@@ -177,8 +177,13 @@ def test_page_server(
 
 def test_foreground(criu_host: Runtime, bundle: MakeBundle, images: Path) -> None:
     """Without --detach its end and its status are ours, and nothing is left."""
-    made = bundle().shell("trap 'exit 7' TERM; while :; do sleep 0.02; done")
+    script = "trap 'exit 7' TERM; touch /ready; while :; do sleep 0.02; done"
+    made = bundle().shell(script)
     container = criu_host.up(made)
+    deadline = time.monotonic() + PATIENCE
+    while not (made.rootfs / "ready").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     checkpoint(criu_host, container, images).check()
     command = [str(criu_host.binary), "--root", str(criu_host.root), *criu_host.global_options]
     command += ["restore", "--image-path", str(images), "--bundle", str(made.path), container]

@@ -39,7 +39,8 @@ def test_a_cgroup_that_is_removed_with_news_unread(sandbox: Sandbox) -> None:
     try:
         events = os.open(cgroup / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         watch = Counting(loop, events, lambda: None, -1)
-        with subprocess.Popen(["/bin/sleep", "0.1"]) as process:
+        # It ends when its input does, not before it is in there: only the living make news.
+        with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as process:
             (cgroup / "cgroup.procs").write_text(str(process.pid))
     finally:
         cgroup.rmdir()

@@ -72,8 +72,8 @@ def test_service(
             made.add_mount(place, "bind", place, ["rbind", "ro"])
     said = r"READY=1\nSTATUS=up and running\nMAINPID=1"
     say = f"/usr/bin/python3 -I -S /say.py '{said}'"
-    wait = "trap exit TERM; while :; do sleep 0.1; done"
-    made.shell(f"until [ -e /go ]; do sleep 0.1; done; {say}; {wait}")
+    wait = "while :; do sleep 0.1; done"
+    made.shell(f"trap exit TERM; until [ -e /go ]; do sleep 0.1; done; {say}; {wait}")
     if driver == "systemd":
         made.config["linux"]["cgroupsPath"] = f"system.slice:t:{unit.removesuffix('.service')}"
     made.write()

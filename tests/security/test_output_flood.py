@@ -79,9 +79,9 @@ def test_nobody_reads(runtime: Runtime, bundle: MakeBundle, *, terminal: bool) -
 def test_nobody_takes_the_input(runtime: Runtime, bundle: MakeBundle, what: str) -> None:
     """A program that does not read its terminal cannot hold the runtime up."""
     # The first process of a pid namespace gets no signal that it does not handle.
-    stays = "trap 'exit 3' TERM; while :; do sleep 0.1; done"
+    last = {"ends": "sleep 1", "killed": "while :; do sleep 0.1; done"}[what]
     made = bundle()
-    script = f"stty raw -echo; echo ready; {'sleep 1' if what == 'ends' else stays}"
+    script = f"trap 'exit 3' TERM; stty raw -echo; echo ready; {last}"
     made.config["process"].update(args=["/bin/sh", "-c", script], terminal=True)
     ours, theirs = os.pipe()
     with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as source:
