@@ -203,21 +203,25 @@ def test_a_container_learns_nothing_of_who_execs(
     shim: ContainerdWith, probe: Path, attack: str
 ) -> None:
     """CVE-2016-9962, CVE-2019-5736: what becomes the program is a copy of the daemon."""
-    log, seconds = f"/run/seen-{attack}", "3"
     shim.host.shell("echo >/run/secret")
-    words = {"fds": ("fds", "/run/secret", seconds), "exes": ("exes", seconds)}[attack]
-    container = shim.new_id()
-    mount = f"type=bind,src={probe},dst=/probe,options=rbind:ro"
-    shim(*shim.words("--detach", "--log-uri", f"file://{log}", "--mount", mount, "--",
-                     "/probe", *words)).check()  # fmt: skip
-    entered = 0
-    while shim.tasks()[container][1] == "RUNNING":
-        done = shim("tasks", "exec", "--exec-id", f"e{entered}", container, "sleep", "0.1")
-        entered += done.status == 0
-    assert entered, "nobody came: the test proves nothing"
-    shim.host.wait_until(lambda: "seen" in shim.host.shell(f"cat {log}"), log, shim.daemon.log)
-    found = shim.host.shell(f"cat {log}")
-    assert "seen 0 " not in found
+    found = "seen 0 "
+    for seconds in ("3", "60"):  # once more where nobody came in time
+        log = f"/run/seen-{attack}-{seconds}"
+        words = {"fds": ("fds", "/run/secret", seconds), "exes": ("exes", seconds)}[attack]
+        container = shim.new_id()
+        mount = f"type=bind,src={probe},dst=/probe,options=rbind:ro"
+        shim(*shim.words("--detach", "--log-uri", f"file://{log}", "--mount", mount, "--",
+                         "/probe", *words)).check()  # fmt: skip
+        entered = 0
+        while shim.tasks()[container][1] == "RUNNING":
+            done = shim("tasks", "exec", "--exec-id", f"e{entered}", container, "sleep", "0.1")
+            entered += done.status == 0
+        written = lambda name=log: "seen" in shim.host.shell(f"cat {name}")  # noqa: E731
+        shim.host.wait_until(written, log, shim.daemon.log)
+        found = shim.host.shell(f"cat {log}")
+        if "seen 0 " not in found:
+            break
+    assert "seen 0 " not in found, "nobody came: the test proves nothing"
     assert found.rstrip().endswith(("opened 0 traced 0", "written 0")), found[:2000]
 
 

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from tests.support.canary import Canary
     from tests.support.runtime import Runtime
 
-SECONDS = 4.0
+# Where nobody has come in the first time, because the machine is loaded, there is a second one.
+TIMES = (4.0, 60.0)
 EXECS = 100
+NOBODY = "the probe saw nobody: the test proves nothing"
 
 
-def _watch(runtime: Runtime, made: Bundle, canary: Canary) -> tuple[str, Path]:
+def _watch(runtime: Runtime, made: Bundle, canary: Canary, seconds: float) -> tuple[str, Path]:
     """Start a container that watches; return its id and the file with its findings."""
-    made.args = ["/probe", "fds", str(canary.file), str(SECONDS)]
+    made.args = ["/probe", "fds", str(canary.file), str(seconds)]
     findings = runtime.sandbox.directory / "findings"
     with findings.open("wb") as stdout:
         container = runtime.create(made, stdout=stdout).check().container
@@ -39,14 +41,15 @@ def _watch(runtime: Runtime, made: Bundle, canary: Canary) -> tuple[str, Path]:
     return container, findings
 
 
-def _judge(findings: Path) -> None:
-    deadline = time.monotonic() + SECONDS + PATIENCE
+def _judge(findings: Path, seconds: float) -> bool:
+    """Whether it saw anybody; fails if it saw what it should not."""
+    deadline = time.monotonic() + seconds + PATIENCE
     while "seen" not in findings.read_text():
         assert time.monotonic() < deadline, "the probe does not end"
         time.sleep(0.05)
     text = findings.read_text()
-    assert not text.startswith("ready\nseen 0 "), "the probe saw nobody: the test proves nothing"
     assert text.rstrip().endswith("opened 0 traced 0"), text[:2000]
+    return not text.startswith("ready\nseen 0 ")
 
 
 def _userns(made: Bundle) -> Bundle:
@@ -67,14 +70,18 @@ def test_exec(runtime: Runtime, bundle: MakeBundle, canary: Canary, probe: Path,
     made = bundle().install(probe, "/probe")
     if kind != "plain":
         _userns(made).add_capabilities("CAP_SYS_PTRACE")
-    container, findings = _watch(runtime, made, canary)
-    end = time.monotonic() + SECONDS - 0.5
-    for _ in range(EXECS):
-        result = runtime.exec(container, "/bin/true")
-        assert result.ok or "seen" in findings.read_text(), str(result)
-        if time.monotonic() > end:
-            break
-    _judge(findings)
+    for seconds in TIMES:
+        container, findings = _watch(runtime, made, canary, seconds)
+        end = time.monotonic() + seconds - 0.5
+        for _ in range(EXECS):
+            result = runtime.exec(container, "/bin/true")
+            assert result.ok or "seen" in findings.read_text(), str(result)
+            if time.monotonic() > end:
+                break
+        if _judge(findings, seconds):
+            return
+        runtime.delete(container, "--force").check()
+    pytest.fail(NOBODY)
 
 
 @pytest.mark.race
@@ -82,13 +89,18 @@ def test_create_in_shared_pid_namespace(
     runtime: Runtime, bundle: MakeBundle, canary: Canary, probe: Path
 ) -> None:
     """The watcher is not in the new container, it only shares its pid namespace."""
-    container, findings = _watch(runtime, bundle().install(probe, "/probe"), canary)
-    pid = runtime.pid(container)
-    end = time.monotonic() + SECONDS - 0.5
-    other = bundle().drop_namespace("pid").add_namespace("pid", f"/proc/{pid}/ns/pid")
-    while True:
-        result = runtime.run(other)
-        assert result.ok or "seen" in findings.read_text(), str(result)
-        if time.monotonic() > end:
-            break
-    _judge(findings)
+    made, other = bundle().install(probe, "/probe"), bundle()
+    for seconds in TIMES:
+        container, findings = _watch(runtime, made, canary, seconds)
+        end = time.monotonic() + seconds - 0.5
+        namespace = f"/proc/{runtime.pid(container)}/ns/pid"
+        other.drop_namespace("pid").add_namespace("pid", namespace)
+        while True:
+            result = runtime.run(other)
+            assert result.ok or "seen" in findings.read_text(), str(result)
+            if time.monotonic() > end:
+                break
+        if _judge(findings, seconds):
+            return
+        runtime.delete(container, "--force").check()
+    pytest.fail(NOBODY)

@@ -12,6 +12,7 @@ import pytest
 
 from ociruntime.shim import ttrpc
 from ociruntime.shim.loop import Future, Job, Lock, Loop, first
+from tests.support.patience import PATIENCE
 
 MANY = 5000
 
@@ -149,7 +150,7 @@ def test_a_listener_rests_when_there_are_too_many_open_files() -> None:
     began = time.monotonic()
 
     async def end() -> None:
-        while Full.attempts < 3 and time.monotonic() - began < 10:
+        while Full.attempts < 3 and time.monotonic() - began < PATIENCE:
             await loop.sleep(0.05)
         loop.stop()
 
