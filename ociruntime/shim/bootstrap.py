@@ -62,6 +62,10 @@ def run(words: list[str], log: Log) -> int:
     if flags.action == "delete":
         _say(delete(flags, log))
         return 0
+    if flags.action == "adopt":
+        from ociruntime.shim.node import adopt
+
+        adopt(log)
     raise UsageError(
         "shim: this is for containerd, as the runtime io.containerd.ociruntime.v1; "
         "it wants start, delete or -info"

@@ -33,12 +33,18 @@ class Splice:
 
     __slots__ = ("_loop", "_source", "_target", "done")
 
+    kind = "splice"
+
     def __init__(self, loop: Loop, source: int, target: int) -> None:
         self._loop = loop
         self._source = source
         self._target = target
         self.done = Future()
         loop.watch(source, EPOLLIN, self._move)
+
+    def ends(self) -> dict[str, int]:
+        """Both descriptors, by what they are."""
+        return {f"{self.kind}.source": self._source, f"{self.kind}.target": self._target}
 
     def close(self) -> None:
         """Stop, whatever is left."""
@@ -77,6 +83,8 @@ class Pump:
 
     __slots__ = ("_full", "_left", "_loop", "_source", "_target", "done")
 
+    kind = "pump"
+
     def __init__(
         self, loop: Loop, source: int, target: int, full: Callable[[], None] | None = None
     ) -> None:
@@ -87,6 +95,10 @@ class Pump:
         self._left = b""
         self.done = Future()
         loop.watch(source, EPOLLIN, self._read)
+
+    def ends(self) -> dict[str, int]:
+        """Both descriptors, by what they are."""
+        return {f"{self.kind}.source": self._source, f"{self.kind}.target": self._target}
 
     def close(self) -> None:
         """Stop, whatever is left."""

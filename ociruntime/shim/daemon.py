@@ -9,15 +9,12 @@ from _struct import unpack
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.shim.events import Publisher
+from ociruntime.shim.assembly import Orders, assemble
 from ociruntime.shim.exits import Exits
+from ociruntime.shim.journal import NoJournal
 from ociruntime.shim.loop import Loop
-from ociruntime.shim.openfiles import limit
-from ociruntime.shim.service import Tasks
-from ociruntime.shim.shared import LOG_FIFO, keep
-from ociruntime.shim.tenants import Tenants
-from ociruntime.shim.ttrpc import Server
-from ociruntime.shim.worker import Workers
+from ociruntime.shim.node import PR_SET_NAME, PROCESS_NAME, serve
+from ociruntime.shim.shared import LOG_FIFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,28 +22,11 @@ if TYPE_CHECKING:
 
     from ociruntime.log import Log
 
-PROCESS_NAME = b"ociruntime-shim"
-PR_SET_NAME = 15
 # proc_pid_oom_score_adj(5): the score, and the highest there is.
 OOM_SCORE = "/proc/self/oom_score_adj"
 MAX_OOM_SCORE = 1000
-FLUSH_SECONDS = 5.0
 # Seven strings, the longest of them paths.
 LONGEST_ORDERS = 7 * 4096
-
-
-class Orders:
-    """What `start` has found out (``bootstrap.Boot.for_daemon``). ``first`` is the container that a
-    daemon of many pods waits for, empty for the daemon of a pod.
-    """
-
-    __slots__ = ("address", "binary", "debug", "first", "namespace", "path", "ttrpc")
-
-    def __init__(self, data: bytes) -> None:
-        words = data.decode("utf-8", "surrogateescape").split("\0")
-        self.path, self.namespace, self.ttrpc, self.address, self.binary, debug, first = words
-        self.debug = bool(debug)
-        self.first = first
 
 
 def begin(starter: socket, log: Log) -> NoReturn:
@@ -64,9 +44,6 @@ def begin(starter: socket, log: Log) -> NoReturn:
 
 
 def _serve(starter: socket, log: Log) -> None:
-    loop = Loop()
-    exits = Exits()
-    exits.start(loop)
     # What is loaded now stays, and is shared with every worker.
     gc.freeze()
     gc.enable()
@@ -77,8 +54,15 @@ def _serve(starter: socket, log: Log) -> None:
     orders = Orders(data)
     log.debugging = orders.debug
     _go_before_containerd()
-    (listener,) = unpack("=i", rights[0][2])
-    _run(loop, exits, socket(fileno=listener), orders, log)
+    (fd,) = unpack("=i", rights[0][2])
+    listener = socket(fileno=fd)
+    if orders.first:
+        serve(listener, data, log)
+        return
+    loop, exits = Loop(), Exits()
+    exits.start(loop)
+    assemble(loop, exits, listener, orders, log, NoJournal())
+    loop.run()
 
 
 def _go_before_containerd() -> None:
@@ -116,30 +100,3 @@ def _detach(starter: socket) -> None:
     # Workers enter containers as copies of this process.
     kernel.prctl(c.PR_SET_DUMPABLE, 0)
     kernel.prctl(PR_SET_NAME, PROCESS_NAME)
-
-
-def _run(loop: Loop, exits: Exits, listener: socket, orders: Orders, log: Log) -> None:
-    publish = [orders.binary, "--address", orders.address, "publish"] if orders.binary else []
-    publisher = Publisher(loop, log, orders.namespace, orders.ttrpc, publish)
-    publisher.exits = exits
-    tenants = Tenants(loop, exits, log)
-    workers = Workers(exits, log)
-    tasks = Tasks(loop, workers, tenants, exits, publisher, orders.namespace)
-    server = Server(loop, listener, tasks.handle)
-
-    async def end() -> None:
-        try:
-            os.unlink(orders.path)
-        except FileNotFoundError:
-            pass
-        server.close()  # now: the next one may listen at the path as soon as nobody does
-        await publisher.flush(FLUSH_SECONDS)
-        await loop.sleep(0)  # the answer to Shutdown is on its way first
-        loop.stop()
-
-    tasks.shutdown = lambda: loop.spawn(end())
-    if orders.first:
-        limit.raise_limit()
-        tasks.shared = True
-        loop.spawn(keep(tasks, orders.first))
-    loop.run()

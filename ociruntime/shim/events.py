@@ -15,6 +15,7 @@ from ociruntime import hostos as os
 from ociruntime.kernel.signals import SPAWN_DEFAULTS
 from ociruntime.protobuf import WireError
 from ociruntime.shim import ttrpc
+from ociruntime.shim.journal import NoJournal
 from ociruntime.shim.loop import Future, first
 from ociruntime.shim.messages import ANY, FORWARD, REQUEST, RESPONSE, timestamp
 
@@ -31,6 +32,8 @@ SERVICE, METHOD = "containerd.services.events.ttrpc.v1.Events", "Forward"
 # Waiting events; the oldest is dropped beyond that: containerd has been gone for long.
 LONGEST_QUEUE = 2048
 ANSWER_SECONDS = 5.0
+# Keys of events in the journal.
+EVENT = "event/"
 TRIES = 5
 RETRY_SECONDS = 0.5
 
@@ -48,7 +51,8 @@ class Publisher:
         self._namespace = namespace
         self._address = ttrpc_address
         self._command = publish
-        self._queue: list[tuple[str, bytes, int]] = []
+        self._queue: list[tuple[str, bytes, int, int]] = []
+        self.journal = NoJournal()
         self._idle = Future()
         self._idle.set()
         self._sender: Sender | None = None
@@ -59,9 +63,17 @@ class Publisher:
         event = ANY.encode(
             {"type_url": f"containerd.events.{name}", "value": message.encode(values)}
         )
-        self._queue.append((topic, event, time.time_ns()))
+        entry = (topic, event, time.time_ns(), self.journal.number())
+        self.journal.put(f"{EVENT}{entry[-1]}", entry)
+        self.queue(entry)
+
+    def queue(self, entry: tuple[str, bytes, int, int]) -> None:
+        """Tell it: (topic, event, nanoseconds since the epoch, its number in the journal)."""
+        self._queue.append(entry)
         if len(self._queue) > LONGEST_QUEUE:
-            self._log.warning(f"containerd takes no events; {self._queue.pop(0)[0]} is lost")
+            lost = self._queue.pop(0)
+            self.journal.put(f"{EVENT}{lost[-1]}", None)
+            self._log.warning(f"containerd takes no events; {lost[0]} is lost")
         if self._idle.done:
             self._idle = Future()
             self._loop.spawn(self._work())
@@ -72,13 +84,14 @@ class Publisher:
 
     async def _work(self) -> None:
         while self._queue:
-            topic, event, moment = self._queue[0]
+            topic, event, moment, number = self._queue[0]
             for attempt in range(TRIES):
                 if await self._tell(topic, event, moment):
                     break
                 await self._loop.sleep(RETRY_SECONDS * attempt)
             else:
                 self._log.warning(f"containerd did not take the event {topic}")
+            self.journal.put(f"{EVENT}{number}", None)
             if self._queue and self._queue[0][1] is event:
                 self._queue.pop(0)
         self._idle.set()

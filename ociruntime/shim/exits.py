@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     Ended = Callable[[int, int], None]
 
 
+CLD_EXITED = 1
+
+
 class Exits:
     """Calls back once for every process that was announced with ``expect``.
 
@@ -88,6 +91,48 @@ class Exits:
                 ended(*record)
             elif self._makers:
                 self._early[pid] = record
+
+
+class KeptExits(Exits):
+    """Those of a daemon that may have a successor: a child is reaped when what it has left is
+    written down, so that whoever dies in between, somebody can still ask the kernel.
+
+    A predecessor's children are the keeper's: ``adopt`` them, and pass on what it tells.
+    """
+
+    __slots__ = ("_adopted",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._adopted: dict[int, Ended] = {}
+
+    def reap(self) -> None:
+        """Collect every child that has ended."""
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            pid, status = found.si_pid, found.si_status
+            record = (status if found.si_code == CLD_EXITED else 128 + status, time.time_ns())
+            ended = self._expected.pop(pid, None)
+            if ended is not None:
+                ended(*record)
+            elif self._makers:
+                self._early[pid] = record
+            os.waitpid(pid, os.WNOHANG)
+
+    def adopt(self, pid: int, ended: Ended) -> None:
+        """Call ``ended`` when the keeper tells of the end of ``pid``."""
+        self._adopted[pid] = ended
+
+    def tell(self, pid: int, status: int, moment: int) -> None:
+        """The keeper has reaped ``pid``; others than adopted ones are nobody's."""
+        ended = self._adopted.pop(pid, None)
+        if ended is not None:
+            ended(status, moment)
 
 
 def _is_child(pid: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 VALUES = ("namespace", "address", "publish-binary", "id", "bundle", "socket", "debug-socket")
 SWITCHES = ("debug", "info", "v", "version")
-ACTIONS = ("start", "delete")
 
 
 class Flags:

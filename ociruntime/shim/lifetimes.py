@@ -10,17 +10,21 @@ from ociruntime.cgroups.path import Placement
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, OciError
 from ociruntime.kernel import kept
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.pids import has_ended, stat_fields
+from ociruntime.kernel.pids import has_ended, start_time, stat_fields
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.loop import first
+from ociruntime.shim.records import note
 from ociruntime.shim.task import STOPPED, Process, Task
 from ociruntime.shim.ttrpc import RpcError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ociruntime.shim.events import Publisher
-    from ociruntime.shim.exits import Exits
+    from ociruntime.shim.exits import Exits, KeptExits
+    from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.loop import Loop
     from ociruntime.shim.worker import Workers
 
@@ -32,20 +36,42 @@ GONE = (NOT_RUNNING, PROCESS_FINISHED, "no such process", "does not exist")
 class Lifetimes:
     """Exits, kills and out-of-memory events of processes."""
 
-    def __init__(self, loop: Loop, workers: Workers, exits: Exits, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        workers: Workers,
+        exits: Exits,
+        publisher: Publisher,
+        journal: NoJournal,
+    ) -> None:
         self._loop = loop
+        self._journal = journal
         self._workers = workers
         self._exits = exits
         self._publisher = publisher
 
     def follow(self, process: Process, task: Task) -> None:
         """The process has a pid: be there when it ends."""
+        if self._journal.lasting:
+            process.started = start_time(process.pid)
+            note(self._journal, process)
+        self._exits.expect(process.pid, self._ender(process, task))
 
+    def adopt(self, process: Process, task: Task, exits: KeptExits) -> None:
+        """The same for one that was a predecessor's."""
+        exits.adopt(process.pid, self._ender(process, task))
+
+    def _ender(self, process: Process, task: Task) -> Callable[[int, int], None]:
         def ended(status: int, moment: int) -> None:
             process.record = status, moment
-            self._advance(process, task)
+            note(self._journal, process)
+            self.advance(process, task)
 
-        self._exits.expect(process.pid, ended)
+        return ended
+
+    def unknown(self, process: Process, task: Task, status: int) -> None:
+        """It has ended, and nobody knows how."""
+        self._ender(process, task)(status, time.time_ns())
 
     def created(self, task: Task) -> None:
         """Remember what the container's state says of its cgroup, and watch that."""
@@ -77,15 +103,16 @@ class Lifetimes:
     def started(self, process: Process, task: Task) -> None:
         """Start has told what it did: what came meanwhile may be told now."""
         process.starting = False
+        note(self._journal, process)
         if process is task:
             for _ in range(task.early_ooms):
                 self._oom(task)
             task.early_ooms = 0
-        self._advance(process, task)
+        self.advance(process, task)
         if process is not task:
-            self._advance(task, task)
+            self.advance(task, task)
 
-    def _advance(self, process: Process, task: Task) -> None:
+    def advance(self, process: Process, task: Task) -> None:
         """Tell of the end of ``process``, if it has come and its turn as well."""
         if process.record is None or process.starting or process.status == STOPPED:
             return
@@ -99,9 +126,10 @@ class Lifetimes:
                 return
         process.end(*process.record)
         self._tell(process)
+        note(self._journal, process)
         process.ended.set()
         if process is not task:
-            self._advance(task, task)
+            self.advance(task, task)
 
     async def _kill_rest(self, task: Task) -> None:
         task.shared_pid = False  # once
@@ -147,7 +175,7 @@ class Lifetimes:
             code, status = kept.how_it_ended(fields)
             status += 128 if code == kept.KILLED else 0
             process.record = status, time.time_ns()
-            self._advance(process, task)
+            self.advance(process, task)
 
     def pids(self, task: Task) -> list[int]:
         """The container's processes; never empty: containerd from 1.7 on takes a container without

@@ -33,12 +33,12 @@ LOWEST = 16
 class Logger:
     """A logging process; nobody waits for it: it ends with the container's output."""
 
-    __slots__ = ("_environment", "_pidfd", "_ready", "_uri")
+    __slots__ = ("_environment", "_ready", "_uri", "pidfd")
 
     def __init__(self, uri: str, environment: dict[str, str]) -> None:
         self._uri = uri
         self._environment = environment
-        self._pidfd = -1
+        self.pidfd = -1
         self._ready = -1
 
     def start(self) -> list[int]:
@@ -65,7 +65,7 @@ class Logger:
         finally:
             for fd in (*theirs, *high):
                 os.close(fd)
-        self._pidfd = os.pidfd_open(pid)
+        self.pidfd = os.pidfd_open(pid)
         limit.restore(pid)
         self._ready = pairs[2][0]
         return [pairs[0][1], pairs[1][1]]
@@ -82,9 +82,9 @@ class Logger:
 
     async def end(self, loop: Loop) -> None:
         """Ask it to end, and after a while make it."""
-        if self._pidfd < 0:
+        if self.pidfd < 0:
             return
-        pidfd, self._pidfd = self._pidfd, -1
+        pidfd, self.pidfd = self.pidfd, -1
         kernel = Kernel()
         try:
             kernel.pidfd_send_signal(pidfd, SIGTERM)

@@ -6,6 +6,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socketpair
 
 from ociruntime.process.foreground import receive_master
 from ociruntime.shim import ttrpc
+from ociruntime.shim.records import note
 from ociruntime.shim.stdio import Streams
 from ociruntime.shim.ttrpc import RpcError
 
@@ -13,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.lifetimes import Lifetimes
     from ociruntime.shim.loop import Loop
     from ociruntime.shim.task import Process, Task
@@ -25,11 +27,17 @@ if TYPE_CHECKING:
 class Making:
     """Makes processes for the daemon of a ``namespace``."""
 
-    __slots__ = ("_lifetimes", "_loop", "_namespace", "_workers")
+    __slots__ = ("_journal", "_lifetimes", "_loop", "_namespace", "_workers")
 
     def __init__(
-        self, loop: Loop, workers: Workers, lifetimes: Lifetimes, namespace: str
+        self,
+        loop: Loop,
+        workers: Workers,
+        lifetimes: Lifetimes,
+        namespace: str,
+        journal: NoJournal,
     ) -> None:
+        self._journal = journal
         self._loop = loop
         self._workers = workers
         self._lifetimes = lifetimes
@@ -37,11 +45,13 @@ class Making:
 
     async def make(self, process: Process, task: Task, run: Maker) -> None:
         """Make a process of ``task`` with its streams; nothing is left of them on failure."""
-        streams = Streams(self._loop, self._workers.log.warning)
+        streams = Streams(self._loop, self._workers.log.warning, self._journal)
         ends = None
         try:
             environment = {"CONTAINER_ID": process.id, "CONTAINER_NAMESPACE": self._namespace}
             await streams.open(process.wanted, environment)
+            process.number = streams.number
+            note(self._journal, process)
             extra = -1
             if process.wanted.terminal:
                 ends = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)

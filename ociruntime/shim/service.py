@@ -13,6 +13,7 @@ from ociruntime.shim.lifetimes import Lifetimes, gone, held
 from ociruntime.shim.loop import Future, Job, first
 from ociruntime.shim.making import Making
 from ociruntime.shim.options import read_options
+from ociruntime.shim.records import erase, note
 from ociruntime.shim.stdio import Wanted
 from ociruntime.shim.task import CREATED, PAUSED, RUNNING, STOPPED, Execution, Task
 from ociruntime.shim.ttrpc import RpcError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ociruntime.protobuf import Message
     from ociruntime.shim.events import Publisher
     from ociruntime.shim.exits import Exits
+    from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.loop import Loop
     from ociruntime.shim.tenants import Tenants
     from ociruntime.shim.worker import Workers
@@ -51,6 +53,7 @@ class Tasks:
         exits: Exits,
         publisher: Publisher,
         namespace: str,
+        journal: NoJournal,
     ) -> None:
         self.loop = loop
         self.workers = workers
@@ -59,10 +62,11 @@ class Tasks:
         self.publisher = publisher
         self.namespace = namespace
         self.tasks: dict[str, Task] = {}
-        self.withdrawals = Withdrawals(loop, workers, self.tasks)
-        self.lifetimes = Lifetimes(loop, workers, exits, publisher)
-        self.making = Making(loop, workers, self.lifetimes, namespace)
-        self.reservations = shared.Reservations(loop)
+        self.journal = journal
+        self.withdrawals = Withdrawals(loop, workers, self.tasks, journal)
+        self.lifetimes = Lifetimes(loop, workers, exits, publisher, journal)
+        self.making = Making(loop, workers, self.lifetimes, namespace, journal)
+        self.reservations = shared.Reservations(loop, journal)
         self.shared = self.ending = False
         self.shutdown: Callable[[], None] = loop.stop
 
@@ -108,6 +112,7 @@ class Tasks:
         self.tasks[container_id] = task
         self.reservations.drop(container_id)
         shared.follow_log(self)
+        note(self.journal, task)
         if request["checkpoint"]:
             operation = operations.mount_container(bundle, request["rootfs"], options)
             making = Job(self.workers.run(operation))
@@ -126,11 +131,14 @@ class Tasks:
                 self.loop.spawn(self.withdrawals.take_back(task))
             else:
                 del self.tasks[container_id]
+                erase(self.journal, task)
             raise
         finally:
             task.making = None
         task.checkpoint = request["checkpoint"]
-        if not task.checkpoint:
+        if task.checkpoint:
+            note(self.journal, task)
+        else:
             self.lifetimes.created(task)
         values = {
             "container_id": container_id,
@@ -152,6 +160,7 @@ class Tasks:
             raise RpcError(ttrpc.FAILED_PRECONDITION, text)
         process.starting = True
         process.begun = Future()
+        note(self.journal, process)
         try:
             if isinstance(process, Execution):
                 await self._start_execution(task, process)
@@ -206,7 +215,8 @@ class Tasks:
         spec = request["spec"]["value"] if request["spec"] else b""
         wanted = _wanted(request)
         wanted.owner = task.wanted.owner
-        task.executions[exec_id] = Execution(task.id, exec_id, wanted, spec)
+        execution = task.executions[exec_id] = Execution(task.id, exec_id, wanted, spec)
+        note(self.journal, execution)
         values = {"container_id": task.id, "exec_id": exec_id}
         self.publisher.publish("/tasks/exec-added", "TaskExecAdded", m.TASK_EXEC_ADDED, values)
         return {}
@@ -234,6 +244,7 @@ class Tasks:
                 await self._delete_container(task)
             else:
                 del task.executions[process.exec_id]
+                erase(self.journal, process)
                 process.ended.set()  # whoever waits for one that never ran
         if process.streams is not None:
             process.streams.close()
@@ -246,6 +257,7 @@ class Tasks:
         await self.workers.run(operation)
         await first(self.loop, task.ended, END_SECONDS)  # one that was only created is killed now
         del self.tasks[task.id]
+        erase(self.journal, task)
         shared.follow_log(self)
         values = {"container_id": task.id, **task.result()}
         self.publisher.publish("/tasks/delete", "TaskDelete", m.TASK_DELETE, values)
@@ -367,6 +379,7 @@ class Tasks:
         process = self.task(request["id"]).process(request["exec_id"])
         if request["stdin"]:
             process.close_input()
+            note(self.journal, process)
         return {}
 
     async def end(self, request: dict[str, Any]) -> dict[str, Any]:

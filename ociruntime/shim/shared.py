@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.protobuf import Message
+    from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.loop import Loop
     from ociruntime.shim.options import ShimOptions
     from ociruntime.shim.service import Tasks
@@ -43,6 +44,8 @@ ANSWER_SECONDS = 10.0
 LOCK_INTERVAL = 0.002
 # How long a daemon waits for a container that was announced (seconds).
 RESERVED_SECONDS = 60.0
+# Keys in the journal.
+RESERVED = "reserved/"
 
 
 def is_shared(options: ShimOptions, annotations: dict[str, str]) -> bool:
@@ -144,10 +147,11 @@ def _connect(end: socket, path: str) -> None:
 class Reservations:
     """Containers that were announced and are not there yet."""
 
-    __slots__ = ("_ids", "_loop")
+    __slots__ = ("_ids", "_journal", "_loop")
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, journal: NoJournal) -> None:
         self._loop = loop
+        self._journal = journal
         self._ids: dict[str, object] = {}
 
     def __len__(self) -> int:
@@ -156,13 +160,15 @@ class Reservations:
     async def keep(self, container_id: str) -> None:
         """Wait for the container, not for ever."""
         this = self._ids[container_id] = object()
+        self._journal.put(f"{RESERVED}{container_id}", 1)
         await self._loop.sleep(RESERVED_SECONDS)
         if self._ids.get(container_id) is this:
-            del self._ids[container_id]
+            self.drop(container_id)
 
     def drop(self, container_id: str) -> None:
         """It is there, or will not come."""
-        self._ids.pop(container_id, None)
+        if self._ids.pop(container_id, None) is not None:
+            self._journal.put(f"{RESERVED}{container_id}", None)
 
 
 def follow_log(tasks: Tasks) -> None:

@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.logger import Logger
     from ociruntime.shim.loop import Loop
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 READER_SECONDS = 30.0
 READER_INTERVAL = 0.005
 FILE_MODE = 0o644
+# Names of descriptors at the keeper.
+STREAMS = "streams/"
+STDIN, TERMINAL, PEER, LOGGER, INPUT = "stdin", "terminal", "peer", "logger", "input."
 S_IFMT, S_IFIFO = 0o170000, 0o010000
 
 
@@ -61,6 +65,7 @@ class Streams:
     __slots__ = (
         "_hold",
         "_input",
+        "_journal",
         "_kept",
         "_loop",
         "_outputs",
@@ -70,11 +75,17 @@ class Streams:
         "_warn",
         "inside",
         "logger",
+        "number",
     )
 
-    def __init__(self, loop: Loop, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, loop: Loop, warn: Callable[[str], None], journal: NoJournal, number: int = 0
+    ) -> None:
+        """``number`` is that of streams which were a predecessor's: ``take_over`` comes next."""
         self._loop = loop
         self._warn = warn
+        self._journal = journal
+        self.number = number or journal.number()
         self._outputs: list[Copy] = []
         self._input: Copy | None = None
         self._hold: list[int] = []  # of a terminal: input and output until there is one
@@ -105,6 +116,7 @@ class Streams:
             for fd in self.inside:
                 if fd >= 0 and os.fstat(fd).st_mode & S_IFMT == S_IFIFO:
                     os.fchown(fd, *wanted.owner)
+        self._keep()
 
     async def _open_pipes(self, wanted: Wanted) -> None:
         source = self._open_input(wanted.stdin)
@@ -206,6 +218,7 @@ class Streams:
         self._outputs.append(Pump(self._loop, _duplicate(master), target))
         if source >= 0:
             self._input = Pump(self._loop, source, _duplicate(master))
+        self._keep()
 
     def resize(self, width: int, height: int) -> None:
         """Give the terminal a size (characters of 16 bits each)."""
@@ -216,6 +229,7 @@ class Streams:
         if self._stdin >= 0:
             os.close(self._stdin)
             self._stdin = -1
+            self._journal.release(f"{self._name()}{STDIN}")
 
     # at the end
 
@@ -224,6 +238,7 @@ class Streams:
         if self._peer >= 0:
             os.close(self._peer)
             self._peer = -1
+            self._journal.release(f"{self._name()}{PEER}")
 
     def drained(self) -> Future:
         """Done when all output was handed on: no process has it open any more."""
@@ -254,6 +269,59 @@ class Streams:
         if self.logger is not None:
             self._loop.spawn(self.logger.end(self._loop))
             self.logger = None
+        self._journal.release(self._name())
+
+    # a daemon's and its successor's
+
+    def _name(self) -> str:
+        """What the names of our descriptors begin with at the keeper."""
+        return f"{STREAMS}{self.number}/"
+
+    def _copies(self) -> list[tuple[str, Copy]]:
+        copies = [(f"output{index}.", copy) for index, copy in enumerate(self._outputs)]
+        return copies + ([(INPUT, self._input)] if self._input is not None else [])
+
+    def _keep(self) -> None:
+        """Let the keeper have all that must not close with this daemon, each as long as we do: a
+        reader sees the end when nobody has the other one.
+        """
+        if not self._journal.lasting:
+            return
+        name = self._name()
+        single = {STDIN: self._stdin, TERMINAL: self._terminal, PEER: self._peer}
+        single.update({f"kept{index}": fd for index, fd in enumerate(self._kept)})
+        if self.logger is not None:
+            single[LOGGER] = self.logger.pidfd
+        for part, copy in self._copies():
+            single.update({f"{part}{end}": fd for end, fd in copy.ends().items()})
+        self._journal.keep({f"{name}{part}": fd for part, fd in single.items() if fd >= 0})
+        self._follow_copies()
+
+    def _follow_copies(self) -> None:
+        for part, copy in self._copies():
+            prefix = f"{self._name()}{part}"
+            copy.done.when_done(lambda prefix=prefix: self._journal.release(prefix))  # type: ignore[misc]
+
+    def take_over(self, parts: dict[str, int]) -> None:
+        """Go on with what ``_keep`` has told the keeper; descriptors by the rest of their names."""
+        self._stdin = parts.get(STDIN, -1)
+        self._terminal = parts.get(TERMINAL, -1)
+        self._peer = parts.get(PEER, -1)
+        self._kept = [fd for part, fd in parts.items() if part.startswith("kept")]
+        if LOGGER in parts:
+            from ociruntime.shim.logger import Logger
+
+            self.logger = Logger("", {})
+            self.logger.pidfd = parts[LOGGER]
+        for part in sorted(part for part in parts if part.endswith(".source")):
+            whose, kind, _ = part.split(".")
+            make = Splice if kind == Splice.kind else Pump
+            copy = make(self._loop, parts[part], parts[f"{whose}.{kind}.target"])
+            if whose.startswith("output"):
+                self._outputs.append(copy)
+            else:
+                self._input = copy
+        self._follow_copies()
 
 
 def _null() -> int:

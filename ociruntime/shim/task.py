@@ -33,6 +33,9 @@ class Process:
     the start; ``begun`` is done when Start is. ``ended`` is done when the exit is told, or nothing
     will ever end. ``removal`` is held by who deletes it.
 
+    ``number`` is that of its streams, and ``started`` when its pid was given to it (clock ticks
+    since boot, 0 where nobody will ask): a successor of the daemon finds them by these.
+
     What clients ask of the streams before there are any is remembered and done when they are:
     CloseIO in ``input_closed``, the last ResizePty in ``size`` (width, height).
     """
@@ -43,6 +46,8 @@ class Process:
         self.wanted = wanted
         self.streams: Streams | None = None
         self.pid = 0
+        self.started = 0
+        self.number = 0
         self.status = CREATED
         self.starting = False
         self.begun = Future()

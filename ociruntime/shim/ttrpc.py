@@ -94,6 +94,10 @@ class Frames:
             found.append((stream, kind, bytes(self._buffer[HEADER:end])))
             del self._buffer[:end]
 
+    def pending(self) -> bool:
+        """Whether there is a part of a frame."""
+        return bool(self._buffer or self._skip)
+
 
 class Connection:
     """A connected peer whose requests are answered by ``handler(service, method, payload)``, which
@@ -155,7 +159,7 @@ class Connection:
             response = _refusal(error.code, str(error))
         except Exception as error:  # noqa: BLE001 - one request must not end a pod's containers
             response = _refusal(INTERNAL, f"internal error: {type(error).__name__}: {error}")
-        self._send(frame(stream, IS_RESPONSE, response))
+        self.send(frame(stream, IS_RESPONSE, response))
 
     async def _handle(self, request: dict[str, Any]) -> bytes:
         """The payload of the answer, within the time that the request grants."""
@@ -167,7 +171,8 @@ class Connection:
             job.cancel(RpcError(DEADLINE_EXCEEDED, text))
         return bytes(await job.result)
 
-    def _send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
+        """Write it when the peer takes it."""
         if self._closed:
             return
         self._out += data
@@ -196,12 +201,15 @@ def _refusal(code: int, text: str) -> bytes:
 class Server:
     """Accepts connections on a listening socket from processes of our own user."""
 
-    __slots__ = ("_handler", "_loop", "_socket")
+    __slots__ = ("_accepted", "_loop", "_socket")
 
-    def __init__(self, loop: Loop, listener: socket, handler: Handler) -> None:
+    def __init__(
+        self, loop: Loop, listener: socket, accepted: Callable[[socket], object]
+    ) -> None:
+        """``accepted`` gets each connection."""
         self._loop = loop
         self._socket = listener
-        self._handler = handler
+        self._accepted = accepted
         listener.settimeout(0)
         loop.watch(listener.fileno(), EPOLLIN, self._accept)
 
@@ -222,7 +230,7 @@ class Server:
         if peer_uid(end) != os.geteuid():
             end.close()
             return
-        Connection(self._loop, end, self._handler)
+        self._accepted(end)
 
     async def _rest(self) -> None:
         """Who wants to connect stays in the queue, which keeps the listener readable."""

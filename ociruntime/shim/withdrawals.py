@@ -13,12 +13,14 @@ import time
 from ociruntime.process.hookguard import GRACE_SECONDS
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.loop import Job, first
+from ociruntime.shim.records import erase
 from ociruntime.shim.ttrpc import RpcError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.loop import Loop
     from ociruntime.shim.task import Task
     from ociruntime.shim.worker import Workers
@@ -31,9 +33,12 @@ KILLED = 128 + 9
 class Withdrawals:
     """Takes containers out of ``tasks`` that are not, or not yet, made."""
 
-    __slots__ = ("_loop", "_tasks", "_workers")
+    __slots__ = ("_journal", "_loop", "_tasks", "_workers")
 
-    def __init__(self, loop: Loop, workers: Workers, tasks: dict[str, Task]) -> None:
+    def __init__(
+        self, loop: Loop, workers: Workers, tasks: dict[str, Task], journal: NoJournal
+    ) -> None:
+        self._journal = journal
         self._loop = loop
         self._workers = workers
         self._tasks = tasks
@@ -57,6 +62,7 @@ class Withdrawals:
                 self._workers.log.warning(text)
                 return
             del self._tasks[task.id]
+            erase(self._journal, task)
 
     async def end_start(self, task: Task) -> None:
         """Start of a container that is killed meanwhile waits for no hook any longer than that one

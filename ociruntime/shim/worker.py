@@ -12,6 +12,7 @@ from _struct import pack, unpack
 
 from ociruntime import hostos as os
 from ociruntime.errors import AlreadyExists, NotFound, OciError, WrongStatus
+from ociruntime.kernel import constants as c
 from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import SET_SIZE, SIG_SETMASK
@@ -38,12 +39,13 @@ RESULT_FD, EXTRA_FD, FIRST_FREE = 3, 4, 5
 
 
 class Workers:
-    """Runs operations; ``log`` gets their warnings."""
+    """Runs operations; ``log`` gets their warnings. Workers of a ``lasting`` one end with it."""
 
-    __slots__ = ("_exits", "log")
+    __slots__ = ("_exits", "_parent", "log")
 
-    def __init__(self, exits: Exits, log: Log) -> None:
+    def __init__(self, exits: Exits, log: Log, *, lasting: bool = False) -> None:
         self._exits = exits
+        self._parent = os.getpid() if lasting else 0
         self.log = log
 
     async def run(
@@ -65,7 +67,7 @@ class Workers:
         try:
             pid = os.fork()
             if pid == 0:
-                _work(operation, theirs.fileno(), streams, extra)
+                _work(operation, theirs.fileno(), streams, extra, self._parent)
             theirs.close()
             self._exits.expect(pid, lambda status, _time: ended.set(status))
             try:
@@ -129,14 +131,26 @@ def _receive(end: socket, status: int) -> tuple[int, list[str]]:
     return pid, [text for text in texts if text]
 
 
-def _work(operation: Operation, result: int, streams: Sequence[int], extra: int) -> NoReturn:
-    """The worker; never returns, so that nothing of the daemon's is finalized in it."""
+def _dies_with(kernel: Kernel, parent: int) -> bool:
+    """Be killed when our parent dies; False when it has."""
+    kernel.prctl(c.PR_SET_PDEATHSIG, SIGKILL)
+    return os.getppid() == parent
+
+
+def _work(
+    operation: Operation, result: int, streams: Sequence[int], extra: int, parent: int
+) -> NoReturn:
+    """The worker; never returns, so that nothing of the daemon's is finalized in it. A daemon that
+    will have a successor is its ``parent``, else 0: that one does the operation again.
+    """
     status = 1
     try:
         kernel = Kernel()
         kernel.invoke("rt_sigprocmask", SIG_SETMASK, bytearray(SET_SIZE), None, SET_SIZE)
         _arrange(kernel, result, streams, extra)
         limit.restore()
+        if parent and not _dies_with(kernel, parent):
+            os._exit(status)
         os.write(RESULT_FD, _perform(operation, EXTRA_FD if extra >= 0 else -1))
         status = 0
     finally:

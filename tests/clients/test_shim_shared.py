@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from ociruntime.shim.shared import ANNOTATION
+from tests.clients.test_containerd import events
 from tests.support.engines.containerd import IMAGE, ContainerdWith
+from tests.support.engines.host import Done
 
 OPTIONS = "/run/shared.toml"
 SHARED = ("--runtime-config-path", OPTIONS)
@@ -65,7 +67,7 @@ def test_starts_and_ends_at_once(node: ContainerdWith) -> None:
     most: list[int] = []
 
     def run(number: int) -> None:
-        for turn in range(4):
+        for turn in range(3):
             name = f"shared-{number}-{turn}"
             words = ["run", "--rm", "--runtime", "io.containerd.ociruntime.v1", *SHARED, "--cgroup",
                      f"{node.host.cgroup_parent}/{name}", IMAGE, name,
@@ -114,11 +116,91 @@ def test_delete_beside_a_living_daemon(node: ContainerdWith) -> None:
     node.host.wait_until(lambda: not node.shims(), f"the end of {pid}", node.daemon.log)
 
 
+def keeper_and_daemon(node: ContainerdWith) -> tuple[int, int]:
+    """The only keeper, and its daemon, 0 while there is none; workers have the daemon's name."""
+    script = """for pid in /proc/[0-9]*; do
+        { read -r name <$pid/comm && read -r line <$pid/stat; } || continue
+        set -- ${line#*) }
+        case $name in ociruntime-*) echo $name ${pid#/proc/} $2;; esac
+    done 2>/dev/null || true"""
+    found = [line.split() for line in node.host.shell(script).splitlines()]
+    (its_keeper,) = (pid for name, pid, _ in found if name == "ociruntime-keep")
+    ours = [int(pid) for name, pid, parent in found
+            if (name, parent) == ("ociruntime-shim", its_keeper)]  # fmt: skip
+    return int(its_keeper), ours[0] if len(ours) == 1 else 0
+
+
+def wait_for_successor(node: ContainerdWith, dead: int) -> None:
+    node.host.wait_until(
+        lambda: keeper_and_daemon(node)[1] not in (0, dead), "a successor", node.daemon.log
+    )
+
+
 def test_death_of_the_daemon(node: ContainerdWith) -> None:
+    """Nothing that containers could notice, or clients who wait for them."""
+    stays = node.up(*SHARED, "--", "sleep", "1000")
+    node.new_id()
+    script = "until test -e /go; do sleep 0.05; done; echo ready; read -r x; echo got $x; exit 7"
+    words = node.words("--rm", *SHARED, "--", "sh", "-c", script)
+    done: list[Done] = []
+    when = ("ready\n", "")
+    thread = threading.Thread(
+        target=lambda: done.append(node.daemon.converse(*words, typed="typed\n", when=when))
+    )
+    thread.start()
+    waits = node.ids[-1]
+    node.wait_for(waits, "RUNNING")
+    for _ in range(2):
+        _, pid = keeper_and_daemon(node)
+        node.host.shell(f"kill -9 {pid}")
+        wait_for_successor(node, pid)
+    assert node.tasks()[stays][1] == "RUNNING"
+    node.host.shell(f": >/proc/{node.tasks()[waits][0]}/root/go")
+    thread.join()
+    assert (done[0].status, done[0].stdout) == (7, "ready\ngot typed\n"), done[0]
+    after = node("tasks", "exec", "--exec-id", "e", stays, "sh", "-c", "echo again; exit 5")
+    assert (after.status, after.stdout) == (5, "again\n")
+    node("tasks", "kill", "--signal", "KILL", stays).check()
+    node.wait_for(stays, "STOPPED")
+    assert "exit code 137" in node("tasks", "delete", stays).stderr
+
+
+def test_who_ends_without_a_daemon(node: ContainerdWith) -> None:
+    """The exit status is the kernel's, and its event comes."""
+    log = node.daemon.directory / "events-without"
+    node.host.start("ctr", "--address", "/run/containerd.sock", "events", log=log)
+    ends = node.up(*SHARED, "--", "sh", "-c", "until test -e /end; do sleep 0.05; done; exit 9")
+    init = node.tasks()[ends][0]
+    node.host.wait_until(lambda: "/tasks/start" in topics(log, ends), "an event", log)
+    its_keeper, pid = keeper_and_daemon(node)
+    node.host.shell(
+        f"kill -STOP {its_keeper}; kill -9 {pid}; : >/proc/{init}/root/end; "
+        f"until grep -q '^State:.Z' /proc/{init}/status; do sleep 0.05; done; "
+        f"kill -CONT {its_keeper}"
+    )
+    wait_for_successor(node, pid)
+    node.wait_for(ends, "STOPPED")
+    node.host.wait_until(lambda: "/tasks/exit" in topics(log, ends), "its end", log)
+    assert "exit code 9" in node("tasks", "delete", ends).stderr
+
+
+def topics(log: Path, container: str) -> list[str]:
+    return [topic for topic, _ in events(log, container)]
+
+
+def test_death_of_the_keeper(node: ContainerdWith) -> None:
+    """The daemon goes on; it will have no successor."""
+    container = node.up(*SHARED, "--", "sleep", "1000")
+    node.host.shell(f"kill -9 {keeper_and_daemon(node)[0]}")
+    done = node("tasks", "exec", "--exec-id", "e", container, "echo", "here").check()
+    assert done.stdout == "here\n"
+    node("tasks", "delete", "--force", container).check()
+
+
+def test_death_of_both(node: ContainerdWith) -> None:
     """containerd calls `delete` for each of its containers, and the next one gets a new daemon."""
     dead = [node.up(*SHARED, "--", "sleep", "4321") for _ in range(3)]
-    (pid,) = node.shims()
-    node.host.shell(f"kill -9 {pid}")
+    node.host.shell("kill -9 {} {}".format(*keeper_and_daemon(node)))
     for container in dead:
         node.wait_for(container, "gone")
     done = node.run(*SHARED, "--", "echo", "again").check()
@@ -130,3 +212,32 @@ def test_death_of_the_daemon(node: ContainerdWith) -> None:
         return found + [str(pid) for pid in node.processes("^sleep 4321")] + sockets(node)
 
     node.host.wait_until(lambda: not left(), "the end of all that was its", node.daemon.log)
+
+
+def test_death_of_a_daemon_at_work(node: ContainerdWith) -> None:
+    """Requests that are under way are done by the successor, each of them once."""
+    stays = node.up(*SHARED, "--", "sleep", "1000")
+    wrong: list[Done] = []
+
+    def run(number: int) -> None:
+        for turn in range(2):
+            name = f"at-work-{number}-{turn}"
+            words = ["run", "--rm", "--runtime", "io.containerd.ociruntime.v1", *SHARED, "--cgroup",
+                     f"{node.host.cgroup_parent}/{name}", IMAGE, name,
+                     "sh", "-c", f"echo {name}; exit {number}"]  # fmt: skip
+            done = node(*words)
+            if (done.status, done.stdout) != (number, f"{name}\n"):
+                wrong.append(done)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(1, 4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        _, pid = keeper_and_daemon(node)
+        node.host.shell(f"kill -9 {pid}")
+        wait_for_successor(node, pid)
+        node.tasks()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[0]
+    assert node.tasks() == {stays: (node.tasks()[stays][0], "RUNNING")}

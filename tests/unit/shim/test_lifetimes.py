@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from ociruntime.shim import lifetimes as module
+from ociruntime.shim.journal import NoJournal
 from ociruntime.shim.lifetimes import Lifetimes
 from ociruntime.shim.task import Task
 
@@ -29,7 +30,7 @@ def told() -> Told:
 
 @pytest.fixture
 def lifetimes(told: Told) -> Lifetimes:
-    return Lifetimes(*cast("Any", (None, None, None, told)))
+    return Lifetimes(*cast("Any", (None, None, None, told, NoJournal())))
 
 
 def make_task(lifetimes: Lifetimes, monkeypatch: pytest.MonkeyPatch) -> tuple[Task, Any]:

@@ -141,10 +141,7 @@ def test_a_listener_rests_when_there_are_too_many_open_files() -> None:
     listener.bind(b"\0ocirt-test-full-%d" % os.getpid())
     listener.listen()
 
-    async def handler(_service: str, _method: str, _payload: bytes) -> bytes:
-        return b""
-
-    server = ttrpc.Server(loop, listener, handler)
+    server = ttrpc.Server(loop, listener, lambda _end: None)
     client = socket.socket(socket.AF_UNIX)
     client.connect(listener.getsockname())
     began = time.monotonic()

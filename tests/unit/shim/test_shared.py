@@ -11,6 +11,7 @@ import pytest
 
 from ociruntime.errors import OciError
 from ociruntime.shim import shared
+from ociruntime.shim.journal import NoJournal
 from ociruntime.shim.loop import Loop
 from ociruntime.shim.options import ShimOptions
 from ociruntime.shim.ttrpc import RpcError
@@ -57,7 +58,7 @@ def test_reservations_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """That of a container which came does not end the one that was made for its name later."""
     monkeypatch.setattr(shared, "RESERVED_SECONDS", 0.0)
     loop = Loop()
-    reservations = shared.Reservations(loop)
+    reservations = shared.Reservations(loop, NoJournal())
     loop.spawn(reservations.keep("a"))
     loop.spawn(reservations.keep("b"))
     assert len(reservations) == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ociruntime.shim.journal import NoJournal
 from ociruntime.shim.loop import Loop, first
 from ociruntime.shim.stdio import Streams, Wanted
 from ociruntime.shim.task import Process
@@ -48,7 +49,7 @@ def test_a_terminal_that_is_closed_and_opened_again(
     master, name = terminal
     client = Client(tmp_path / "output")
     loop = Loop()
-    streams = Streams(loop, lambda _: None)
+    streams = Streams(loop, lambda _: None, NoJournal())
 
     def container() -> None:
         for _ in range(2):
@@ -94,7 +95,7 @@ def test_a_process_that_has_ended_before_its_streams_were_there(
     master, _ = terminal
     client = Client(tmp_path / "output")
     loop = Loop()
-    streams = Streams(loop, lambda _: None)
+    streams = Streams(loop, lambda _: None, NoJournal())
     process = Process("container", "", Wanted("", str(client.fifo), "", terminal=True))
     ends: list[bool] = []
 
