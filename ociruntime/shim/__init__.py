@@ -9,6 +9,9 @@
                           +- worker.py --fork-->    one short child for each create, start, exec
                                                     and delete, with every module loaded already
 
+A daemon of many pods (shared.py) has a process above it, the keeper (keeper.py), and writes down
+what a successor needs (journal.py, records.py): kill it, and that one goes on (succession.py).
+
 The daemon never starts an interpreter again: a worker is a fork of it that runs the functions of
 ``ociruntime.lifecycle`` as the command line does. It has no threads, so it may fork at any moment.
 """

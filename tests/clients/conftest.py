@@ -19,6 +19,7 @@ from tests.support.engines.podman import AS_USER, Podman, PodmanWith, RootlessPo
 
 RUNTIMES = with_own("runc", "ociruntime")
 SHIM = "io.containerd.ociruntime.v1"
+NODE_OPTIONS = "/run/node.toml"
 
 
 @contextmanager
@@ -130,6 +131,13 @@ def shim(containerd: Containerd) -> Iterator[ContainerdWith]:
     yield view
     view.remove_all()
     view.host.wait_until(lambda: not view.shims(), "the end of all shims", containerd.log)
+
+
+@pytest.fixture
+def node(shim: ContainerdWith) -> ContainerdWith:
+    """The same, and the options that let its containers share one."""
+    shim.host.run("tee", NODE_OPTIONS, stdin='Daemon = "namespace"\n').check()
+    return shim
 
 
 @pytest.fixture(scope="session")

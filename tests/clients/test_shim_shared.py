@@ -7,23 +7,14 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import pytest
-
 from ociruntime.shim.shared import ANNOTATION
+from tests.clients.conftest import NODE_OPTIONS
 from tests.clients.test_containerd import events
 from tests.support.engines.containerd import IMAGE, ContainerdWith
 from tests.support.engines.host import Done
 
-OPTIONS = "/run/shared.toml"
-SHARED = ("--runtime-config-path", OPTIONS)
+SHARED = ("--runtime-config-path", NODE_OPTIONS)
 ALONE = (*SHARED, "--annotation", f"{ANNOTATION}=pod")
-
-
-@pytest.fixture
-def node(shim: ContainerdWith) -> ContainerdWith:
-    """The daemon with our own shim, whose options are in a file."""
-    shim.host.run("tee", OPTIONS, stdin='Daemon = "namespace"\n').check()
-    return shim
 
 
 def sockets(node: ContainerdWith) -> list[str]:
