@@ -12,7 +12,7 @@ from ociruntime.cgroups.devices import POINTER as DEVICES
 from ociruntime.cgroups.devices import rules_of
 from ociruntime.cgroups.resources import in_words_of, settings_for
 from ociruntime.cgroups.setting import EARLY, dotted
-from ociruntime.cgroups.v1.devices import target
+from ociruntime.cgroups.v1.devices import denies_all, target
 from ociruntime.errors import PlanError
 from ociruntime.spec.idmaps import host_id
 from ociruntime.steps.cgroup import (
@@ -119,7 +119,7 @@ def check_devices(rules: list[Entry], layout: Layout) -> None:
             DEVICES,
             "remove the list, or mount the controller",
         )
-    if layout.mode != V2 and layout.find("devices") is not None:
+    if layout.mode != V2 and layout.find("devices") is not None and not denies_all(rules):
         target(rules_of(rules))
 
 

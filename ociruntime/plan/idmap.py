@@ -38,6 +38,8 @@ class Idmaps:
         the mount takes those of the container's user namespace. Raises ``PlanError`` where the
         caller may not idmap anything.
         """
+        if not (options.idmap or entry.get("uidMappings")):
+            return ""
         uids, gids = mappings(entry.get("uidMappings")), mappings(entry.get("gidMappings"))
         if options.idmap_text:
             # Imported for the configs that need it; spec/semantic has found what is wrong in it.
@@ -45,8 +47,6 @@ class Idmaps:
 
             plan = self.namespaces
             uids, gids = mappings_of(options.idmap_text, plan.uid_maps, plan.gid_maps)
-        if not (options.idmap or uids):
-            return ""
         if not self.host.privileged:
             raise PlanError(
                 f"{label}: only root of the host may make idmapped mounts",

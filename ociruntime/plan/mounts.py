@@ -322,10 +322,7 @@ def device_steps(
         ):
             return [], []
     bind = namespaces.has("user") or host.in_userns
-    devices: dict[str, MakeDevice] = {}
-    for path, (major, minor) in DEFAULT_DEVICES.items():
-        device = Device(path, c.S_IFCHR, major, minor, 0o666, 0, 0)
-        devices[path] = MakeDevice("", device, bind=bind)
+    devices = _default_devices(bind=True) if bind else dict(MADE_DEVICES)
     own: dict[str, MakeDevice] = {}
     for index, entry in enumerate((config.get("linux") or {}).get("devices") or ()):
         path = "/" + "/".join(components(entry["path"]))
@@ -344,17 +341,28 @@ def device_steps(
         fifo = entry["type"] == "p"
         own[path] = MakeDevice(f"/linux/devices/{index}", device, bind=bind and not fifo)
     devices.update(own)
-    links: list[Step] = [
-        MakeSymlink(path, target, replace=path == PTMX) for path, target in DEFAULT_SYMLINKS.items()
-    ]
     nodes = [step for step in own.values() if step.bind]
     if not nodes or not host.privileged or not namespaces.is_new("user"):
-        return [], [CheckDev(), *devices.values(), *links]
+        return [], [CheckDev(), *devices.values(), *LINKS]
     # Imported for the configs that need it.
     from ociruntime.steps.devicenodes import HideNodes, ShowNodes
 
-    inside = [CheckDev(), ShowNodes(), *devices.values(), HideNodes(), *links]
+    inside = [CheckDev(), ShowNodes(), *devices.values(), HideNodes(), *LINKS]
     return [_nodes(nodes, namespaces)], inside
+
+
+def _default_devices(*, bind: bool) -> dict[str, MakeDevice]:
+    return {
+        path: MakeDevice("", Device(path, c.S_IFCHR, *number, 0o666, 0, 0), bind=bind)
+        for path, number in DEFAULT_DEVICES.items()
+    }
+
+
+# Steps of most plans: they say the same in all of them, and are made once.
+MADE_DEVICES = _default_devices(bind=False)
+LINKS: list[Step] = [
+    MakeSymlink(path, target, replace=path == PTMX) for path, target in DEFAULT_SYMLINKS.items()
+]
 
 
 def _nodes(devices: list[MakeDevice], namespaces: NamespacePlan) -> Step:

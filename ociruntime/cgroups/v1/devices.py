@@ -130,7 +130,12 @@ def v1_lines(entries: list[dict[str, object]], listed: str) -> list[tuple[str, s
     may refuse). Only differences are written: the kernel refuses to change the rule for "all" once
     the cgroup has children, and a cgroup that has the wanted state must be usable again.
     """
-    wanted, current = _wanted_by(entries), parse_list(listed)
+    if listed == FRESH and denies_all(entries):
+        return FRESH_LINES
+    return _differences(target(rules_of(entries)), parse_list(listed))
+
+
+def _differences(wanted: Access, current: Access) -> list[tuple[str, str, bool]]:
     plus, minus = (
         ("devices.deny", "devices.allow") if wanted.allow else ("devices.allow", "devices.deny")
     )
@@ -149,15 +154,9 @@ def v1_lines(entries: list[dict[str, object]], listed: str) -> list[tuple[str, s
     return lines
 
 
-# What most configurations lead to.
-NOTHING_ELSE = target(rules_of([]))
-
-
-def _wanted_by(entries: list[dict[str, object]]) -> Access:
-    """``target`` of ``linux.resources.devices``; nobody changes it."""
-    if all(map(_denies_all, entries)):
-        return NOTHING_ELSE
-    return target(rules_of(entries))
+def denies_all(entries: list[dict[str, object]]) -> bool:
+    """Whether they leave nothing but the defaults, as most configurations do, each by itself."""
+    return all(map(_denies_all, entries))
 
 
 def _denies_all(entry: dict[str, object]) -> bool:
@@ -168,3 +167,8 @@ def _denies_all(entry: dict[str, object]) -> bool:
         and (entry.get("type") or "a") == "a"
         and (entry.get("access") or ALL) == ALL
     )
+
+
+# What most configurations ask for in a cgroup that is new; nobody changes it.
+FRESH = "a *:* rwm"
+FRESH_LINES = _differences(target(rules_of([])), parse_list(FRESH))
