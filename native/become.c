@@ -144,9 +144,14 @@ static void take_identity(const struct becoming *self)
     int channel = self->channel;
     int times = self->times;
     mark(times, STAGE_BOUNDING);
-    for (unsigned int cap = 0; cap <= block->last_cap; cap++)
-        if (!(block->bounding >> cap & 1) && sys(__NR_prctl, PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
-            check(channel, STAGE_BOUNDING, sys(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0), cap);
+    for (unsigned int cap = 0; cap <= block->last_cap; cap++) {
+        if (block->bounding >> cap & 1)
+            continue;
+        /* Refused as well to who has nothing to drop: he is asked then only. */
+        long dropped = sys(__NR_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0);
+        if (dropped < 0 && sys(__NR_prctl, PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
+            check(channel, STAGE_BOUNDING, dropped, cap);
+    }
     check(channel, STAGE_CAPS, sys(__NR_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0), 0);
     if ((block->flags & BLOCK_SET_GROUPS) && !self->keep_groups)
         check(channel, STAGE_GROUPS, sys(__NR_setgroups, block->groups_count,
