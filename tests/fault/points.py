@@ -93,19 +93,19 @@ class Points:
         module.delete = self._traced("delete", module.delete)
 
     def _planned(self, verb: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        def carry_out(*operands: Any) -> Any:
+        def carry_out(*operands: Any, **known: Any) -> Any:
             stop = self.stop(verb)
-            return operation(*operands, *([stop.observe] if stop else []))
+            return operation(*operands, *([stop.observe] if stop else []), **known)
 
         return carry_out
 
     def _traced(self, verb: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        def carry_out(container: Any) -> Any:
+        def carry_out(container: Any, **known: Any) -> Any:
             stop = self.stop(verb)
             if stop is not None and stop.at >= 0:
                 sys.settrace(stop.trace)
             try:
-                return operation(container)
+                return operation(container, **known)
             finally:
                 sys.settrace(None)
 

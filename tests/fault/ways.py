@@ -299,7 +299,7 @@ class Shim(Way):
         starter, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.process = self.spawn(theirs.fileno(), "shim")
         theirs.close()
-        orders = "\0".join((str(self.path), runtime.root.name, "", "", "", ""))
+        orders = "\0".join((str(self.path), runtime.root.name, *[""] * 5))
         socket.send_fds(starter, [orders.encode()], [listener.fileno()])
         starter.close()
         listener.close()
