@@ -111,7 +111,7 @@ def kinds(place: Path) -> list[Kind]:
             "createRuntime": ["/bin/sh", "sh", "-ec", script, "ADD"],
             "poststop": ["/bin/sh", "sh", "-ec", script, "DEL"],
         }
-        found.append(Kind("runc, the standard bridge by a shell script", runc, hooks))
+        found.append(Kind(f"{Path(runc).name}, the standard bridge by a shell script", runc, hooks))
     return found
 
 
