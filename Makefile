@@ -201,6 +201,7 @@ bench: build conformance-newer $(VENV)/.stamp-tests
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/seccomp.py
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/library.py --output docs/library-performance.md
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/shim.py --output docs/shim-performance.md
+	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/node.py --output docs/node-performance.md
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python benchmarks/network.py --output docs/network-performance.md
 
 # Any runtime against the specification: make conformance RUNTIME=/usr/sbin/runc ARGS="--format tap"

@@ -45,7 +45,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 OURS = CHECKOUT / ".venv" / "bin" / "containerd-shim-ociruntime-v1"
 DEBIANS = "containerd-shim-runc-v2"
 SERVICE = "containerd.task.v2.Task"
-TIMEOUT = 20.0
+TIMEOUT = 120.0
 PODS = 5
 CGROUP = "ocirt-bench-shim"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -67,23 +67,32 @@ class Client:
         self._socket.connect("\0" + path.lstrip("\0@") if path.startswith("\0") else path)
         self._stream = -1
         self._frames = Frames()
+        self._answers: dict[int, bytes] = {}
 
     def __call__(self, method: str, request: Message, answer: Message, **values: Any) -> Any:
         """Send one request and return its answer; SystemExit when that is an error."""
+        return self.answer(self.ask(method, request, **values), method, answer)
+
+    def ask(self, method: str, request: Message, **values: Any) -> int:
+        """Send one request; what its answer is asked for by."""
         self._stream += 2
         call = {"service": SERVICE, "method": method, "payload": request.encode(values),
                 "timeout_nano": int(TIMEOUT * 1e9)}  # fmt: skip
         self._socket.sendall(frame(self._stream, IS_REQUEST, m.REQUEST.encode(call)))
-        while True:
+        return self._stream
+
+    def answer(self, number: int, method: str, message: Message) -> Any:
+        """The answer to what was asked; SystemExit when it is an error."""
+        while number not in self._answers:
             data = self._socket.recv(65536)
             if not data:
                 raise ConnectionResetError(f"{method}: the shim hung up")
             for stream, _, payload in self._frames.feed(data):
-                if stream == self._stream and payload is not None:
-                    response = m.RESPONSE.decode(payload)
-                    if response["status"] and response["status"]["code"]:
-                        sys.exit(f"{method}: {response['status']['message']}")
-                    return answer.decode(response["payload"])
+                self._answers[stream] = payload or b""
+        response = m.RESPONSE.decode(self._answers.pop(number))
+        if response["status"] and response["status"]["code"]:
+            sys.exit(f"{method}: {response['status']['message']}")
+        return message.decode(response["payload"])
 
     def close(self) -> None:
         """Hang up."""
@@ -118,13 +127,27 @@ class Events(threading.Thread):
 class Shims:
     """One kind of shim with one runtime, in a place of its own."""
 
-    def __init__(self, name: str, binary: str, runtime: str, place: Path, events: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        binary: str,
+        runtime: str,
+        place: Path,
+        events: str,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """``shared``: all pods have one daemon of ours."""
         self.name = name
         self._binary = binary
         self._place = place
         self._environment = {**os.environ, "TTRPC_ADDRESS": events, "GRPC_ADDRESS": "/nowhere"}
         options = {"root": str(place / "root"), **({"binary_name": runtime} if runtime else {})}
         self._options = {"type_url": m.RUNC_OPTIONS_URL, "value": m.RUNC_OPTIONS.encode(options)}
+        if shared:
+            body = f'Root = "{place}/root"\nDaemon = "namespace"\n'.encode()
+            value = m.CRI_OPTIONS.encode({"config_body": body})
+            self._options = {"type_url": m.CRI_OPTIONS_URL, "value": value}
         self._number = 0
         self._logs: list[int] = []
         place.mkdir()
@@ -197,7 +220,12 @@ class Shims:
 def pss(client: Client, container: str) -> int:
     """KiB of the shim's memory, shared pages by share."""
     said = client("Connect", m.PROCESS_KEY, m.CONNECT_RESPONSE, id=container)
-    for line in Path(f"/proc/{said['shim_pid']}/smaps_rollup").read_text().splitlines():
+    return pss_of(said["shim_pid"])
+
+
+def pss_of(pid: int) -> int:
+    """KiB of a process's memory, shared pages by share."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1])
     raise AssertionError(line)
@@ -301,14 +329,18 @@ def main() -> int:
             )
     finally:
         shutil.rmtree(place, ignore_errors=True)
-        # Not a search: other people's cgroups come and go meanwhile.
-        for hierarchy in (CGROUPS, *CGROUPS.iterdir()):
-            directory = hierarchy / CGROUP
-            if directory.is_dir():
-                for path in (*directory.iterdir(), directory):
-                    if path.is_dir():
-                        path.rmdir()
+        remove_cgroups()
     return 0
+
+
+def remove_cgroups() -> None:
+    """Ours; not by a search: other people's cgroups come and go meanwhile."""
+    for hierarchy in (CGROUPS, *CGROUPS.iterdir()):
+        directory = hierarchy / CGROUP
+        if directory.is_dir():
+            for path in (*directory.iterdir(), directory):
+                if path.is_dir():
+                    path.rmdir()
 
 
 if __name__ == "__main__":
