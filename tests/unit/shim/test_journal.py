@@ -1,0 +1,130 @@
+"""The journal: what is in it when its writer dies at any moment, and how large it gets."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ociruntime.shim import journal as module
+from ociruntime.shim.journal import Journal, read
+
+
+class Keeper:
+    """The other end: what it was told."""
+
+    def __init__(self) -> None:
+        self.end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.end.setblocking(False)
+        self.lost: list[str] = []
+        self.kept: dict[str, int] = {}
+        self.journal = Journal.new(theirs, self.lost.append)
+        self.theirs = theirs
+
+    def words(self) -> list[str]:
+        """Read all messages; their first words."""
+        found = []
+        with suppress(BlockingIOError):
+            while True:
+                data, fds, _, _ = socket.recv_fds(self.end, 1 << 17, 250)
+                if not data:
+                    return found
+                word, argument = marshal.loads(data)
+                found.append(word)
+                if word == module.KEEP:
+                    self.kept.update(zip(argument, fds, strict=True))
+        return found
+
+    def close(self) -> None:
+        self.words()
+        for fd in (self.journal.fd, *self.kept.values()):
+            os.close(fd)
+        self.end.close()
+        self.theirs.close()
+
+
+@pytest.fixture
+def keeper() -> Iterator[Keeper]:
+    made = Keeper()
+    yield made
+    made.close()
+
+
+def test_the_last_one_counts(keeper: Keeper) -> None:
+    keeper.journal.put("a", {"pid": 1, "name": "\udcff", "spec": b"\0"})
+    keeper.journal.put("b", (1, 2))
+    keeper.journal.put("b", None)
+    keeper.journal.put("c", None)
+    assert read(keeper.journal.fd) == {"a": {"pid": 1, "name": "\udcff", "spec": b"\0"}}
+    keeper.words()
+    # The keeper's is the same memory.
+    assert read(keeper.kept[module.RECORDS]) == read(keeper.journal.fd)
+
+
+@given(st.integers(min_value=0, max_value=200))
+def test_a_writer_that_dies_in_between(length: int) -> None:
+    """What is not whole never was; what came before is there."""
+    made = Keeper()
+    try:
+        made.journal.put("first", 1)
+        whole = os.fstat(made.journal.fd).st_size
+        made.journal.put("second", "x" * 100)
+        size = os.fstat(made.journal.fd).st_size
+        os.ftruncate(made.journal.fd, min(size, whole + length))
+        expected = {"first": 1}
+        if whole + length >= size:
+            expected["second"] = "x" * 100  # type: ignore[assignment]
+        assert read(made.journal.fd) == expected
+    finally:
+        made.close()
+
+
+def test_it_does_not_grow_for_ever(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SMALL", 10_000)
+    keeper.journal._limit = module.SMALL
+    keeper.journal.put("stays", 7)
+    for number in range(2000):
+        keeper.journal.put(f"request/{number}", b"x" * 50)
+        keeper.journal.put(f"request/{number}", None)
+        assert os.fstat(keeper.journal.fd).st_size <= module.SMALL + 200
+    assert read(keeper.journal.fd) == {"stays": 7}
+    words = keeper.words()
+    assert set(words) == {module.KEEP}
+    assert len(words) > 1
+    assert read(keeper.kept[module.RECORDS]) == {"stays": 7}
+
+
+def test_many_descriptors(keeper: Keeper) -> None:
+    """More than one message takes."""
+    keeper.journal.keep({f"fd{number}": 0 for number in range(module.AT_ONCE + 5)})
+    keeper.words()
+    assert len(keeper.kept) == module.AT_ONCE + 5 + 1
+
+
+@pytest.mark.parametrize("how", ["dies", "hangs"])
+def test_a_keeper_that_is_lost(keeper: Keeper, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """The daemon goes on, and says it once."""
+    monkeypatch.setattr(module, "PATIENCE", 1)
+    if how == "dies":
+        keeper.end.shutdown(socket.SHUT_RDWR)
+    else:
+        while not keeper.lost:
+            keeper.journal.release("x" * 10_000)
+    for _ in range(3):
+        keeper.journal.release("x")
+        keeper.journal.put("x", 1)
+    assert len(keeper.lost) == 1
+    assert module.LOST in keeper.lost[0]
+
+
+def test_numbers_are_later_than_a_predecessors(keeper: Keeper) -> None:
+    first = keeper.journal.number()
+    again = Journal(keeper.theirs, os.dup(keeper.journal.fd), keeper.lost.append)
+    assert again.number() > first
+    os.close(again.fd)
