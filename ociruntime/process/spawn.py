@@ -5,7 +5,7 @@ oci-setup is started on the host, in a process that shares our memory only until
 joined, and clones a copy of itself as its own sibling (CLONE_PARENT) into the new namespaces, so
 that this one is our child:
 
-    host --start--> oci-setup: setns..., unshare(time) --clone3(new, CLONE_PARENT)--> init
+    host --start--> oci-setup: setns..., unshare(user, time) --clone3(new, CLONE_PARENT)--> init
 
 A namespace that belongs to the host's user namespace must be joined while we still have the host's
 privileges, one that belongs to a joined user namespace only after that one: whatever is refused
@@ -98,8 +98,6 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
         run.kernel.close(pidfd)
     # Our own unreaped child, so the number cannot have been reused.
     run.pidfd, run.pid = run.kernel.pidfd_open(pid), pid
-    if wanted.new_user and wanted.time is None:
-        write_maps(pid)
     channel.watch(run.patience())
     if wanted.traceable:
         kernel.prctl(c.PR_SET_DUMPABLE, 0)
@@ -131,13 +129,15 @@ def _join(
         offsets = kernel.open("/proc/self/timens_offsets", c.O_WRONLY)
         if not wanted.owns_proc:
             kernel.prctl(c.PR_SET_DUMPABLE, 0)
-    if wanted.time is not None and wanted.new_user:
+    join(kernel, wanted.joined)
+    if wanted.new_user:
+        # Before the others, and with its ids: what the kernel makes in a new network namespace
+        # (/sys/class/net/lo) belongs to the root that the namespace has at that moment.
         kernel.unshare(c.CLONE_NEWUSER)
         if wanted.traceable:
             kernel.prctl(c.PR_SET_DUMPABLE, 1)
         kernel.carry_out()
         write_maps()
-    join(kernel, wanted.joined)
     if wanted.time is not None:
         kernel.unshare(c.CLONE_NEWTIME)
     if wanted.time:
@@ -150,9 +150,8 @@ def _join(
 
 def _clone(run: Run, kernel: Inside, wanted: Namespaces, cgroup_fd: int) -> int:
     """Clone init; a refusal that is the cgroup's comes as ``StepError``, naming it."""
-    new = wanted.new if wanted.time is None else wanted.new & ~c.CLONE_NEWUSER
     try:
-        return kernel.ask(p.CLONE, new, cgroup_fd).value
+        return kernel.ask(p.CLONE, wanted.new & ~c.CLONE_NEWUSER, cgroup_fd).value
     except OSError as error:
         raise clone_error(run, error) from None
 

@@ -127,6 +127,34 @@ def test_message_queues_belong_to_root_of_the_user_namespace(
     assert runtime.run(made).check().stdout == "0\n"
 
 
+def test_loopback_belongs_to_root_of_the_user_namespace(
+    runtime: Runtime, bundle: MakeBundle
+) -> None:
+    """Its files in sysfs are whose root is when the network namespace is made."""
+    made = with_user_namespace(bundle()).add_mount("/mnt", "sysfs", "sysfs")
+    made.shell("stat -L -c '%u %g' /mnt/class/net/lo /mnt/class/net/lo/mtu")
+    assert runtime.run(made).check().stdout == "0 0\n0 0\n"
+
+
+@pytest.mark.parametrize("clocks", [False, True], ids=["", "clocks"])
+@pytest.mark.parametrize("kind", ["network", "ipc", "uts"])
+def test_joined_beside_a_new_user_namespace(
+    runtime: Runtime, bundle: MakeBundle, kind: str, clocks: bool
+) -> None:
+    """They are the host's, so they are joined first: a container's network under userns-remap."""
+    made = with_user_namespace(bundle(args=["sleep", "100"])).drop_namespace(kind)
+    made.drop_mounts("/sys", "/sys/fs/cgroup", "/dev/mqueue").remove("/hostname")
+    if clocks:
+        made.add_namespace("time").set("/linux/timeOffsets", {"boottime": {"secs": 7}})
+    with holder(kind) as member:
+        made.add_namespace(kind, f"/proc/{member}/ns/{FILES[kind]}")
+        container = runtime.up(made)
+        pid = runtime.pid(container)
+        assert inode(pid, kind) == inode(member, kind)
+        assert inode(pid, "user") != inode("self", "user")
+        runtime.delete(container, "--force").check()
+
+
 def test_joined_user(runtime: Runtime, bundle: MakeBundle) -> None:
     """With the namespaces that belong to it: a pod's second container."""
     first = with_user_namespace(bundle(args=["sleep", "100"]))
