@@ -236,9 +236,14 @@ class Play:
             for change in self.case.all("environment"):
                 environment |= change["environment"]
             streams = self.case.last("streams", streams)
-        command = [*wrapper, "--", str(self.binary), "--root", str(self.sandbox.root), *words]
-        answer = self._execute(command, environment, streams)
-        self.said.append(f"{' '.join(words)}: {answer.status} {answer.stderr.strip()[-600:]}")
+        command = [*wrapper, "--", str(self.binary), "--root", str(self.sandbox.root)]
+        log = self.sandbox.logs / "log"
+        log.write_text("")
+        if streams[2] != "file" and not user:  # or a refusal has no words
+            command += ["--log", str(log)]
+        answer = self._execute([*command, *words], environment, streams)
+        said = answer.stderr.strip() or _read(log).strip()
+        self.said.append(f"{' '.join(words)}: {answer.status} {said[-600:]}")
         if answer.status < 0 or _CRASH.search(answer.stderr):
             raise SilentError(f"{verb}: {answer.status} {answer.stderr[:300]}")
         if record:
