@@ -69,7 +69,7 @@ class Bundle:
         if fd >= 0:
             os.close(fd)
 
-    def read_config(self, name: str = "config.json") -> tuple[bytes, dict[str, Any]]:
+    def read_config(self, name: str = "config.json") -> tuple[bytes, Any]:
         """Read and parse the configuration; ``name`` may be absolute, else it is below the bundle.
 
         Returns the file's bytes and the document, which is a JSON object.  Raises SpecError.
@@ -181,7 +181,7 @@ def parse_object(raw: bytes, source: str, *, names: bool = False) -> dict[str, A
     return _object_of(parse(raw, source, names=names), source)
 
 
-def parse_settings(raw: bytes, source: str) -> dict[str, Any]:
+def parse_settings(raw: bytes, source: str) -> Any:
     """``parse_object`` for what people and engines ask for (a config, a process, resources, the
     configuration of a network): members that are null are left out.
     """

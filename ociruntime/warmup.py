@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ociruntime.kernel.kernel import Argument
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import Config, SyscallArgConfig
 
 # The interpreter counts eight calls before it looks at a function, and some more at each operation.
 TIMES = 40
@@ -62,7 +63,7 @@ class Warm(Container):
 
     __slots__ = ()
 
-    def __init__(self, store: Store, config: dict[str, Any], state: dict[str, Any]) -> None:
+    def __init__(self, store: Store, config: Config, state: dict[str, Any]) -> None:
         super().__init__(store, "warm", -1)
         self._config = config
         self.data = {**parse_object(dumps(state).encode(), "state", names=True)}
@@ -124,9 +125,9 @@ def _layout() -> Layout:
     return Layout(HYBRID, [*hierarchies, Hierarchy("", (), "/c/unified", "/", "/")])
 
 
-def _document() -> dict[str, Any]:
+def _document() -> Config:
     secure = ["nosuid", "noexec", "nodev"]
-    argument = {"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}
+    argument: SyscallArgConfig = {"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}
     return {
         "ociVersion": "1.0.2",
         "process": {

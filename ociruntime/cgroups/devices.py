@@ -7,6 +7,10 @@ order"). On cgroup v1 they become lines of devices.allow and devices.deny
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ociruntime.spec.documents import ResourcesDeviceConfig
+
 POINTER = "/linux/resources/devices"
 ALL = "rwm"
 KINDS = ("b", "c")
@@ -65,7 +69,7 @@ def line(kind: str, major: int, minor: int, access: str) -> str:
     return f"{kind} {first}:{second} {access}"
 
 
-def rules_of(entries: list[dict[str, object]]) -> list[Rule]:
+def rules_of(entries: list[ResourcesDeviceConfig]) -> list[Rule]:
     """The rules in order: ``linux.resources.devices``, then the defaults, last as in runc.
 
     An entry of type ``a``, which is the default, becomes a rule for ``b`` and one for ``c``.

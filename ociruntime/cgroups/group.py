@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ociruntime.cgroups.path import Place, Placement
     from ociruntime.cgroups.setting import Setting
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.spec.documents import ResourcesDeviceConfig
 
 # How often a parent may vanish under our hands.
 RACES = 16
@@ -341,7 +342,7 @@ class Group:
                 return explain_missing(setting.controller, self.withheld)
         return explain_write(setting.file, setting.value, number)
 
-    def apply_devices(self, rules: list[dict[str, object]]) -> None:
+    def apply_devices(self, rules: list[ResourcesDeviceConfig]) -> None:
         """Make device access what ``rules`` say (linux.resources.devices), with the defaults of
         ``devices``; an earlier list of ours is replaced. Raises ``StepError``.
         """

@@ -12,15 +12,14 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.cgroups.setting import Setting
+    from ociruntime.spec.documents import ResourcesConfig
 
-    Section = dict[str, Any]
 
 
 def settings_mixed(
-    resources: Section, unified: tuple[str, ...], warnings: list[str]
+    resources: ResourcesConfig, unified: tuple[str, ...], warnings: list[str]
 ) -> list[Setting]:
     """The settings in the order of writing; devices apart. Raises ``PlanError``.
 
@@ -43,7 +42,7 @@ def settings_mixed(
     ]
 
 
-def _unified(section: Section, controllers: tuple[str, ...]) -> list[Setting]:
+def _unified(section: dict[str, str], controllers: tuple[str, ...]) -> list[Setting]:
     settings = v2.unified(section)
     for setting in settings:
         if setting.controller and setting.controller not in controllers:

@@ -13,19 +13,18 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.cgroups.detect import Layout
     from ociruntime.cgroups.setting import Setting
+    from ociruntime.spec.documents import ResourcesConfig
 
-    Config = dict[str, Any]
 
 
 # From this version of the specification on, 0 of pids.limit is a limit like any other.
 ZERO_PIDS = (1, 3)
 
 
-def in_words_of(version: str, resources: Config) -> Config:
+def in_words_of(version: str, resources: ResourcesConfig) -> ResourcesConfig:
     """``resources`` as the newest version of the specification has them.
 
     Parameters: ``version`` is the config's ociVersion. Before 1.3.0 engines wrote a pids.limit of 0
@@ -39,7 +38,7 @@ def in_words_of(version: str, resources: Config) -> Config:
     return {**resources, "pids": {**resources["pids"], "limit": -1}}
 
 
-def asked_of_update(resources: Config) -> Config:
+def asked_of_update(resources: ResourcesConfig) -> ResourcesConfig:
     """``resources`` of an update without a pids.limit of 0, which is "as it is" there like every
     other 0, whatever version the container's config has: so engines mean it (runc, crun).
     """
@@ -48,7 +47,7 @@ def asked_of_update(resources: Config) -> Config:
     return {**resources, "pids": {}}
 
 
-def settings_for(resources: Config, layout: Layout, warnings: list[str]) -> list[Setting]:
+def settings_for(resources: ResourcesConfig, layout: Layout, warnings: list[str]) -> list[Setting]:
     """``linux.resources`` for this host's version of cgroups, each of it possible as far as can be
     told now.
 

@@ -11,9 +11,14 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
-    Section = dict[str, Any]
+    from ociruntime.spec.documents import (
+        ResourcesBlockIOConfig,
+        ResourcesMemoryConfig,
+        ResourcesPidsConfig,
+        ResourcesRdmaConfig,
+    )
+
 
 ROOT = "/linux/resources"
 # What the kernel would silently make of another number (sched.h, MIN_SHARES and MAX_SHARES).
@@ -32,7 +37,7 @@ def refuse_shares(shares: int) -> None:
     raise PlanError(f"linux.resources.cpu.shares: {shares}: {bound}", pointer, "correct it")
 
 
-def memory_ignored(section: Section, warnings: list[str]) -> None:
+def memory_ignored(section: ResourcesMemoryConfig, warnings: list[str]) -> None:
     """Settings that no kernel we run on has (any more), for both versions."""
     if section.get("kernel"):
         warnings.append(
@@ -45,7 +50,7 @@ def memory_ignored(section: Section, warnings: list[str]) -> None:
         )
 
 
-def pids(section: Section) -> list[Setting]:
+def pids(section: ResourcesPidsConfig) -> list[Setting]:
     """pids: a negative limit is none; 0 is one like any other, which lets nothing be forked
     (config-linux.md#pids).
     """
@@ -56,22 +61,23 @@ def pids(section: Section) -> list[Setting]:
     return [Setting("pids", "pids.max", text, f"{ROOT}/pids/limit")]
 
 
-def refuse_leaf_weight(section: Section) -> None:
+def refuse_leaf_weight(section: ResourcesBlockIOConfig) -> None:
     """Leaf weights went away with the CFQ scheduler (Linux 5.0), on both versions."""
-    found = [("leafWeight", section)] if section.get("leafWeight") else []
+    found = [("leafWeight", section.get("leafWeight"))]
     for index, entry in enumerate(section.get("weightDevice") or []):
-        if entry.get("leafWeight"):
-            found.append((f"weightDevice/{index}/leafWeight", entry))
-    for name, entry in found:
+        found.append((f"weightDevice/{index}/leafWeight", entry.get("leafWeight")))
+    for name, weight in found:
+        if not weight:
+            continue
         raise PlanError(
-            f"linux.resources.blockIO: leafWeight {entry['leafWeight']} needs the CFQ scheduler, "
+            f"linux.resources.blockIO: leafWeight {weight} needs the CFQ scheduler, "
             "which Linux 5.0 removed",
             f"{ROOT}/blockIO/{name}",
             "remove leafWeight, use weight",
         )
 
 
-def rdma(section: Section) -> list[Setting]:
+def rdma(section: dict[str, ResourcesRdmaConfig]) -> list[Setting]:
     """rdma: the same file and words on both versions; one write for each device."""
     found = []
     for device, entry in section.items():

@@ -13,12 +13,11 @@ from ociruntime.errors import PlanError, StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.cgroups.detect import Layout
     from ociruntime.cgroups.group import Group
+    from ociruntime.spec.documents import ResourcesConfig
 
-    Section = dict[str, Any]
 
 # A file whose value must not be set below what is used already, with checkBeforeUpdate -> the file
 # that tells the use. v1's kernel refuses by itself.
@@ -44,7 +43,7 @@ KEYED = {
 }
 
 
-def update(group: Group, resources: Section, warnings: list[str]) -> None:
+def update(group: Group, resources: ResourcesConfig, warnings: list[str]) -> None:
     """Change the limits of a living container to what ``resources`` (as linux.resources) names.
 
     ``warnings`` collects what is ignored on purpose. Raises ``PlanError`` without effect, and
@@ -78,21 +77,21 @@ def restore(group: Group, before: list[Setting], warnings: list[str]) -> None:
                 warnings.append(f"not as before: {error}")
 
 
-def completed(group: Group, resources: Section, layout: Layout) -> Section:
+def completed(group: Group, resources: ResourcesConfig, layout: Layout) -> ResourcesConfig:
     """``resources`` with the present other half of values that cgroup v2 keeps in one file, or
     counts in another way: quota and period, memory and memory with swap.
     """
     unified = layout.unified
     if unified is None:
         return resources
-    result = dict(resources)
-    cpu = dict(resources.get("cpu") or {})
+    result = resources.copy()
+    cpu = (resources.get("cpu") or {}).copy()
     if "cpu" in unified.controllers and bool(cpu.get("quota")) != bool(cpu.get("period")):
         quota, _, period = _read(group, "cpu", "cpu.max").partition(" ")
         cpu["quota"] = cpu.get("quota") or number(quota, UNLIMITED)
         cpu["period"] = cpu.get("period") or number(period, 0)
         result["cpu"] = cpu
-    memory = dict(resources.get("memory") or {})
+    memory = (resources.get("memory") or {}).copy()
     if "memory" in unified.controllers and not memory.get("limit"):
         swap = memory.get("swap")
         if swap and swap != UNLIMITED:
@@ -109,7 +108,7 @@ def completed(group: Group, resources: Section, layout: Layout) -> Section:
     return result
 
 
-def switched_on(group: Group, resources: Section) -> list[Setting]:
+def switched_on(group: Group, resources: ResourcesConfig) -> list[Setting]:
     """disableOOMKiller false, which at create is what a cgroup has anyway: v1 alone can change."""
     if (resources.get("memory") or {}).get("disableOOMKiller") is not False:
         return []

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ociruntime.checkpoint.options import CheckpointOptions, CriuOptions
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import Config
     from ociruntime.state.store import Container
 
 LOG = "dump.log"
@@ -108,7 +109,7 @@ def common(work: int, log: str) -> dict[str, Any]:
     }
 
 
-def own_configuration(config: dict[str, Any]) -> dict[str, Any]:
+def own_configuration(config: Config) -> dict[str, Any]:
     """CRIU's configuration file: the annotation's, none where that is empty, else the host's."""
     annotations = config.get("annotations") or {}
     if ANNOTATION in annotations:
@@ -121,7 +122,7 @@ def own_configuration(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_container(
-    kernel: Kernel, container: Container, config: dict[str, Any], *, pre_dump: bool
+    kernel: Kernel, container: Container, config: Config, *, pre_dump: bool
 ) -> dict[str, Any]:
     """What CRIU has to know of this container."""
     data = container.data
@@ -150,7 +151,7 @@ def freezer_of(paths: dict[str, str], mode: str) -> str | None:
     return next((path for key, path in paths.items() if "freezer" in key.split(",")), None)
 
 
-def steps_of(container: Container, config: dict[str, Any]) -> list[Step]:
+def steps_of(container: Container, config: Config) -> list[Step]:
     """The plan that has made the container."""
     options = CreateRequest(container.id, container.store, container.data["bundle"])
     if (config.get("process") or {}).get("terminal"):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ociruntime.plan.requests import CreateRequest
     from ociruntime.process.run import Run
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import Config
 
 # Of create's plan, in its order: before CRIU, and behind it.
 BEFORE = (
@@ -78,7 +79,7 @@ BY_PATH = ("ipc", "uts", "user", "mount")
 
 
 def restore(
-    config: dict[str, Any],
+    config: Config,
     raw: bytes,
     options: CreateRequest,
     wanted: RestoreOptions,
@@ -105,7 +106,7 @@ def restore(
 
 def restore_steps(
     plan: Plan,
-    config: dict[str, Any],
+    config: Config,
     options: CreateRequest,
     wanted: RestoreOptions,
     given: str | None,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ociruntime.checkpoint.options import RestoreOptions
     from ociruntime.checkpoint.stage import Stage
     from ociruntime.process.run import Run
+    from ociruntime.spec.documents import Config
 
 LOG = "restore.log"
 # What CRIU announces: the namespaces exist; everything is restored, and can still be taken back;
@@ -341,7 +342,7 @@ class LetRun(Step):
     kind = "let-run"
     stage = "finish"
 
-    def __init__(self, restoration: Restoration, config: dict[str, Any]) -> None:
+    def __init__(self, restoration: Restoration, config: Config) -> None:
         super().__init__("", "restore")
         self.restoration = restoration
         self.config = config

@@ -17,13 +17,14 @@ from ociruntime.spec.tables import CAPABILITIES, NAMESPACE_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from ociruntime.kernel.inroot import HostRoot
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
+    from ociruntime.spec.documents import Config, ProcessConfig
 
-    Config = dict[str, Any]
 
 SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 UNCONFINED = "unconfined"
@@ -199,7 +200,7 @@ def _verify_process(kernel: Kernel, pid: int, config: Config) -> None:
             raise _refused(pid, f"is in the host's {entry['type']} namespace")
 
 
-def _verify_label(kernel: Kernel, pid: int, process: Config) -> None:
+def _verify_label(kernel: Kernel, pid: int, process: ProcessConfig) -> None:
     wanted = process.get("apparmorProfile") or process.get("selinuxLabel")
     if not wanted or wanted == UNCONFINED:
         return
@@ -223,7 +224,7 @@ def _refused(pid: int, what: str) -> OciError:
 
 def allowed_names(config: Config) -> set[str]:
     """All capabilities that a process of the container may come to have."""
-    sets = (config.get("process") or {}).get("capabilities") or {}
+    sets: Mapping[str, Any] = (config.get("process") or {}).get("capabilities") or {}
     return {name for names in sets.values() for name in names or ()}
 
 

@@ -11,10 +11,10 @@ from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
+    from ociruntime.spec.documents import Config
 
 OPTIONS = {
     "bundle": VALUE,
@@ -44,7 +44,7 @@ def main(words: list[str], globals_: Globals) -> int:
 
 def prepare(
     options: Options, globals_: Globals, command: str
-) -> tuple[dict[str, Any], bytes, CreateRequest]:
+) -> tuple[Config, bytes, CreateRequest]:
     """The config and the options of ``create`` and ``run``; warnings about the config are
     logged.
     """

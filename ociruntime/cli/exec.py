@@ -23,11 +23,12 @@ from ociruntime.steps.streams import outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
+    from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Container
 
 OPTIONS = {
@@ -50,7 +51,6 @@ OPTIONS = {
     "ignore-paused": FLAG,
 }
 # option -> property of the process
-LABELS = {"apparmor": "apparmorProfile", "process-label": "selinuxLabel"}
 ALIASES = {
     "e": "env",
     "t": "tty",
@@ -119,7 +119,7 @@ def request_of(options: Options) -> ExecRequest:
     )
 
 
-def _owner(container: Container, process: dict[str, Any]) -> tuple[int, bool]:
+def _owner(container: Container, process: ProcessConfig) -> tuple[int, bool]:
     """Who the host knows the process's user as, -1 for nobody; whether there is a user
     namespace.
     """
@@ -134,7 +134,7 @@ def _owner(container: Container, process: dict[str, Any]) -> tuple[int, bool]:
 
 def process_of(
     container: Container, options: Options, warn: Callable[[str], None]
-) -> dict[str, Any]:
+) -> ProcessConfig:
     """The process to run: --process FILE, or the container's own process with what the options
     change.
     """
@@ -152,16 +152,19 @@ def process_of(
         process["args"] = command
     if options.flag("tty"):
         process["terminal"] = True
-    if options.text("cwd") is not None:
-        process["cwd"] = options.text("cwd")
+    directory = options.text("cwd")
+    if directory is not None:
+        process["cwd"] = directory
     if not process["cwd"].startswith("/"):
         raise UsageError(f"exec: --cwd {process['cwd']}: not an absolute path")
     process["env"] = _environment(list(process.get("env") or ()), options.texts("env"))
     if options.flag("no-new-privs"):
         process["noNewPrivileges"] = True
-    for option, name in LABELS.items():
-        if options.text(option) is not None:
-            process[name] = options.text(option)
+    profile, context = options.text("apparmor"), options.text("process-label")
+    if profile is not None:
+        process["apparmorProfile"] = profile
+    if context is not None:
+        process["selinuxLabel"] = context
     _apply_user(process, options)
     _apply_capabilities(process, options.texts("cap"), warn)
     return process
@@ -176,14 +179,14 @@ def _environment(env: list[str], added: list[str]) -> list[str]:
     return with_variables(env, added)
 
 
-def _apply_user(process: dict[str, Any], options: Options) -> None:
+def _apply_user(process: ProcessConfig, options: Options) -> None:
     text = options.text("user")
     groups = [
         parse_id(gid) for entry in options.texts("additional-gids") for gid in entry.split(",")
     ]
     if text is None and not groups:
         return
-    user = dict(process.get("user") or {})
+    user = (process.get("user") or {}).copy()
     if text is not None:
         uid, separator, gid = text.partition(":")
         user["uid"] = parse_id(uid)
@@ -204,7 +207,7 @@ def parse_id(text: str) -> int:
 
 
 def _apply_capabilities(
-    process: dict[str, Any], names: list[str], warn: Callable[[str], None]
+    process: ProcessConfig, names: list[str], warn: Callable[[str], None]
 ) -> None:
     """--cap adds to bounding, effective and permitted, and to ambient only what is inheritable
     already (CVE-2022-29162).
@@ -213,9 +216,8 @@ def _apply_capabilities(
     """
     if not names:
         return
-    capabilities = {
-        name: list(values) for name, values in (process.get("capabilities") or {}).items()
-    }
+    given: Mapping[str, Any] = process.get("capabilities") or {}
+    capabilities: Any = {name: list(values) for name, values in given.items()}
     for name in names:
         full = name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}"
         if full not in CAPABILITIES:

@@ -10,9 +10,9 @@ from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.cli.main import Globals
+    from ociruntime.spec.documents import MountConfig
 
 USAGE = "mounts: wants `add` or `remove`, a container id and a file (- for standard input)"
 STDIN = "-"
@@ -37,7 +37,7 @@ def main(words: list[str], globals_: Globals) -> int:
     return 0
 
 
-def read_entries(file: str) -> tuple[list[dict[str, Any]], str]:
+def read_entries(file: str) -> tuple[list[MountConfig], str]:
     """(the mounts in ``file``, what errors call it): a JSON array as config.json's ``mounts``.
     Raises ``SpecError``.
     """

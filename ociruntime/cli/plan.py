@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ociruntime.cli.main import Globals
     from ociruntime.plan.build import Plan
     from ociruntime.plan.host import Host
+    from ociruntime.spec.documents import Config
 
 OPTIONS = {
     **CREATE_OPTIONS,
@@ -144,7 +145,7 @@ def _request(container_id: str, bundle: str, globals_: Globals) -> CreateRequest
 
 
 def _planned(
-    config: dict[str, Any], raw: bytes, wanted: CreateRequest, globals_: Globals
+    config: Config, raw: bytes, wanted: CreateRequest, globals_: Globals
 ) -> Planned:
     if (config.get("process") or {}).get("terminal") and not wanted.console_socket:
         # As `run` in the foreground, which needs no socket of the caller's; this number is never

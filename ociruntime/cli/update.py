@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
+    from ociruntime.spec.documents import ResourcesConfig
 
 NUMBER, BYTES, TEXT = "number", "bytes", "text"
 # option -> (section of linux.resources, key, what the value is)
@@ -56,13 +57,13 @@ def main(words: list[str], globals_: Globals) -> int:
     return 0
 
 
-def wanted(options: Options) -> dict[str, Any]:
+def wanted(options: Options) -> ResourcesConfig:
     """linux.resources of --resources with what the other options say; checked against the schema.
 
     Raises ``UsageError``, ``SpecError``.
     """
     file = options.text("resources")
-    resources: dict[str, Any] = {}
+    resources: ResourcesConfig = {}
     if file is not None:
         source = "standard input" if file == "-" else file
         if file == "-":
@@ -81,8 +82,9 @@ def wanted(options: Options) -> dict[str, Any]:
             load_resources(dumps(given).encode(), given, source="update")
         except SpecError as error:
             raise refused_option(error, options) from None
+    sections: Any = resources
     for section, values in given.items():
-        resources[section] = {**(resources.get(section) or {}), **values}
+        sections[section] = {**(sections.get(section) or {}), **values}
     return resources
 
 

@@ -16,16 +16,16 @@ from ociruntime.spec import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.plan.build import Plan
     from ociruntime.plan.host import Host
     from ociruntime.plan.requests import CreateRequest
     from ociruntime.process.run import Observer
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import Config
 
 
-def read_bundle(bundle: str, config: str) -> tuple[str, bytes, dict[str, Any], list[str]]:
+def read_bundle(bundle: str, config: str) -> tuple[str, bytes, Config, list[str]]:
     """(real path of the bundle, text of the config, the config, warnings); raises ``SpecError``."""
     with open_bundle(bundle) as opened:
         raw, document = opened.read_config(config)
@@ -33,7 +33,7 @@ def read_bundle(bundle: str, config: str) -> tuple[str, bytes, dict[str, Any], l
         return opened.path, raw, document, load(raw, document, source=source)
 
 
-def make_plan(config: dict[str, Any], raw: bytes, host: Host, options: CreateRequest) -> Plan:
+def make_plan(config: Config, raw: bytes, host: Host, options: CreateRequest) -> Plan:
     """The plan, with what only the moment of creation knows."""
     if options.systemd and not host.privileged:
         from ociruntime.cgroups.systemd.owner import whose_systemd
@@ -47,7 +47,7 @@ def make_plan(config: dict[str, Any], raw: bytes, host: Host, options: CreateReq
 
 
 def create(
-    config: dict[str, Any], raw: bytes, options: CreateRequest, observer: Observer | None = None
+    config: Config, raw: bytes, options: CreateRequest, observer: Observer | None = None
 ) -> Run:
     """Create the container; on failure nothing is left.
 

@@ -18,16 +18,16 @@ from ociruntime.state import status as st
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import Any
 
     from ociruntime.plan.requests import ExecRequest
     from ociruntime.process.run import Observer, Run
+    from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Container
 
 
 def exec_process(
     container: Container,
-    process: dict[str, Any],
+    process: ProcessConfig,
     options: ExecRequest,
     observer: Observer | None = None,
 ) -> Run:
@@ -43,7 +43,7 @@ def exec_process(
 
 
 def exec_patiently(
-    container: Container, process: dict[str, Any], options: ExecRequest, kernel: Kernel
+    container: Container, process: ProcessConfig, options: ExecRequest, kernel: Kernel
 ) -> Generator[tuple[int, int], None, Run]:
     """``exec_process`` for those who have other things to do: it comes back each time with a
     descriptor that becomes readable when there is a reason to go on, and the process that will see
@@ -56,7 +56,7 @@ def exec_patiently(
 
 
 def plan(
-    container: Container, process: dict[str, Any], options: ExecRequest, kernel: Kernel
+    container: Container, process: ProcessConfig, options: ExecRequest, kernel: Kernel
 ) -> Run:
     """All that ``exec_process`` does. Raises ``OciError``."""
     check_status(container, ignore_paused=options.ignore_paused)

@@ -20,10 +20,10 @@ from ociruntime.state import status as st
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.cgroups.group import Group
     from ociruntime.cgroups.setting import Setting
+    from ociruntime.spec.documents import ResourcesConfig
     from ociruntime.state.store import Container
 
 
@@ -48,7 +48,7 @@ class Foreseen:
 
 
 def update_steps(
-    container: Container, resources: dict[str, Any], warnings: list[str]
+    container: Container, resources: ResourcesConfig, warnings: list[str]
 ) -> list[Foreseen]:
     """The files that `update` would write, with what is in them. Raises as `update`."""
     word = st.status(container)

@@ -39,9 +39,10 @@ if TYPE_CHECKING:
     from ociruntime.kernel.inside import Inside
     from ociruntime.kernel.stubs import Stub
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import MountConfig
     from ociruntime.state.store import Container
 
-    Entries = list[dict[str, Any]]
+    Entries = list[MountConfig]
 
 # In the container's state: what was added, and is there still; [destination, mount id] of each.
 ADDED, PLACES = "added_mounts", "added_places"
@@ -92,7 +93,8 @@ def add_steps(
     container: Container, entries: Entries, source: str, warnings: list[str]
 ) -> tuple[list[Step], list[Step]]:
     """What `add` does: (on the host's side, in the container)."""
-    config = {**container.config(), "mounts": entries}
+    config = container.config().copy()
+    config["mounts"] = entries
     raw = to_bytes(config)
     warnings += load(raw, config, source=source)
     for index, entry in enumerate(entries):

@@ -89,7 +89,7 @@ def _cgroup(container: Container) -> dict[str, object] | None:
     from ociruntime.kernel.kernel import Kernel
 
     try:
-        linux = container.config().get("linux")
+        linux: Any = container.config().get("linux")
         path = linux.get("cgroupsPath") if isinstance(linux, dict) else None
         if not isinstance(path, (str, type(None))) or ":" in (path or ""):
             return None  # a unit of systemd's

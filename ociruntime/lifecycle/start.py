@@ -13,10 +13,10 @@ from ociruntime.state import status as st
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from typing import Any
 
     from ociruntime.kernel.block import Report
     from ociruntime.seccomp.listener import Agent
+    from ociruntime.spec.documents import Config
     from ociruntime.state.store import Container
 
 # Between two attempts to reach an init that does not take connections.
@@ -128,18 +128,18 @@ def _release(container: Container, connection: socket, agent: Agent | None) -> R
 
 
 def _hooks_or_remove(
-    container: Container, config: dict[str, Any], phase: str, warnings: list[str]
+    container: Container, config: Config, phase: str, warnings: list[str]
 ) -> None:
     """Run the hooks of ``phase``; when one fails, the container is stopped and removed
     (runtime.md#lifecycle).
     """
     from ociruntime.lifecycle.delete import destroy
     from ociruntime.lifecycle.starthook import run_start_hook
-    from ociruntime.process.hook import run_hook
+    from ociruntime.process.hook import hooks_of, run_hook
     from ociruntime.process.hookguard import HookGuard
 
     try:
-        for index, hook in enumerate(config["hooks"][phase]):
+        for index, hook in enumerate(hooks_of(config, phase)):
             label = f"hooks.{phase}[{index}] {hook['path']}"
             if phase == "startContainer":
                 run_start_hook(label, hook, container, config["process"])

@@ -21,13 +21,13 @@ from ociruntime.state.document import state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
+    from ociruntime.spec.documents import HookConfig, ProcessConfig
     from ociruntime.state.store import Container
 
 
 def run_start_hook(
-    label: str, hook: dict[str, Any], container: Container, process: dict[str, Any]
+    label: str, hook: HookConfig, container: Container, process: ProcessConfig
 ) -> None:
     """Run ``hook`` in the created container, whose config has ``process``; raises
     ``HookError``.

@@ -11,12 +11,12 @@ from ociruntime.state import status as st
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
+    from ociruntime.spec.documents import ResourcesConfig
     from ociruntime.state.store import Container
 
 
-def update(container: Container, resources: dict[str, Any], schemas: list[str]) -> list[str]:
+def update(container: Container, resources: ResourcesConfig, schemas: list[str]) -> list[str]:
     """Change the limits of a container (locked) that has not stopped; returns warnings.
 
     Parameters: ``resources`` are as linux.resources, 0 and absent mean "as it is"; ``schemas`` are

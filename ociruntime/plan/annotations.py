@@ -8,7 +8,8 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+
+    from ociruntime.spec.documents import Config
 
 HANDLER = "run.oci.handler"
 # The only handler that there is.
@@ -41,7 +42,7 @@ def refuse_annotations(annotations: dict[str, str]) -> None:
         )
 
 
-def fails_on_unknown(config: dict[str, Any]) -> bool:
+def fails_on_unknown(config: Config) -> bool:
     """Whether linux.seccomp must name nothing that libseccomp does not know."""
     annotations: dict[str, str] = config.get("annotations") or {}
     return annotations.get(FAIL_UNKNOWN, "0") != "0"

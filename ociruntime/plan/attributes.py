@@ -20,12 +20,11 @@ from ociruntime.spec.tables import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import LinuxConfig, ProcessConfig
     from ociruntime.steps.attributes import Execution
 
-    Config = dict[str, Any]
 
 # What of `linux` applies to every process of the container, so that `exec` needs it as well.
 FOR_EVERY_PROCESS = ("memoryPolicy", "personality")
@@ -36,23 +35,23 @@ LABELS = ("apparmorProfile", "selinuxLabel")
 NUMBER_MAX = 8191
 
 
-def for_every_process(linux: Config) -> Config:
+def for_every_process(linux: LinuxConfig) -> dict[str, object]:
     """The part of ``linux`` that the state must keep for ``exec``."""
-    return {name: linux[name] for name in FOR_EVERY_PROCESS if linux.get(name)}
+    return {name: value for name in FOR_EVERY_PROCESS if (value := linux.get(name))}
 
 
-def labels(process: Config) -> dict[str, str]:
+def labels(process: ProcessConfig) -> dict[str, str]:
     """The security label of ``process``, for whatever is executed later without one of its own."""
-    return {name: process[name] for name in LABELS if process.get(name)}
+    return {name: str(value) for name in LABELS if (value := process.get(name))}
 
 
-def is_pinned(process: Config) -> bool:
+def is_pinned(process: ProcessConfig) -> bool:
     """Whether ``exec`` binds the process to CPUs by itself."""
     affinity = process.get("execCPUAffinity") or {}
     return bool(affinity.get("initial") or affinity.get("final"))
 
 
-def scheduling_steps(process: Config, *, pinned: bool = False) -> list[Step]:
+def scheduling_steps(process: ProcessConfig, *, pinned: bool = False) -> list[Step]:
     """Host side, once the process exists: process.scheduler and process.ioPriority.
 
     Parameters: ``pinned`` says that its CPUs are those that it shall have.
@@ -65,9 +64,8 @@ def scheduling_steps(process: Config, *, pinned: bool = False) -> list[Step]:
         flags = 0
         for name in scheduler.get("flags") or ():
             flags |= SCHEDULER_FLAGS[name]
-        runtime, deadline, period = (
-            scheduler.get(name) or 0 for name in ("runtime", "deadline", "period")
-        )
+        runtime, deadline = scheduler.get("runtime") or 0, scheduler.get("deadline") or 0
+        period = scheduler.get("period") or 0
         steps.append(
             SetScheduler(
                 scheduler["policy"],
@@ -88,7 +86,7 @@ def scheduling_steps(process: Config, *, pinned: bool = False) -> list[Step]:
     return steps
 
 
-def execution_steps(linux: Config) -> list[Execution]:
+def execution_steps(linux: LinuxConfig) -> list[Execution]:
     """Container side, the last thing before oci-init: linux.personality and linux.memoryPolicy.
 
     Parameters: ``linux`` is the config's, or what ``for_every_process`` kept of it.
@@ -111,7 +109,7 @@ def execution_steps(linux: Config) -> list[Execution]:
     return steps
 
 
-def affinity(process: Config) -> tuple[bytes, list[Step]]:
+def affinity(process: ProcessConfig) -> tuple[bytes, list[Step]]:
     """process.execCPUAffinity, which is for ``exec`` only: the mask of the CPUs that the process is
     made on, before it is in the container's cgroup, and what binds it once it is there.
     """
@@ -144,7 +142,7 @@ def number_list(text: str, pointer: str) -> list[int]:
     return sorted(numbers)
 
 
-def label_checks(process: Config, linux: Config) -> list[Step]:
+def label_checks(process: ProcessConfig, linux: LinuxConfig) -> list[Step]:
     """Host side, first of all: whether this host has the LSM that the config speaks of."""
     profile, context = process.get("apparmorProfile"), process.get("selinuxLabel")
     mounts = linux.get("mountLabel")
@@ -162,7 +160,7 @@ def label_checks(process: Config, linux: Config) -> list[Step]:
     return steps
 
 
-def label_steps(process: Config) -> list[Step]:
+def label_steps(process: ProcessConfig) -> list[Step]:
     """Container side, where paths can still be trusted: what the label is written through."""
     names = [name for name in LABELS if process.get(name)]
     if not names:
@@ -172,7 +170,7 @@ def label_steps(process: Config) -> list[Step]:
     return [OpenProc(f"/process/{names[0]}")]
 
 
-def label_of(process: Config) -> tuple[bytes, bytes] | None:
+def label_of(process: ProcessConfig) -> tuple[bytes, bytes] | None:
     """The label of ``process`` as (attribute file, text), None without one.
 
     Raises ``PlanError`` for two labels: no kernel enforces both AppArmor and SELinux.

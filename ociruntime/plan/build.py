@@ -50,6 +50,7 @@ from ociruntime.plan.netdevices import net_device_steps
 from ociruntime.plan.rdt import rdt_steps
 from ociruntime.plan.seccomp import filter_steps, has_filter
 from ociruntime.process.environment import settled
+from ociruntime.process.hook import hooks_of
 from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.spec.idmaps import is_own_id
 from ociruntime.spec.sysctl import sysctl_path
@@ -105,13 +106,13 @@ if TYPE_CHECKING:
     from ociruntime.plan.host import Host
     from ociruntime.plan.requests import CreateRequest
     from ociruntime.process.identity import Identity
+    from ociruntime.spec.documents import Config, LinuxConfig, ProcessConfig
 
-    Config = dict[str, Any]
 
 
 # An annotation of crun's: what --pidfd-socket does.
 PIDFD_RECEIVER = "run.oci.pidfd_receiver"
-NO_PROCESS: dict[str, Any] = {"cwd": "/", "args": ["/"]}
+NO_PROCESS: ProcessConfig = {"cwd": "/", "args": ["/"]}
 
 
 class Plan:
@@ -140,8 +141,8 @@ class _Builder:
         self.raw = raw
         self.host = host
         self.options = options
-        self.linux: Config = config.get("linux") or {}
-        self.process: Config | None = config.get("process")
+        self.linux: LinuxConfig = config.get("linux") or {}
+        self.process: ProcessConfig | None = config.get("process")
         self.warnings: list[str] = []
         names = bool(config.get("hostname") or config.get("domainname"))
         self.namespaces = NamespacePlan(self.linux, host, names=names)
@@ -338,7 +339,7 @@ class _Builder:
         poststop = hooks.get("poststop") or []
         steps: list[Step] = []
         for phase in ("prestart", "createRuntime", "createContainer"):
-            for index, hook in enumerate(hooks.get(phase) or ()):
+            for index, hook in enumerate(hooks_of(self.config, phase)):
                 steps.append(RunHook(phase, index, hook, "creating", poststop))
         return steps
 
@@ -355,7 +356,7 @@ class _Builder:
             steps.append(RootPropagation(propagation, PROPAGATION[propagation]))
         return steps
 
-    def _process(self, process: Config, identity: Identity) -> list[Step]:
+    def _process(self, process: ProcessConfig, identity: Identity) -> list[Step]:
         env = settled([*(process.get("env") or ()), *self.options.variables])
         steps: list[Step] = [NewSession()]
         if self.options.new_keyring:
@@ -374,7 +375,7 @@ class _Builder:
         steps.append(LetGo())
         return steps
 
-    def _identity(self, process: Config) -> Identity:
+    def _identity(self, process: ProcessConfig) -> Identity:
         return plan_identity(
             process,
             self.host,
@@ -418,7 +419,7 @@ class _Builder:
             "namespaces": list(self.namespaces.pointers),
             "shared_pid": not self.namespaces.is_new("pid"),
             "terminal": self.terminal,
-            "hooks": [phase for phase in hooks if hooks[phase]],
+            "hooks": [phase for phase, listed in hooks.items() if listed],
             "annotations": self.config.get("annotations") or {},
             "every_process": for_every_process(self.linux),
             "labels": labels(self.process or {}),

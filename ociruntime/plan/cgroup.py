@@ -25,16 +25,15 @@ from ociruntime.steps.cgroup import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.cgroups.detect import Layout
     from ociruntime.cgroups.path import Placement
     from ociruntime.plan.host import Host
     from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import Config, MountConfig, ResourcesDeviceConfig
 
-    Config = dict[str, Any]
-    Entry = dict[str, object]
+    Entry = ResourcesDeviceConfig
 
 DELEGATED = "/sys/fs/cgroup"
 
@@ -147,7 +146,7 @@ def cgroup_delegation(
     return [DelegateCgroup(uid, tolerant=not host.privileged)]
 
 
-def _is_writable(entry: dict[str, Any]) -> bool:
+def _is_writable(entry: MountConfig) -> bool:
     options = [option for option in entry.get("options") or () if option in ("ro", "rw")]
     return (
         entry.get("source") == "cgroup"

@@ -8,14 +8,13 @@ from ociruntime.steps.cgroup_mount import MountCgroup, OpenCgroupSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.cgroups.detect import Hierarchy, Layout
     from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import Config
     from ociruntime.spec.mount_options import MountOptions
 
-    Config = dict[str, Any]
 
 TYPES = ("cgroup", "cgroup2")
 

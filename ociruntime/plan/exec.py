@@ -38,19 +38,21 @@ if TYPE_CHECKING:
     from ociruntime.plan.host import Powers
     from ociruntime.process.identity import Identity
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import HookConfig, ProcessConfig
     from ociruntime.state.store import Container
 
-# Of `exec` only, or of the one process that has the terminal.
-NOT_A_HOOKS = ("consoleSize", "execCPUAffinity")
 
 
 def start_hook(
-    hook: dict[str, Any], process: dict[str, Any]
-) -> tuple[dict[str, Any], ExecRequest]:
+    hook: HookConfig, process: ProcessConfig
+) -> tuple[ProcessConfig, ExecRequest]:
     """A startContainer hook as a process to ``exec`` in the created container, whose config has
     ``process``: it runs as that one would (config.md#startcontainer-hooks).
     """
-    process = {name: value for name, value in process.items() if name not in NOT_A_HOOKS}
+    process = process.copy()
+    # Of `exec` only, or of the one process that has the terminal.
+    process.pop("consoleSize", None)
+    process.pop("execCPUAffinity", None)
     process["terminal"] = False
     process["args"] = hook.get("args") or [hook["path"]]
     options = ExecRequest()
@@ -63,7 +65,7 @@ def start_hook(
 
 def build(
     container: Container,
-    process: dict[str, Any],
+    process: ProcessConfig,
     options: ExecRequest,
     kernel: Kernel,
     powers: Powers,
@@ -98,22 +100,23 @@ def build(
     return run
 
 
-def completed(container: Container, process: dict[str, Any]) -> dict[str, Any]:
+def completed(container: Container, process: ProcessConfig) -> ProcessConfig:
     """``process`` with the container's own capabilities and security label where it has none (as in
     runc and crun): no privilege and no confinement goes away because nobody spoke of it.
     """
-    added = {
-        name: value
-        for name, value in (container.data.get("labels") or {}).items()
-        if not process.get(name)
-    }
+    labels: dict[str, Any] = container.data.get("labels") or {}
+    added: Any = {name: value for name, value in labels.items() if not process.get(name)}
     if process.get("capabilities") is None:
         own = container.config().get("process") or {}
         added["capabilities"] = own.get("capabilities")
-    return {**process, **added} if added else process
+    if not added:
+        return process
+    process = process.copy()
+    process.update(added)
+    return process
 
 
-def seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
+def seccomp_steps(container: Container, process: ProcessConfig) -> list[Step]:
     """The container's filter, as it was at create, holds for every process in it."""
     if not container.data.get("has_seccomp"):
         return []
@@ -131,7 +134,7 @@ def seccomp_steps(container: Container, process: dict[str, Any]) -> list[Step]:
 
 def _entering(
     container: Container,
-    process: dict[str, Any],
+    process: ProcessConfig,
     options: ExecRequest,
     run: Run,
     identity: Identity,
@@ -183,7 +186,8 @@ def _entering(
         adds_home=options.adds_home,
     )
     entry.relayed = options.relayed
-    entry.execution = execution_steps(data.get("every_process") or {})
+    every_process: Any = data.get("every_process") or {}
+    entry.execution = execution_steps(every_process)
     entry.cpus, pinning = affinity(process)
     settling += pinning + scheduling_steps(process, pinned=is_pinned(process))
     return entry, settling
@@ -208,7 +212,7 @@ def known_root(data: dict[str, Any]) -> tuple[int, int, int] | None:
 
 
 def identity_of(
-    container: Container, process: dict[str, Any], powers: Powers, warnings: list[str]
+    container: Container, process: ProcessConfig, powers: Powers, warnings: list[str]
 ) -> Identity:
     """What the process shall be; ``warnings`` are added to."""
     data = container.data
@@ -227,7 +231,7 @@ def identity_of(
 
 
 def outside_steps(
-    container: Container, process: dict[str, Any], powers: Powers
+    container: Container, process: ProcessConfig, powers: Powers
 ) -> list[Step]:
     """What the host side does to the process that is in its cgroup."""
     data = container.data
@@ -250,7 +254,7 @@ def outside_steps(
 
 
 def _with_oom_score(
-    entry: EnterContainer, process: dict[str, Any], powers: Powers
+    entry: EnterContainer, process: ProcessConfig, powers: Powers
 ) -> list[Step]:
     """``entry``, between the steps that give its process process.oomScoreAdj for who is not root:
     root can give it afterwards.

@@ -11,9 +11,11 @@ from ociruntime.spec.tables import CAPABILITIES, CAPABILITY_SETS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from ociruntime.plan.host import Powers
+    from ociruntime.spec.documents import ProcessConfig
 
 # What podman writes for --group-add keep-groups; an annotation of crun's.
 KEEP_GROUPS = "run.oci.keep_original_groups"
@@ -25,7 +27,7 @@ def keeps_groups(annotations: dict[str, str] | None) -> bool:
 
 
 def plan_identity(
-    process: dict[str, Any],
+    process: ProcessConfig,
     host: Powers,
     warnings: list[str],
     *,
@@ -54,7 +56,7 @@ def plan_identity(
     identity.last_cap = host.last_cap
     everything = (1 << (host.last_cap + 1)) - 1
     grantable = everything if new_user else everything & host.capabilities
-    wanted = process.get("capabilities") or {}
+    wanted: Mapping[str, Any] = process.get("capabilities") or {}
     dropped: list[str] = []
     for name in CAPABILITY_SETS:
         mask = capability_mask(wanted.get(name, ()), warnings, f"/process/capabilities/{name}")

@@ -7,11 +7,11 @@ from ociruntime.spec.idmaps import mappings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.plan.host import Host
     from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import MountConfig
     from ociruntime.spec.mount_options import MountOptions
 
     Mapping = tuple[int, int, int]
@@ -29,7 +29,7 @@ class Idmaps:
         self._made: list[tuple[list[Mapping], list[Mapping]]] = []
 
     def name_for(
-        self, pointer: str, label: str, entry: dict[str, Any], options: MountOptions
+        self, pointer: str, label: str, entry: MountConfig, options: MountOptions
     ) -> str:
         """The name in ``Run.fds`` of the user namespace for the mount ``entry``, empty when it is
         not to be idmapped.

@@ -6,7 +6,8 @@ from ociruntime.spec.tables import RLIMITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+
+    from ociruntime.spec.documents import ProcessConfig
 
     Outside = list[tuple[str, str, int, int, int]]
     Inside = list[tuple[int, int, int]]
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 DESCRIPTORS = 64
 
 
-def rlimits(process: dict[str, Any], keep_fds: int) -> tuple[Outside, Inside]:
+def rlimits(process: ProcessConfig, keep_fds: int) -> tuple[Outside, Inside]:
     """(what is set with our privileges, what oci-init sets at the end).
 
     The first are (pointer, name, RLIMIT_*, soft, hard), the second (RLIMIT_*, soft, hard), always

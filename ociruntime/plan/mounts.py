@@ -19,10 +19,10 @@ from ociruntime.steps.touches import Attributes, Propagation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.plan.host import Host
     from ociruntime.plan.namespaces import NamespacePlan
+    from ociruntime.spec.documents import Config, LinuxConfig, MountConfig
     from ociruntime.spec.mount_options import MountOptions
     from ociruntime.steps.touches import Touch
 
@@ -40,7 +40,7 @@ CONTEXT_TYPES = ("context", "fscontext", "defcontext", "rootcontext")
 
 
 def mount_steps(
-    config: dict[str, Any],
+    config: Config,
     namespaces: NamespacePlan,
     host: Host,
     bundle: str,
@@ -121,7 +121,7 @@ def mount_steps(
     return idmaps.steps + opens, mounts, late
 
 
-def _copy_bound(config: dict[str, Any], options: MountOptions) -> CopyBound | None:
+def _copy_bound(config: Config, options: MountOptions) -> CopyBound | None:
     """How much tmpcopyup may copy. The copy is made before the container's limits are set, when
     what exceeds them would only be found by killing something; None: the filesystem's size bounds
     it.
@@ -201,7 +201,7 @@ def _is_readonly_late(mount: Mount) -> bool:
     return mount.filesystem == "tmpfs" or components(mount.destination) == DEV
 
 
-def _label(filesystem: str, options: MountOptions, config: dict[str, Any]) -> list[Touch]:
+def _label(filesystem: str, options: MountOptions, config: Config) -> list[Touch]:
     """Give a new filesystem linux.mountLabel: as an option or, where it takes none, as the label
     of its root, which is what comes back.
     """
@@ -217,7 +217,7 @@ def _label(filesystem: str, options: MountOptions, config: dict[str, Any]) -> li
     return []
 
 
-def label_option(config: dict[str, Any]) -> str:
+def label_option(config: Config) -> str:
     """linux.mountLabel as an option of a filesystem, empty without one (mount(8), ``context=``)."""
     label = (config.get("linux") or {}).get("mountLabel")
     if not label:
@@ -270,7 +270,7 @@ def _check_new(
 def _cgroup_mount(
     pointer: str,
     label: str,
-    entry: dict[str, Any],
+    entry: MountConfig,
     options: MountOptions,
     namespaces: NamespacePlan,
     host: Host,
@@ -291,7 +291,7 @@ def _cgroup_mount(
     )
 
 
-def cgroup_sources(config: dict[str, Any], namespaces: NamespacePlan, host: Host) -> list[Step]:
+def cgroup_sources(config: Config, namespaces: NamespacePlan, host: Host) -> list[Step]:
     """Steps that copy cgroup directories for mounts: those of the host's side go behind
     CreateCgroup.
     """
@@ -311,7 +311,7 @@ def _side_of_sources(namespaces: NamespacePlan, host: Host) -> str:
 
 
 def device_steps(
-    config: dict[str, Any], namespaces: NamespacePlan, host: Host
+    config: Config, namespaces: NamespacePlan, host: Host
 ) -> tuple[list[Step], list[Step]]:
     """(steps of the host side, the devices and symlinks of /dev), nothing when the config binds a
     /dev of its own (as runc does). Of two devices on one path the first is made.
@@ -324,21 +324,21 @@ def device_steps(
     bind = namespaces.has("user") or host.in_userns
     devices = _default_devices(bind=True) if bind else dict(MADE_DEVICES)
     own: dict[str, MakeDevice] = {}
-    for index, entry in enumerate((config.get("linux") or {}).get("devices") or ()):
-        path = "/" + "/".join(components(entry["path"]))
+    for index, wanted in enumerate((config.get("linux") or {}).get("devices") or ()):
+        path = "/" + "/".join(components(wanted["path"]))
         # ptmx is a link to the container's own [MUST]: the node would be the host's.
         if path in own or path == PTMX:
             continue
         device = Device(
             path,
-            DEVICE_TYPES[entry["type"]],
-            entry.get("major", 0),
-            entry.get("minor", 0),
-            entry.get("fileMode", 0o666) & 0o7777,
-            entry.get("uid", 0) or 0,
-            entry.get("gid", 0) or 0,
+            DEVICE_TYPES[wanted["type"]],
+            wanted.get("major", 0),
+            wanted.get("minor", 0),
+            wanted.get("fileMode", 0o666) & 0o7777,
+            wanted.get("uid", 0) or 0,
+            wanted.get("gid", 0) or 0,
         )
-        fifo = entry["type"] == "p"
+        fifo = wanted["type"] == "p"
         own[path] = MakeDevice(f"/linux/devices/{index}", device, bind=bind and not fifo)
     devices.update(own)
     nodes = [step for step in own.values() if step.bind]
@@ -381,7 +381,7 @@ def _nodes(devices: list[MakeDevice], namespaces: NamespacePlan) -> Step:
     return MakeNodes(devices, owners)
 
 
-def mask_steps(linux: dict[str, Any], label: str = "") -> list[Step]:
+def mask_steps(linux: LinuxConfig, label: str = "") -> list[Step]:
     """linux.readonlyPaths first, so that a mask below one of them still lies on top.
 
     Parameters: ``label`` is ``label_option`` of the config.

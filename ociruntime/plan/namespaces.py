@@ -12,10 +12,10 @@ from ociruntime.steps.spawn import Spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.plan.host import Host
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import Config, LinuxConfig, NamespaceConfig
 
 # Init unshares its cgroup namespace once it is in its cgroup; a time namespace is entered by a
 # child only.
@@ -44,7 +44,7 @@ class NamespacePlan:
         "uid_maps",
     )
 
-    def __init__(self, linux: dict[str, Any], host: Host, *, names: bool = False) -> None:
+    def __init__(self, linux: LinuxConfig, host: Host, *, names: bool = False) -> None:
         self.new: list[str] = []
         self.joined: list[tuple[str, int]] = []
         self.opens: list[Step] = []
@@ -82,7 +82,7 @@ class NamespacePlan:
             privileged=host.privileged,
         )
 
-    def _add(self, pointer: str, entry: dict[str, Any]) -> None:
+    def _add(self, pointer: str, entry: NamespaceConfig) -> None:
         name, path = entry["type"], entry.get("path")
         self.pointers[name] = pointer
         if path:
@@ -101,17 +101,20 @@ class NamespacePlan:
         return name in self.new
 
 
-def time_offsets(linux: dict[str, Any]) -> str:
+def time_offsets(linux: LinuxConfig) -> str:
     """The text for /proc/self/timens_offsets (time_namespaces(7))."""
     lines = []
-    for clock in ("monotonic", "boottime"):
-        offset = (linux.get("timeOffsets") or {}).get(clock)
+    offsets = linux.get("timeOffsets") or {}
+    for clock, offset in (
+        ("monotonic", offsets.get("monotonic")),
+        ("boottime", offsets.get("boottime")),
+    ):
         if offset:
             lines.append(f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n")
     return "".join(lines)
 
 
-def needs_root(config: dict[str, Any], host: Host) -> bool:
+def needs_root(config: Config, host: Host) -> bool:
     """Whether no user namespace gives this caller the rights that creating the container needs."""
     namespaces = (config.get("linux") or {}).get("namespaces") or ()
     return host.euid != 0 and all(entry["type"] != "user" for entry in namespaces)

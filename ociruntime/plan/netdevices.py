@@ -7,15 +7,15 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import LinuxConfig
 
 # IFNAMSIZ without the terminating byte.
 NAME_BYTES = 15
 
 
-def net_device_steps(linux: dict[str, Any]) -> list[Step]:
+def net_device_steps(linux: LinuxConfig) -> list[Step]:
     """Host side, as soon as init exists: linux.netDevices.
 
     Raises ``PlanError`` for a name that does not fit the kernel's attribute: a longer one would be

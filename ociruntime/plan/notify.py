@@ -10,15 +10,15 @@ from ociruntime.steps.notify import MakeNotifyDirectory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.plan.requests import CreateRequest
+    from ociruntime.spec.documents import Config, MountConfig
 
 MOUNT_POINT = "/run/notify"
 MOUNT_OPTIONS = ["bind", "ro", "nosuid", "nodev", "noexec", "private"]
 
 
-def offer(config: dict[str, Any], options: CreateRequest) -> None:
+def offer(config: Config, options: CreateRequest) -> None:
     """Have ``create`` give the container a socket, unless its configuration has one already (podman
     makes its own): a mount, a variable, and the directory on the host.
     """
@@ -30,9 +30,9 @@ def offer(config: dict[str, Any], options: CreateRequest) -> None:
     mount(config, f"{options.store.root}/{options.id}")
 
 
-def mount(config: dict[str, Any], container: str) -> None:
+def mount(config: Config, container: str) -> None:
     """Add the mount to a configuration; ``container`` is its directory under --root."""
-    entry = {
+    entry: MountConfig = {
         "destination": MOUNT_POINT,
         "type": "bind",
         "source": f"{container}/{DIRECTORY}/{INSIDE}",

@@ -6,14 +6,14 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import LinuxConfig, LinuxIntelRdtConfig
 
 MB = "MB:"
 
 
-def rdt_steps(linux: dict[str, Any], container_id: str) -> tuple[list[Step], list[Step]]:
+def rdt_steps(linux: LinuxConfig, container_id: str) -> tuple[list[Step], list[Step]]:
     """(steps before init exists, steps right behind it) for linux.intelRdt; both empty without it.
 
     Raises ``PlanError`` for a closID that is no name of a directory.
@@ -34,7 +34,7 @@ def rdt_steps(linux: dict[str, Any], container_id: str) -> tuple[list[Step], lis
     return [make], [JoinRdtClass()]
 
 
-def schema_lines(wanted: dict[str, Any]) -> list[str]:
+def schema_lines(wanted: LinuxIntelRdtConfig) -> list[str]:
     """What is written to schemata, in the order that the specification demands: l3CacheSchema,
     memBwSchema, schemata. Lines of l3CacheSchema about bandwidth give way to memBwSchema.
     """

@@ -9,9 +9,9 @@ from ociruntime.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Container, Store
 
 MANAGERS = ("cgroupfs", "systemd", "disabled")
@@ -144,9 +144,10 @@ class ExecRequest:
         self.adds_home = True
 
 
-def own_process(container: Container) -> dict[str, Any]:
+def own_process(container: Container) -> ProcessConfig:
     """The container's own process for `exec` to change, without its terminal, which is taken."""
-    process = dict(container.config().get("process") or {"cwd": "/"})
+    given: ProcessConfig = container.config().get("process") or {"cwd": "/"}
+    process = given.copy()
     process["terminal"] = False
     process.pop("consoleSize", None)
     return process

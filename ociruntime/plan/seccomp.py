@@ -7,18 +7,18 @@ from ociruntime.seccomp.profile import RAW_FILTER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.step import Step
+    from ociruntime.spec.documents import Config, ProcessConfig
 
 
-def has_filter(config: dict[str, Any]) -> bool:
+def has_filter(config: Config) -> bool:
     """Whether the container's processes get one."""
     linux = config.get("linux") or {}
     return bool(linux.get("seccomp")) or RAW_FILTER in (config.get("annotations") or {})
 
 
-def filter_steps(config: dict[str, Any], root: str, process: dict[str, Any]) -> list[Step]:
+def filter_steps(config: Config, root: str, process: ProcessConfig) -> list[Step]:
     """Nothing, or the one step.
 
     Parameters: ``root`` is the state directory that compiled filters are kept in, ``process`` the

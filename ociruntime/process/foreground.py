@@ -16,13 +16,13 @@ from ociruntime.kernel.signals import BY_NAME, SIGWINCH, Children
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from ociruntime.kernel.signals import Signals
     from ociruntime.process.outputs import Outputs
     from ociruntime.process.readiness import Readiness
     from ociruntime.process.relay import Relay
     from ociruntime.process.run import Run
+    from ociruntime.spec.documents import ProcessConfig
 
 EXITED = 1
 STDOUT, STDERR = 1, 2
@@ -42,7 +42,7 @@ def receive_master(connection: int) -> int:
     return -1
 
 
-def outputs_of(process: dict[str, Any], owner: Callable[[], tuple[int, bool]]) -> Outputs | None:
+def outputs_of(process: ProcessConfig, owner: Callable[[], tuple[int, bool]]) -> Outputs | None:
     """What relays the output of ``process``, which has no terminal: None where it can have our own
     descriptors.
 

@@ -28,10 +28,12 @@ from ociruntime.state.document import state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any, NoReturn
 
     from ociruntime.kernel.inside import Inside
     from ociruntime.process.hookguard import HookGuard
+    from ociruntime.spec.documents import Config, HookConfig
     from ociruntime.state.store import Container
 
 # How much of a hook's output is kept for the error message (bytes).
@@ -49,7 +51,7 @@ SAME_UMASK = -1
 
 def run_hook(
     label: str,
-    hook: dict[str, Any],
+    hook: HookConfig,
     container: Container,
     status: str,
     pid: int,
@@ -85,7 +87,7 @@ def run_hook(
 
 def _start_inside(
     label: str,
-    hook: dict[str, Any],
+    hook: HookConfig,
     hearing: Hearing,
     directory: str,
     streams: tuple[int, int, int],
@@ -120,9 +122,16 @@ def _not_run(label: str, number: int) -> HookError:
     return HookError(f"{label}: cannot be run: {os.strerror(number).lower()}{hint}")
 
 
+def hooks_of(config: Config, phase: str) -> list[HookConfig]:
+    """The hooks of one phase, in their order."""
+    hooks: Mapping[str, Any] = config.get("hooks") or {}
+    found: list[HookConfig] = hooks.get(phase) or []
+    return found
+
+
 def execute_hook(
     label: str,
-    hook: dict[str, Any],
+    hook: HookConfig,
     document: bytes,
     directory: str,
     outputs: tuple[int, int] = NONE,
@@ -146,7 +155,7 @@ def execute_hook(
 
 
 def _child(
-    hook: dict[str, Any], directory: str, umask: int, streams: tuple[int, int, int], failed: int
+    hook: HookConfig, directory: str, umask: int, streams: tuple[int, int, int], failed: int
 ) -> NoReturn:
     """The hook's process between fork and exec: no import, no path of ours."""
     number = errno.EINVAL
@@ -179,11 +188,11 @@ def _enter(directory: str) -> None:
         os.chdir("/")
 
 
-def _arguments(hook: dict[str, Any]) -> list[bytes]:
+def _arguments(hook: HookConfig) -> list[bytes]:
     return [os.fsencode(word) for word in hook.get("args") or [hook["path"]]]
 
 
-def _environment(hook: dict[str, Any]) -> list[bytes]:
+def _environment(hook: HookConfig) -> list[bytes]:
     """The hook's own, of two entries with one name the last; without ``env`` the caller's."""
     env = hook.get("env")
     if env is None:
@@ -198,7 +207,7 @@ class Hearing:
 
     __slots__ = ("_document", "_label", "_pipes", "_started", "_timeout", "ended")
 
-    def __init__(self, label: str, hook: dict[str, Any], document: bytes) -> None:
+    def __init__(self, label: str, hook: HookConfig, document: bytes) -> None:
         self._label = label
         self._timeout: float | None = hook.get("timeout")
         self._document = document

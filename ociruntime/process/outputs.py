@@ -14,7 +14,8 @@ from ociruntime import hostos as os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+
+    from ociruntime.spec.documents import ProcessConfig
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 PIECE = 65536
@@ -24,7 +25,7 @@ OVERRIDE = "CAP_DAC_OVERRIDE"
 BY_OWNER, BY_OTHERS = 0o200, 0o002
 
 
-def is_closed_to(fd: int, process: dict[str, Any], owner: int, *, in_userns: bool) -> bool:
+def is_closed_to(fd: int, process: ProcessConfig, owner: int, *, in_userns: bool) -> bool:
     """Whether the regular file ``fd`` cannot be opened for writing by ``process``, whose user the
     host knows as ``owner`` (-1: not known).
     """

@@ -15,11 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
     from collections.abc import Sequence
-    from typing import Any
 
     from ociruntime.kernel.block import Report
     from ociruntime.process.patience import Patience
     from ociruntime.seccomp.listener import Agent
+    from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Container
 
 KILLED = "container {id}: its init does not wait any more; it was killed"
@@ -85,7 +85,7 @@ def _serve(agent: Agent | None, fd: int, container: Container, pid: int, word: s
         os.close(fd)
 
 
-def explain_report(report: Report, process: dict[str, Any]) -> str:
+def explain_report(report: Report, process: ProcessConfig) -> str:
     """One line for a failure of oci-init, which should become ``process``; the texts are those that
     engines turn into 126 and 127.
     """

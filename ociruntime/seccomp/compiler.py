@@ -26,11 +26,10 @@ from ociruntime.spec.tables import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.kernel.libseccomp import Filter
     from ociruntime.seccomp.conditions import Condition
-    from ociruntime.seccomp.profile import Profile
+    from ociruntime.spec.documents import SeccompConfig, SyscallArgConfig, SyscallConfig
 
 POINTER = "/linux/seccomp"
 # Default actions that make a program fail where it could do without a new system call.
@@ -41,7 +40,7 @@ DEFAULT_ERRNO = errno.EPERM
 LARGEST_ERRNO = 4094
 
 
-def compile_program(profile: Profile) -> Program:
+def compile_program(profile: SeccompConfig) -> Program:
     """The program of ``profile``, which is valid.
 
     Names of system calls that nobody knows are left out and listed in the program (in runc and
@@ -70,14 +69,14 @@ def action_of(name: str, value: int | None, member: str) -> int:
 
 
 class _Compiler:
-    def __init__(self, profile: Profile, library: Library) -> None:
+    def __init__(self, profile: SeccompConfig, library: Library) -> None:
         self.profile = profile
         self.library = library
         self.native = library.native() & 0xFFFFFFFF
         self.default = action_of(
             profile["defaultAction"], profile.get("defaultErrnoRet"), "defaultErrnoRet"
         )
-        self.rules: list[dict[str, Any]] = profile.get("syscalls", [])
+        self.rules: list[SyscallConfig] = profile.get("syscalls", [])
         self.actions = [
             action_of(rule["action"], rule.get("errnoRet"), f"syscalls[{index}].errnoRet")
             for index, rule in enumerate(self.rules)
@@ -151,9 +150,9 @@ class _Compiler:
         audit, base = X86_64 if x32 else token, base_of(names.get(token, ""))
         self.tables[token] = Table(audit, base, wide=is_wide(token))
 
-    def _add(self, made: Filter, index: int, rule: dict[str, Any]) -> None:
+    def _add(self, made: Filter, index: int, rule: SyscallConfig) -> None:
         action = self.actions[index]
-        choices = _conditions(rule.get("args", ()))
+        choices = _conditions(rule.get("args", []))
         for name in rule["names"]:
             number = self._note(name)
             # libseccomp refuses rules that say what the default says.
@@ -250,7 +249,7 @@ class _Compiler:
         return program
 
 
-def _conditions(args: list[dict[str, Any]]) -> list[list[Condition]]:
+def _conditions(args: list[SyscallArgConfig]) -> list[list[Condition]]:
     """The conditions of a rule, as one or several rules of libseccomp.
 
     All conditions must hold, but libseccomp takes one an argument. Where an argument has several,

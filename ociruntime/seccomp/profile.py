@@ -10,9 +10,9 @@ from ociruntime.spec.tables import SECCOMP_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
-    Profile = dict[str, Any]
+    from ociruntime.spec.documents import Config, SeccompConfig
+
 
 # linux/seccomp.h; the names that a config may use are in SECCOMP_FLAGS.
 TSYNC = 0x01
@@ -34,12 +34,12 @@ PROGRAM_PARTS = ("defaultAction", "defaultErrnoRet", "architectures", "syscalls"
 GENERATION = "3"
 
 
-def notifies(profile: Profile) -> bool:
+def notifies(profile: SeccompConfig) -> bool:
     """Whether some system call waits for an agent."""
     return any(rule["action"] == NOTIFY for rule in profile.get("syscalls", ()))
 
 
-def listener_of(config: dict[str, Any]) -> dict[str, str] | None:
+def listener_of(config: Config) -> dict[str, str] | None:
     """``path`` and ``metadata`` of the agent; None when no rule needs one.
 
     Without SCMP_ACT_NOTIFY listenerPath MUST be ignored (config-linux.md#seccomp).
@@ -47,11 +47,11 @@ def listener_of(config: dict[str, Any]) -> dict[str, str] | None:
     profile = (config.get("linux") or {}).get("seccomp")
     if not profile or not notifies(profile):
         return None
-    path = profile.get("listenerPath") or (config.get("annotations") or {}).get(RECEIVER)
+    path = profile.get("listenerPath") or (config.get("annotations") or {})[RECEIVER]
     return {"path": path, "metadata": profile.get("listenerMetadata", "")}
 
 
-def filter_flags(profile: Profile, warnings: list[str]) -> int:
+def filter_flags(profile: SeccompConfig, warnings: list[str]) -> int:
     """The flags of seccomp(2); what makes no sense is left out with a warning.
 
     No ``flags`` at all means SPEC_ALLOW, as in runc and crun: the mitigation of speculative store
@@ -76,7 +76,7 @@ def filter_flags(profile: Profile, warnings: list[str]) -> int:
     return flags
 
 
-def program_key(profile: Profile) -> str:
+def program_key(profile: SeccompConfig) -> str:
     """The name of the profile's program: equal keys mean equal programs on this kind of machine.
 
     Object members in another order give another key, which only costs a compilation.

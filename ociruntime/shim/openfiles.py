@@ -11,7 +11,8 @@ from ociruntime.kernel.kernel import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+
+    from ociruntime.spec.documents import ProcessConfig
 
 NAME, RLIMIT_NOFILE = "RLIMIT_NOFILE", 7
 # More descriptors than any node needs; the kernel keeps a table of the highest that was used.
@@ -37,13 +38,14 @@ class OpenFiles:
         if self.soft >= 0:
             Kernel().prlimit(pid, RLIMIT_NOFILE, self.soft, self.hard)
 
-    def into(self, process: dict[str, Any]) -> dict[str, Any]:
+    def into(self, process: ProcessConfig) -> ProcessConfig:
         """``process`` (config.md) with the original limit, unless it asks for one."""
         rlimits = process.get("rlimits") or []
         if self.soft < 0 or any(entry["type"] == NAME for entry in rlimits):
             return process
-        ours = {"type": NAME, "soft": self.soft, "hard": self.hard}
-        return {**process, "rlimits": [*rlimits, ours]}
+        process = process.copy()
+        process["rlimits"] = [*rlimits, {"type": NAME, "soft": self.soft, "hard": self.hard}]
+        return process
 
 
 limit = OpenFiles()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ociruntime.shim.options import ShimOptions
     from ociruntime.shim.worker import Operation
+    from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Store
 
 PID_FILE = "init.pid"
@@ -94,7 +95,7 @@ def start_container(store: Store, container_id: str) -> Operation:
     return work
 
 
-def parse_process(spec: bytes) -> tuple[dict[str, Any], list[str]]:
+def parse_process(spec: bytes) -> tuple[ProcessConfig, list[str]]:
     """(process, warnings) of its JSON text; raises ``OciError``."""
     process = parse_settings(spec, "process")
     return process, load_process(spec, process, source="process")

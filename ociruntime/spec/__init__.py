@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     Rules = Callable[[dict[str, Any]], list[Fault]]
 
 
-def load(raw: bytes, document: dict[str, Any], *, source: str) -> list[str]:
+def load(raw: bytes, document: Any, *, source: str) -> list[str]:
     """Check a config.json."""
     return _load(raw, document, source, "config", CONFIG, check)
 
 
-def load_process(raw: bytes, document: dict[str, Any], *, source: str) -> list[str]:
+def load_process(raw: bytes, document: Any, *, source: str) -> list[str]:
     """Check the ``process`` object of `exec --process FILE`."""
     return _load(raw, document, source, "process", PROCESS, check_process)
 
 
-def load_resources(raw: bytes, document: dict[str, Any], *, source: str) -> list[str]:
+def load_resources(raw: bytes, document: Any, *, source: str) -> list[str]:
     """Check the ``linux.resources`` object of `update --resources FILE`."""
     return _load(raw, document, source, "resources", RESOURCES, check_limits)
 

@@ -2,9 +2,9 @@
 
     python -m ociruntime.spec.compile [--check]
 
-writes the module, or with --check only says (exit status 1) that it is out of date.  Only what is
-listed here is understood: any other keyword or pattern in the schema stops the generator, so that
-no rule is lost silently.
+writes that module and the types of ``compile_types``, or with --check only says (exit status 1)
+that one of them is out of date.  Only what is listed here is understood: any other keyword or
+pattern in the schema stops the generator, so that no rule is lost silently.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ociruntime.spec import checks
+from ociruntime.spec.compile_types import generate_types
 from ociruntime.spec.patterns import LENGTHS, PATTERNS
 from ociruntime.spec.schema import load_schema
 
@@ -157,16 +158,18 @@ def generate() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the module; with --check compare only.  Returns the exit status."""
-    target = Path(__file__).parent / "config_check.py"
-    text = generate()
-    if target.exists() and target.read_text(encoding="utf-8") == text:
-        return 0
-    if "--check" in arguments:
-        sys.stderr.write(f"{target} is out of date; run python -m ociruntime.spec.compile\n")
-        return 1
-    target.write_text(text, encoding="utf-8")
-    return 0
+    """Write the files; with --check compare only.  Returns the exit status."""
+    status = 0
+    for name, text in (("config_check.py", generate()), ("documents.pyi", generate_types())):
+        target = Path(__file__).parent / name
+        if target.exists() and target.read_text(encoding="utf-8") == text:
+            continue
+        if "--check" in arguments:
+            sys.stderr.write(f"{target} is out of date; run python -m ociruntime.spec.compile\n")
+            status = 1
+        else:
+            target.write_text(text, encoding="utf-8")
+    return status
 
 
 if __name__ == "__main__":

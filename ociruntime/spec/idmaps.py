@@ -4,10 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from ociruntime.spec.documents import Config, IDMappingConfig
 
 
-def mappings(entries: list[dict[str, int]] | None) -> list[tuple[int, int, int]]:
+def mappings(entries: list[IDMappingConfig] | None) -> list[tuple[int, int, int]]:
     """Id mappings as (container id, host id, size)."""
     return [(entry["containerID"], entry["hostID"], entry["size"]) for entry in entries or ()]
 
@@ -20,7 +20,7 @@ def host_id(maps: list[tuple[int, int, int]], number: int) -> int | None:
     return None
 
 
-def host_user(config: dict[str, Any]) -> tuple[int, bool]:
+def host_user(config: Config) -> tuple[int, bool]:
     """(who the host knows the process's user as, -1 where the config does not say; whether there is
     a user namespace).
     """

@@ -42,6 +42,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.spec.documents import Config
+
 STATE = "state.json"
 CONFIG = "config.json"
 SOCKET = "start.sock"
@@ -85,7 +87,7 @@ class Container:
         self.id = container_id
         self.fd = fd
         self.data: dict[str, Any] = {}
-        self._config: dict[str, Any] | None = None
+        self._config: Config | None = None
 
     def save(self) -> None:
         """Write ``data`` to state.json: all of it or nothing, whoever is killed when; what it was
@@ -173,7 +175,7 @@ class Container:
             raise
         return self
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Config:
         """The configuration as it was at create, the same each time: nobody changes it. Raises
         ``DamagedStateError``, or ``NotFound`` where the container is deleted at this moment.
         """

@@ -21,15 +21,14 @@ from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.cgroups.group import Group
     from ociruntime.cgroups.path import Place, Placement
     from ociruntime.cgroups.setting import Setting
     from ociruntime.process.run import Run
+    from ociruntime.spec.documents import ResourcesDeviceConfig
 
-    Config = dict[str, Any]
-    Entry = dict[str, object]
+    Entry = ResourcesDeviceConfig
 
 RESOURCES = "/linux/resources"
 # The names, in ``Run.fds``, of what a clone joins a cgroup with: this and the name of the

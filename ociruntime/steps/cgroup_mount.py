@@ -26,14 +26,12 @@ from ociruntime.steps.touches import set_attributes, set_propagation
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from ociruntime.cgroups.detect import Hierarchy
     from ociruntime.kernel.inside import Inside
     from ociruntime.process.run import Run
     from ociruntime.spec.mount_options import MountOptions
 
-    Config = dict[str, Any]
 
 TMPFS_OPTIONS = ["mode=755", "size=1m"]
 # The cgroup namespace is of another user namespace, or the hierarchy is mounted with other options.

@@ -12,11 +12,9 @@ from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.run import Run
 
-    Config = dict[str, Any]
 
 # What the kernel says may be given away (cgroups(7)), and what that is on kernels that do not say.
 DELEGATE = "/sys/kernel/cgroup/delegate"

@@ -33,12 +33,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
     from collections.abc import Iterator
-    from typing import Any
 
     from ociruntime.cgroups.path import Place
     from ociruntime.kernel.block import Report
     from ociruntime.process.identity import Identity
     from ociruntime.process.run import Run
+    from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Container
     from ociruntime.steps.attributes import Execution
     from ociruntime.steps.tenant import ConnectAgent
@@ -89,7 +89,7 @@ class EnterContainer(Step):
         self,
         container_id: str,
         namespaces: int,
-        process: dict[str, Any],
+        process: ProcessConfig,
         identity: Identity,
         *,
         program: str,

@@ -13,9 +13,9 @@ from ociruntime.steps.spawn import Spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.run import Run
+    from ociruntime.spec.documents import HookConfig
 
 
 def _root_of(run: Run) -> tuple[int, int] | None:
@@ -49,9 +49,9 @@ class RunHook(Step):
         self,
         phase: str,
         index: int,
-        hook: dict[str, Any],
+        hook: HookConfig,
         status: str,
-        poststop: list[dict[str, Any]],
+        poststop: list[HookConfig],
     ) -> None:
         super().__init__(f"/hooks/{phase}/{index}", f"hooks.{phase}[{index}] {hook['path']}")
         self.phase = phase

@@ -10,7 +10,7 @@ from ociruntime.steps.seccomp import refuse_what_cannot_start
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.process.run import Run
-    from ociruntime.seccomp.profile import Profile
+    from ociruntime.spec.documents import SeccompConfig
 
 
 class TakeRawFilter(Step):
@@ -24,7 +24,7 @@ class TakeRawFilter(Step):
 
     kind = "take-raw-filter"
 
-    def __init__(self, text: str, profile: Profile, *, no_new_privs: bool) -> None:
+    def __init__(self, text: str, profile: SeccompConfig, *, no_new_privs: bool) -> None:
         super().__init__(POINTER, f"annotation {RAW_FILTER}")
         self.text = text
         self.profile = profile

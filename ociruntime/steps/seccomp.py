@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ociruntime.process.run import Run
     from ociruntime.seccomp.cache import Program
-    from ociruntime.seccomp.profile import Profile
+    from ociruntime.spec.documents import SeccompConfig
     from ociruntime.state.store import Container
 
 POINTER = "/linux/seccomp"
@@ -42,7 +42,7 @@ class PrepareSeccomp(Step):
     kind = "prepare-seccomp"
 
     def __init__(
-        self, profile: Profile, root: str, *, no_new_privs: bool, strict: bool = False
+        self, profile: SeccompConfig, root: str, *, no_new_privs: bool, strict: bool = False
     ) -> None:
         super().__init__(POINTER, "linux.seccomp")
         self.profile = profile

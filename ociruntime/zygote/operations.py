@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from ociruntime.process.run import Run
+    from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Container
 
     Command = Callable[[list[str]], int]
@@ -240,9 +241,9 @@ def _exec(request: Request) -> Outcome:
     return _made(exec_process(container, process, wanted), [])
 
 
-def _process(parameters: dict[str, Any], container: Container) -> dict[str, Any]:
+def _process(parameters: dict[str, Any], container: Container) -> ProcessConfig:
     """The given process, else the container's own without its terminal, with the changes."""
-    process = parameters.get("process")
+    process: ProcessConfig | None = parameters.get("process")
     if process is None:
         process = own_process(container)
     process.update(parameters.get("changes", {}))

@@ -104,7 +104,9 @@ def named(node: ast.AST, known: set[str]) -> set[str]:
 def read_package(root: Path) -> dict[str, Module]:
     """Every module below ``root``/ociruntime by its name, but for the empty top."""
     modules = {}
-    for path in sorted((root / PACKAGE).rglob("*.py")):
+    for path in sorted((root / PACKAGE).rglob("*.py*")):
+        if path.suffix not in (".py", ".pyi"):
+            continue
         name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         if name != PACKAGE:
             modules[name] = Module(name, path)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ociruntime.cgroups.systemd.bus import Manager
     from ociruntime.cgroups.unit import Property, Unit
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.spec.documents import ResourcesDeviceConfig
 
 # v1 controllers whose directories systemd makes and removes; the others' are ours.
 MANAGED = frozenset(("blkio", "cpu", "cpuacct", "devices", "memory", "pids"))
@@ -358,7 +359,7 @@ class UnitV1(UnitGroup, GroupV1):
         text = read_path(self.kernel, f"{place.directory}/cpu.cfs_period_us")
         return int(text or units.DEFAULT_PERIOD)
 
-    def apply_devices(self, rules: list[dict[str, object]]) -> None:
+    def apply_devices(self, rules: list[ResourcesDeviceConfig]) -> None:
         """Tell systemd as well: it would allow everything again at its next reload."""
         drivers = read_path(self.kernel, "/proc/devices")
         wanted = units.devices(rules_of(rules), drivers)

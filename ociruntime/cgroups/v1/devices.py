@@ -20,6 +20,7 @@ from ociruntime.errors import PlanError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cgroups.devices import Key, Rule
+    from ociruntime.spec.documents import ResourcesDeviceConfig
 
 
 class Access:
@@ -123,7 +124,7 @@ def _listed(text: str) -> int:
     return WILDCARD if text == "*" else int(text)
 
 
-def v1_lines(entries: list[dict[str, object]], listed: str) -> list[tuple[str, str, bool]]:
+def v1_lines(entries: list[ResourcesDeviceConfig], listed: str) -> list[tuple[str, str, bool]]:
     """What to write, in order, to get from the state in devices.list to what the config asks for.
 
     Each item is (file, line, whether it is only one of the defaults, which a stricter parent cgroup
@@ -154,12 +155,12 @@ def _differences(wanted: Access, current: Access) -> list[tuple[str, str, bool]]
     return lines
 
 
-def denies_all(entries: list[dict[str, object]]) -> bool:
+def denies_all(entries: list[ResourcesDeviceConfig]) -> bool:
     """Whether they leave nothing but the defaults, as most configurations do, each by itself."""
     return all(map(_denies_all, entries))
 
 
-def _denies_all(entry: dict[str, object]) -> bool:
+def _denies_all(entry: ResourcesDeviceConfig) -> bool:
     numbers = device_number(entry.get("major")), device_number(entry.get("minor"))
     return (
         not entry["allow"]

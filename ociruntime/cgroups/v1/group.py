@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cgroups.freezer import Freezer
     from ociruntime.cgroups.path import Place
+    from ociruntime.spec.documents import ResourcesDeviceConfig
 
 # Any hierarchy would do to find processes; these are the ones that a manager is least likely to
 # rearrange.
@@ -78,7 +79,7 @@ class GroupV1(Group):
         finally:
             kernel.close(here)
 
-    def apply_devices(self, rules: list[dict[str, object]]) -> None:
+    def apply_devices(self, rules: list[ResourcesDeviceConfig]) -> None:
         place = self.placement.find("devices")
         if place is None and self.placement.unified is not None:
             from ociruntime.cgroups.v2.bpf import limit_devices

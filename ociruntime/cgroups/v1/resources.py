@@ -22,9 +22,18 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
-    Section = dict[str, Any]
+    from ociruntime.spec.documents import (
+        ResourcesBlockIOConfig,
+        ResourcesConfig,
+        ResourcesCpuConfig,
+        ResourcesHugepageLimitConfig,
+        ResourcesMemoryConfig,
+        ResourcesNetworkConfig,
+    )
+
 
 # memory: key of the config -> file.
 MEMORY = {
@@ -57,7 +66,7 @@ THROTTLE = {
 }
 
 
-def settings_v1(resources: Section, warnings: list[str]) -> list[Setting]:
+def settings_v1(resources: ResourcesConfig, warnings: list[str]) -> list[Setting]:
     """The settings in the order of writing; devices apart (``devices``). Raises ``PlanError``.
 
     ``warnings`` collects what is ignored on purpose.
@@ -74,7 +83,7 @@ def settings_v1(resources: Section, warnings: list[str]) -> list[Setting]:
     ]
 
 
-def cpu(section: Section) -> list[Setting]:
+def cpu(section: ResourcesCpuConfig) -> list[Setting]:
     """Settings of cpu and cpuset."""
     refuse_shares(section.get("shares") or MIN_SHARES)
     found = []
@@ -91,7 +100,7 @@ def cpu(section: Section) -> list[Setting]:
     return found
 
 
-def memory(section: Section, warnings: list[str]) -> list[Setting]:
+def memory(section: ResourcesMemoryConfig, warnings: list[str]) -> list[Setting]:
     """memory; limit and swap stand together, ``GroupV1.apply`` decides which one goes first."""
     values = dict(section)
     if values.get("limit") == -1 and not values.get("swap"):
@@ -105,12 +114,12 @@ def memory(section: Section, warnings: list[str]) -> list[Setting]:
             found.append(
                 Setting("memory", file, str(value), f"{ROOT}/memory/{given}", optional=optional)
             )
-    found += memory_flags(values)
+    found += memory_flags(section)
     memory_ignored(section, warnings)
     return found
 
 
-def memory_flags(section: Section) -> list[Setting]:
+def memory_flags(section: ResourcesMemoryConfig) -> list[Setting]:
     """Settings for swappiness and disableOOMKiller."""
     found = []
     if section.get("swappiness") is not None:
@@ -122,7 +131,7 @@ def memory_flags(section: Section) -> list[Setting]:
     return found
 
 
-def block_io(section: Section) -> list[Setting]:
+def block_io(section: ResourcesBlockIOConfig) -> list[Setting]:
     """blkio: weights are in the bfq scheduler's files; throttling works with every scheduler."""
     base = f"{ROOT}/blockIO"
     refuse_leaf_weight(section)
@@ -133,8 +142,9 @@ def block_io(section: Section) -> list[Setting]:
         if entry.get("weight"):
             value = f"{entry['major']}:{entry['minor']} {entry['weight']}"
             found.append(_weight(value, f"{base}/weightDevice/{index}", "_device"))
+    throttles: Mapping[str, Any] = section
     for key, file in THROTTLE.items():
-        for index, entry in enumerate(section.get(key) or []):
+        for index, entry in enumerate(throttles.get(key) or []):
             value = f"{entry['major']}:{entry['minor']} {entry['rate']}"
             found.append(Setting("blkio", file, value, f"{base}/{key}/{index}"))
     return found
@@ -145,7 +155,7 @@ def _weight(value: str, pointer: str, suffix: str) -> Setting:
     return Setting("blkio", bfq, value, pointer, other_file=plain, other_value=value)
 
 
-def huge_pages(section: list[Section]) -> list[Setting]:
+def huge_pages(section: list[ResourcesHugepageLimitConfig]) -> list[Setting]:
     """hugetlb: both the use and, where the kernel counts it (5.7), the reservation are limited."""
     found = []
     for index, entry in enumerate(section):
@@ -158,7 +168,7 @@ def huge_pages(section: list[Section]) -> list[Setting]:
     return found
 
 
-def network(section: Section) -> list[Setting]:
+def network(section: ResourcesNetworkConfig) -> list[Setting]:
     """net_cls and net_prio."""
     found = []
     if section.get("classID"):
@@ -171,7 +181,7 @@ def network(section: Section) -> list[Setting]:
     return found
 
 
-def unified(section: Section) -> list[Setting]:
+def unified(section: dict[str, str]) -> list[Setting]:
     """Files of cgroup v2 do not exist here."""
     for key in section:
         raise PlanError(

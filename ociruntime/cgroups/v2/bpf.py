@@ -21,6 +21,7 @@ from ociruntime.errors import StepError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.spec.documents import ResourcesDeviceConfig
 
 # linux/bpf.h
 BPF_PROG_LOAD, BPF_PROG_ATTACH, BPF_PROG_GET_FD_BY_ID = 5, 8, 13
@@ -108,7 +109,7 @@ def _block(rule: Rule) -> list[bytes]:
     return block + decide
 
 
-def limit_devices(kernel: Kernel, cgroup: int, entries: list[dict[str, object]]) -> None:
+def limit_devices(kernel: Kernel, cgroup: int, entries: list[ResourcesDeviceConfig]) -> None:
     """Make device access of an open cgroup what ``linux.resources.devices`` says, with the defaults
     of ``devices``; an earlier program of ours is replaced. Raises ``StepError``.
     """

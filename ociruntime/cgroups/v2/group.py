@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cgroups.freezer import Freezer
     from ociruntime.cgroups.path import Place
+    from ociruntime.spec.documents import ResourcesDeviceConfig
 
 
 class GroupV2(Group):
@@ -26,7 +27,7 @@ class GroupV2(Group):
     def _take_over(self, _place: Place, _parent: int, child: int) -> None:
         take_over(self.kernel, child)
 
-    def apply_devices(self, rules: list[dict[str, object]]) -> None:
+    def apply_devices(self, rules: list[ResourcesDeviceConfig]) -> None:
         if self.placement.places:
             from ociruntime.cgroups.v2.bpf import limit_devices
 

@@ -15,9 +15,18 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
-    Section = dict[str, Any]
+    from ociruntime.spec.documents import (
+        ResourcesBlockIOConfig,
+        ResourcesConfig,
+        ResourcesCpuConfig,
+        ResourcesHugepageLimitConfig,
+        ResourcesMemoryConfig,
+        ResourcesNetworkConfig,
+    )
+
 
 # blockIO: key -> the key in io.max.
 THROTTLE = {
@@ -28,7 +37,7 @@ THROTTLE = {
 }
 
 
-def settings_v2(resources: Section, warnings: list[str]) -> list[Setting]:
+def settings_v2(resources: ResourcesConfig, warnings: list[str]) -> list[Setting]:
     """The settings in the order of writing; devices apart (``bpf``). Raises ``PlanError``.
 
     ``unified`` comes last: what it says wins over what was converted.
@@ -45,7 +54,7 @@ def settings_v2(resources: Section, warnings: list[str]) -> list[Setting]:
     ]
 
 
-def cpu(section: Section) -> list[Setting]:
+def cpu(section: ResourcesCpuConfig) -> list[Setting]:
     """Settings of cpu and cpuset."""
     base = f"{ROOT}/cpu"
     for key in ("realtimePeriod", "realtimeRuntime"):
@@ -56,10 +65,10 @@ def cpu(section: Section) -> list[Setting]:
                 "remove it; real-time processes then run as on the host",
             )
     found = []
-    for key in ("cpus", "mems"):
-        if section.get(key):
+    for key, value in (("cpus", section.get("cpus")), ("mems", section.get("mems"))):
+        if value:
             file, pointer = f"cpuset.{key}", f"{base}/{key}"
-            found.append(Setting("cpuset", file, section[key], pointer, phase=EARLY))
+            found.append(Setting("cpuset", file, value, pointer, phase=EARLY))
     if section.get("shares"):
         weight = str(convert.cpu_weight(section["shares"]))
         found.append(Setting("cpu", "cpu.weight", weight, f"{base}/shares"))
@@ -74,7 +83,7 @@ def cpu(section: Section) -> list[Setting]:
     return found
 
 
-def memory(section: Section, warnings: list[str]) -> list[Setting]:
+def memory(section: ResourcesMemoryConfig, warnings: list[str]) -> list[Setting]:
     """memory; swap is a limit of its own on v2, v1's includes memory."""
     base = f"{ROOT}/memory"
     refused = {
@@ -82,7 +91,8 @@ def memory(section: Section, warnings: list[str]) -> list[Setting]:
         "disableOOMKiller": ("cannot be switched off", False),
     }
     for key, (why, harmless) in refused.items():
-        if section.get(key) is not None and section[key] is not harmless:
+        given = section.get(key)
+        if given is not None and given is not harmless:
             raise PlanError(
                 f"linux.resources.memory.{key}: on cgroup v2 it {why}", f"{base}/{key}", "remove it"
             )
@@ -108,7 +118,7 @@ def memory(section: Section, warnings: list[str]) -> list[Setting]:
     return found
 
 
-def block_io(section: Section) -> list[Setting]:
+def block_io(section: ResourcesBlockIOConfig) -> list[Setting]:
     """io: the bfq scheduler's weight where it is in use, else the general one."""
     base = f"{ROOT}/blockIO"
     refuse_leaf_weight(section)
@@ -119,8 +129,9 @@ def block_io(section: Section) -> list[Setting]:
         if entry.get("weight"):
             device = f"{entry['major']}:{entry['minor']} "
             found.append(_weight(device, entry["weight"], f"{base}/weightDevice/{index}"))
+    throttles: Mapping[str, Any] = section
     for key, name in THROTTLE.items():
-        for index, entry in enumerate(section.get(key) or []):
+        for index, entry in enumerate(throttles.get(key) or []):
             rate = entry["rate"] or "max"
             value = f"{entry['major']}:{entry['minor']} {name}={rate}"
             found.append(Setting("io", "io.max", value, f"{base}/{key}/{index}"))
@@ -138,7 +149,7 @@ def _weight(device: str, weight: int, pointer: str) -> Setting:
     )
 
 
-def huge_pages(section: list[Section]) -> list[Setting]:
+def huge_pages(section: list[ResourcesHugepageLimitConfig]) -> list[Setting]:
     """hugetlb: the use and, where the kernel counts it, the reservation."""
     found = []
     for index, entry in enumerate(section):
@@ -149,7 +160,7 @@ def huge_pages(section: list[Section]) -> list[Setting]:
     return found
 
 
-def refuse_network(section: Section) -> None:
+def refuse_network(section: ResourcesNetworkConfig) -> None:
     """Neither net_cls nor net_prio exist on v2: nftables and eBPF tell packets by cgroup."""
     for key in ("classID", "priorities"):
         if section.get(key):
@@ -160,7 +171,7 @@ def refuse_network(section: Section) -> None:
             )
 
 
-def unified(section: Section) -> list[Setting]:
+def unified(section: dict[str, str]) -> list[Setting]:
     """Files by name, known or not; several lines are written one by one, as io.max and the like
     want it.
     """

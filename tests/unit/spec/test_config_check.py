@@ -7,7 +7,7 @@ import random
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, is_typeddict
 
 import pytest
 from hypothesis import given, settings
@@ -18,9 +18,10 @@ from ociruntime.bundle import parse
 from ociruntime.spec import checks, config_check
 from ociruntime.spec.checks import BAD, UNKNOWN
 from ociruntime.spec.compile import generate
+from ociruntime.spec.compile_types import DOCUMENTS, generate_types
 from ociruntime.spec.explain import _schema_faults
 from ociruntime.spec.patterns import FORMS, LENGTHS, PATTERNS
-from ociruntime.spec.schema import load_schema, root_part
+from ociruntime.spec.schema import Part, load_schema, root_part
 from ociruntime.spec.walk import broken, unknown
 
 from .documents import FULL, MINIMAL, ODD_VALUES, encoded, focused, mutated, oracle, places, put
@@ -180,3 +181,32 @@ def test_every_part_has_a_rule(kind: str) -> None:
     walk(schema, "")
     for name, part in schema.get("$defs", {}).items():
         walk(part, f"$defs/{name}")
+
+
+def test_generated_types_are_up_to_date() -> None:
+    written = Path(config_check.__file__).with_name("documents.pyi").read_text(encoding="utf-8")
+    assert written == generate_types(), "run python -m ociruntime.spec.compile"
+
+
+def test_types_have_every_member_of_every_schema() -> None:
+    """A whole document, and each part of it that has members, is a TypedDict of just these."""
+    namespace: dict[str, Any] = {}
+    future = "from __future__ import annotations\n"
+    exec(future + generate_types(), namespace)
+    for name, (whole, *_) in DOCUMENTS.items():
+        todo: list[tuple[Part, str]] = [(Part(load_schema(name), load_schema(name)), whole)]
+        while todo:
+            part, kind = todo.pop()
+            members = namespace[kind].__annotations__
+            assert members.keys() == part.properties().keys(), kind
+            for key, member in members.items():
+                below = part.below(key)
+                while below is not None and below.keywords.get("type") == "array":
+                    below = below.below(0)
+                inner = [word for word in re.findall(r"\w+", str(member)) if word in namespace]
+                structures = [word for word in inner if is_typeddict(namespace[word])]
+                has_members = below is not None and bool(below.properties())
+                others = below.keywords.get("additionalProperties") if below is not None else None
+                assert bool(structures) == has_members or others, f"{kind}.{key}: {member}"
+                if has_members and below is not None:
+                    todo.append((below, structures[0]))
