@@ -16,7 +16,9 @@ from tests.support.pages import DOCS, block, blocks
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 # (page, how its configuration of containerd begins)
 TOML = [
-    (page, f"version = {number}\n") for page in ("kubernetes.md", "shim.md") for number in (2, 3)
+    (page, f"version = {number}\n")
+    for page in ("kubernetes.md", "node.md", "shim.md")
+    for number in (2, 3)
 ]
 CRI = {2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime"}
 
@@ -81,8 +83,8 @@ def test_containerd(machine: PrivateHost, page: str, beginning: str, default: st
     dump = machine.run("containerd", "--config", str(config), "config", "dump").check().stdout
     sections = [entry.strip().replace("'", '"') for entry in dump.splitlines()]
     place = sections.index(f'[plugins."{plugin}".containerd.runtimes.ociruntime]')
-    kinds = {"kubernetes.md": "io.containerd.runc.v2", "shim.md": "io.containerd.ociruntime.v1"}
-    assert f'runtime_type = "{kinds[page]}"' in sections[place:]
+    kind = "io.containerd.runc.v2" if page == "kubernetes.md" else "io.containerd.ociruntime.v1"
+    assert f'runtime_type = "{kind}"' in sections[place:]
     assert f'default_runtime_name = "{default}"' in sections
 
 

@@ -26,6 +26,7 @@ RUN = {
         ("skopeo copy", f"{IMAGES}skopeo_and_umoci"),
     ],
     "kubernetes.md": [(f"version = {number}\n", f"{DOCUMENTED}containerd") for number in (2, 3)],
+    "node.md": [(f"version = {number}\n", f"{DOCUMENTED}containerd") for number in (2, 3)],
     "mounts.md": [("ociruntime mounts add", f"{USAGE}mounts_of_a_running_container")],
     "moving.md": [("ociruntime doctor", f"{USAGE}moving")],
     "networking.md": [
