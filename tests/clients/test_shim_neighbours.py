@@ -50,13 +50,14 @@ def test_one_that_nobody_reads(node: ContainerdWith, quiet: str) -> None:
     node.host.shell("mkdir -p /run/unread")
     words = node.words("--detach", *SHARED, "--fifo-dir", "/run/unread", "--", "yes", "x" * 100)
     node(*words).check()
-    writer = f"/proc/{node.tasks()[container][0]}/wchan"
+    status = f"/proc/{node.tasks()[container][0]}/status"
     node.host.wait_until(
-        lambda: "pipe" in node.host.shell(f"cat {writer}"), "a full pipe", node.daemon.log
+        lambda: "State:\tS" in node.host.shell(f"cat {status}"), "a full pipe", node.daemon.log
     )
     assert_served(node, quiet)
     node("tasks", "kill", "--signal", "KILL", container).check()
-    node.host.shell("cat /run/unread/*stdout >/run/read")  # or delete waits for a reader
+    # Or delete waits for a reader.
+    node.host.shell("cat $(find /run/unread -type p -name '*stdout') >/run/read")
 
 
 def test_one_whose_log_is_on_a_full_disk(node: ContainerdWith, quiet: str) -> None:
