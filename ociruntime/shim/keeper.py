@@ -85,8 +85,9 @@ class Keeper:
                     if fd == children.fd:
                         children.clear()
                         self._reap()
-                    elif not self._receive():
-                        channel = children.fd  # its end is near
+                    elif not self._receive() and channel == fd:
+                        poller.unregister(fd)  # its end is near
+                        channel = children.fd
                 self._tell()
             while self._receive():
                 pass  # what it has said before
