@@ -1,10 +1,11 @@
 """The bundle directory and the JSON files that come with it (bundle.md, config.md).
 
-What is guaranteed about a document returned by ``parse`` and ``Bundle.read_config``: at most 16 MiB
-and 64 levels, UTF-8 without byte order mark, no duplicate keys, no NaN and no infinity, every
-integer within 64 bits, no fraction too large to be exact, and no string or key with U+0000 (system
-calls would see a shorter string than our checks) or a lone surrogate (which no path can carry).  A
-number written as 1.0 or 1e3 is a fraction and no integer, as every other runtime reads it.
+What is guaranteed about a document returned by ``parse`` and ``BundleDirectory.read_config``: at
+most 16 MiB and 64 levels, UTF-8 without byte order mark, no duplicate keys, no NaN and no infinity,
+every integer within 64 bits, no fraction too large to be exact, and no string or key with U+0000
+(system calls would see a shorter string than our checks) or a lone surrogate (which no path can
+carry). A number written as 1.0 or 1e3 is a fraction and no integer, as every other runtime reads
+it.
 
 ``parse_settings`` gives, in addition, no member that is null: Go writes a pointer that is not set
 as null, and reads null as "not set".  So a property that is null is one that is not there, for the
@@ -44,7 +45,7 @@ class RefusedError(Exception):
     """Raised inside the fast parser; the slow one then finds out what and where."""
 
 
-class Bundle:
+class BundleDirectory:
     """An open bundle directory.
 
     ``fd`` is an O_PATH descriptor that belongs to this object, ``path`` the real path that
@@ -78,13 +79,13 @@ class Bundle:
         return raw, parse_settings(raw, os.path.join(self.path, name))
 
 
-def open_bundle(path: str) -> Bundle:
+def open_bundle(path: str) -> BundleDirectory:
     """Open the bundle directory ``path``; raises SpecError if it is missing or no directory."""
     where = f"bundle {path}"
     try:
         fd = os.open(path or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return Bundle(fd, os.readlink(f"/proc/self/fd/{fd}"))
+            return BundleDirectory(fd, os.readlink(f"/proc/self/fd/{fd}"))
         except OSError:
             os.close(fd)
             raise

@@ -101,7 +101,7 @@ class _Nothing(Kernel):
         return len(args[1]) if name == "write" and isinstance(args[1], bytearray) else 0
 
 
-class _Descriptors(dict[str, int]):
+class _NoDescriptors(dict[str, int]):
     def __missing__(self, name: str) -> int:
         return 5
 
@@ -109,7 +109,7 @@ class _Descriptors(dict[str, int]):
 def _compile(steps: list[Step]) -> None:
     """What the container's side of a plan does before oci-setup is asked."""
     run = Run(_Nothing(), steps)
-    run.fds = _Descriptors()
+    run.fds = _NoDescriptors()
     run.setup = Inside(_Nobody(), run.stubs)  # type: ignore[arg-type]
     for step in steps:
         if step.side == CONTAINER:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ociruntime.cli.main import Globals
-    from ociruntime.spec.report import Report
+    from ociruntime.spec.report import DocumentReport
 
 OPTIONS = {"bundle": VALUE, "format": VALUE, "kind": VALUE, "strict": FLAG}
 ALIASES = {"b": "bundle", "f": "format"}
@@ -75,7 +75,7 @@ def _all(named: list[str]) -> Iterator[tuple[str, str | None]]:
         yield from ((place, place) for place in below)
 
 
-def _report(name: str, bundle: str | None, kind: str) -> Report:
+def _report(name: str, bundle: str | None, kind: str) -> DocumentReport:
     """What can be said of a file, of standard input for "-", or of the config.json of a bundle."""
     if name == "-":
         return explain(read_all(0, "standard input"), "standard input", kind)

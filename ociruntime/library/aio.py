@@ -16,7 +16,7 @@ from ociruntime.library import arguments, commands
 from ociruntime.library.aioprocess import AsyncProcess, carried_out
 from ociruntime.library.aiowait import Pending, readable, told
 from ociruntime.library.bundle import Bundle
-from ociruntime.library.connection import Connection
+from ociruntime.library.connection import ZygoteConnection
 from ociruntime.library.container import (
     State,
     changes,
@@ -67,7 +67,7 @@ class AsyncContainer:
     """
 
     def __init__(
-        self, runtime: Connection, container_id: str, process: AsyncProcess | None = None
+        self, runtime: ZygoteConnection, container_id: str, process: AsyncProcess | None = None
     ) -> None:
         self.runtime = runtime
         self.id = container_id
@@ -243,7 +243,7 @@ class AsyncContainer:
                 await asyncio.to_thread(another.close)
 
 
-class AsyncRuntime(Connection):
+class AsyncRuntime(ZygoteConnection):
     """All containers below one state directory, for the tasks of an event loop."""
 
     def __init__(

@@ -11,7 +11,7 @@ from ociruntime.library.aiostreams import AsyncStreams
 from ociruntime.library.aiowait import told, within
 
 if TYPE_CHECKING:
-    from ociruntime.library.connection import Making
+    from ociruntime.library.connection import MakingProcess
     from ociruntime.library.process import ExitStatus, Process
 
 
@@ -74,7 +74,7 @@ class AsyncProcess:
         self._process.close()
 
 
-async def carried_out(making: Making) -> AsyncProcess:
+async def carried_out(making: MakingProcess) -> AsyncProcess:
     """Wait for the process. When the task is cancelled it is taken back, or its container."""
     streams = AsyncStreams()
     try:

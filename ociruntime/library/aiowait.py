@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 from ociruntime.library.errors import Timeout
 
 if TYPE_CHECKING:
-    from ociruntime.library.answer import Answer
+    from ociruntime.library.answer import PendingAnswer
 
 Told = TypeVar("Told")
 
 
-class Manager(Protocol):
+class AsyncManager(Protocol):
     """What ``async with`` takes."""
 
     async def __aenter__(self) -> Self:
@@ -24,7 +24,7 @@ class Manager(Protocol):
         """End."""
 
 
-Made = TypeVar("Made", bound=Manager)
+Made = TypeVar("Made", bound=AsyncManager)
 
 
 class Pending(Generic[Made]):
@@ -46,8 +46,8 @@ class Pending(Generic[Made]):
         await self._made.__aexit__(*exception)
 
 
-async def told(answer: Answer[Told]) -> Told:
-    """``Answer.result`` for a task."""
+async def told(answer: PendingAnswer[Told]) -> Told:
+    """``PendingAnswer.result`` for a task."""
     loop = asyncio.get_running_loop()
     here: asyncio.Future[None] = loop.create_future()
 

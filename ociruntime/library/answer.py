@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 Told = TypeVar("Told")
 
 
-class Answer(Generic[Told]):
+class PendingAnswer(Generic[Told]):
     """Told once, by one thread that has no signal handlers; waited for by any number.
 
     ``expected`` is for whoever asks: whether it was asked for.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ociruntime.errors import SpecError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.library.configuration import Place, configuration
+from ociruntime.library.configuration import BundlePlace, configuration
 from ociruntime.lifecycle.create import make_plan, read_bundle
 from ociruntime.plan.host import as_root, read_host
 from ociruntime.plan.names import names
@@ -25,7 +25,7 @@ from ociruntime.state.ids import check_id
 from ociruntime.state.store import Store
 
 if TYPE_CHECKING:
-    from ociruntime.library.connection import Connection
+    from ociruntime.library.connection import ZygoteConnection
     from ociruntime.library.options import ConfigOptions, PathLike
 
 CONFIG = "config.json"
@@ -102,7 +102,7 @@ class Bundle:
         Parameters: ``options`` are those of ``ConfigOptions``. Raises ``TypeError`` and
         ``ValueError`` for what cannot be meant, before anything is written.
         """
-        return cls._write(Place(os.path.abspath(path)), rootfs, args, options)
+        return cls._write(BundlePlace(os.path.abspath(path)), rootfs, args, options)
 
     @classmethod
     def temporary(
@@ -111,19 +111,23 @@ class Bundle:
         """``make`` in a new directory, which goes when nothing refers to the bundle any more: no
         variable, and no ``Container`` that was made of it.
         """
-        return cls._write_temporary(Place(""), rootfs, args, options)
+        return cls._write_temporary(BundlePlace(""), rootfs, args, options)
 
     @classmethod
     def for_runtime(
-        cls, runtime: Connection, rootfs: PathLike, args: Sequence[str], options: ConfigOptions
+        cls,
+        runtime: ZygoteConnection,
+        rootfs: PathLike,
+        args: Sequence[str],
+        options: ConfigOptions,
     ) -> Self:
         """``temporary`` for the containers of ``runtime``."""
-        place = Place("", runtime.launcher, runtime.root)
+        place = BundlePlace("", runtime.launcher, runtime.root)
         return cls._write_temporary(place, rootfs, args, options)
 
     @classmethod
     def _write_temporary(
-        cls, place: Place, rootfs: PathLike, args: Sequence[str], options: ConfigOptions
+        cls, place: BundlePlace, rootfs: PathLike, args: Sequence[str], options: ConfigOptions
     ) -> Self:
         place.path = tempfile.mkdtemp(prefix="ociruntime-")
         try:
@@ -136,7 +140,7 @@ class Bundle:
 
     @classmethod
     def _write(
-        cls, place: Place, rootfs: PathLike, args: Sequence[str], options: ConfigOptions
+        cls, place: BundlePlace, rootfs: PathLike, args: Sequence[str], options: ConfigOptions
     ) -> Self:
         bundle = cls.__new__(cls)
         bundle.path = Path(place.path)

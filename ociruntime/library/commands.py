@@ -11,13 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 from ociruntime.errors import OciError
 from ociruntime.library import arguments
 from ociruntime.library.options import CheckpointOptions, RestoreOptions
-from ociruntime.library.streams import Streams
+from ociruntime.library.streams import ProcessStreams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ociruntime.library.answer import Answer
-    from ociruntime.library.connection import Connection
+    from ociruntime.library.answer import PendingAnswer
+    from ociruntime.library.connection import ZygoteConnection
     from ociruntime.library.options import PathLike
     from ociruntime.zygote.client import Reply
 
@@ -36,7 +36,7 @@ class Command:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ZygoteConnection,
         words: Sequence[str],
         options: Sequence[str] = (),
         fds: Mapping[str, int] | None = None,
@@ -46,7 +46,7 @@ class Command:
             known = ["--root", connection.root, "--cgroup-manager", connection.cgroup_manager]
             log = ["--log", self._log.name, "--log-format", "json"]
             parameters = {"arguments": [*known, *log, *options, *words]}
-            self.answer: Answer[Reply] = connection.ask("command", parameters, fds)
+            self.answer: PendingAnswer[Reply] = connection.ask("command", parameters, fds)
         except BaseException:
             self._log.close()
             raise
@@ -63,7 +63,7 @@ class Command:
 
 
 def checkpoint(
-    connection: Connection, container_id: str, path: PathLike, options: CheckpointOptions
+    connection: ZygoteConnection, container_id: str, path: PathLike, options: CheckpointOptions
 ) -> Command:
     """Ask for a checkpoint."""
     arguments.check_keywords("checkpoint", options, _keywords(CheckpointOptions))
@@ -72,7 +72,7 @@ def checkpoint(
 
 
 def restore(
-    connection: Connection,
+    connection: ZygoteConnection,
     bundle: PathLike,
     path: PathLike,
     container_id: str,
@@ -82,7 +82,7 @@ def restore(
     arguments.check_keywords("restore", options, _keywords(RestoreOptions))
     words = ["restore", "--detach", "--bundle", _path("bundle", bundle)]
     words += ["--image-path", _path("path", path), *_words(options), container_id]
-    streams = Streams(options.get("stdin"), options.get("stdout"), options.get("stderr"))
+    streams = ProcessStreams(options.get("stdin"), options.get("stdout"), options.get("stderr"))
     try:
         if streams.stdin or streams.stdout or streams.stderr:
             raise TypeError("restore: give descriptors, files or DEVNULL for streams, not PIPE")
@@ -91,7 +91,7 @@ def restore(
         streams.close()
 
 
-def mounts(connection: Connection, verb: str, container_id: str, entries: object) -> Command:
+def mounts(connection: ZygoteConnection, verb: str, container_id: str, entries: object) -> Command:
     """Ask for mounts (config.json's form) to be added or removed."""
     given = list(entries) if isinstance(entries, Iterable) else [entries]
     listed = [dict(entry) for entry in given if isinstance(entry, Mapping)]

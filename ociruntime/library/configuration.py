@@ -17,7 +17,7 @@ from ociruntime.state.store import Store, default_root
 SHORT = ("memory", "cpus", "pids", "env", "cwd", "user", "terminal", "net", "publish")
 
 
-class Place:
+class BundlePlace:
     """Where a bundle is to be: ``path``; ``launcher`` (None: the installed one) and ``root`` (None:
     the default) are those of the runtime it is for.
     """
@@ -29,7 +29,7 @@ class Place:
 
 
 def configuration(
-    place: Place, rootfs: object, args: object, options: ConfigOptions
+    place: BundlePlace, rootfs: object, args: object, options: ConfigOptions
 ) -> dict[str, Any]:
     """The configuration for ``args`` in ``rootfs``.
 
@@ -101,7 +101,7 @@ def _shorten(config: dict[str, Any], short: dict[str, Any]) -> None:
 
 
 def _connect(
-    config: dict[str, Any], place: Place, short: dict[str, Any], hostname: str | None
+    config: dict[str, Any], place: BundlePlace, short: dict[str, Any], hostname: str | None
 ) -> None:
     from ociruntime.network.configure import HOOK, Wish, configure
     from ociruntime.zygote.launcher import find_launcher

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ociruntime.errors import OciError, UsageError
 from ociruntime.kernel.pids import PARENT, stat_fields
-from ociruntime.library.answer import Answer
-from ociruntime.library.conversation import Conversation
+from ociruntime.library.answer import PendingAnswer
+from ociruntime.library.conversation import ZygoteConversation
 from ociruntime.library.process import Process
 from ociruntime.process.foreground import receive_master
 from ociruntime.state.store import Store, default_root
@@ -21,14 +21,14 @@ from ociruntime.zygote.client import Exit, Reply
 
 if TYPE_CHECKING:
     from ociruntime.library.options import PathLike
-    from ociruntime.library.streams import Streams
+    from ociruntime.library.streams import ProcessStreams
 
 MANAGERS = ("cgroupfs", "systemd", "disabled")
 # Seconds that an interrupted program waits for what it has just asked for, to take it back.
 PATIENCE = 5.0
 
 
-class Connection:
+class ZygoteConnection:
     """A state directory and the zygote that works on it, started by the first request."""
 
     def __init__(
@@ -43,11 +43,11 @@ class Connection:
         self.cgroup_manager = cgroup_manager
         self.launcher = None if launcher is None else os.path.abspath(launcher)
         self._starting = threading.Lock()
-        self._conversation: Conversation | None = None
+        self._conversation: ZygoteConversation | None = None
 
-    def another(self) -> Connection:
+    def another(self) -> ZygoteConnection:
         """One more connection to the same containers, with a zygote of its own."""
-        return Connection(self.root, self.launcher, self.cgroup_manager)
+        return ZygoteConnection(self.root, self.launcher, self.cgroup_manager)
 
     @property
     def zygote_pid(self) -> int:
@@ -64,9 +64,9 @@ class Connection:
         operation: str,
         parameters: Mapping[str, Any],
         fds: Mapping[str, int] | None = None,
-    ) -> Answer[Reply]:
+    ) -> PendingAnswer[Reply]:
         """Have the zygote do something (``ociruntime.zygote``); the answer is told later."""
-        reply = Answer[Reply]()
+        reply = PendingAnswer[Reply]()
         self.started().submit(operation, self.known(parameters), fds or {}, reply)
         return reply
 
@@ -83,15 +83,15 @@ class Connection:
         """The parameters of a request with those that all have."""
         return {"root": self.root, "cgroup_manager": self.cgroup_manager, **parameters}
 
-    def started(self) -> Conversation:
+    def started(self) -> ZygoteConversation:
         """The conversation with the zygote, which is started if need be."""
         with self._starting:
             if self._conversation is None:
-                self._conversation = Conversation(self.launcher)
+                self._conversation = ZygoteConversation(self.launcher)
             return self._conversation
 
 
-class Making:
+class MakingProcess:
     """A request that makes a process, until somebody has it. It is waited for in one thread or in
     one task: ``send``, wait for ``answer``, then ``finish``; ``abandon`` when any of them fails or
     is interrupted.
@@ -99,10 +99,10 @@ class Making:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ZygoteConnection,
         operation: str,
         parameters: Mapping[str, Any],
-        streams: Streams,
+        streams: ProcessStreams,
         preserve_fds: Sequence[int],
         *,
         terminal: bool,
@@ -110,8 +110,8 @@ class Making:
         self.connection = connection
         self.operation = operation
         self.parameters = parameters
-        self.answer = Answer[Reply]()
-        self._end = Answer[Exit]()
+        self.answer = PendingAnswer[Reply]()
+        self._end = PendingAnswer[Exit]()
         self._streams = streams
         self._preserve_fds = preserve_fds
         self._terminal = terminal

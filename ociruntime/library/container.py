@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, Unpack
 
 from ociruntime.errors import NotFound, StateError
 from ociruntime.library import arguments, commands
-from ociruntime.library.connection import Making
+from ociruntime.library.connection import MakingProcess
 from ociruntime.library.options import (
     CheckpointOptions,
     CreateOptions,
     ExecOptions,
     UpdateOptions,
 )
-from ociruntime.library.streams import Streams
+from ociruntime.library.streams import ProcessStreams
 from ociruntime.library.usage import (
     Attached,
     Event,
@@ -33,7 +33,7 @@ from ociruntime.library.usage import (
 from ociruntime.zygote.client import ZygoteGone
 
 if TYPE_CHECKING:
-    from ociruntime.library.connection import Connection
+    from ociruntime.library.connection import ZygoteConnection
     from ociruntime.library.options import PathLike
     from ociruntime.library.process import ExitStatus, Process
 
@@ -68,7 +68,7 @@ class Container:
     """
 
     def __init__(
-        self, runtime: Connection, container_id: str, process: Process | None = None
+        self, runtime: ZygoteConnection, container_id: str, process: Process | None = None
     ) -> None:
         self.runtime = runtime
         self.id = container_id
@@ -79,7 +79,7 @@ class Container:
     @classmethod
     def create(
         cls,
-        runtime: Connection,
+        runtime: ZygoteConnection,
         bundle: PathLike,
         container_id: str | None = None,
         *,
@@ -305,13 +305,13 @@ def changes(resources: object, limits: UpdateOptions) -> dict[str, Any]:
 
 
 def creation(
-    runtime: Connection,
+    runtime: ZygoteConnection,
     bundle: PathLike,
     container_id: object,
     options: CreateOptions,
     *,
     start: bool,
-) -> Making:
+) -> MakingProcess:
     """The request of ``create`` or ``run``."""
     if not isinstance(bundle, (str, os.PathLike)):
         raise TypeError(f"bundle: give a Bundle or the path of one, not {bundle!r}")
@@ -321,12 +321,12 @@ def creation(
 
 
 def execution(
-    runtime: Connection,
+    runtime: ZygoteConnection,
     container_id: str,
     given: Mapping[str, Any],
     process: object,
     options: ExecOptions,
-) -> Making:
+) -> MakingProcess:
     """The request of ``exec``; ``given`` is args, env, cwd and user."""
     changed: dict[str, Any] = {}
     if isinstance(given["args"], (str, bytes)) or given["args"] or process is None:
@@ -351,7 +351,7 @@ def execution(
     return _making(runtime, "exec", parameters, options, ExecOptions)
 
 
-def carried_out(making: Making) -> Process:
+def carried_out(making: MakingProcess) -> Process:
     """Wait for the process. When that is interrupted (Ctrl-C) it is taken back, or its
     container.
     """
@@ -364,12 +364,12 @@ def carried_out(making: Making) -> Process:
 
 
 def _making(
-    runtime: Connection,
+    runtime: ZygoteConnection,
     operation: str,
     parameters: dict[str, Any],
     options: CreateOptions | ExecOptions,
     known: type[CreateOptions | ExecOptions],
-) -> Making:
+) -> MakingProcess:
     arguments.check_keywords(operation, options, known.__annotations__)
     rest: dict[str, Any] = dict(options)
     for name in PATHS:
@@ -379,10 +379,11 @@ def _making(
         rest["cgroups"] = arguments.words("cgroups", rest["cgroups"])
     if rest.get("config") is not None:
         rest["config"] = os.fspath(rest["config"])
-    streams = Streams(rest.pop("stdin", None), rest.pop("stdout", None), rest.pop("stderr", None))
+    given = (rest.pop(name, None) for name in ("stdin", "stdout", "stderr"))
+    streams = ProcessStreams(*given)
     preserve_fds = rest.pop("preserve_fds", ())
     terminal = rest.pop("terminal", False)
     wanted = {name: value for name, value in rest.items() if value is not None}
-    return Making(
+    return MakingProcess(
         runtime, operation, {**parameters, **wanted}, streams, preserve_fds, terminal=terminal
     )

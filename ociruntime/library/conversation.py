@@ -1,8 +1,8 @@
 """One zygote, used by any number of threads.
 
-One thread of ours reads everything that the zygote says; whoever waits for something waits for an
-``Answer``. So a Ctrl-C, whose handler runs in the main thread wherever that is, cannot lose a
-message that another thread waits for.
+One thread of ours reads everything that the zygote says; whoever waits for something waits for a
+``PendingAnswer``. So a Ctrl-C, whose handler runs in the main thread wherever that is, cannot lose
+a message that another thread waits for.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ociruntime.library.errors import refined
 from ociruntime.zygote.client import Client, Exit, Reply, ZygoteGone
 
 if TYPE_CHECKING:
-    from ociruntime.library.answer import Answer
+    from ociruntime.library.answer import PendingAnswer
 
 
-class Conversation:
+class ZygoteConversation:
     """Requests and their answers. Raises ``OciError`` in a forked child of the
     program.
     """
@@ -36,8 +36,8 @@ class Conversation:
         self._lock = threading.Lock()
         self._closed = False
         self._gone: OciError | None = None
-        self._replies: dict[int, Answer[Reply]] = {}
-        self._exits: dict[int, Answer[Exit]] = {}
+        self._replies: dict[int, PendingAnswer[Reply]] = {}
+        self._exits: dict[int, PendingAnswer[Exit]] = {}
         self._reader = threading.Thread(target=self._read, name="ociruntime-zygote", daemon=True)
         self._reader.start()
         _all.add(self)
@@ -52,8 +52,8 @@ class Conversation:
         operation: str,
         parameters: Mapping[str, Any],
         fds: Mapping[str, int],
-        reply: Answer[Reply],
-        end: Answer[Exit] | None = None,
+        reply: PendingAnswer[Reply],
+        end: PendingAnswer[Exit] | None = None,
     ) -> None:
         """Send a request, whose reply will be told, and the ``end`` of the process that it makes.
         That is never told if the operation fails.
@@ -136,7 +136,7 @@ class Conversation:
     def _fail(self, error: OciError) -> None:
         with self._lock:
             self._gone = ZygoteGone("the runtime was closed") if self._closed else error
-            waiting: list[Answer[Any]] = [*self._replies.values(), *self._exits.values()]
+            waiting: list[PendingAnswer[Any]] = [*self._replies.values(), *self._exits.values()]
             self._replies.clear()
             self._exits.clear()
         for answer in waiting:
@@ -149,7 +149,7 @@ def _again(error: OciError) -> OciError:
 
 
 # fork(2) in the program copies the socket. Its child must not keep the zygote alive by it.
-_all: weakref.WeakSet[Conversation] = weakref.WeakSet()
+_all: weakref.WeakSet[ZygoteConversation] = weakref.WeakSet()
 
 
 def _forked() -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Self
 from ociruntime.errors import PROCESS_FINISHED, WrongStatus
 from ociruntime.library import arguments
 from ociruntime.library.errors import Timeout
-from ociruntime.library.streams import Streams, close_files
+from ociruntime.library.streams import ProcessStreams, close_files
 from ociruntime.library.talk import Talk
 
 if TYPE_CHECKING:
-    from ociruntime.library.answer import Answer
+    from ociruntime.library.answer import PendingAnswer
     from ociruntime.zygote.client import Exit, Reply
 
 
@@ -54,8 +54,8 @@ class Process:
     def __init__(
         self,
         reply: Reply,
-        end: Answer[Exit],
-        streams: Streams,
+        end: PendingAnswer[Exit],
+        streams: ProcessStreams,
         terminal: int,
         name: str,
     ) -> None:
@@ -171,7 +171,7 @@ def _status(end: Exit) -> ExitStatus:
     return ExitStatus(end.code, end.signal, datetime.fromtimestamp(end.time / 1e9, UTC))
 
 
-def _settle(here: asyncio.Future[ExitStatus], end: Answer[Exit]) -> None:
+def _settle(here: asyncio.Future[ExitStatus], end: PendingAnswer[Exit]) -> None:
     if here.done():
         return  # its task was cancelled meanwhile
     error = end.error()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from ociruntime.library import arguments, commands
 from ociruntime.library.bundle import Bundle
-from ociruntime.library.connection import Connection
+from ociruntime.library.connection import ZygoteConnection
 from ociruntime.library.container import Container
-from ociruntime.library.streams import Stream, Streams
+from ociruntime.library.streams import ProcessStreams, Stream
 from ociruntime.state.store import Store
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
 
 
-class Runtime(Connection):
+class Runtime(ZygoteConnection):
     """All containers below one state directory; a context manager, to be shared by all threads.
 
     Its zygote is started by the first thing that needs one, and ends when the runtime is closed.
@@ -112,7 +112,7 @@ class Runtime(Connection):
         Streams as in ``create``, but not PIPE: the command has ended when this returns.
         """
         words = arguments.words("command", command)
-        streams = Streams(stdin, stdout, stderr)
+        streams = ProcessStreams(stdin, stdout, stderr)
         try:
             parameters = {"arguments": ["--root", self.root, *words]}
             status: int = self.call("command", parameters, streams.fds).take()["status"]

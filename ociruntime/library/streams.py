@@ -20,7 +20,7 @@ Stream = int | HasFileno | None
 """A descriptor, something that has one, PIPE, DEVNULL or (stderr only) STDOUT; None is DEVNULL."""
 
 
-class Streams:
+class ProcessStreams:
     """What is sent along as the process's streams, and our ends of its pipes.
 
     ``fds`` are for the request; ``close_theirs`` closes those of them that are ours once it was

@@ -12,7 +12,7 @@ from ociruntime.library.streams import close_files
 if TYPE_CHECKING:
     from io import BufferedReader
 
-    from ociruntime.library.streams import Streams
+    from ociruntime.library.streams import ProcessStreams
 
 PIECE = 65536
 
@@ -23,7 +23,7 @@ class Talk:
     Nothing is lost by a timeout: the next call goes on.
     """
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: ProcessStreams) -> None:
         self._stdin = streams.stdin
         self._outputs = [streams.stdout, streams.stderr]
         self._heard: list[list[bytes]] = [[], []]

@@ -22,15 +22,15 @@ from ociruntime.network.bridgedevice import ensure_bridge, sysctl
 from ociruntime.network.bridgesettings import Settings
 from ociruntime.network.cni import CniError
 from ociruntime.network.conntrack import forget_flows
-from ociruntime.network.firewall import Link, Mapping, mappings_of
+from ociruntime.network.firewall import FilteredBridge, Mapping, mappings_of
 from ociruntime.network.invoke import call_plugin
-from ociruntime.network.netlink import Inside, Netlink, NetlinkError
+from ociruntime.network.netlink import InNamespace, Netlink, NetlinkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.network.cni import Request
+    from ociruntime.network.cni import PluginCall
     from ociruntime.network.files import Directory
 
     Json = dict[str, Any]
@@ -42,7 +42,7 @@ ROUTE_OPTIONS = ("priority", "table", "scope", "mtu", "advmss")
 DEFAULT = {AF_INET: "0.0.0.0/0", AF_INET6: "::/0"}
 
 
-def add(request: Request) -> Json:
+def add(request: PluginCall) -> Json:
     """Attach the container; the result. Raises ``CniError``, and then nothing is left."""
     settings = Settings(request)
     namespace = _open_namespace(request)
@@ -67,12 +67,12 @@ def add(request: Request) -> Json:
         os.close(namespace)
 
 
-def delete(request: Request) -> None:
+def delete(request: PluginCall) -> None:
     """Take back all that ADD made; what is not there is no error."""
     _detach(request, Settings(request))
 
 
-def check(request: Request) -> None:
+def check(request: PluginCall) -> None:
     """Raise ``CniError`` unless the container is attached as ADD left it."""
     settings = Settings(request)
     record = settings.book.read(settings.veth)
@@ -110,7 +110,7 @@ def check(request: Request) -> None:
         )
 
 
-def gc(request: Request) -> None:
+def gc(request: PluginCall) -> None:
     """Detach every container of the network but those of ``cni.dev/valid-attachments``."""
     settings = Settings(request)
     valid = {
@@ -127,14 +127,14 @@ def gc(request: Request) -> None:
         _ipam(request)
 
 
-def status(request: Request) -> None:
+def status(request: PluginCall) -> None:
     """Raise ``CniError`` when an ADD would fail for want of a program or an address."""
     backends.choose(Settings(request).firewall)
     if request.config.get("ipam"):
         _ipam(request)
 
 
-def _attach(request: Request, settings: Settings, namespace: int, record: Json) -> Json:
+def _attach(request: PluginCall, settings: Settings, namespace: int, record: Json) -> Json:
     result = _ipam(request) if settings.has_ipam else {}
     interfaces = [Interface.parse(entry["address"]) for entry in result.get("ips", [])]
     gateways = _gateways(settings, result, interfaces)
@@ -156,7 +156,7 @@ def _attach(request: Request, settings: Settings, namespace: int, record: Json) 
 
 
 def _connect(
-    request: Request, settings: Settings, namespace: int, host: Netlink, bridge: int, mac: bytes
+    request: PluginCall, settings: Settings, namespace: int, host: Netlink, bridge: int, mac: bytes
 ) -> None:
     veth = settings.veth
     host.remove(veth)  # what a killed ADD of the same container left
@@ -178,7 +178,7 @@ def _connect(
 
 
 def _configure(
-    request: Request, inside: Netlink, namespace: int, interfaces: list[Interface], result: Json
+    request: PluginCall, inside: Netlink, namespace: int, interfaces: list[Interface], result: Json
 ) -> bytes:
     """Addresses and routes in the container; its device's MAC."""
     name = request.device
@@ -187,7 +187,7 @@ def _configure(
     if device is None or loopback is None:
         raise CniError(cni.REFUSED, f"the container's device {name} has vanished")
     if any(interface.family == AF_INET6 for interface in interfaces):
-        with Inside(namespace):
+        with InNamespace(namespace):
             sysctl(f"ipv6/conf/{name}/disable_ipv6", "0")
             sysctl(f"ipv6/conf/{name}/accept_ra", "0", optional=True)
             sysctl(f"ipv6/conf/{name}/accept_dad", "0", optional=True)
@@ -213,7 +213,7 @@ def _configure(
 
 
 def _publish(
-    request: Request,
+    request: PluginCall,
     settings: Settings,
     record: Json,
     interfaces: list[Interface],
@@ -238,7 +238,7 @@ def _publish(
         # the packet filter sees to that (CVE-2020-8558).
         sysctl(f"ipv4/conf/{settings.bridge}/route_localnet", "1")
     subnets = [interface.network for interface in interfaces]
-    link = Link(
+    link = FilteredBridge(
         settings.bridge, subnets, masquerade=settings.masquerade, isolated=settings.isolated
     )
     try:
@@ -281,7 +281,7 @@ def _check_collisions(book: Directory, own: str, mappings: list[Mapping]) -> Non
         firewall.check_free(mapping)
 
 
-def _detach(request: Request, settings: Settings) -> None:
+def _detach(request: PluginCall, settings: Settings) -> None:
     record = settings.book.read(settings.veth)
     if settings.has_ipam:
         _ipam(_as_delete(request))
@@ -301,13 +301,13 @@ def _remove(settings: Settings, veth: str, record: Json | None) -> None:
         book.remove(veth)
 
 
-def _as_delete(request: Request) -> Request:
+def _as_delete(request: PluginCall) -> PluginCall:
     undo = request.with_config(request.config)
     undo.command = "DEL"
     return undo
 
 
-def _ipam(request: Request) -> Json:
+def _ipam(request: PluginCall) -> Json:
     """Call the ipam plugin with the command and the configuration of this call."""
     kind = request.config["ipam"].get("type")
     if not isinstance(kind, str):
@@ -341,7 +341,7 @@ def _mac_for(interfaces: list[Interface]) -> bytes:
 
 
 def _result(
-    request: Request, settings: Settings, ipam: Json, bridge: bytes, veth: bytes, device: bytes
+    request: PluginCall, settings: Settings, ipam: Json, bridge: bytes, veth: bytes, device: bytes
 ) -> Json:
     return {
         "interfaces": [
@@ -355,7 +355,7 @@ def _result(
     }
 
 
-def _open_namespace(request: Request) -> int:
+def _open_namespace(request: PluginCall) -> int:
     try:
         return os.open(request.netns, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -12,7 +12,7 @@ from ociruntime.network.forms import check_plugin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.network.cni import Request
+    from ociruntime.network.cni import PluginCall
 
 DEFAULT_BRIDGE = "ociruntime0"
 
@@ -20,7 +20,7 @@ DEFAULT_BRIDGE = "ociruntime0"
 class Settings:
     """The configuration of one call, checked. Raises ``CniError``."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: PluginCall) -> None:
         config = request.config
         check_plugin({"type": "ociruntime-bridge"} | config)
         self.bridge: str = config.get("bridge") or DEFAULT_BRIDGE
@@ -58,7 +58,7 @@ class Settings:
         return Directory(self.directory)
 
 
-def veth_name(request: Request) -> str:
+def veth_name(request: PluginCall) -> str:
     """The name of the pair's end on the host: it follows from what identifies the attachment."""
     identity = f"{request.network}\0{request.container}\0{request.device}"
     return "veth" + digest(identity.encode()).hex()[:10]

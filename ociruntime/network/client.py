@@ -9,7 +9,7 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.network import cni
-from ociruntime.network.cni import CniError, Request
+from ociruntime.network.cni import CniError, PluginCall
 from ociruntime.network.conflist import Network
 from ociruntime.network.invoke import OWN, call_plugin
 from ociruntime.network.netlink import is_namespace
@@ -36,7 +36,7 @@ def agree(network: Network, path: str) -> Network:
     if len(possible) < 2 or not others:
         return network
     for kind in others:
-        request = Request("VERSION", "", "", "", path, {"cniVersion": network.version})
+        request = PluginCall("VERSION", "", "", "", path, {"cniVersion": network.version})
         try:
             known = call_plugin(kind, request).get("supportedVersions")
         except CniError:
@@ -123,7 +123,7 @@ def collect(network: Network, valid: list[Attachment], path: str) -> list[str]:
         config = network.plugin_config(plugin, None, {})
         config["cni.dev/valid-attachments"] = entries
         try:
-            call_plugin(plugin["type"], Request("GC", "", "", "", path, config))
+            call_plugin(plugin["type"], PluginCall("GC", "", "", "", path, config))
         except (OciError, OSError) as error:
             problems.append(str(error))
     return problems
@@ -135,7 +135,7 @@ def status(network: Network, path: str) -> None:
         return
     for plugin in network.plugins:
         config = network.plugin_config(plugin, None, {})
-        call_plugin(plugin["type"], Request("STATUS", "", "", "", path, config))
+        call_plugin(plugin["type"], PluginCall("STATUS", "", "", "", path, config))
 
 
 def _call(
@@ -147,7 +147,7 @@ def _call(
     if command == "DEL" and not is_namespace(netns):
         # Gone with its last process, or the hook was killed before it was mounted.
         netns = ""
-    request = Request(command, attachment.container, netns, data["device"], data["path"], config)
+    request = PluginCall(command, attachment.container, netns, data["device"], data["path"], config)
     try:
         result = call_plugin(plugin["type"], request)
     except CniError as error:

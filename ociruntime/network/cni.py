@@ -51,7 +51,7 @@ class CniError(OciError):
         return found | ({"details": self.details} if self.details else {})
 
 
-class Request:
+class PluginCall:
     """One call of a plugin.
 
     ``container`` is the id, ``netns`` the path of the network namespace (empty when it is gone),
@@ -78,9 +78,9 @@ class Request:
         self.config = config
         self.arguments = arguments
 
-    def with_config(self, config: Json) -> Request:
+    def with_config(self, config: Json) -> PluginCall:
         """The same call with another configuration, for a plugin that is called by a plugin."""
-        return Request(
+        return PluginCall(
             self.command, self.container, self.netns, self.device, self.path, config, self.arguments
         )
 

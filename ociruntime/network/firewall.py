@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     class Firewall(Protocol):
         """One way to set the packet filter. Methods raise ``CniError``."""
 
-        def connect(self, link: Link, mappings: list[Mapping]) -> None:
+        def connect(self, link: FilteredBridge, mappings: list[Mapping]) -> None:
             """Let ``link`` through and publish ``mappings``, all or none."""
 
         def admit(self, bridge: str) -> list[str]:
@@ -48,7 +48,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 PORT_LAST = 65535
 
 
-class Link:
+class FilteredBridge:
     """A bridge: ``bridge`` its name, ``subnets`` those of its containers, ``masquerade`` and
     ``isolated`` as in the configuration of ociruntime-bridge.
     """

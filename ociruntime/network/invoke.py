@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from ociruntime.network.cni import Request
+    from ociruntime.network.cni import PluginCall
 
     Json = dict[str, Any]
 
@@ -57,7 +57,7 @@ def own_module(kind: str) -> ModuleType | None:
     return module
 
 
-def call_plugin(kind: str, request: Request) -> Json:
+def call_plugin(kind: str, request: PluginCall) -> Json:
     """The plugin's result, empty for commands without one. Raises ``CniError``."""
     module = own_module(kind)
     if module is None:
@@ -68,7 +68,7 @@ def call_plugin(kind: str, request: Request) -> Json:
     return result or {}
 
 
-def _call_program(kind: str, request: Request) -> Json:
+def _call_program(kind: str, request: PluginCall) -> Json:
     if not cni.is_cni_id(kind):
         raise CniError(cni.BAD_CONFIG, f"type {kind!a} is no name of a plugin")
     program = find_program(kind, request.path)

@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.network.cni import Request
+    from ociruntime.network.cni import PluginCall
 
     Json = dict[str, Any]
 
@@ -112,7 +112,7 @@ class Range:
         return f"{first} to {last}"
 
 
-def add(request: Request) -> Json:
+def add(request: PluginCall) -> Json:
     """One address out of each list of ranges; raises ``CniError``, and then none is taken."""
     config = _ipam(request)
     sets = _range_sets(config, request)
@@ -139,7 +139,7 @@ def add(request: Request) -> Json:
     return {"ips": ips, "routes": config.get("routes", []), "dns": _dns(config)}
 
 
-def delete(request: Request) -> None:
+def delete(request: PluginCall) -> None:
     """Give back what the container holds; nothing held is no error."""
     config = _ipam(request)
     directory = _directory(config)
@@ -149,7 +149,7 @@ def delete(request: Request) -> None:
             directory.write(request.network, book)
 
 
-def check(request: Request) -> None:
+def check(request: PluginCall) -> None:
     """Raise ``CniError`` unless the container holds what it was given."""
     book = _directory(_ipam(request)).read(request.network) or {"leases": {}}
     held = [lease for lease in book["leases"].values() if _is_of(lease, request)]
@@ -159,7 +159,7 @@ def check(request: Request) -> None:
         )
 
 
-def gc(request: Request) -> None:
+def gc(request: PluginCall) -> None:
     """Take back every lease but those of ``cni.dev/valid-attachments``."""
     valid = {
         (entry["containerID"], entry["ifname"])
@@ -178,7 +178,7 @@ def gc(request: Request) -> None:
         directory.write(request.network, book | {"leases": kept})
 
 
-def status(request: Request) -> None:
+def status(request: PluginCall) -> None:
     """Raise ``CniError`` when an ADD would fail: no address is left."""
     config = _ipam(request)
     sets = _range_sets(config, request)
@@ -197,7 +197,7 @@ def leases_of(data_directory: str, network: str) -> dict[str, Json]:
 
 
 def _take(
-    number: int, ranges: list[Range], wanted: list[Address], book: Json, request: Request
+    number: int, ranges: list[Range], wanted: list[Address], book: Json, request: PluginCall
 ) -> tuple[Range, Address]:
     """(range, address) for the range list ``number``; a wanted address is taken off the list."""
     leases: dict[str, Json] = book["leases"]
@@ -243,7 +243,7 @@ def _exhausted(network: str, ranges: list[Range]) -> CniError:
     )
 
 
-def _lease(request: Request) -> Json:
+def _lease(request: PluginCall) -> Json:
     pid = _pid(request.netns)
     return {
         "container": request.container,
@@ -253,7 +253,7 @@ def _lease(request: Request) -> Json:
     }
 
 
-def _is_of(lease: Json, request: Request) -> bool:
+def _is_of(lease: Json, request: PluginCall) -> bool:
     return (lease["container"], lease["device"]) == (request.container, request.device)
 
 
@@ -284,7 +284,7 @@ def _pid(path: str) -> int:
     return 0
 
 
-def _ipam(request: Request) -> Json:
+def _ipam(request: PluginCall) -> Json:
     check_plugin({"ipam": {"type": "ociruntime-ipam"}} | request.config)
     config = request.config.get("ipam")
     if not isinstance(config, dict):
@@ -296,7 +296,7 @@ def _directory(config: Json) -> Directory:
     return Directory(config.get("dataDir") or os.path.join(STATE_DIRECTORY, "leases"))
 
 
-def _range_sets(config: Json, request: Request) -> list[list[Range]]:
+def _range_sets(config: Json, request: PluginCall) -> list[list[Range]]:
     """What the caller gives by the capability ``ipRanges``, the single range, then ``ranges``."""
     sets = list(config.get("ranges") or [])
     if "subnet" in config:
@@ -332,7 +332,7 @@ def _check_ranges(sets: list[list[Range]]) -> None:
             seen.append(entry)
 
 
-def _requested(request: Request) -> list[Address]:
+def _requested(request: PluginCall) -> list[Address]:
     texts = list(request.runtime("ips") or [])
     texts += request.config.get("args", {}).get("cni", {}).get("ips", [])
     for part in request.arguments.split(";"):

@@ -14,7 +14,7 @@ from ociruntime.network.firewall import PATH, ProgramError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.network.firewall import Link, Mapping
+    from ociruntime.network.firewall import FilteredBridge, Mapping
 
 PUBLISH, LEAVING, PASSING = "OCIRUNTIME-PUBLISH", "OCIRUNTIME-LEAVING", "OCIRUNTIME-PASSING"
 CHAINS = (("nat", PUBLISH), ("nat", LEAVING), ("filter", PASSING))
@@ -27,7 +27,7 @@ WAIT_SECONDS = "10"
 class Iptables:
     """The packet filter, set by iptables and ip6tables."""
 
-    def connect(self, link: Link, mappings: list[Mapping]) -> None:
+    def connect(self, link: FilteredBridge, mappings: list[Mapping]) -> None:
         families = {":" not in subnet for subnet in link.subnets}
         done: list[Mapping] = []
         try:
@@ -74,7 +74,7 @@ class Iptables:
                 lines += [" ".join([program, "-t", table, *words]) for words in rules]
         return "\n".join(lines)
 
-    def _prepare(self, link: Link, *, is_v4: bool) -> None:
+    def _prepare(self, link: FilteredBridge, *, is_v4: bool) -> None:
         """The chains, and the rules of one bridge."""
         for table, chain in CHAINS:
             if self._try(is_v4, "-t", table, "-n", "-L", chain):

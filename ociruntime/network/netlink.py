@@ -91,7 +91,7 @@ class Netlink:
         if namespace < 0:
             self._socket = _connect(self.PROTOCOL)
         else:
-            with Inside(namespace):
+            with InNamespace(namespace):
                 # A socket stays in the namespace it was made in (network_namespaces(7)).
                 self._socket = _connect(self.PROTOCOL)
         self._sequence = 0
@@ -276,7 +276,7 @@ class Netlink:
                 return found
 
 
-class Inside:
+class InNamespace:
     """The calling thread is in the network namespace of a descriptor, until the block ends."""
 
     def __init__(self, namespace: int) -> None:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ociruntime.network.firewall import Link, Mapping
+    from ociruntime.network.firewall import FilteredBridge, Mapping
 
 TABLE = "inet ociruntime"
 # Rules of ours in tables of others carry this comment and the bridge's name.
@@ -82,7 +82,7 @@ class Nftables:
     def __init__(self, program: str) -> None:
         self.program = program
 
-    def connect(self, link: Link, mappings: list[Mapping]) -> None:
+    def connect(self, link: FilteredBridge, mappings: list[Mapping]) -> None:
         bridge = link.bridge
         lines = [
             f'add element {TABLE} bridges {{ "{bridge}" }}',

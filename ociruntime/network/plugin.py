@@ -9,7 +9,7 @@ from ociruntime.bundle import parse_settings, read_all
 from ociruntime.errors import OciError, SpecError
 from ociruntime.jsontext import dumps
 from ociruntime.network import cni
-from ociruntime.network.cni import CniError, Request
+from ociruntime.network.cni import CniError, PluginCall
 from ociruntime.network.invoke import FUNCTIONS, own_module
 
 TYPE_CHECKING = False
@@ -82,7 +82,7 @@ def as_version(result: Json, version: str) -> Json:
     return result
 
 
-def _request(command: str, environment: dict[str, str], config: Json) -> Request:
+def _request(command: str, environment: dict[str, str], config: Json) -> PluginCall:
     if command not in NEEDED:
         words = ", ".join([*NEEDED, "VERSION"])
         raise CniError(cni.BAD_ENVIRONMENT, f"CNI_COMMAND {command!a}: use one of {words}")
@@ -98,7 +98,7 @@ def _request(command: str, environment: dict[str, str], config: Json) -> Request
     name = config.get("name")
     if not isinstance(name, str) or not cni.is_cni_id(name):
         raise CniError(cni.BAD_CONFIG, f"name {name!a} is no name of a network")
-    return Request(
+    return PluginCall(
         command,
         container,
         environment.get("CNI_NETNS", ""),

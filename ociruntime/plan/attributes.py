@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ociruntime.process.step import Step
     from ociruntime.spec.documents import LinuxConfig, ProcessConfig
-    from ociruntime.steps.attributes import Execution
+    from ociruntime.steps.attributes import ProcessSetting
 
 
 # What of `linux` applies to every process of the container, so that `exec` needs it as well.
@@ -86,12 +86,12 @@ def scheduling_steps(process: ProcessConfig, *, pinned: bool = False) -> list[St
     return steps
 
 
-def execution_steps(linux: LinuxConfig) -> list[Execution]:
+def execution_steps(linux: LinuxConfig) -> list[ProcessSetting]:
     """Container side, the last thing before oci-init: linux.personality and linux.memoryPolicy.
 
     Parameters: ``linux`` is the config's, or what ``for_every_process`` kept of it.
     """
-    steps: list[Execution] = []
+    steps: list[ProcessSetting] = []
     personality, policy = linux.get("personality"), linux.get("memoryPolicy")
     if personality:
         from ociruntime.steps.attributes import SetPersonality

@@ -239,9 +239,9 @@ def _idmapped(
     so.
     """
     # Imported for the configs that need it.
-    from ociruntime.steps.idmap import Idmap, OpenIdmappedSource
+    from ociruntime.steps.idmap import MapIds, OpenIdmappedSource
 
-    touches.insert(1, Idmap(label, idmap, recursive=options.ridmap))
+    touches.insert(1, MapIds(label, idmap, recursive=options.ridmap))
     return OpenIdmappedSource
 
 

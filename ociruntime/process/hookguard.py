@@ -58,7 +58,7 @@ class HookGuard:
             let_go(pid)
 
 
-class Watch(HookGuard):
+class HookWatch(HookGuard):
     """Looks after the process that waits for a hook in the container, and its children."""
 
     __slots__ = ("_watched",)

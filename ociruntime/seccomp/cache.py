@@ -25,7 +25,7 @@ MOST_ENTRIES = 64
 HEADER = Struct("=4I3Q3I")
 
 
-class Program:
+class FilterProgram:
     """A filter, and what is known about it.
 
     code      an array of struct sock_filter, as seccomp(2) takes it
@@ -57,7 +57,7 @@ def file_stamp(path: str) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def load(root: str, key: str) -> Program | None:
+def load(root: str, key: str) -> FilterProgram | None:
     """The program called ``key`` below the state directory ``root``, None when it must be made."""
     data = _read(f"{root}/{DIRECTORY}/{key}")
     start = len(MAGIC) + SIZE
@@ -73,7 +73,7 @@ def load(root: str, key: str) -> Program | None:
     code_at = names_at + fields[8]
     if fields[9] != len(body) - code_at:
         return None
-    program = Program(body[code_at:], os.fsdecode(body[texts_at:names_at]), stamp)
+    program = FilterProgram(body[code_at:], os.fsdecode(body[texts_at:names_at]), stamp)
     program.execve, program.capset, program.prctl, program.sendmsg = fields[:4]
     names = body[names_at:code_at].decode()
     words = names.split("\0") if names else []
@@ -99,7 +99,7 @@ def _read(path: str) -> bytes:
         os.close(fd)
 
 
-def store(root: str, key: str, program: Program) -> None:
+def store(root: str, key: str, program: FilterProgram) -> None:
     """Keep ``program``; raises ``OSError`` when the directory cannot be written."""
     texts = os.fsencode(program.library)
     names = "\0".join(word for pair in program.skipped.items() for word in pair).encode()

@@ -11,7 +11,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError, PlanError
 from ociruntime.kernel.libseccomp import UNKNOWN, Library
 from ociruntime.seccomp import bpf
-from ociruntime.seccomp.cache import Program, file_stamp
+from ociruntime.seccomp.cache import FilterProgram, file_stamp
 from ociruntime.seccomp.conditions import is_wide
 from ociruntime.seccomp.owncalls import note_own_calls
 from ociruntime.seccomp.prelude import ENOSYS, X86_64, Table, prelude
@@ -40,7 +40,7 @@ DEFAULT_ERRNO = errno.EPERM
 LARGEST_ERRNO = 4094
 
 
-def compile_program(profile: SeccompConfig) -> Program:
+def compile_program(profile: SeccompConfig) -> FilterProgram:
     """The program of ``profile``, which is valid.
 
     Names of system calls that nobody knows are left out and listed in the program (in runc and
@@ -92,7 +92,7 @@ class _Compiler:
         # By libseccomp's token.
         self.tables: dict[int, Table] = {}
 
-    def compile(self) -> Program:
+    def compile(self) -> FilterProgram:
         try:
             made = self.library.filter(self.default)
         except OSError:
@@ -237,9 +237,9 @@ class _Compiler:
             "remove the rule",
         )
 
-    def _describe(self, code: bytes) -> Program:
+    def _describe(self, code: bytes) -> FilterProgram:
         path = self.library.path()
-        program = Program(code, path, file_stamp(path))
+        program = FilterProgram(code, path, file_stamp(path))
         if self.skipped:
             known = known_names(self.library)
             program.skipped = {

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ociruntime.seccomp.cache import Program
+    from ociruntime.seccomp.cache import FilterProgram
 
 # prctl(2) PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL: what oci-init calls after the filter is loaded.
 AMBIENT = (47, 4, 0, 0, 0)
@@ -27,7 +27,7 @@ CALLS = {
 }
 
 
-def note_own_calls(program: Program, architecture: int, number: Callable[[str], int]) -> None:
+def note_own_calls(program: FilterProgram, architecture: int, number: Callable[[str], int]) -> None:
     """Set what ``program`` returns for each of them.
 
     Parameters: ``architecture`` is the native AUDIT_ARCH_*, ``number`` gives a call's number there.

@@ -11,7 +11,7 @@ from posix import uname
 from ociruntime.errors import PlanError
 from ociruntime.kernel.numbers import NUMBERS
 from ociruntime.seccomp import bpf
-from ociruntime.seccomp.cache import Program
+from ociruntime.seccomp.cache import FilterProgram
 from ociruntime.seccomp.owncalls import note_own_calls
 from ociruntime.seccomp.profile import RAW_FILTER
 from ociruntime.spec.tables import SECCOMP_ARCHITECTURES
@@ -23,7 +23,7 @@ INSTRUCTION = 8
 ALLOW = 0x7FFF0000
 
 
-def read_filter(text: str) -> Program:
+def read_filter(text: str) -> FilterProgram:
     """The program that ``text`` has, which is base64 of an array of struct sock_filter.
 
     The kernel proves the rest when it is loaded. What it does with the calls that oci-init needs is
@@ -41,7 +41,7 @@ def read_filter(text: str) -> Program:
             POINTER,
             _cure(),
         )
-    program = Program(code, "", (0, 0, 0))
+    program = FilterProgram(code, "", (0, 0, 0))
     program.execve = program.capset = program.prctl = program.sendmsg = ALLOW
     try:
         architecture = SECCOMP_ARCHITECTURES[NATIVE[uname().machine]]

@@ -17,7 +17,7 @@ from ociruntime.jsonplaces import find_fault, locate
 from ociruntime.spec import semantic
 from ociruntime.spec.fault import ERROR, WARNING, Fault
 from ociruntime.spec.misspelt import misspelt_options
-from ociruntime.spec.report import Report
+from ociruntime.spec.report import DocumentReport
 from ociruntime.spec.schema import SETTINGS, Part, root_part
 from ociruntime.spec.sentences import schema_fault, shown, unknown_fault
 from ociruntime.spec.tables import NAMESPACES, OCI_VERSION_MAX
@@ -49,7 +49,9 @@ _RULES = {
 }
 
 
-def explain(raw: bytes, source: str, kind: str = "config", bundle: str | None = None) -> Report:
+def explain(
+    raw: bytes, source: str, kind: str = "config", bundle: str | None = None
+) -> DocumentReport:
     """Everything that can be said about the text ``raw`` of ``kind`` (schema.KINDS).
 
     ``source`` names the text; ``bundle`` is the directory it is the config of, if it is known.
@@ -61,7 +63,7 @@ def explain(raw: bytes, source: str, kind: str = "config", bundle: str | None = 
         line, column, message = find_fault(raw)
         rule = "RFC 8259: the text MUST be JSON; config.md: encoded in UTF-8"
         fault = Fault("", None, message, rule, "correct the text")
-        return Report(source, kind, [(fault, line, column)])
+        return DocumentReport(source, kind, [(fault, line, column)])
     places = locate(raw)
     placed = []
     faults = _faults(document, kind)
@@ -71,7 +73,7 @@ def explain(raw: bytes, source: str, kind: str = "config", bundle: str | None = 
         line, column = (places.key if is_key else places.value)(fault.pointer)
         placed.append((fault, line, column))
     placed.sort(key=lambda entry: (entry[0].level != ERROR, entry[1], entry[2]))
-    return Report(source, kind, placed)
+    return DocumentReport(source, kind, placed)
 
 
 def unknown_keys(document: Any, kind: str = "config") -> list[Fault]:

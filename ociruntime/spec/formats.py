@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.spec.fault import Fault
-    from ociruntime.spec.report import Report
+    from ociruntime.spec.report import DocumentReport
 
 SARIF_VERSION = "2.1.0"
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -26,7 +26,7 @@ NO_RULE = "json"
 GITHUB = {ERROR: "error", WARNING: "warning", NOTE: "notice"}
 
 
-def text(reports: list[Report], *, alone: bool) -> str:
+def text(reports: list[DocumentReport], *, alone: bool) -> str:
     """Each report, and how many there were."""
     parts = [report.text() for report in reports]
     if not alone:
@@ -36,13 +36,13 @@ def text(reports: list[Report], *, alone: bool) -> str:
     return "".join(parts)
 
 
-def json(reports: list[Report], *, alone: bool) -> str:
+def json(reports: list[DocumentReport], *, alone: bool) -> str:
     """One object where one document was named, else an array of them."""
     found = [report.as_dict() for report in reports]
     return dumps(found[0] if alone else found) + "\n"
 
 
-def github(reports: list[Report], *, alone: bool) -> str:
+def github(reports: list[DocumentReport], *, alone: bool) -> str:
     """Workflow commands, which GitHub shows beside the lines that they are about; then the text's
     summary.
     """
@@ -58,7 +58,7 @@ def github(reports: list[Report], *, alone: bool) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def sarif(reports: list[Report], *, alone: bool) -> str:
+def sarif(reports: list[DocumentReport], *, alone: bool) -> str:
     """One run with all faults; a rule is a section of the specification."""
     del alone
     placed = [(report, *entry) for report in reports for entry in report.placed]

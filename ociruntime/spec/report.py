@@ -18,7 +18,7 @@ class InvalidDocumentError(SpecError):
     ``str()`` is one line about the first fault; ``report`` has them all.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: DocumentReport) -> None:
         first, line, column = next(entry for entry in report.placed if entry[0].level == ERROR)
         others = report.count(ERROR) - 1
         more = f" (and {others} more; run `ociruntime validate`)" if others else ""
@@ -33,7 +33,7 @@ class InvalidDocumentError(SpecError):
         self.report = report
 
 
-class Report:
+class DocumentReport:
     """What ``explain`` found: ``placed`` holds (fault, line, column), errors first."""
 
     def __init__(self, source: str, kind: str, placed: list[tuple[Fault, int, int]]) -> None:

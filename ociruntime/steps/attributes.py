@@ -126,7 +126,7 @@ class PinProcess(Step):
         return explain_cpus(number)
 
 
-class Execution(ContainerStep):
+class ProcessSetting(ContainerStep):
     """What only the process itself can set; oci-exec's reports a failure as ``reported``."""
 
     __slots__ = ()
@@ -139,7 +139,7 @@ class Execution(ContainerStep):
         raise NotImplementedError(self.kind)
 
 
-class SetMemoryPolicy(Execution):
+class SetMemoryPolicy(ProcessSetting):
     """linux.memoryPolicy, for all that the process will allocate (set_mempolicy(2)).
 
     Parameters: ``mode`` with its flags as the kernel takes it; ``nodes`` numbers of NUMA nodes.
@@ -179,7 +179,7 @@ class SetMemoryPolicy(Execution):
         }.get(number, "")
 
 
-class SetPersonality(Execution):
+class SetPersonality(ProcessSetting):
     """linux.personality (personality(2))."""
 
     __slots__ = ("persona",)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ociruntime.process.run import Run
     from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Container
-    from ociruntime.steps.attributes import Execution
+    from ociruntime.steps.attributes import ProcessSetting
     from ociruntime.steps.tenant import ConnectAgent
 
 LARGEST_REPORT = 64
@@ -112,7 +112,7 @@ class EnterContainer(Step):
         self.keep_fds = keep_fds
         self.adds_home = adds_home
         self.cpus = b""
-        self.execution: list[Execution] = []
+        self.execution: list[ProcessSetting] = []
         self.relayed = False
         self.tells_joined = False
         # What the process has said so far: STAGE_JOINED, STAGE_ENTERED.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ociruntime.errors import HookError
 from ociruntime.process.hook import run_hook
-from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard, Watch
+from ociruntime.process.hookguard import CONTAINER_ENDED, HookGuard, HookWatch
 from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.spec.idmaps import host_id
 from ociruntime.steps.spawn import Spawn
@@ -77,7 +77,7 @@ class RunHook(Step):
             return
         # A hook in the container's namespaces is told the pid as the container sees it.
         pid = run.inner.ask_call("getpid").value
-        run_hook(*what, pid, run.umask, Watch(run.patience()), run.inner, _root_of(run))
+        run_hook(*what, pid, run.umask, HookWatch(run.patience()), run.inner, _root_of(run))
 
     def undo(self, run: Run) -> None:
         """The first hook's undo, which runs last, owes the poststop hooks (runtime.md#lifecycle,

@@ -171,7 +171,7 @@ def filesystem_name(kernel: Kernel, fd: int) -> str:
     return FILESYSTEMS.get(magic, f"with magic number {magic:#x}")
 
 
-class Idmap(Touch):
+class MapIds(Touch):
     """Idmap the mount, by the user namespace that is ``run.fds[idmap]``.
 
     Parameters: ``label`` begins an error, ``recursive`` as for ``apply_idmap``, ``filesystem`` is
@@ -197,7 +197,7 @@ class Idmap(Touch):
 
 
 class OpenIdmappedSource(OpenSource):
-    """The source of a bind mount that has the touch ``Idmap``."""
+    """The source of a bind mount that has the touch ``MapIds``."""
 
     __slots__ = ()
 
@@ -227,7 +227,7 @@ class OpenFilesystem(Touched):
         options: MountOptions,
         idmap: str,
     ) -> None:
-        touch = Idmap(label, idmap, recursive=False, filesystem=filesystem)
+        touch = MapIds(label, idmap, recursive=False, filesystem=filesystem)
         super().__init__(pointer, label, [touch])
         self.filesystem = filesystem
         self.source = source

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.process.run import Run
-    from ociruntime.seccomp.cache import Program
+    from ociruntime.seccomp.cache import FilterProgram
     from ociruntime.spec.documents import SeccompConfig
     from ociruntime.state.store import Container
 
@@ -95,7 +95,7 @@ class PrepareSeccomp(Step):
         if run.container is not None:
             run.container.data[STATE] = {"program": key, "flags": flags}
 
-    def _compile(self, run: Run, key: str) -> Program:
+    def _compile(self, run: Run, key: str) -> FilterProgram:
         from ociruntime.seccomp.compiler import compile_program
 
         program = compile_program(self.profile)
@@ -157,7 +157,7 @@ class ReuseSeccomp(Step):
 
 
 def refuse_what_cannot_start(
-    program: Program, flags: int, *, no_new_privs: bool, what: str = "linux.seccomp"
+    program: FilterProgram, flags: int, *, no_new_privs: bool, what: str = "linux.seccomp"
 ) -> None:
     """The calls that oci-init makes with the filter loaded: without them nothing would start,
     and not even that could be said. ``what`` is where the filter comes from.

@@ -3,7 +3,7 @@ nobody can see it (config.md#mounts).
 
 A step says where its mount comes from and where it goes; what the config asks for beside that is
 in its list of touches, made by the planner. Those that few configs need are with their subject:
-``idmap.Idmap``, ``lsm.LabelRoot``.
+``idmap.MapIds``, ``lsm.LabelRoot``.
 """
 
 from __future__ import annotations

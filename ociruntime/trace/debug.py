@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.log import Log
     from ociruntime.process.step import Step
-    from ociruntime.trace.records import Record, Session
+    from ociruntime.trace.records import Session, SpanRecord
 
 MILLISECOND = 1_000_000
 
@@ -44,7 +44,7 @@ class Teller:
             f"{count} of {len(self._names)} steps, {_milliseconds(took)} in all of them"
         )
 
-    def _line(self, record: Record, name: str) -> str:
+    def _line(self, record: SpanRecord, name: str) -> str:
         side = CONTAINER if record.role == INIT else HOST
         step = self._session.steps[record.step]
         time = _milliseconds(record.end - record.begin)

@@ -14,7 +14,7 @@ from ociruntime.trace.steps import UNDO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.trace.records import Record, Session
+    from ociruntime.trace.records import Session, SpanRecord
 
 NAMES = {PARENT: "ociruntime", INIT: "init", OCI_INIT: "oci-init"}
 STEP, PHASE, STAGE = "step", "phase", "stage"
@@ -48,14 +48,14 @@ def ascii_safe(word: str) -> str:
     return word.encode("utf-8", "backslashreplace").decode()
 
 
-def _pid(session: Session, record: Record) -> int:
+def _pid(session: Session, record: SpanRecord) -> int:
     """The pid that the host sees: init may be 1 in a pid namespace of its own."""
     if record.role == PARENT or record.run >= len(session.runs):
         return record.pid
     return session.runs[record.run].pid or record.pid
 
 
-def _event(session: Session, record: Record, pid: int) -> dict[str, object]:
+def _event(session: Session, record: SpanRecord, pid: int) -> dict[str, object]:
     category = STAGE if record.role == OCI_INIT else PHASE
     name = record.name
     arguments: dict[str, object] = {}

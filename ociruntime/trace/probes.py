@@ -31,7 +31,7 @@ WORTH_TELLING = 20_000
 SPANS = {
     "ociruntime.bundle": {
         "open_bundle": "open the bundle",
-        "Bundle.read_config": "read config.json",
+        "BundleDirectory.read_config": "read config.json",
     },
     "ociruntime.spec": {
         "load": "check the configuration",

@@ -29,7 +29,7 @@ TEXT_LIMIT = 1000
 clock = time.monotonic_ns
 
 
-class Record:
+class SpanRecord:
     """One span. ``text`` is its name and, behind a NUL, the error that ended it; a step's name
     comes from the step.
     """
@@ -48,7 +48,7 @@ class Record:
         self.name, _, self.error = text.partition("\0")
 
 
-class Run:
+class TracedRun:
     """One executed plan: its init's pid as the host sees it, and what its clock is ahead of ours
     (nanoseconds).
     """
@@ -69,7 +69,7 @@ class Session:
         self._fd = _open()
         self.pid = os.getpid()
         self.steps: list[Step] = []
-        self.runs: list[Run] = []
+        self.runs: list[TracedRun] = []
         # Who tells of a plan that has been executed, or has failed.
         self.teller: Teller | None = None
 
@@ -86,7 +86,7 @@ class Session:
         header = RECORD.pack(role, run, len(data), pid, step, begin, end)
         os.write(self._fd, header + data)
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[SpanRecord]:
         """Everything noted so far, in the order of the clock."""
         data = b""
         while part := os.pread(self._fd, 1 << 20, len(data)):
@@ -100,7 +100,7 @@ class Session:
             if role == OCI_INIT and run < len(self.runs):
                 begin -= self.runs[run].ahead
                 end -= self.runs[run].ahead if end else 0
-            found.append(Record(role, run, pid, step, begin, end, text))
+            found.append(SpanRecord(role, run, pid, step, begin, end, text))
         return sorted(found, key=lambda record: (record.begin, -record.end))
 
 

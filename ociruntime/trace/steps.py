@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.process.step import CONTAINER, Step
-from ociruntime.trace.records import INIT, Run, clock
+from ociruntime.trace.records import INIT, TracedRun, clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from ociruntime.process.run import Run as Executed
+    from ociruntime.process.run import Run
     from ociruntime.trace.records import Session
 
     Function = Callable[..., Any]
@@ -28,9 +28,9 @@ def execute(session: Session) -> Callable[[Function], Function]:
     classes: dict[type[Step], type[Step]] = {}
 
     def wrap(original: Function) -> Function:
-        def traced(run: Executed) -> None:
+        def traced(run: Run) -> None:
             begin = clock()
-            session.runs.append(Run())
+            session.runs.append(TracedRun())
             for step in run.steps:
                 kind = type(step)
                 if kind not in classes:
@@ -54,7 +54,7 @@ def execute(session: Session) -> Callable[[Function], Function]:
 def _traced_class(kind: type[Step], session: Session) -> type[Step]:
     """The same step, which notes the time of what it does."""
 
-    def execute(self: Step, run: Executed) -> None:
+    def execute(self: Step, run: Run) -> None:
         index, begin = _index(session, self), clock()
         error = ""
         try:
@@ -73,14 +73,14 @@ def _traced_class(kind: type[Step], session: Session) -> type[Step]:
             else:
                 session.record(begin, end, error, index)
 
-    def undo(self: Step, run: Executed) -> None:
+    def undo(self: Step, run: Run) -> None:
         begin = clock()
         try:
             kind.undo(self, run)
         finally:
             session.record(begin, clock(), UNDO, _index(session, self))
 
-    def listen(self: Step, run: Executed) -> Iterator[int]:
+    def listen(self: Step, run: Run) -> Iterator[int]:
         begin, error = clock(), ""
         try:
             yield from kind.listen(self, run)
@@ -110,7 +110,7 @@ def spawn(session: Session) -> Callable[[Function], Function]:
     """Wraps ``spawn``: whose records init's are, and what its clock says."""
 
     def wrap(original: Function) -> Function:
-        def traced(run: Executed, *rest: Any) -> None:
+        def traced(run: Run, *rest: Any) -> None:
             original(run, *rest)
             session.runs[-1].pid = run.pid
             session.runs[-1].ahead = clock_ahead(run.pid)
@@ -124,7 +124,7 @@ def take(session: Session) -> Callable[[Function], Function]:
     """Wraps ``EnterContainer.take``: whose the times are that oci-exec's process tells."""
 
     def wrap(original: Function) -> Function:
-        def traced(step: Step, run: Executed, pid: int) -> None:
+        def traced(step: Step, run: Run, pid: int) -> None:
             original(step, run, pid)
             session.runs[-1].pid = pid
             session.runs[-1].ahead = clock_ahead(pid)

@@ -9,7 +9,7 @@ closes when the program is executed.
 from __future__ import annotations
 
 from ociruntime.kernel import block
-from ociruntime.trace.records import OCI_INIT, Run, clock
+from ociruntime.trace.records import OCI_INIT, TracedRun, clock
 from ociruntime.trace.steps import clock_ahead
 
 TYPE_CHECKING = False
@@ -108,7 +108,7 @@ def connect(session: Session) -> Callable[[Function], Function]:
             connection = original(container)
             if connection is None:
                 return None
-            run = Run()
+            run = TracedRun()
             run.pid = container.data["pid"]
             run.ahead = clock_ahead(run.pid)
             session.runs.append(run)

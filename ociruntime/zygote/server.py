@@ -79,7 +79,7 @@ class Child:
         self.lasting = lasting
 
 
-class Server:
+class ZygoteServer:
     """Serves the program at the other end of ``control`` until it closes it."""
 
     __slots__ = (
@@ -345,7 +345,7 @@ def run_zygote(control: socket, command: Command) -> int:
     # with all children.
     gc.disable()
     gc.freeze()
-    Server(control, command).serve()
+    ZygoteServer(control, command).serve()
     return 0
 
 

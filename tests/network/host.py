@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ociruntime.network.netlink import Inside
+from ociruntime.network.netlink import InNamespace
 from tests.support.patience import PATIENCE
 from tests.support.runtime import Result, Runtime
 from tests.support.sandbox import MARKER, Sandbox
@@ -62,7 +62,7 @@ class Space:
         """The test's main thread is in the namespace."""
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with Inside(fd):
+            with InNamespace(fd):
                 yield
         finally:
             os.close(fd)

@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from ociruntime.library.answer import Answer
+from ociruntime.library.answer import PendingAnswer
 from tests.support.patience import PATIENCE
 
 
 def test_told_to_all_that_wait() -> None:
-    answer = Answer[int]()
+    answer = PendingAnswer[int]()
     heard: queue.SimpleQueue[int] = queue.SimpleQueue()
     wait = lambda: heard.put(answer.result(PATIENCE))  # noqa: E731
     threads = [threading.Thread(target=wait) for _ in range(5)]
@@ -29,7 +29,7 @@ def test_told_to_all_that_wait() -> None:
 
 
 def test_failures_are_raised() -> None:
-    answer = Answer[int]()
+    answer = PendingAnswer[int]()
     answer.fail(ValueError("no"))
     with pytest.raises(ValueError, match="no"):
         answer.result()
@@ -37,7 +37,7 @@ def test_failures_are_raised() -> None:
 
 
 def test_patience_ends() -> None:
-    answer = Answer[int]()
+    answer = PendingAnswer[int]()
     for seconds in (0, -1, 0.001):
         with pytest.raises(TimeoutError):
             answer.result(seconds)
@@ -46,7 +46,7 @@ def test_patience_ends() -> None:
 
 
 def test_calls_come_once() -> None:
-    answer, called = Answer[int](), list[str]()
+    answer, called = PendingAnswer[int](), list[str]()
     answer.call(lambda: called.append("before"))
     answer.tell(1)
     answer.call(lambda: called.append("after"))
@@ -55,7 +55,7 @@ def test_calls_come_once() -> None:
 
 def test_interrupted_waiting_does_not_stop_who_tells() -> None:
     """A signal's handler that raises, at any instruction of a wait in the main thread."""
-    asked: queue.SimpleQueue[Answer[int] | None] = queue.SimpleQueue()
+    asked: queue.SimpleQueue[PendingAnswer[int] | None] = queue.SimpleQueue()
     told = list[int]()
 
     def tell() -> None:
@@ -81,7 +81,7 @@ def test_interrupted_waiting_does_not_stop_who_tells() -> None:
     turns = 3000
     try:
         for turn in range(turns):
-            answer = Answer[int]()
+            answer = PendingAnswer[int]()
             asked.put(answer)
             try:
                 waiting = True

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ociruntime.seccomp import cache
-from ociruntime.seccomp.cache import Program
+from ociruntime.seccomp.cache import FilterProgram
 
 KEY = "k" * 64
 CODE = bytes(range(80))
@@ -30,8 +30,8 @@ def root(tmp_path: Path, library: Path) -> str:
     return str(made)
 
 
-def program(library: Path) -> Program:
-    made = Program(CODE, str(library), cache.file_stamp(str(library)))
+def program(library: Path) -> FilterProgram:
+    made = FilterProgram(CODE, str(library), cache.file_stamp(str(library)))
     made.execve, made.capset, made.prctl, made.sendmsg = 1, 2, 3, 4
     made.skipped = {"new_one": "", "opneat": "openat"}
     return made
@@ -44,7 +44,7 @@ def entry(root: str, key: str = KEY) -> Path:
 def test_what_is_stored_is_loaded(root: str, library: Path) -> None:
     found = cache.load(root, KEY)
     assert found is not None
-    for name in Program.__slots__:
+    for name in FilterProgram.__slots__:
         assert getattr(found, name) == getattr(program(library), name)
 
 
@@ -161,7 +161,7 @@ def test_the_number_of_entries_is_bounded(root: str, library: Path) -> None:
 def test_a_directory_that_cannot_be_written_is_an_error_without_leftovers(tmp_path: Path) -> None:
     (tmp_path / cache.DIRECTORY).write_text("a file")
     with pytest.raises(OSError, match="Not a directory"):
-        cache.store(str(tmp_path), KEY, Program(CODE, "", (0, 0, 0)))
+        cache.store(str(tmp_path), KEY, FilterProgram(CODE, "", (0, 0, 0)))
     assert [path.name for path in tmp_path.iterdir()] == [cache.DIRECTORY]
 
 

@@ -12,7 +12,7 @@ from ociruntime.errors import OciError, PlanError
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.process.run import Run
 from ociruntime.seccomp import cache, compiler
-from ociruntime.seccomp.cache import Program
+from ociruntime.seccomp.cache import FilterProgram
 from ociruntime.seccomp.profile import NEW_LISTENER, SPEC_ALLOW, WAIT_KILLABLE_RECV, program_key
 from ociruntime.steps.seccomp import PrepareSeccomp
 from tests.support.model.recorder import Recorder
@@ -34,8 +34,8 @@ class Refusing(Kernel):
         raise OSError(self.number, "")
 
 
-def program(**returned: int) -> Program:
-    made = Program(CODE, "", (0, 0, 0))
+def program(**returned: int) -> FilterProgram:
+    made = FilterProgram(CODE, "", (0, 0, 0))
     for name in ("execve", "capset", "prctl", "sendmsg"):
         setattr(made, name, returned.get(name, ALLOW))
     return made
@@ -44,7 +44,7 @@ def program(**returned: int) -> Program:
 def prepare(
     root: Path,
     asked: dict[str, Any],
-    made: Program | None = None,
+    made: FilterProgram | None = None,
     *,
     no_new_privs: bool = True,
     kernel: Kernel | None = None,

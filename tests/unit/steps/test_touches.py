@@ -22,14 +22,14 @@ LABEL = "system_u:object_r:container_file_t:s0:c1,c2"
         ({"type": "bind", "source": "/s", "options": ["ro"]}, ["Propagation Attributes", "Keep"]),
         (
             {"type": "bind", "source": "/s", "options": ["ro"], **IDMAPPED},
-            ["Propagation Idmap Attributes", "Keep"],
+            ["Propagation MapIds Attributes", "Keep"],
         ),
         ({"type": "tmpfs"}, ["Attributes Keep"]),
         ({"type": "tmpfs", "options": ["tmpcopyup"]}, ["CopyImage Attributes Keep"]),
         ({"type": "tmpfs", "options": ["ro"]}, ["Attributes Keep Keep"]),
         (
             {"type": "tmpfs", "options": ["tmpcopyup", "ro"], **IDMAPPED},
-            ["Idmap", "CopyImage Attributes Keep"],
+            ["MapIds", "CopyImage Attributes Keep"],
         ),
         ({"type": "mqueue"}, ["LabelRoot Attributes Keep"]),
     ],

@@ -21,7 +21,7 @@ from ociruntime.process.step import Step
 from ociruntime.steps.prepare import OpenInit
 from ociruntime.trace import probes, steps, times
 from ociruntime.trace.document import document
-from ociruntime.trace.records import INIT, OCI_INIT, PARENT, Run, Session
+from ociruntime.trace.records import INIT, OCI_INIT, PARENT, Session, TracedRun
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((CHECKOUT / "schemas" / "trace.json").read_text())
@@ -45,7 +45,7 @@ def test_schema_is_one() -> None:
 def test_records_of_several_processes() -> None:
     session = Session()
     session.record(10, 20, "ours")
-    session.runs.append(Run())
+    session.runs.append(TracedRun())
     child = os.fork()
     if child == 0:
         session.note(INIT, os.getpid(), 12, 13, "its\0refused")
@@ -68,7 +68,7 @@ def test_document(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["ociruntime", "run", "a\udcff"])
     session = Session()
     session.steps.append(OpenInit())
-    session.runs.append(Run())
+    session.runs.append(TracedRun())
     session.runs[0].pid, session.runs[0].ahead = 77, 1_000_000
     session.record(5_000, 9_500, "create\0no")
     session.note(PARENT, session.pid, 6_000, 7_000, "", 0)
@@ -140,7 +140,7 @@ def test_times_of_oci_init_do_not_reach_the_reader() -> None:
 
     failure = block.REPORT.pack(block.REPORT_MAGIC, block.STAGE_EXEC, 2, 0)
     session = Session()
-    session.runs.append(Run())
+    session.runs.append(TracedRun())
     channel = Channel([timed(block.STAGE_CAPS, 1), timed(block.STAGE_SECCOMP, 2), failure])
     read = times.read_report(session)(lambda c: c.recvmsg(64)[0])
     assert read(channel) == failure
