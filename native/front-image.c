@@ -1,6 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Entering the start image; see image.h.
+ * Entering the start image; see image.h, and image-host.c for how its memory came about.
+ *
+ * The order: look at the file (is it ours, whole, unchanged, for this processor); then map, then
+ * take over the thread pointer and the stack, then call `entry`. Until the first mapping everything
+ * can still be left; a mapping that fails leaves the ordinary start, whose execve(2) takes away
+ * what was mapped (map_image). Behind the thread pointer there is no way back: our own stack and
+ * static data stay, but no function of the C library knew of them.
+ * MAP_FIXED_NOREPLACE instead of MAP_FIXED: no kernel that we know puts anything of an ordinary
+ * process there, and one that does gets the ordinary start, not a damaged process.
+ *
+ * What each process has of its own in spite of the common memory, and what not:
+ *
+ *     stack protector     renewed before the first function that has one returns (embed.c)
+ *     program break, environment, arguments, signals      the process's own (embed.c)
+ *     pointer guard       the installation's. The C library mangles with it what it has stored:
+ *                         functions to call at exit, buffers of setjmp(3). Those in the image would
+ *                         have to be found and mangled anew, for which there is no interface. It is
+ *                         there for programs in which somebody else can overwrite memory and cannot
+ *                         read it. Who can read this file knows the addresses in it as well, as
+ *                         with any library that is mapped at the same place; what a command reads
+ *                         of others (their rootfs, their sockets) is bounded in Python and in
+ *                         sealed programs, which have no image
+ *     hash seed           of Python's strings: the installation's. Keys of documents are the
+ *                         caller's, of whom we run one document
+ *     malloc's keys       against a double free, and the addresses that it hides pointers by: the
+ *                         installation's, for the same reason
+ *
+ * To see it: `ociruntime image` says whether commands enter one and why not, `--debug` the same for
+ * this one. perf(1) counts the image under its file's name, start.image; gdb(1) has addresses and
+ * no names there, because it asks the executable for its libraries, and that is the front. For
+ * names, start the long way round, which runs the same code from files: `build/ociruntime` of a
+ * checkout after `make dev`. A fault in the image and not there is one of image-host.c's list.
  */
 #include "image.h"
 

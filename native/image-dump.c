@@ -2,6 +2,16 @@
  *
  * See image-dump.h. Runs in a process made by image-host.c, which tells the addresses of the image
  * in IMAGE_RANGE_VARIABLE.
+ *
+ * The process goes on while it writes itself, so the order matters: the list of mappings is read
+ * into memory that is there already, sources are noted before their memory is written, and the sum
+ * is that of the file, never of the memory, which has changed since. The stack pointer in the
+ * header lies below the frame that writes (STACK_MARGIN): who enters the image returns into none of
+ * the frames above it, and calls `entry` instead. PROT_NONE is left out: the filled holes, guard
+ * pages and the reserve behind libraries are nobody's memory.
+ *
+ * A core of all this: `readelf` knows nothing of the file, it is no ELF. `struct image_header` in
+ * image.h is its table; in a process that has entered one, /proc/PID/maps names the segments.
  */
 #define _GNU_SOURCE
 #include "image-dump.h"

@@ -7,6 +7,35 @@
  *
  * execve(2) cannot do that. So the program and its dynamic loader are mapped here, and entered with
  * the stack that the kernel would have made (System V ABI, "Process Initialization").
+ *
+ * One process is three programs after each other:
+ *
+ *     launcher --make-image   as anybody starts it. The kernel chooses where mappings go when it
+ *                             executes a program, so all that this one does is to ask for the old
+ *                             layout, from below (personality(2)), and to execute itself
+ *     the same, once more     has that layout. It fills the holes below everything it has, so that
+ *                             what is mapped from now on lies behind: in the range of the image
+ *     launcher --dump-image   mapped by hand with its dynamic loader, so execve(2) is not asked. It
+ *                             loads libpython and the package, calls the hot functions until the
+ *                             interpreter has specialized them, and writes down its own memory
+ *                             (image-dump.c)
+ *
+ * and every later command is a process that has only the front and then this memory
+ * (front-image.c). What is done here for the sake of those:
+ *
+ *     the break is blocked    malloc would put its heap at the program break, which is elsewhere in
+ *                             each process; without one it takes mappings, which are in the range
+ *     no AT_SYSINFO_EHDR      the C library would keep pointers into the vdso, whose place changes
+ *     rseq=0                  the kernel writes to an area that a thread has registered with it; a
+ *                             process that maps the image has registered none
+ *     a stack of our own      frames of the interpreter point to it; it is in the range, too
+ *     an environment of ours  what Python reads of it at its start would be everybody's
+ *
+ * What breaks an image, in the order in which one finds out: a pointer out of the range (something
+ * was mapped before the holes were filled: the first use of it faults); a second thread (only the
+ * one that writes is there afterwards); a module that keeps a pid, a time or a descriptor when it
+ * is imported (freeze.py lets in only what it names); code that a library has chosen for the
+ * processor (the front compares it, and every library by inode, size and time).
  */
 #define _GNU_SOURCE
 #include "image-host.h"

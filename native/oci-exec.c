@@ -281,6 +281,7 @@ __attribute__((used)) _Noreturn void entry(long *stack)
         request.flags |= CLONE_INTO_CGROUP;
         request.cgroup = (__u64)wanted->cgroup_fd;
     }
+    /* As oci-setup's (perform.c): a child of the runtime's, for the PID namespace that was joined. */
     long pid = sys(__NR_clone3, &request, sizeof request);
     check(channel, STAGE_CLONE, pid, 0);
     if (pid == 0)

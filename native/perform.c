@@ -82,7 +82,18 @@ static long home(struct setup *self, int root, unsigned int uid)
     return 0;
 }
 
-/* The copy goes on with the program: this process answers for it, and ends. */
+/* The copy goes on with the program: this process answers for it, and ends.
+ *
+ * Why a process more: setns(2) into a PID namespace, and unshare(2) of one, reach children only.
+ * The container's first process has to be that child; and it has to be the runtime's own, who waits
+ * for it (CLONE_PARENT), so that nothing in between lives as long as the container.
+ * Why a copy and no vfork: the copy is a few pages, all of this program's, and both go on at once.
+ * What must not be reordered: the namespaces that are joined come before this call, those that are
+ * new are in its flags; the process is in its cgroup from its first instruction on
+ * (CLONE_INTO_CGROUP), so no limit misses it; neither is dumpable, from before the first namespace
+ * on, or that namespace's owner could trace it; and this program is answered once, from here, with
+ * the pid: the copy carries out its rest and keeps silent, and answers the next ones.
+ */
 static long clone_init(struct setup *self, const struct operation *one)
 {
     struct clone_args request = {.flags = (__u64)operand(self, one, 0) | CLONE_PARENT};
