@@ -9,7 +9,7 @@ import pytest
 from ociruntime.steps.mounts import AttachMount
 from ociruntime.steps.touches import Touched
 from tests.support.config import base_config
-from tests.unit.rest.test_plan import plan
+from tests.unit.plan.test_attributes import plan
 
 IDS = [{"containerID": 0, "hostID": 1000, "size": 1}]
 IDMAPPED = {"uidMappings": IDS, "gidMappings": IDS}
