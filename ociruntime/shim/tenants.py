@@ -156,8 +156,15 @@ class Tenants:
         held = patience.Patience(pid, "the process in the container")
         try:
             while not await first(self._loop, ready, patience.LOOK_SECONDS):
-                if not held.look():
+                if not held.look() and not is_readable(fd):  # a busy loop may not have seen it
                     raise OciError("the process died before its program was executed")
         finally:
             if not ready.done and ready.abandon is not None:
                 ready.abandon()
+
+
+def is_readable(fd: int) -> bool:
+    """Whether it is, now."""
+    poller = poll()
+    poller.register(fd, POLLIN)
+    return bool(poller.poll(0))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from select import EPOLLIN
+from typing import Any, cast
 
 import pytest
 
+from ociruntime.errors import OciError
+from ociruntime.process import patience
+from ociruntime.shim import loop as loop_module
 from ociruntime.shim import tenants
 from ociruntime.shim.exits import Exits
-from ociruntime.shim.tenants import CLD_EXITED, CLD_KILLED, SharedKernel
+from ociruntime.shim.loop import Job, Loop
+from ociruntime.shim.tenants import CLD_EXITED, CLD_KILLED, SharedKernel, Tenants
 
 
 @pytest.fixture
@@ -54,3 +60,29 @@ def test_the_status_is_told(kernel: SharedKernel) -> None:
     pidfd = kernel.pidfd_open(pid)
     assert kernel.wait_pidfd(pidfd) == (CLD_EXITED, 3)
     os.close(pidfd)
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_busy_loop_is_not_taken_for_a_process_that_died(
+    monkeypatch: pytest.MonkeyPatch, *, said: bool
+) -> None:
+    """The program may have been executed, and have ended, before the loop sees what was said."""
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(loop_module, "EVENTS_AT_ONCE", 1)
+    loop = Loop()
+    busy, end = os.pipe()
+    os.write(end, b"x")
+    loop.watch(busy, EPOLLIN, lambda _: None)  # always there, and first
+    readable, writable = os.pipe()
+    if said:
+        os.write(writable, b"x")
+    dead = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(dead, 0)
+    job = Job(Tenants(loop, *cast("Any", (None, None)))._wait(readable, dead))
+    job.result.when_done(loop.stop)
+    if not job.result.done:
+        loop.run()
+    for fd in (busy, end, readable, writable):
+        os.close(fd)
+
+    assert isinstance(job.result._error, OciError) is not said
