@@ -30,7 +30,7 @@ from ociruntime.spec.tables import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from ociruntime.spec.documents import FeaturesDocument
 
 # Annotations that change privileges, or make the runtime open files of the host: an engine must not
 # let just anybody set them.
@@ -47,7 +47,7 @@ UNSAFE_ANNOTATIONS = (
 )
 
 
-def features() -> dict[str, Any]:
+def features() -> FeaturesDocument:
     """The document of schemas/features.json."""
     return {
         "ociVersionMin": OCI_VERSION_MIN,

@@ -12,6 +12,7 @@ from ociruntime.kernel.mountinfo import unescape
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.spec.documents import PlanHierarchy, PlanHostCgroups
 
 V1 = "v1"
 HYBRID = "hybrid"
@@ -55,7 +56,7 @@ class Hierarchy:
             return "/"
         return self.own[len(self.root) :] if self.own.startswith(self.root + "/") else None
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> PlanHierarchy:
         return {
             "name": self.key,
             "controllers": list(self.controllers),
@@ -94,7 +95,7 @@ class Layout:
                 return hierarchy
         return None
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> PlanHostCgroups:
         return {"mode": self.mode, "hierarchies": [item.as_dict() for item in self.hierarchies]}
 
 

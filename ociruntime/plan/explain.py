@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from ociruntime.plan.host import Host
+    from ociruntime.spec.documents import PlanStep
 
     class Described(Protocol):
         """A step, as far as it is told of."""
@@ -40,23 +41,19 @@ PATHS = re.compile(r"(/[^\s,]+)((?:, /[^\s,]+){2,})")
 
 def as_json(about: dict[str, Any], steps: Sequence[Described], warnings: list[str]) -> str:
     """The plan as a JSON document, with a line break at its end; ``about`` comes first in it."""
-    document = {
-        **about,
-        "steps": [
-            {
-                "name": name,
-                "step": step.kind,
-                "side": step.side,
-                "stage": step.stage,
-                "pointer": step.pointer,
-                "description": step.describe(),
-                "operands": step.operands(),
-            }
-            for name, step in zip(names(steps), steps, strict=True)
-        ],
-        "warnings": warnings,
-    }
-    return json.dumps(document, indent=2) + "\n"
+    told: list[PlanStep] = [
+        {
+            "name": name,
+            "step": step.kind,
+            "side": step.side,
+            "stage": step.stage,
+            "pointer": step.pointer,
+            "description": step.describe(),
+            "operands": step.operands(),
+        }
+        for name, step in zip(names(steps), steps, strict=True)
+    ]
+    return json.dumps({**about, "steps": told, "warnings": warnings}, indent=2) + "\n"
 
 
 def as_text(

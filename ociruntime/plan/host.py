@@ -11,6 +11,7 @@ from ociruntime.kernel import constants as c
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Kernel
+    from ociruntime.spec.documents import PlanHost
 
 FULL_MAP = ["0", "0", "4294967295"]
 
@@ -68,7 +69,7 @@ class Host(Powers):
         """Root of the host: may mount, write any id map and change every cgroup."""
         return self.euid == 0 and not self.in_userns
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> PlanHost:
         """For ``plan --format json``."""
         return {
             "euid": self.euid,
