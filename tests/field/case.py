@@ -13,6 +13,8 @@ A change is one of
     {"streams": [IN, OUT, ERR]}         the caller's: null, null-r, pipe, file, closed, tty
     {"life": WORD}                      create (and start, kill, delete), run, detach
     {"rootless": UID}                   the caller is that user, and all files are his
+    {"inside": true}                    each call is by root of a user namespace that the caller
+                                        makes for it, with mounts of its own: for `life` run
     {"mounts": "shared"}                mounts of the caller's namespace have peers
     {"process": [WORD, ...]}            more words for the probe in the container
     {"hook": KIND, ...}                 a hook of that kind that runs the probe; other members are

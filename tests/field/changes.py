@@ -84,6 +84,13 @@ ROOTLESS: list[Change] = [
     {"remove": "/linux/resources"},
 ]
 RUN: Change = {"life": "run"}
+# A rootless engine's way: root of a namespace of its own, whose only id is the user's.
+INSIDE: list[Change] = [
+    *ROOTLESS[:1],
+    *ROOTLESS[4:],
+    {"inside": True},
+    RUN,
+]
 SHARED: Change = {"mounts": "shared"}
 FILTER = {
     "defaultAction": "SCMP_ACT_ALLOW",

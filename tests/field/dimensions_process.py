@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.field.changes import (
     FILTER,
+    INSIDE,
     ROOTLESS,
     RUN,
     USER,
@@ -217,6 +218,30 @@ NAMESPACES = {
         ],
     ),
     "rootless, with files for streams": ("27.16", [*ROOTLESS, RUN]),
+    "root of a user namespace": (
+        "27.31: his own files; hooks, clocks",
+        [
+            *INSIDE,
+            *hooks(),
+            put("host/closed", "directory", mode="0700"),
+            put("host/closed/dir", "directory"),
+            bind("/mnt", "@CASE@/host/closed/dir"),
+            at("/linux/namespaces/-", {"type": "time"}),
+            at("/linux/timeOffsets", {"boottime": {"secs": 50}}),
+        ],
+    ),
+    "another user namespace in one's own": (
+        "27.31: the ids of both, sources that only the caller reaches",
+        [
+            *INSIDE,
+            at("/linux/namespaces/-", {"type": "user"}),
+            at("/linux/uidMappings", [{"containerID": 0, "hostID": 0, "size": 1}]),
+            at("/linux/gidMappings", [{"containerID": 0, "hostID": 0, "size": 1}]),
+            put("host/closed", "directory", mode="0700"),
+            put("host/closed/dir", "directory"),
+            bind("/mnt", "@CASE@/host/closed/dir"),
+        ],
+    ),
     "time namespace": (
         "its offsets",
         [

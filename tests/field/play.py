@@ -32,6 +32,10 @@ class SilentError(Exception):
     """The runtime did not answer, or broke down: nothing can be compared."""
 
 
+class NotCalledError(ValueError):
+    """The caller cannot be what the case says (a user who wants another group): it is no case."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What one call did."""
@@ -236,6 +240,8 @@ class Play:
             for change in self.case.all("environment"):
                 environment |= change["environment"]
             streams = self.case.last("streams", streams)
+        if self.case.last("inside", False):
+            wrapper += ["--", "/usr/bin/unshare", "--user", "--map-root-user", "--mount"]
         command = [*wrapper, "--", str(self.binary), "--root", str(self.sandbox.root)]
         log = self.sandbox.logs / "log"
         log.write_text("")
@@ -244,6 +250,8 @@ class Play:
         answer = self._execute([*command, *words], environment, streams)
         said = answer.stderr.strip() or _read(log).strip()
         self.said.append(f"{' '.join(words)}: {answer.status} {said[-600:]}")
+        if answer.stderr.startswith("look: "):  # it has not even called the runtime
+            raise NotCalledError(answer.stderr)
         if answer.status < 0 or _CRASH.search(answer.stderr):
             raise SilentError(f"{verb}: {answer.status} {answer.stderr[:300]}")
         if record:
