@@ -63,12 +63,16 @@ class Neighbour(threading.Thread):
         self.deadline = deadline
         self.chance = random.Random(seed)
         self.torments: collections.Counter[str] = collections.Counter()
-        # The commands themselves: what they make is tormented, not they.
+        # The commands themselves: what they make is tormented, not they. Held from before there is
+        # one until it is among these, and from the choice of a process until it is had.
         self.spared: set[int] = set()
+        self.choice = threading.Lock()
 
     def victim(self) -> int:
-        """One of the processes."""
-        return self.chance.choice([p for p in self.sandbox.processes() if p not in self.spared])
+        """A pidfd of one of the processes."""
+        with self.choice:
+            processes = [p for p in self.sandbox.processes() if p not in self.spared]
+            return os.pidfd_open(self.chance.choice(processes))
 
     def run(self) -> None:
         while time.monotonic() < self.deadline:
@@ -80,7 +84,7 @@ class Neighbour(threading.Thread):
             time.sleep(self.chance.random() * REST)
 
     def stop(self) -> None:
-        pidfd = os.pidfd_open(self.victim())
+        pidfd = self.victim()
         try:
             signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
             time.sleep(self.chance.random() * HELD)
@@ -97,7 +101,11 @@ class Neighbour(threading.Thread):
                 (path / name).write_text(undo)
 
     def kill(self) -> None:
-        os.kill(self.victim(), signal.SIGKILL)
+        pidfd = self.victim()
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
 
 
 class Pulse(threading.Thread):
@@ -168,14 +176,15 @@ class Storm:
         status = None
         # Its standard output may be the container's, which floods it.
         with log.open("wb") as errors:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env=self.sandbox.environment(),
-            )
-            self.neighbour.spared.add(process.pid)
+            with self.neighbour.choice:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    env=self.sandbox.environment(),
+                )
+                self.neighbour.spared.add(process.pid)
             try:
                 status = process.wait(NEVER)
             except subprocess.TimeoutExpired:
