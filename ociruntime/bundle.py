@@ -38,7 +38,7 @@ SIZE_LIMIT = 16 * 1024 * 1024
 PIECE = 65536
 
 _WHITESPACE = " \t\n\r"
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NEITHER_BRACKETS_NOR_QUOTES = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 class RefusedError(Exception):
@@ -243,8 +243,16 @@ def _has_bad_string(document: Any) -> bool:
 
 
 def _is_flat(raw: bytes) -> bool:
-    """Whether the text's brackets alone show that it has few levels; most texts' do."""
-    brackets = raw.translate(None, _NO_BRACKETS)
+    """Whether the brackets of ``raw``, which is JSON, show that it has few levels; most texts' do.
+
+    Those in strings do not count: they would close others.
+    """
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # A string without brackets is two quotes by now, and then nothing.
+    brackets = raw.translate(None, _NEITHER_BRACKETS_NOR_QUOTES).replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = b"".join(brackets.split(b'"')[::2])
     for _ in range(DEPTH_LIMIT // 2):  # each removes at most two
         if not brackets:
             return True

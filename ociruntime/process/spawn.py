@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 
 from ociruntime import hostos as os
+from ociruntime.cgroups.files import write_file
 from ociruntime.cgroups.join import join_error
 from ociruntime.errors import OciError, StepError
 from ociruntime.kernel import constants as c
@@ -85,7 +86,7 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
     channel.watch(Patience(first, "the process that joins namespaces"))
     try:
         _join(kernel, wanted, lambda: write_maps(first), STREAMS + run.preserve_fds)
-        pid = _clone(run, kernel, wanted, cgroup_fd)
+        pid, placed = _clone(run, kernel, wanted, cgroup_fd)
     except Closed:
         raise OciError("the process that joins namespaces died without a word") from None
     finally:
@@ -98,6 +99,8 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
         run.kernel.close(pidfd)
     # Our own unreaped child, so the number cannot have been reused.
     run.pidfd, run.pid = run.kernel.pidfd_open(pid), pid
+    if not placed:
+        _place(run, cgroup_fd)
     channel.watch(run.patience())
     if wanted.traceable:
         kernel.prctl(c.PR_SET_DUMPABLE, 0)
@@ -148,10 +151,29 @@ def _join(
     kernel.prctl(c.PR_SET_DUMPABLE, int(wanted.traceable))
 
 
-def _clone(run: Run, kernel: Inside, wanted: Namespaces, cgroup_fd: int) -> int:
-    """Clone init; a refusal that is the cgroup's comes as ``StepError``, naming it."""
+def _clone(run: Run, kernel: Inside, wanted: Namespaces, cgroup_fd: int) -> tuple[int, bool]:
+    """Clone init: (its pid, whether it is in its cgroup); a refusal that is the cgroup's comes as
+    ``StepError``, naming it.
+
+    In a new user namespace oci-setup has no power over files of the host any more, and clone3(2)
+    asks for the rights of who calls it: to join a cgroup of another user, or to leave one.
+    """
+    new = wanted.new & ~c.CLONE_NEWUSER
+    tolerated = (errno.EACCES,) if wanted.new_user and cgroup_fd >= 0 else ()
     try:
-        return kernel.ask(p.CLONE, wanted.new & ~c.CLONE_NEWUSER, cgroup_fd).value
+        answer = kernel.ask(p.CLONE, new, cgroup_fd, tolerated=tolerated)
+        if not answer.number:
+            return answer.value, True
+        kernel.call("close", cgroup_fd)
+        return kernel.ask(p.CLONE, new, -1).value, False
+    except OSError as error:
+        raise clone_error(run, error) from None
+
+
+def _place(run: Run, cgroup_fd: int) -> None:
+    """Put init into its cgroup with our own rights; nothing of the container has run in it yet."""
+    try:
+        write_file(run.kernel, cgroup_fd, "cgroup.procs", str(run.pid))
     except OSError as error:
         raise clone_error(run, error) from None
 

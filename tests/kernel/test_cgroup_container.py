@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -237,6 +238,24 @@ def test_an_existing_cgroup_with_children_is_used_and_stays(
     runtime.delete(container, "--force").check()
     assert (own / "child").is_dir()
     (own / "child").rmdir()
+    own.rmdir()
+
+
+def test_a_new_user_namespace_in_a_cgroup_of_another_user(
+    runtime: Runtime, bundle: MakeBundle
+) -> None:
+    """Who makes the user namespace has no power over the cgroup's files any more."""
+    if LAYOUT.unified is None:
+        pytest.skip("needs a unified hierarchy")
+    made = with_user_namespace(bundle(args=["sleep", "100"]))
+    path = made.config["linux"]["cgroupsPath"]
+    own = Path(LAYOUT.unified.mountpoint + path)
+    own.mkdir(parents=True)
+    os.chown(own / "cgroup.procs", 100000, -1)
+    container = runtime.up(made)
+    pid = runtime.pid(container)
+    assert f"0::{path}" in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    runtime.delete(container, "--force").check()
     own.rmdir()
 
 
