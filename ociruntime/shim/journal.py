@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import marshal
 import time
-from _socket import MSG_DONTWAIT, SCM_RIGHTS, SOL_SOCKET, socket
-from _struct import Struct, pack
+from _socket import MSG_DONTWAIT, SCM_RIGHTS, SO_PEERCRED, SOL_SOCKET, socket
+from _struct import Struct, pack, unpack
 from select import POLLOUT, poll
 
 from ociruntime import hostos as os
+from ociruntime.kernel.constants import SIGKILL
+from ociruntime.kernel.kernel import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,6 +149,7 @@ class Journal(NoJournal):
                 if poller.poll(PATIENCE):
                     continue
                 why = "does not read"
+                _end(self._channel)
             except OSError as error:
                 why = str(error.strerror)
             else:
@@ -154,6 +157,27 @@ class Journal(NoJournal):
             self._channel = None
             self._warn(f"{LOST} ({why})")
             return
+
+
+def _end(channel: socket) -> None:
+    """End a keeper that is stuck: what it has would never close, and a successor that it starts
+    some day would have old records.
+    """
+    pid, _, _ = unpack("=iii", channel.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
+    if pid != os.getppid():
+        return
+    kernel = Kernel()
+    try:
+        pidfd = kernel.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poller = poll()
+        poller.register(channel.fileno(), 0)
+        if not poller.poll(0):  # no POLLHUP: it lives, so the number is still its
+            kernel.pidfd_send_signal(pidfd, SIGKILL)
+    finally:
+        os.close(pidfd)
 
 
 def _memory() -> int:

@@ -75,17 +75,18 @@ class Keeper:
     def run(self) -> None:
         """Serve until the daemon has said that it ends, or nobody can take its place."""
         children = Children(Kernel())
+        self._reap()  # who has died before that
         while not self._over:
             poller = poll()
             poller.register(children.fd, POLLIN)
             channel = self._channel.fileno()
             while self._alive:
                 poller.register(channel, POLLIN | POLLOUT if self._unsent else POLLIN)
-                for fd, _ in poller.poll():
+                for fd, ready in poller.poll():
                     if fd == children.fd:
                         children.clear()
                         self._reap()
-                    elif not self._receive() and channel == fd:
+                    elif ready != POLLOUT and not self._receive() and channel == fd:
                         poller.unregister(fd)  # its end is near
                         channel = children.fd
                 self._tell()
@@ -112,16 +113,15 @@ class Keeper:
 
     def _tell(self) -> None:
         """Who has ended, unless the daemon is too busy to read: nobody waits for each other."""
-        if not self._unsent:
-            return
-        try:
-            message = marshal.dumps((EXITS, self._unsent), FORMAT)
-            self._channel.sendmsg([message], [], MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        except OSError:
-            pass  # it has died: its successor is told all
-        self._unsent = []
+        while self._unsent:
+            try:
+                message = marshal.dumps((EXITS, self._unsent[:AT_ONCE]), FORMAT)
+                self._channel.sendmsg([message], [], MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:  # it has died: its successor is told all
+                self._unsent.clear()
+            del self._unsent[:AT_ONCE]
 
     def _receive(self) -> bool:
         """Take one message of the daemon's; whether there was one."""
@@ -129,6 +129,8 @@ class Keeper:
             data, rights, _, _ = self._channel.recvmsg(
                 LONGEST, CMSG_SPACE(4 * AT_ONCE), MSG_CMSG_CLOEXEC | MSG_DONTWAIT
             )
+        except ConnectionResetError:
+            return True  # it has died with something unread: what it has sent comes after this
         except OSError:
             return False
         if not data:
@@ -186,6 +188,7 @@ class Keeper:
         self._channel.settimeout(PATIENCE)
         try:
             self._bequeath()
+            self._channel.settimeout(None)  # or MSG_DONTWAIT waits as long
         except OSError:  # it has died, or does not read
             os.kill(self._pid, SIGKILL)  # our child, not reaped yet
 

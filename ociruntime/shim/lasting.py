@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from _socket import MSG_PEEK, socket
 
-from ociruntime.shim.ttrpc import HEADER, IS_REQUEST, PIECE, Connection
+from ociruntime.shim.ttrpc import IS_REQUEST, PIECE, Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,13 +56,11 @@ class LastingConnection(Connection):
         if not data:
             self.close()
             return
-        whole = 0
         requests = []
         for stream, kind, payload in self._frames.feed(data):
             if kind != IS_REQUEST:
                 self.close()
                 return
-            whole += HEADER + len(payload or b"")
             if stream in self._known:  # the predecessor had written it down, and not taken it out
                 self._known.discard(stream)
                 continue
@@ -92,7 +90,7 @@ class LastingConnection(Connection):
 
     def _note_halves(self) -> None:
         """Half a message is in our memory alone: who takes over then cannot go on."""
-        half = bool(self._out) or self._frames.pending()
+        half = not self._closed and (bool(self._out) or self._frames.pending())
         if half != self._half:
             self._half = half
             self._journal.put(f"{HALF}{self.number}", half or None)
@@ -101,3 +99,4 @@ class LastingConnection(Connection):
         if not self._closed:
             super().close()
             self._journal.release(f"{CONNECTION}{self.number}")
+            self._note_halves()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
+from ociruntime import hostos as os
 from ociruntime.cgroups import open_group
 from ociruntime.cgroups.frozen import holds_back
 from ociruntime.cgroups.path import Placement
 from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, OciError
 from ociruntime.kernel import kept
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.pids import has_ended, start_time, stat_fields
+from ociruntime.kernel.pids import STARTED, has_ended, open_process, start_time, stat_fields
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.loop import first
@@ -59,6 +60,7 @@ class Lifetimes:
 
     def adopt(self, process: Process, task: Task, exits: KeptExits) -> None:
         """The same for one that was a predecessor's."""
+        process.adopted = True
         exits.adopt(process.pid, self._ender(process, task))
 
     def _ender(self, process: Process, task: Task) -> Callable[[int, int], None]:
@@ -157,8 +159,7 @@ class Lifetimes:
             text = f"process {process.exec_id} was not started yet"
             raise RpcError(ttrpc.FAILED_PRECONDITION, text)
         try:
-            # A child of ours that is not reaped yet: the number is still its.
-            Kernel().kill(process.pid, number)
+            _signal(process, number)
         except ProcessLookupError:
             raise RpcError(ttrpc.NOT_FOUND, f"{PROCESS_FINISHED}: not found") from None
         except OSError as error:
@@ -170,8 +171,8 @@ class Lifetimes:
         """
         if await first(self._loop, process.ended, kept.KEPT_SECONDS) or process.record is not None:
             return
-        fields = stat_fields(process.pid)  # not reaped: the number is still its
-        if fields and has_ended(fields):
+        fields = stat_fields(process.pid)
+        if fields and has_ended(fields) and _is_its(fields, process):
             code, status = kept.how_it_ended(fields)
             status += 128 if code == kept.KILLED else 0
             process.record = status, time.time_ns()
@@ -189,6 +190,26 @@ class Lifetimes:
             finally:
                 group.close()
         return found or [task.pid]
+
+
+def _signal(process: Process, number: int) -> None:
+    kernel = Kernel()
+    if not process.adopted:
+        # A child of ours that is not reaped yet: the number is still its.
+        kernel.kill(process.pid, number)
+        return
+    pidfd = open_process(process.pid, process.started)  # the keeper may have reaped it
+    if pidfd < 0:
+        raise ProcessLookupError
+    try:
+        kernel.pidfd_send_signal(pidfd, number)
+    finally:
+        os.close(pidfd)
+
+
+def _is_its(fields: list[bytes], process: Process) -> bool:
+    """Whether these ``stat_fields`` of its pid are the process's."""
+    return not process.adopted or int(fields[STARTED]) == process.started
 
 
 def held(task: Task) -> bool:

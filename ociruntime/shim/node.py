@@ -17,7 +17,7 @@ from ociruntime.shim.keeper import LONGEST, inherit, part
 from ociruntime.shim.loop import Loop
 from ociruntime.shim.openfiles import limit
 from ociruntime.shim.shared import keep
-from ociruntime.shim.succession import Succession
+from ociruntime.shim.succession import Succession, keeper_lost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _run(tasks: Tasks, exits: KeptExits, channel: socket, log: Log) -> None:
         if not message:
             loop.forget(channel.fileno())
             log.warning(LOST)
+            keeper_lost(tasks)
             return
         _, ended = marshal.loads(message)  # noqa: S302 - the keeper is our parent
         for exit_ in ended:

@@ -19,8 +19,10 @@ def key_of(process: Process) -> str:
 
 
 def note(journal: NoJournal, process: Process) -> None:
-    """Write down what is known of it now."""
-    if not journal.lasting:
+    """Write down what is known of it now, unless it was erased: its end may come later, and a
+    successor would have a container that nobody can remove.
+    """
+    if not journal.lasting or process.erased:
         return
     wanted = process.wanted
     values = {
@@ -50,5 +52,7 @@ def erase(journal: NoJournal, process: Process) -> None:
     """It is nobody's any more, nor is what was executed in it."""
     if isinstance(process, Task):
         for execution in process.executions.values():
+            execution.erased = True
             journal.put(key_of(execution), None)
+    process.erased = True
     journal.put(key_of(process), None)

@@ -295,12 +295,12 @@ class Streams:
         for part, copy in self._copies():
             single.update({f"{part}{end}": fd for end, fd in copy.ends().items()})
         self._journal.keep({f"{name}{part}": fd for part, fd in single.items() if fd >= 0})
-        self._follow_copies()
-
-    def _follow_copies(self) -> None:
         for part, copy in self._copies():
-            prefix = f"{self._name()}{part}"
-            copy.done.when_done(lambda prefix=prefix: self._journal.release(prefix))  # type: ignore[misc]
+            self._follow(part, copy)
+
+    def _follow(self, part: str, copy: Copy) -> None:
+        prefix = f"{self._name()}{part}"
+        copy.done.when_done(lambda: self._journal.release(prefix))
 
     def take_over(self, parts: dict[str, int]) -> None:
         """Go on with what ``_keep`` has told the keeper; descriptors by the rest of their names."""
@@ -321,7 +321,8 @@ class Streams:
                 self._outputs.append(copy)
             else:
                 self._input = copy
-        self._follow_copies()
+            # Its name at the keeper: one before it may have ended, and have no number any more.
+            self._follow(f"{whose}.", copy)
 
 
 def _null() -> int:

@@ -8,10 +8,11 @@ there was no daemon, none is told.
 from __future__ import annotations
 
 from _socket import socket
+from select import EPOLLIN
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
-from ociruntime.kernel.pids import is_alive
+from ociruntime.kernel.pids import is_alive, open_process
 from ociruntime.shim import messages as m
 from ociruntime.shim import service, ttrpc
 from ociruntime.shim.events import EVENT
@@ -140,6 +141,8 @@ class Succession:
             self._tasks.lifetimes.created(task)
         if values["starting"]:
             self._begun(task, process)
+        elif process is task and process.status == RUNNING:
+            task.paused = _status(task) == st.PAUSED
         if process.pid and process.record is None:
             self._tasks.lifetimes.adopt(process, task, self._exits)
             if not is_alive(process.pid, process.started):
@@ -168,11 +171,7 @@ class Succession:
     async def _doubt(self, process: Process, task: Task) -> None:
         """It is gone; if the keeper knows nothing of it, nobody does."""
         await self._tasks.loop.sleep(WORD_SECONDS)
-        if process.record is None:
-            what = process.exec_id or process.id
-            text = f"{what}: how it ended is not known"
-            self._tasks.workers.log.warning(text)
-            self._tasks.lifetimes.unknown(process, task, UNKNOWN)
+        _not_known(self._tasks, process, task)
 
     # requests
 
@@ -221,6 +220,29 @@ class Succession:
             return await self._tasks.handle(name, "Create", payload)
         finally:
             self._close(number)
+
+
+def keeper_lost(tasks: Tasks) -> None:
+    """Nobody tells of the ends of a predecessor's processes any more: look for them ourselves."""
+    for task in list(tasks.tasks.values()):
+        for process in (task, *task.executions.values()):
+            if process.adopted and process.record is None:
+                tasks.loop.spawn(_outlive(tasks, process, task))
+
+
+async def _outlive(tasks: Tasks, process: Process, task: Task) -> None:
+    pidfd = open_process(process.pid, process.started)
+    if pidfd >= 0:
+        await tasks.loop.ready(pidfd, EPOLLIN)
+        os.close(pidfd)
+    _not_known(tasks, process, task)
+
+
+def _not_known(tasks: Tasks, process: Process, task: Task) -> None:
+    if process.record is None:
+        text = f"{process.exec_id or process.id}: how it ended is not known"
+        tasks.workers.log.warning(text)
+        tasks.lifetimes.unknown(process, task, UNKNOWN)
 
 
 def _number(entry: tuple[Any, ...]) -> int:

@@ -34,7 +34,8 @@ class Process:
     will ever end. ``removal`` is held by who deletes it.
 
     ``number`` is that of its streams, and ``started`` when its pid was given to it (clock ticks
-    since boot, 0 where nobody will ask): a successor of the daemon finds them by these.
+    since boot, 0 where nobody will ask): a successor of the daemon finds them by these. ``adopted``
+    once it is a successor's: not its child. ``erased`` once the journal must not have it any more.
 
     What clients ask of the streams before there are any is remembered and done when they are:
     CloseIO in ``input_closed``, the last ResizePty in ``size`` (width, height).
@@ -48,6 +49,8 @@ class Process:
         self.pid = 0
         self.started = 0
         self.number = 0
+        self.adopted = False
+        self.erased = False
         self.status = CREATED
         self.starting = False
         self.begun = Future()

@@ -61,11 +61,17 @@ class Workers:
         open for it; both remain the caller's. ``made`` is called with the pid before the end of
         that process can be missed.
         """
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        try:
+            ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+        except OSError as error:
+            raise _no_worker(error) from None
         ended = Future()
         self._exits.hold()
         try:
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:
+                raise _no_worker(error) from None
             if pid == 0:
                 _work(operation, theirs.fileno(), streams, extra, self._parent)
             theirs.close()
@@ -87,6 +93,11 @@ class Workers:
             theirs.close()
             self._exits.release()
         return result[0]
+
+
+def _no_worker(error: OSError) -> RpcError:
+    """Not an ``OSError``: of those who clean up nobody would handle it."""
+    return RpcError(ttrpc.UNKNOWN, f"cannot start a worker of the runtime: {error.strerror}")
 
 
 def end_worker(pid: int) -> None:

@@ -252,7 +252,7 @@ def test_death_of_the_shim(shim: ContainerdWith) -> None:
         mounts = shim.host.shell("cat /proc/self/mountinfo").splitlines()
         found = [line for line in mounts if container in line]
         found += [f"process {pid}" for pid in shim.processes("^sleep 5432")]
-        found += shim.host.cgroups(container)
+        found += shim.cgroups(container)
         for place in ("/run/containerd/ociruntime/default", "/run/containerd/s"):
             found += shim.host.run("ls", place).stdout.split()
         return found

@@ -104,7 +104,7 @@ def test_one_whose_cgroup_is_frozen(node: ContainerdWith, quiet: str) -> None:
 
 def freezer_of(node: ContainerdWith, container: str) -> tuple[str, str, str]:
     """The file that freezes the container's cgroup, and the words that do and undo it."""
-    places = node.host.cgroups(container)
+    places = node.cgroups(container)
     v1 = [path for path in places if "/freezer/" in path]
     return (f"{v1[0]}/freezer.state", "FROZEN", "THAWED") if v1 else (
         f"{places[0]}/cgroup.freeze", "1", "0"

@@ -100,7 +100,7 @@ def test_delete_beside_a_living_daemon(node: ContainerdWith) -> None:
     shim = "containerd-shim-ociruntime-v1 -namespace default -address /run/containerd.sock"
     node.host.shell(f"cd {place}/{given_up}; {shim} -id {given_up} delete | od -c")
     node.wait_for(given_up, "STOPPED" if given_up in node.tasks() else "gone")
-    assert not node.host.cgroups(given_up)
+    assert not node.cgroups(given_up)
     assert node.tasks()[stays][1] == "RUNNING"
     node("tasks", "delete", "--force", given_up)
     node("tasks", "delete", "--force", stays).check()
@@ -188,6 +188,28 @@ def test_death_of_the_keeper(node: ContainerdWith) -> None:
     node("tasks", "delete", "--force", container).check()
 
 
+def test_death_of_a_successors_keeper(node: ContainerdWith) -> None:
+    """Nobody tells how those end that were the first daemon's, but that they have ended."""
+    container = node.up(*SHARED, "--", "sleep", "1000")
+    its_keeper, pid = keeper_and_daemon(node)
+    node.host.shell(f"kill -9 {pid}")
+    wait_for_successor(node, pid)
+    node.host.shell(f"kill -9 {its_keeper}; kill -9 {node.tasks()[container][0]}")
+    node.wait_for(container, "STOPPED")
+    assert "exit code 255" in node("tasks", "delete", container).stderr
+
+
+def test_a_paused_container_stays_paused(node: ContainerdWith) -> None:
+    container = node.up(*SHARED, "--", "sleep", "1000")
+    node("tasks", "pause", container).check()
+    _, pid = keeper_and_daemon(node)
+    node.host.shell(f"kill -9 {pid}")
+    wait_for_successor(node, pid)
+    assert node.tasks()[container][1] == "PAUSED"
+    node("tasks", "resume", container).check()
+    assert node.tasks()[container][1] == "RUNNING"
+
+
 def test_death_of_both(node: ContainerdWith) -> None:
     """containerd calls `delete` for each of its containers, and the next one gets a new daemon."""
     dead = [node.up(*SHARED, "--", "sleep", "4321") for _ in range(3)]
@@ -199,7 +221,7 @@ def test_death_of_both(node: ContainerdWith) -> None:
 
     def left() -> list[str]:
         mounts = node.host.shell("cat /proc/self/mountinfo")
-        found = [name for name in dead if name in mounts or node.host.cgroups(name)]
+        found = [name for name in dead if name in mounts or node.cgroups(name)]
         return found + [str(pid) for pid in node.processes("^sleep 4321")] + sockets(node)
 
     node.host.wait_until(lambda: not left(), "the end of all that was its", node.daemon.log)

@@ -130,6 +130,11 @@ class ContainerdWith:
         lines = self("tasks", "list").check().stdout.splitlines()[1:]
         return {name: (int(pid), status) for name, pid, status in map(str.split, lines)}
 
+    def cgroups(self, container: str) -> list[str]:
+        """Those of the container, not of one that another host on this machine calls the same."""
+        ours = f"{self.host.cgroup_parent}/"
+        return [path for path in self.host.cgroups(container) if ours in path]
+
     def shims(self) -> dict[int, str]:
         """Command lines of our own shims, by pid on the private host."""
         script = """for pid in /proc/[0-9]*; do

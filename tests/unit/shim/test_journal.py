@@ -14,6 +14,11 @@ from hypothesis import strategies as st
 
 from ociruntime.shim import journal as module
 from ociruntime.shim.journal import Journal, read
+from ociruntime.shim.options import ShimOptions
+from ociruntime.shim.records import erase, note
+from ociruntime.shim.stdio import Wanted
+from ociruntime.shim.task import Execution, Task
+from ociruntime.state.store import Store
 
 
 class Keeper:
@@ -128,3 +133,22 @@ def test_numbers_are_later_than_a_predecessors(keeper: Keeper) -> None:
     again = Journal(keeper.theirs, os.dup(keeper.journal.fd), keeper.lost.append)
     assert again.number() > first
     os.close(again.fd)
+
+
+def test_what_was_erased_stays_so(keeper: Keeper) -> None:
+    """A process may be told to have ended after its container was removed."""
+    task = Task("c", "/bundle", wanted(), Store("/nowhere"), ShimOptions({}))
+    execution = Execution("c", "e", wanted(), b"{}")
+    task.executions["e"] = execution
+    for process in (task, execution):
+        note(keeper.journal, process)
+    assert len(read(keeper.journal.fd)) == 2
+    erase(keeper.journal, task)
+    for process in (task, execution):
+        process.end(137, 1)
+        note(keeper.journal, process)
+    assert read(keeper.journal.fd) == {}
+
+
+def wanted() -> Wanted:
+    return Wanted("", "", "", terminal=False)

@@ -1,4 +1,4 @@
-"""The shim's side of a terminal."""
+"""The shim's side of streams: a terminal, and what a successor of the daemon goes on with."""
 
 from __future__ import annotations
 
@@ -112,3 +112,36 @@ def test_a_process_that_has_ended_before_its_streams_were_there(
     loop.run()
     client.thread.join(PATIENCE)
     assert ends == [True]
+
+
+class Released(NoJournal):
+    """What the keeper is told to close."""
+
+    def __init__(self) -> None:
+        self.prefixes: list[str] = []
+
+    def release(self, prefix: str) -> None:
+        self.prefixes.append(prefix)
+
+
+def test_the_second_output_when_the_first_has_ended_under_a_predecessor() -> None:
+    """Its reader sees the end: the keeper closes what it has under that one's name."""
+    loop, journal = Loop(), Released()
+    source, container = os.pipe2(os.O_NONBLOCK)
+    reader, target = os.pipe2(os.O_NONBLOCK)
+    streams = Streams(loop, lambda _: None, journal, 5)
+    streams.take_over({"output1.splice.source": source, "output1.splice.target": target})
+    os.write(container, b"late")
+    os.close(container)
+
+    async def wait() -> None:
+        assert await first(loop, streams.drained(), PATIENCE)
+        loop.stop()
+
+    loop.spawn(wait())
+    loop.run()
+    assert os.read(reader, 10) == b"late"
+    assert os.read(reader, 10) == b""
+    assert journal.prefixes == ["streams/5/output1."]
+    os.close(reader)
+    streams.close()
