@@ -138,12 +138,15 @@ class Group:
             for level, name in enumerate(place.parts):
                 self._hand_down(place, here, path)
                 path += "/" + name
+                found = False
                 if level >= place.existing:
                     try:
                         kernel.mkdirat(here, name, 0o755)
                     except FileExistsError:
-                        pass  # another container with the same parent was faster
+                        found = True  # another container with the same parent was faster
                 child = kernel.openat(here, name, tree.DIRECTORY)
+                if found and level == len(place.parts) - 1:
+                    self._found(place)
                 parent, here = here, child
                 try:
                     self._take_over(place, parent, child)
@@ -157,6 +160,10 @@ class Group:
             kernel.close(here)
             raise
         return here
+
+    def _found(self, place: Place) -> None:
+        """The last directory is there, though it was not when the survey looked: not ours."""
+        place.existing = len(place.parts)
 
     def _hand_down(self, _place: Place, parent: int, path: str) -> None:
         """Prepare the cgroup ``parent`` at ``path`` for getting the next level of the place as its

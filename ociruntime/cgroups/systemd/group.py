@@ -129,6 +129,9 @@ class UnitGroup(Group):
         for place in self.placement.places:
             self._make(place)
 
+    def _found(self, place: Place) -> None:
+        """Nothing: systemd has just made it."""
+
     def _refuse_taken(self, manager: Manager) -> None:
         from ociruntime.cgroups.systemd.bus import Refused
 

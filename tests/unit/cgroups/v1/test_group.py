@@ -173,6 +173,20 @@ def test_an_occupied_cgroup_is_refused_and_left_alone(fake: FakeCgroups, where: 
     assert f"pids/{where}" in below(fake)
 
 
+def test_a_cgroup_that_is_occupied_after_the_survey(fake: FakeCgroups) -> None:
+    """By a container with the same path: it is not killed when the second is refused."""
+    first, second = group_at(fake, "/top/leaf"), group_at(fake, "/top/leaf")
+    second.survey()
+    first.create()
+    (fake.base / "pids/top/leaf/cgroup.procs").write_text("1\n")
+    with pytest.raises(StepError, match=r"pids/top/leaf: it is not empty, 1 process"):
+        second.create()
+    second.remove(0.05, kill=True)
+    assert sorted(f"{name}/top/leaf" for name in FILES) == [
+        path for path in below(fake) if path.endswith("leaf")
+    ]
+
+
 def test_a_frozen_cgroup_is_refused(fake: FakeCgroups) -> None:
     fake.mkdirat(fake.open(str(fake.base / "freezer"), 0), "leaf", 0o755)
     (fake.base / "freezer/leaf/freezer.state").write_text("FROZEN\n")
