@@ -13,7 +13,7 @@ from ociruntime.shim.lifetimes import Lifetimes, gone, held
 from ociruntime.shim.loop import Future, Job, first
 from ociruntime.shim.making import Making
 from ociruntime.shim.options import read_options
-from ociruntime.shim.records import erase, note
+from ociruntime.shim.records import Removed, erase, note
 from ociruntime.shim.stdio import Wanted
 from ociruntime.shim.task import CREATED, PAUSED, RUNNING, STOPPED, Execution, Task
 from ociruntime.shim.ttrpc import RpcError
@@ -63,6 +63,7 @@ class Tasks:
         self.namespace = namespace
         self.tasks: dict[str, Task] = {}
         self.journal = journal
+        self.removed = Removed(loop, journal)
         self.withdrawals = Withdrawals(loop, workers, self.tasks, journal)
         self.lifetimes = Lifetimes(loop, workers, exits, publisher, journal)
         self.making = Making(loop, workers, self.lifetimes, namespace, journal)
@@ -244,6 +245,7 @@ class Tasks:
                 await self._delete_container(task)
             else:
                 del task.executions[process.exec_id]
+                self.removed.note(process)
                 erase(self.journal, process)
                 process.ended.set()  # whoever waits for one that never ran
         if process.streams is not None:
@@ -257,6 +259,7 @@ class Tasks:
         await self.workers.run(operation)
         await first(self.loop, task.ended, END_SECONDS)  # one that was only created is killed now
         del self.tasks[task.id]
+        self.removed.note(task)
         erase(self.journal, task)
         shared.follow_log(self)
         values = {"container_id": task.id, **task.result()}

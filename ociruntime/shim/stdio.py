@@ -39,6 +39,7 @@ FILE_MODE = 0o644
 # Names of descriptors at the keeper.
 STREAMS = "streams/"
 STDIN, TERMINAL, PEER, LOGGER, INPUT = "stdin", "terminal", "peer", "logger", "input."
+EARLY = "early"
 S_IFMT, S_IFIFO = 0o170000, 0o010000
 
 
@@ -191,6 +192,8 @@ class Streams:
                     raise
             await self._loop.sleep(READER_INTERVAL)
             waited += READER_INTERVAL
+        # Before anything is waited for: if we die now, its reader must not see the end of it.
+        self._journal.keep({f"{self._name()}{EARLY}{target}": target})
         self._kept.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         return target
 
@@ -295,6 +298,7 @@ class Streams:
         for part, copy in self._copies():
             single.update({f"{part}{end}": fd for end, fd in copy.ends().items()})
         self._journal.keep({f"{name}{part}": fd for part, fd in single.items() if fd >= 0})
+        self._journal.release(f"{name}{EARLY}")
         for part, copy in self._copies():
             self._follow(part, copy)
 
@@ -308,6 +312,10 @@ class Streams:
         self._terminal = parts.get(TERMINAL, -1)
         self._peer = parts.get(PEER, -1)
         self._kept = [fd for part, fd in parts.items() if part.startswith("kept")]
+        for part, fd in parts.items():
+            if part.startswith(EARLY):
+                os.close(fd)
+        self._journal.release(f"{self._name()}{EARLY}")
         if LOGGER in parts:
             from ociruntime.shim.logger import Logger
 

@@ -18,7 +18,7 @@ from ociruntime.shim import service, ttrpc
 from ociruntime.shim.events import EVENT
 from ociruntime.shim.lasting import CONNECTION, HALF, REQUEST, LastingConnection
 from ociruntime.shim.options import ShimOptions
-from ociruntime.shim.records import PROCESS
+from ociruntime.shim.records import PROCESS, REMOVED
 from ociruntime.shim.shared import RESERVED, keep
 from ociruntime.shim.stdio import STREAMS, Streams, Wanted
 from ociruntime.shim.task import CREATED, RUNNING, STOPPED, Execution, Process, Task
@@ -80,6 +80,9 @@ class Succession:
         for exit_ in ended:
             self._exits.tell(*exit_)
         self._journal.told([pid for pid, _, _ in ended])
+        for name, answer in self._records.items():
+            if name.startswith(REMOVED):
+                self._tasks.removed.know(name, answer)
         self._connect()
         for left in set(self._streams) - self._wanted:
             self._close(left)
@@ -287,10 +290,18 @@ def _resumed(tasks: Tasks, request: dict[str, Any]) -> dict[str, Any] | None:
     return None if tasks.task(request["id"]).paused else {}
 
 
+def _removed(tasks: Tasks, request: dict[str, Any]) -> dict[str, Any] | None:
+    task = tasks.tasks.get(request["id"])
+    if task is not None and (not request["exec_id"] or request["exec_id"] in task.executions):
+        return None
+    return tasks.removed.answer(request["id"], request["exec_id"])
+
+
 SETTLED: dict[str, Callable[[Tasks, dict[str, Any]], dict[str, Any] | None]] = {
     "Create": _created,
     "Start": _started,
     "Exec": _announced,
     "Pause": _paused,
     "Resume": _resumed,
+    "Delete": _removed,
 }

@@ -108,23 +108,36 @@ def test_delete_beside_a_living_daemon(node: ContainerdWith) -> None:
 
 
 def keeper_and_daemon(node: ContainerdWith) -> tuple[int, int]:
-    """The only keeper, and its daemon, 0 while there is none; workers have the daemon's name."""
+    """The only keeper, and its daemon, once there are these two and no other."""
+    found: list[int] = []
+
+    def there() -> bool:
+        found[:] = look(node)
+        return all(found)
+
+    node.host.wait_until(there, "a keeper with its daemon", node.daemon.log)
+    return found[0], found[1]
+
+
+def look(node: ContainerdWith) -> tuple[int, int]:
+    """0 for what is not there, or not alone: a successor that is being started has the keeper's
+    name at first, and a `start` makes a keeper before it knows of a daemon; workers have the
+    daemon's name.
+    """
     script = """for pid in /proc/[0-9]*; do
         { read -r name <$pid/comm && read -r line <$pid/stat; } || continue
         set -- ${line#*) }
         case $name in ociruntime-*) echo $name ${pid#/proc/} $2;; esac
     done 2>/dev/null || true"""
     found = [line.split() for line in node.host.shell(script).splitlines()]
-    (its_keeper,) = (pid for name, pid, _ in found if name == "ociruntime-keep")
+    keepers = [pid for name, pid, _ in found if name == "ociruntime-keep"]
     ours = [int(pid) for name, pid, parent in found
-            if (name, parent) == ("ociruntime-shim", its_keeper)]  # fmt: skip
-    return int(its_keeper), ours[0] if len(ours) == 1 else 0
+            if name == "ociruntime-shim" and parent in keepers]  # fmt: skip
+    return int(keepers[0]) if len(keepers) == 1 else 0, ours[0] if len(ours) == 1 else 0
 
 
 def wait_for_successor(node: ContainerdWith, dead: int) -> None:
-    node.host.wait_until(
-        lambda: keeper_and_daemon(node)[1] not in (0, dead), "a successor", node.daemon.log
-    )
+    node.host.wait_until(lambda: look(node)[1] not in (0, dead), "a successor", node.daemon.log)
 
 
 def test_death_of_the_daemon(node: ContainerdWith) -> None:
@@ -252,5 +265,5 @@ def test_death_of_a_daemon_at_work(node: ContainerdWith) -> None:
         node.tasks()
     for thread in threads:
         thread.join()
-    assert not wrong, wrong[0]
+    assert not wrong, [(d.status, d.stdout, d.stderr) for d in wrong]
     assert node.tasks() == {stays: (node.tasks()[stays][0], "RUNNING")}

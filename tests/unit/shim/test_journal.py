@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ociruntime.shim import journal as module
+from ociruntime.shim import records
 from ociruntime.shim.journal import Journal, read
+from ociruntime.shim.loop import Loop
 from ociruntime.shim.options import ShimOptions
-from ociruntime.shim.records import erase, note
+from ociruntime.shim.records import REMOVED, Removed, erase, note
 from ociruntime.shim.stdio import Wanted
 from ociruntime.shim.task import Execution, Task
 from ociruntime.state.store import Store
@@ -152,3 +154,36 @@ def test_what_was_erased_stays_so(keeper: Keeper) -> None:
 
 def wanted() -> Wanted:
     return Wanted("", "", "", terminal=False)
+
+
+def test_what_delete_has_answered_is_known_to_a_successor(keeper: Keeper) -> None:
+    """The daemon may die after it has removed a process, and before it has told."""
+    task = Task("c", "/bundle", wanted(), Store("/nowhere"), ShimOptions({}))
+    note(keeper.journal, task)
+    task.end(3, 1_000_000_001)
+    Removed(Loop(), keeper.journal).note(task)
+    erase(keeper.journal, task)
+    successor = Removed(Loop(), keeper.journal)
+    for key, answer in read(keeper.journal.fd).items():
+        assert key.startswith(REMOVED)
+        successor.know(key, answer)
+    assert successor.answer("c", "") == task.result()
+    assert successor.answer("c", "e") is successor.answer("d", "") is None
+
+
+def test_what_delete_has_answered_is_forgotten(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "ANSWER_SECONDS", 0.001)
+    loop = Loop()
+    removed = Removed(loop, keeper.journal)
+    removed.note(Task("c", "/bundle", wanted(), Store("/nowhere"), ShimOptions({})))
+
+    async def look() -> None:
+        while removed.answer("c", "") is not None:
+            await loop.sleep(0.001)
+        loop.stop()
+
+    loop.spawn(look())
+    loop.run()
+    assert read(keeper.journal.fd) == {}
