@@ -49,9 +49,9 @@ class Making:
         ends = None
         try:
             environment = {"CONTAINER_ID": process.id, "CONTAINER_NAMESPACE": self._namespace}
-            process.number = streams.number  # by which a successor finds what was opened by then
-            note(self._journal, process)
             await streams.open(process.wanted, environment)
+            process.number = streams.number
+            note(self._journal, process)
             extra = -1
             if process.wanted.terminal:
                 ends = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)

@@ -54,8 +54,8 @@ class Succession:
         self._records = records
         self._streams: dict[int, dict[str, int]] = {}
         self._connections: dict[int, socket] = {}
-        # Streams of containers that are being made anew.
-        self._wanted: set[int] = set()
+        # How many containers are being made anew.
+        self._again = 0
 
     def take_over(self, kept: dict[str, int], ended: Iterable[Exit]) -> None:
         """Do it all; ``ended`` are those of whose ends the keeper has told."""
@@ -84,8 +84,8 @@ class Succession:
             if name.startswith(REMOVED):
                 self._tasks.removed.know(name, answer)
         self._connect()
-        for left in set(self._streams) - self._wanted:
-            self._close(left)
+        if not self._again:
+            self._close_left()
         for task in list(self._tasks.tasks.values()):
             if not task.pid and not task.checkpoint and task.making is None:
                 self._tasks.loop.spawn(self._tasks.withdrawals.take_back(task))
@@ -95,11 +95,13 @@ class Succession:
         self._tasks.end_if_idle()
         self._journal.ready()
 
-    def _close(self, number: int) -> None:
+    def _close_left(self) -> None:
         """Streams that nobody needs any more."""
-        self._journal.release(f"{STREAMS}{number}/")
-        for fd in self._streams.pop(number, {}).values():
-            os.close(fd)
+        for number, parts in self._streams.items():
+            self._journal.release(f"{STREAMS}{number}/")
+            for fd in parts.values():
+                os.close(fd)
+        self._streams.clear()
 
     # processes
 
@@ -209,20 +211,21 @@ class Succession:
             if answer is not None:
                 return response.encode(answer)
             if method == "Create":
-                return await self._create_again(name, values["id"], payload)
+                return await self._create_again(name, payload)
         return await self._tasks.handle(name, method, payload)
 
-    async def _create_again(self, name: str, container_id: str, payload: bytes) -> bytes:
-        """What the predecessor had opened stays until it is open again: who reads it would take it
-        for the container's end.
+    async def _create_again(self, name: str, payload: bytes) -> bytes:
+        """What predecessors had opened stays until it is open again: who reads it would take it
+        for the container's end. One of them may have died in here, too, so whose it is nobody
+        knows any more: all of it stays as long.
         """
-        before = self._tasks.tasks.get(container_id)
-        number = before.number if before is not None else 0
-        self._wanted.add(number)
+        self._again += 1
         try:
             return await self._tasks.handle(name, "Create", payload)
         finally:
-            self._close(number)
+            self._again -= 1
+            if not self._again:
+                self._close_left()
 
 
 def keeper_lost(tasks: Tasks) -> None:
