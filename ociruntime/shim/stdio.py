@@ -312,10 +312,11 @@ class Streams:
         self._terminal = parts.get(TERMINAL, -1)
         self._peer = parts.get(PEER, -1)
         self._kept = [fd for part, fd in parts.items() if part.startswith("kept")]
-        for part, fd in parts.items():
-            if part.startswith(EARLY):
+        early = [fd for part, fd in parts.items() if part.startswith(EARLY)]
+        if early:  # the predecessor had told of it a second time, and not said so
+            for fd in early:
                 os.close(fd)
-        self._journal.release(f"{self._name()}{EARLY}")
+            self._journal.release(f"{self._name()}{EARLY}")
         if LOGGER in parts:
             from ociruntime.shim.logger import Logger
 

@@ -145,3 +145,24 @@ def test_the_second_output_when_the_first_has_ended_under_a_predecessor() -> Non
     assert journal.prefixes == ["streams/5/output1."]
     os.close(reader)
     streams.close()
+
+
+def test_what_a_predecessor_had_told_of_twice_is_closed() -> None:
+    """It has died in between: the reader sees the end with the output's own."""
+    loop, journal = Loop(), Released()
+    source, container = os.pipe2(os.O_NONBLOCK)
+    reader, target = os.pipe2(os.O_NONBLOCK)
+    streams = Streams(loop, lambda _: None, journal, 5)
+    parts = {"output0.splice.source": source, "output0.splice.target": target}
+    streams.take_over({**parts, "early7": os.dup(target)})
+    os.close(container)
+
+    async def wait() -> None:
+        assert await first(loop, streams.drained(), PATIENCE)
+        loop.stop()
+
+    loop.spawn(wait())
+    loop.run()
+    assert os.read(reader, 10) == b""
+    assert journal.prefixes == ["streams/5/early", "streams/5/output0."]
+    os.close(reader)
