@@ -21,7 +21,7 @@ enum block_flag {
     BLOCK_SET_GROUPS = 1U << 2,   /* setgroups, with an empty list too */
     BLOCK_SECCOMP = 1U << 3,      /* load the filter, even one without instructions (an error) */
     BLOCK_TIMES = 1U << 4,        /* without BLOCK_WAIT: report the times as well */
-    BLOCK_ENTRY = 1U << 5,        /* for oci-exec: a struct block_entry follows the header */
+    BLOCK_EXEC = 1U << 5,         /* for oci-exec: a struct block_exec follows the header */
     BLOCK_AWAY = 1U << 6,         /* the working directory could not be entered by root of the container */
     BLOCK_ALL_CPUS = 1U << 7,     /* run on all CPUs of the cpuset, whatever our caller was bound to */
 };
@@ -64,23 +64,23 @@ struct block_rlimit {
 };                  /* 24 */
 
 enum entry_flag {
-    ENTRY_USER = 1U << 0,        /* a user namespace is joined: become its root */
-    ENTRY_KEEP_GROUPS = 1U << 1, /* ... which may not call setgroups */
-    ENTRY_HOME = 1U << 2,        /* the last variable of envp is HOME, to be looked up */
-    ENTRY_KNOWN = 1U << 3,       /* root_major, root_minor and root_ino are the root's */
-    ENTRY_JOINED = 1U << 4,      /* tell when the process is in its cgroups */
-    ENTRY_RELAYED = 1U << 5,     /* the terminal leaves a newline as it is */
-    ENTRY_MEMORY = 1U << 6,      /* memory_mode and nodes are a memory policy */
-    ENTRY_PERSONA = 1U << 7,     /* persona is an execution domain */
+    EXEC_USER = 1U << 0,        /* a user namespace is joined: become its root */
+    EXEC_KEEP_GROUPS = 1U << 1, /* ... which may not call setgroups */
+    EXEC_HOME = 1U << 2,        /* the last variable of envp is HOME, to be looked up */
+    EXEC_KNOWN = 1U << 3,       /* root_major, root_minor and root_ino are the root's */
+    EXEC_JOINED = 1U << 4,      /* tell when the process is in its cgroups */
+    EXEC_RELAYED = 1U << 5,     /* the terminal leaves a newline as it is */
+    EXEC_MEMORY = 1U << 6,      /* memory_mode and nodes are a memory policy */
+    EXEC_PERSONA = 1U << 7,     /* persona is an execution domain */
 };
 
 /* How oci-exec gets into a running container, and what its process has of its own. */
-struct block_entry {
+struct block_exec {
     __s32 container_fd;     /*   0 pidfd of the process whose namespaces are joined, -1: none */
     __u32 namespaces;       /*   4 CLONE_NEW* of them, but for the cgroup namespace */
     __s32 cgroup_fd;        /*   8 cgroup v2 directory to be cloned into, -1: none */
     __s32 cgroup_ns_fd;     /*  12 cgroup namespace to be joined, -1: none */
-    __s32 root_fd;          /*  16 directory that becomes the root, with ENTRY_KNOWN unless "/" of the
+    __s32 root_fd;          /*  16 directory that becomes the root, with EXEC_KNOWN unless "/" of the
                              *     namespace is it; -1: "/" is it */
     __s32 console_fd;       /*  20 stream socket for the master of a terminal, -1: no terminal */
     __u32 flags;            /*  24 enum entry_flag */

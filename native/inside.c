@@ -53,12 +53,12 @@ long filesystem_of(int fd)
     return found.f_type;
 }
 
-static int is_root(int fd, const struct block_entry *entry)
+static int is_root(int fd, const struct block_exec *exec)
 {
     struct statx found;
     look(fd, &found);
-    return found.stx_ino == entry->root_ino && found.stx_dev_major == entry->root_major &&
-           found.stx_dev_minor == entry->root_minor;
+    return found.stx_ino == exec->root_ino && found.stx_dev_major == exec->root_major &&
+           found.stx_dev_minor == exec->root_minor;
 }
 
 static int is_same_directory(int one, int other)
@@ -73,19 +73,19 @@ static int is_same_directory(int one, int other)
 /* setns leads to the root of the namespace, which is the machine's where the runtime that made the
  * container ran in a chroot. The container's is the one that was recorded, or the one that its first
  * process has taken with it there (a switch_root). */
-int enter_root(int channel, const struct block_entry *entry)
+int enter_root(int channel, const struct block_exec *exec)
 {
-    int root = entry->root_fd;
-    if (root < 0 || entry->flags & ENTRY_KNOWN) {
+    int root = exec->root_fd;
+    if (root < 0 || exec->flags & EXEC_KNOWN) {
         int top = (int)sys(__NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
         check(channel, STAGE_ROOT, top, 0);
-        if (!(entry->flags & ENTRY_KNOWN) || is_root(top, entry) ||
+        if (!(exec->flags & EXEC_KNOWN) || is_root(top, exec) ||
             (root >= 0 && is_same_directory(top, root))) {
             if (root >= 0)
                 sys(__NR_close, root);
             return top;
         }
-        if (root < 0 || !is_root(root, entry))
+        if (root < 0 || !is_root(root, exec))
             fail(channel, STAGE_ROOT, -ESTALE, 0);
         sys(__NR_close, top);
     }

@@ -12,7 +12,7 @@
 struct statx;
 
 /* Makes the container's root ours, and returns it. */
-int enter_root(int channel, const struct block_entry *entry);
+int enter_root(int channel, const struct block_exec *exec);
 
 /* A descriptor of what `path` leads to without leaving `root`, or -errno. */
 int open_inside(int root, const char *path, __u64 flags);

@@ -24,19 +24,19 @@ static int array_is_inside(const struct block *block, __u32 offset, __u32 count,
                           count <= (block->size - offset) / bytes);
 }
 
-static int is_valid(const struct block *block, long size, int argc, __u32 entry)
+static int is_valid(const struct block *block, long size, int argc, __u32 exec)
 {
     int first = FIRST_FD + (int)block->keep_fds;
     return block->magic == BLOCK_MAGIC && block->version == BLOCK_VERSION &&
            block->size == size && ((const char *)block)[size - 1] == 0 &&
-           (block->flags & BLOCK_ENTRY) == entry && block->keep_fds < MAX_FD &&
+           (block->flags & BLOCK_EXEC) == exec && block->keep_fds < MAX_FD &&
            (block->channel_fd >= first ||
             (block->channel_fd == -1 && !(block->flags & BLOCK_WAIT))) &&
            (block->proc_fd >= first || block->proc_fd == -1) &&
            block->candidates >= 1 && block->candidates <= (unsigned int)argc - 2 &&
            block->last_cap < 64 && text_is_inside(block, block->cwd_offset) &&
            (block->lsm_attr_offset == 0 ||
-            ((block->proc_fd != -1 || block->flags & BLOCK_ENTRY) &&
+            ((block->proc_fd != -1 || block->flags & BLOCK_EXEC) &&
              text_is_inside(block, block->lsm_attr_offset) &&
              text_is_inside(block, block->lsm_label_offset))) &&
            array_is_inside(block, block->groups_offset, block->groups_count, sizeof(__u32)) &&
@@ -47,7 +47,7 @@ static int is_valid(const struct block *block, long size, int argc, __u32 entry)
                            sizeof(struct sock_filter));
 }
 
-const struct block *map_block(int argc, char *const argv[], __u32 entry)
+const struct block *map_block(int argc, char *const argv[], __u32 exec)
 {
     static const char NAME[] = "oci-init ";
     int fd = 0;
@@ -67,7 +67,7 @@ const struct block *map_block(int argc, char *const argv[], __u32 entry)
     if (address < 0 && address >= -MAX_ERRNO)
         leave(EXIT_BLOCK);
     const struct block *block = (const struct block *)address;
-    if (!is_valid(block, size, argc, entry))
+    if (!is_valid(block, size, argc, exec))
         leave(EXIT_BLOCK);
     sys(__NR_close, fd);
     return block;

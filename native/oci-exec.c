@@ -10,7 +10,7 @@
  * with one; and ours was made on the host: nobody with the powers of another user namespace may
  * trace it.
  *
- *     argv, envp = as oci-init's        the block has BLOCK_ENTRY
+ *     argv, envp = as oci-init's        the block has BLOCK_EXEC
  */
 #include <linux/errno.h>
 #include <linux/fcntl.h>
@@ -33,22 +33,22 @@ enum { EXIT_BLOCK = 70, PROC_ROOT_INODE = 1, MASK_WORDS = 8192 / 64 };
 
 static int is_array(const struct block *block, __u32 offset, __u32 count, __u32 bytes)
 {
-    return offset >= sizeof *block + sizeof(struct block_entry) && offset <= block->size &&
+    return offset >= sizeof *block + sizeof(struct block_exec) && offset <= block->size &&
            offset % bytes == 0 && count <= (block->size - offset) / bytes;
 }
 
-static const struct block_entry *entry_of(const struct block *block)
+static const struct block_exec *exec_of(const struct block *block)
 {
-    const struct block_entry *entry = (const struct block_entry *)(block + 1);
-    if (block->size < sizeof *block + sizeof *entry || block->flags & BLOCK_WAIT ||
+    const struct block_exec *exec = (const struct block_exec *)(block + 1);
+    if (block->size < sizeof *block + sizeof *exec || block->flags & BLOCK_WAIT ||
         block->channel_fd < 0 || block->proc_fd != -1 ||
-        !is_array(block, entry->keyring_offset, 1, 1) ||
-        !is_array(block, entry->joins_offset, entry->joins_count, sizeof(__s32)) ||
-        !is_array(block, entry->cpus_offset, entry->cpus_count, sizeof(__u64)) ||
-        !is_array(block, entry->nodes_offset, entry->nodes_count, sizeof(__u64)) ||
-        entry->cpus_count > MASK_WORDS || entry->nodes_count > MASK_WORDS)
+        !is_array(block, exec->keyring_offset, 1, 1) ||
+        !is_array(block, exec->joins_offset, exec->joins_count, sizeof(__s32)) ||
+        !is_array(block, exec->cpus_offset, exec->cpus_count, sizeof(__u64)) ||
+        !is_array(block, exec->nodes_offset, exec->nodes_count, sizeof(__u64)) ||
+        exec->cpus_count > MASK_WORDS || exec->nodes_count > MASK_WORDS)
         leave(EXIT_BLOCK);
-    return entry;
+    return exec;
 }
 
 static void wait_for_go(int channel)
@@ -63,21 +63,21 @@ static void wait_for_go(int channel)
 }
 
 /* A thread that moves itself needs no protection against its own end: no grace period. */
-static void join_cgroups(int channel, const struct block *block, const struct block_entry *entry)
+static void join_cgroups(int channel, const struct block *block, const struct block_exec *exec)
 {
-    const __s32 *files = (const __s32 *)((const char *)block + entry->joins_offset);
-    for (unsigned int i = 0; i < entry->joins_count; i++)
+    const __s32 *files = (const __s32 *)((const char *)block + exec->joins_offset);
+    for (unsigned int i = 0; i < exec->joins_count; i++)
         check(channel, STAGE_CGROUP, sys(__NR_write, files[i], "0", 1), i);
-    if (entry->flags & ENTRY_JOINED)
+    if (exec->flags & EXEC_JOINED)
         send_report(channel, STAGE_JOINED, 0, 0, 0);
-    if (entry->cgroup_ns_fd >= 0)
-        check(channel, STAGE_CGROUP_NS, sys(__NR_setns, entry->cgroup_ns_fd, CLONE_NEWCGROUP), 0);
+    if (exec->cgroup_ns_fd >= 0)
+        check(channel, STAGE_CGROUP_NS, sys(__NR_setns, exec->cgroup_ns_fd, CLONE_NEWCGROUP), 0);
 }
 
 /* Whether the namespace turns out to forbid setgroups for good. */
 static int become_root(int channel, unsigned int flags)
 {
-    long result = flags & ENTRY_KEEP_GROUPS ? 0 : sys(__NR_setgroups, 0, 0);
+    long result = flags & EXEC_KEEP_GROUPS ? 0 : sys(__NR_setgroups, 0, 0);
     if (result == -EPERM)
         send_report(channel, STAGE_GROUPS | REPORT_NOTE, EPERM, 0, 0);
     else
@@ -105,26 +105,26 @@ static void take_label(int channel, const struct block *block)
 }
 
 /* What its process inherits from oci-exec. */
-static void prepare(int channel, const struct block *block, const struct block_entry *entry)
+static void prepare(int channel, const struct block *block, const struct block_exec *exec)
 {
-    if (entry->cpus_count > 0)
+    if (exec->cpus_count > 0)
         check(channel, STAGE_CPUS,
-              sys(__NR_sched_setaffinity, 0, entry->cpus_count * sizeof(__u64),
-                  (const char *)block + entry->cpus_offset), 0);
+              sys(__NR_sched_setaffinity, 0, exec->cpus_count * sizeof(__u64),
+                  (const char *)block + exec->cpus_offset), 0);
     if (block->lsm_attr_offset)
         take_label(channel, block);
 }
 
 /* What only the process itself can set. The kernel takes one node less than it is told
  * (set_mempolicy(2), "maxnode"). */
-static void set_execution(int channel, const struct block *block, const struct block_entry *entry)
+static void set_execution(int channel, const struct block *block, const struct block_exec *exec)
 {
-    __u64 nodes = entry->nodes_count ? (__u64)block + entry->nodes_offset : 0;
-    __u64 bits = entry->nodes_count ? entry->nodes_count * 64ULL + 1 : 0;
-    if (entry->flags & ENTRY_PERSONA)
-        check(channel, STAGE_PERSONA, sys(__NR_personality, entry->persona), 0);
-    if (entry->flags & ENTRY_MEMORY)
-        check(channel, STAGE_MEMORY, sys(__NR_set_mempolicy, entry->memory_mode, nodes, bits), 0);
+    __u64 nodes = exec->nodes_count ? (__u64)block + exec->nodes_offset : 0;
+    __u64 bits = exec->nodes_count ? exec->nodes_count * 64ULL + 1 : 0;
+    if (exec->flags & EXEC_PERSONA)
+        check(channel, STAGE_PERSONA, sys(__NR_personality, exec->persona), 0);
+    if (exec->flags & EXEC_MEMORY)
+        check(channel, STAGE_MEMORY, sys(__NR_set_mempolicy, exec->memory_mode, nodes, bits), 0);
 }
 
 /* A session keyring of its own, which the owner may search; kernels without keyrings, and profiles
@@ -219,38 +219,38 @@ static void find_program(int root, struct becoming *self)
 }
 
 /* The process in the container. */
-static _Noreturn void inside(const struct block_entry *entry, struct becoming *self)
+static _Noreturn void inside(const struct block_exec *exec, struct becoming *self)
 {
     char home[HOME_BYTES];
     const struct block *block = self->block;
     int channel = self->channel;
     int first = FIRST_FD + (int)block->keep_fds;
     unsigned int nulls;
-    const int kept[] = {channel, entry->root_fd, entry->console_fd};
+    const int kept[] = {channel, exec->root_fd, exec->console_fd};
 
     /* First of all, because whoever may trace us in there may take what is open. */
-    join_cgroups(channel, block, entry);
+    join_cgroups(channel, block, exec);
     check(channel, STAGE_CLOSE, close_others(first, kept, sizeof kept / sizeof *kept), 0);
     wait_for_go(channel);
     mark(self->times, STAGE_ROOT);
-    if (entry->flags & ENTRY_USER)
-        self->keep_groups = become_root(channel, entry->flags);
-    int root = enter_root(channel, entry);
+    if (exec->flags & EXEC_USER)
+        self->keep_groups = become_root(channel, exec->flags);
+    int root = enter_root(channel, exec);
     mark(self->times, STAGE_SESSION);
     check(channel, STAGE_SESSION, sys(__NR_setsid), 0);
-    join_keyring(channel, (const char *)block + entry->keyring_offset);
+    join_keyring(channel, (const char *)block + exec->keyring_offset);
     mark(self->times, STAGE_STREAMS);
-    if (entry->console_fd >= 0)
-        take_terminal(channel, root, entry, block->uid);
+    if (exec->console_fd >= 0)
+        take_terminal(channel, root, exec, block->uid);
     else if ((nulls = own_streams(channel, block->uid)))
         reopen_null(root, nulls);
     mark(self->times, STAGE_DIRECTORY);
     self->is_away = enter_directory(channel, root, (const char *)block + block->cwd_offset);
     mark(self->times, STAGE_PROGRAM);
-    if (entry->flags & ENTRY_HOME)
+    if (exec->flags & EXEC_HOME)
         find_home(root, block->uid, self->envp, home);
     find_program(root, self);
-    set_execution(channel, block, entry);
+    set_execution(channel, block, exec);
     check(channel, STAGE_CLOSE, close_except(first, channel, -1), 0);
     send_report(channel, STAGE_ENTERED, 0, 0, 0);
     become(self);
@@ -262,8 +262,8 @@ __attribute__((used)) _Noreturn void entry(long *stack)
     int argc = (int)stack[0];
     char **argv = (char **)(stack + 1);
     char **envp = argv + argc + 1;
-    const struct block *block = map_block(argc, argv, BLOCK_ENTRY);
-    const struct block_entry *wanted = entry_of(block);
+    const struct block *block = map_block(argc, argv, BLOCK_EXEC);
+    const struct block_exec *wanted = exec_of(block);
     int channel = block->channel_fd;
     struct clone_args request = {.flags = CLONE_PARENT};
     struct becoming becoming = {.block = block, .channel = channel, .proc = -1,

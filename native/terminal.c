@@ -49,7 +49,7 @@ static void leave_newlines(int channel, int terminal)
     check(channel, STAGE_TERMINAL, sys(__NR_ioctl, terminal, TCSETS, &settings), 0);
 }
 
-void take_terminal(int channel, int root, const struct block_entry *entry, unsigned int uid)
+void take_terminal(int channel, int root, const struct block_exec *exec, unsigned int uid)
 {
     static const int UNLOCKED = 0;
     sys(__NR_close, open_multiplexer(channel, root, O_PATH | O_NOFOLLOW));
@@ -57,16 +57,16 @@ void take_terminal(int channel, int root, const struct block_entry *entry, unsig
     check(channel, STAGE_TERMINAL, sys(__NR_ioctl, master, TIOCSPTLCK, &UNLOCKED), 0);
     int own = (int)sys(__NR_ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     check(channel, STAGE_TERMINAL, own, 0);
-    if (entry->rows && entry->columns) {
-        struct winsize size = {.ws_row = (unsigned short)entry->rows,
-                               .ws_col = (unsigned short)entry->columns};
+    if (exec->rows && exec->columns) {
+        struct winsize size = {.ws_row = (unsigned short)exec->rows,
+                               .ws_col = (unsigned short)exec->columns};
         check(channel, STAGE_TERMINAL, sys(__NR_ioctl, own, TIOCSWINSZ, &size), 0);
     }
-    if (entry->flags & ENTRY_RELAYED)
+    if (exec->flags & EXEC_RELAYED)
         leave_newlines(channel, own);
     check(channel, STAGE_CONSOLE,
-          send_descriptor(entry->console_fd, PTMX, sizeof PTMX - 1, master), 0);
-    sys(__NR_close, entry->console_fd);
+          send_descriptor(exec->console_fd, PTMX, sizeof PTMX - 1, master), 0);
+    sys(__NR_close, exec->console_fd);
     sys(__NR_close, master);
     check(channel, STAGE_TERMINAL, sys(__NR_fchownat, own, "", uid, -1, AT_EMPTY_PATH), 0);
     check(channel, STAGE_TERMINAL, sys(__NR_ioctl, own, TIOCSCTTY, 0), 0);

@@ -7,9 +7,9 @@
 
 #include "block.h"
 
-/* Makes one in `root`, sends its master to entry->console_fd, which is closed, and makes it the
+/* Makes one in `root`, sends its master to exec->console_fd, which is closed, and makes it the
  * controlling terminal and standard streams of this process, which leads a session; it belongs to
  * `uid`. */
-void take_terminal(int channel, int root, const struct block_entry *entry, unsigned int uid);
+void take_terminal(int channel, int root, const struct block_exec *exec, unsigned int uid);
 
 #endif

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import _struct
 
-from ociruntime.kernel.entry import terminated
+from ociruntime.kernel.execblock import terminated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ociruntime.kernel.entry import Entry
+    from ociruntime.kernel.execblock import ExecBlock
 
 MAGIC = 0x4249434F
 VERSION = 1
@@ -24,7 +24,7 @@ NO_NEW_PRIVS = 1 << 1
 SET_GROUPS = 1 << 2
 SECCOMP = 1 << 3
 TIMES = 1 << 4
-ENTRY = 1 << 5
+EXEC = 1 << 5
 AWAY = 1 << 6
 ALL_CPUS = 1 << 7
 
@@ -195,7 +195,7 @@ def pack_block(
     times: bool = False,
     away: bool = False,
     all_cpus: bool = False,
-    entry: Entry | None = None,
+    for_exec: ExecBlock | None = None,
 ) -> bytes:
     """The block's bytes, to be written to a sealed memfd.
 
@@ -210,7 +210,7 @@ def pack_block(
     `times` asks for the times of the stages (``trace.times``); with `wait`, `start` asks instead.
     `away` says that `cwd` was closed to root of the container: the process itself must get there.
     `all_cpus` frees the process of the CPUs that the runtime was bound to, within its cpuset.
-    `entry` makes it a block for oci-exec: it has a channel, does not wait, and `proc_fd` is -1.
+    `for_exec` makes it a block for oci-exec: it has a channel, does not wait, and `proc_fd` is -1.
     All its descriptors are above the kept ones.
 
     Raises ValueError for a value oci-init would refuse.
@@ -218,7 +218,7 @@ def pack_block(
     first = FIRST_KEPT_FD + keep_fds
     if not (channel_fd >= first or (channel_fd == -1 and not wait)):
         raise ValueError(f"channel_fd {channel_fd} is not above the kept descriptors")
-    if not (proc_fd >= first or (proc_fd == -1 and (lsm is None or entry is not None))):
+    if not (proc_fd >= first or (proc_fd == -1 and (lsm is None or for_exec is not None))):
         raise ValueError(f"proc_fd {proc_fd} is not above the kept descriptors")
     if not 0 <= last_cap < 64:
         raise ValueError(f"last_cap {last_cap} is not in 0..63")
@@ -233,10 +233,10 @@ def pack_block(
     if not cwd.startswith(b"/"):
         raise ValueError(f"cwd {cwd!r} is not absolute")
 
-    if entry is not None and (wait or channel_fd < 0 or proc_fd >= 0):
+    if for_exec is not None and (wait or channel_fd < 0 or proc_fd >= 0):
         raise ValueError("oci-exec has a channel, does not wait and needs no procfs")
-    if entry is not None and any(fd < first for fd in entry.descriptors()):
-        raise ValueError(f"{min(entry.descriptors())} is not above the kept descriptors")
+    if for_exec is not None and any(fd < first for fd in for_exec.descriptors()):
+        raise ValueError(f"{min(for_exec.descriptors())} is not above the kept descriptors")
 
     flags = WAIT if wait else 0
     if times and not wait:
@@ -248,9 +248,9 @@ def pack_block(
     if all_cpus:
         flags |= ALL_CPUS
     tail = bytearray()
-    if entry is not None:
-        flags |= ENTRY
-        tail += entry.pack(HEADER.size)
+    if for_exec is not None:
+        flags |= EXEC
+        tail += for_exec.pack(HEADER.size)
     # Widest members first, so that every array is aligned without padding.
     rlimits_offset = HEADER.size + len(tail)
     for resource, soft, hard in rlimits:

@@ -27,8 +27,8 @@ from ociruntime.steps.cgroup import OpenCgroup
 from ociruntime.steps.enter import Await, EnterContainer, Proceed
 from ociruntime.steps.finish import RaiseRlimits, SendPidfd, SetOomScore, WritePidFile
 from ociruntime.steps.prepare import ConnectConsole, OpenInit
+from ociruntime.steps.prepare_exec import ConnectAgent, OpenContainer
 from ociruntime.steps.streams import GiveStreams
-from ociruntime.steps.tenant import ConnectAgent, OpenContainer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,16 +87,16 @@ def build(
         steps.append(agent)
     steps += label_checks(process, {}) + seccomp_steps(container, process)
     identity = identity_of(container, process, powers, run.warnings)
-    entry, settling = _entering(container, process, options, run, identity)
+    enter, settling = _entering(container, process, options, run, identity)
     if settling:
-        entry.tells_joined = True
-        settling = [Await(entry, STAGE_JOINED, container, agent), *settling]
-    steps += [*_with_oom_score(entry, process, powers), *settling]
-    steps += [*outside_steps(container, process, powers), Proceed(entry)]
+        enter.tells_joined = True
+        settling = [Await(enter, STAGE_JOINED, container, agent), *settling]
+    steps += [*_with_oom_score(enter, process, powers), *settling]
+    steps += [*outside_steps(container, process, powers), Proceed(enter)]
     telling = _telling_steps(options)
     if telling:
-        steps += [Await(entry, STAGE_ENTERED, container, agent), *telling]
-    steps.append(Await(entry, 0, container, agent))
+        steps += [Await(enter, STAGE_ENTERED, container, agent), *telling]
+    steps.append(Await(enter, 0, container, agent))
     return run
 
 
@@ -172,7 +172,7 @@ def _entering(
             from ociruntime.steps.unit import SettleUnit
 
             settling.append(SettleUnit(placement.unit))
-    entry = EnterContainer(
+    enter = EnterContainer(
         container.id,
         # The process itself joins the cgroup namespace, later.
         flags & ~c.CLONE_NEWCGROUP,
@@ -185,12 +185,12 @@ def _entering(
         keep_fds=options.preserve_fds,
         adds_home=options.adds_home,
     )
-    entry.relayed = options.relayed
+    enter.relayed = options.relayed
     every_process: Any = data.get("every_process") or {}
-    entry.execution = execution_steps(every_process)
-    entry.cpus, pinning = affinity(process)
+    enter.execution = execution_steps(every_process)
+    enter.cpus, pinning = affinity(process)
     settling += pinning + scheduling_steps(process, pinned=is_pinned(process))
-    return entry, settling
+    return enter, settling
 
 
 def _telling_steps(options: ExecRequest) -> list[Step]:
@@ -254,16 +254,16 @@ def outside_steps(
 
 
 def _with_oom_score(
-    entry: EnterContainer, process: ProcessConfig, powers: Powers
+    enter: EnterContainer, process: ProcessConfig, powers: Powers
 ) -> list[Step]:
-    """``entry``, between the steps that give its process process.oomScoreAdj for who is not root:
+    """``enter``, between the steps that give its process process.oomScoreAdj for who is not root:
     root can give it afterwards.
     """
     value = process.get("oomScoreAdj")
     if value is None or powers.euid == 0:
-        return [entry]
+        return [enter]
     # Imported for the callers who need it.
     from ociruntime.steps.oomscore import LendOomScore, TakeOomScoreBack
 
     lent = LendOomScore(value)
-    return [lent, entry, TakeOomScoreBack(lent)]
+    return [lent, enter, TakeOomScoreBack(lent)]

@@ -31,7 +31,7 @@ class Run:
     fds         descriptors opened by earlier steps, by the name the planner gave them
     lent        the one among them that belongs to the caller, who closes it; -1 for none
     host_fds    descriptors that oci-setup does not get
-    container   the claimed state directory, None for a tenant (exec)
+    container   the claimed state directory, None for exec
     cgroup      the container's cgroup once it is made
     pid, pidfd  the init process (host pid), 0 and -1 before it exists
     step        the one that is executed or compiled

@@ -6,9 +6,9 @@ from _socket import socket
 
 from ociruntime import hostos as os
 from ociruntime.shim.events import Publisher
+from ociruntime.shim.execs import Execs
 from ociruntime.shim.lasting import LastingConnection
 from ociruntime.shim.service import Tasks
-from ociruntime.shim.tenants import Tenants
 from ociruntime.shim.ttrpc import Connection, Server
 from ociruntime.shim.worker import Workers
 
@@ -46,9 +46,9 @@ def assemble(
     publisher = Publisher(loop, log, orders.namespace, orders.ttrpc, publish)
     publisher.exits = exits
     publisher.journal = journal
-    tenants = Tenants(loop, exits, log)
+    execs = Execs(loop, exits, log)
     workers = Workers(exits, log, lasting=journal.lasting)
-    tasks = Tasks(loop, workers, tenants, exits, publisher, orders.namespace, journal)
+    tasks = Tasks(loop, workers, execs, exits, publisher, orders.namespace, journal)
 
     def accepted(end: socket) -> None:
         if journal.lasting:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from ociruntime.protobuf import Message
     from ociruntime.shim.events import Publisher
+    from ociruntime.shim.execs import Execs
     from ociruntime.shim.exits import Exits
     from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.loop import Loop
-    from ociruntime.shim.tenants import Tenants
     from ociruntime.shim.worker import Workers
 
     Method = Callable[["Tasks", dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -49,7 +49,7 @@ class Tasks:
         self,
         loop: Loop,
         workers: Workers,
-        tenants: Tenants,
+        execs: Execs,
         exits: Exits,
         publisher: Publisher,
         namespace: str,
@@ -57,7 +57,7 @@ class Tasks:
     ) -> None:
         self.loop = loop
         self.workers = workers
-        self.tenants = tenants
+        self.execs = execs
         self.exits = exits
         self.publisher = publisher
         self.namespace = namespace
@@ -196,7 +196,7 @@ class Tasks:
 
         async def run(streams: list[int], extra: int, made: Callable[[int], None]) -> None:
             what = task.store, task.id, process.spec
-            if not await self.tenants.run(*what, streams, extra, made):
+            if not await self.execs.run(*what, streams, extra, made):
                 await self.workers.run(operations.run_process(*what), streams, extra, made)
 
         await self.making.make(process, task, run)

@@ -1,15 +1,15 @@
 """The directory of one container under --root.
 
-    ROOT/ID/            0711, flock(2)ed by the command that changes the container; made by mkdir:
-    of two creates one wins ROOT/ID/state.json  what later commands need (``Container.save``),
-    replaced by rename(2) ROOT/ID/config.json the configuration as it was at create: later edits in
-    the bundle have no effect ROOT/ID/start.sock  where oci-init waits for ``start``
-
+    ROOT/ID/                 0711, flock(2)ed by the command that changes the container; made by
+                             mkdir: of two creates one wins
+    ROOT/ID/state.json       what later commands need (``Container.save``), replaced by rename(2)
     ROOT/ID/.state.json.new  state.json as it was before its last change, which ``delete --force``
-    needs when somebody has damaged that one
-
-    ROOT/ID/.unwanted  made by a ``delete --force`` that finds the lock taken: who has it does not
-    wait for a hook any longer
+                             needs when somebody has damaged that one
+    ROOT/ID/config.json      the configuration as it was at create: later edits in the bundle have
+                             no effect
+    ROOT/ID/start.sock       where oci-init waits for ``start``
+    ROOT/ID/.unwanted        made by a ``delete --force`` that finds the lock taken: who has it
+                             does not wait for a hook any longer
 
 Everything that ``create`` is going to make is written down before it is made, so ``delete`` can
 finish any half-made container, whenever its maker was killed.

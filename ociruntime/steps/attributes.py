@@ -15,7 +15,7 @@ from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.kernel.entry import Entry
+    from ociruntime.kernel.execblock import ExecBlock
     from ociruntime.process.run import Run
 
 # linux/ioprio.h
@@ -134,7 +134,7 @@ class ProcessSetting(ContainerStep):
     stage = "process"
     reported = 0
 
-    def compile(self, entry: Entry) -> None:
+    def compile(self, block: ExecBlock) -> None:
         """Have oci-exec's process do it."""
         raise NotImplementedError(self.kind)
 
@@ -168,8 +168,8 @@ class SetMemoryPolicy(ProcessSetting):
         # The kernel takes one bit less than it is told (set_mempolicy(2), "maxnode").
         run.inner.invoke("set_mempolicy", self.mode, mask, size * 8 + 1)
 
-    def compile(self, entry: Entry) -> None:
-        entry.memory = self.mode, mask_of(self.nodes)
+    def compile(self, block: ExecBlock) -> None:
+        block.memory = self.mode, mask_of(self.nodes)
 
     def explain(self, number: int) -> str:
         return {
@@ -198,8 +198,8 @@ class SetPersonality(ProcessSetting):
     def execute(self, run: Run) -> None:
         run.inner.invoke("personality", self.persona)
 
-    def compile(self, entry: Entry) -> None:
-        entry.persona = self.persona
+    def compile(self, block: ExecBlock) -> None:
+        block.persona = self.persona
 
 
 def explain_cpus(number: int) -> str:

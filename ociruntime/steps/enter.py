@@ -14,7 +14,7 @@ from _socket import AF_UNIX, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_SEQPACKET, socketp
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import block as b
-from ociruntime.kernel import entry as e
+from ociruntime.kernel import execblock as e
 from ociruntime.kernel.ocinit import sealed_memfd
 from ociruntime.kernel.processes import Executable
 from ociruntime.process.descriptors import STREAMS, close_all
@@ -26,8 +26,8 @@ from ociruntime.process.spawn import end_process
 from ociruntime.process.step import Step
 from ociruntime.state.status import RUNNING
 from ociruntime.steps.cgroup import JOIN, to_join
+from ociruntime.steps.prepare_exec import CONTAINER
 from ociruntime.steps.process import MISSING, NewKeyring, candidates, no_program
-from ociruntime.steps.tenant import CONTAINER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ociruntime.spec.documents import ProcessConfig
     from ociruntime.state.store import Container
     from ociruntime.steps.attributes import ProcessSetting
-    from ociruntime.steps.tenant import ConnectAgent
+    from ociruntime.steps.prepare_exec import ConnectAgent
 
 LARGEST_REPORT = 64
 # Milliseconds that oci-exec may take on the host: a container without a pid namespace of its own
@@ -57,7 +57,7 @@ class EnterContainer(Step):
     whether a user namespace is among them, ``setgroups`` whether that one allows setgroups(2);
     ``root`` is ``known_root``'s; ``keep_fds`` counts the descriptors from 3 on that the process
     keeps. ``adds_home`` says whether HOME is found out where process.env has none. Attributes that
-    few need: ``cpus`` are ``Entry``'s; ``execution`` what the process sets itself; with
+    few need: ``cpus`` are ``ExecBlock``'s; ``execution`` what the process sets itself; with
     ``relayed`` a terminal leaves newlines as they are; with ``tells_joined`` the process says when
     it is in its cgroups.
     """
@@ -181,44 +181,44 @@ class EnterContainer(Step):
         paths = candidates(self.program, environment)
         if not paths:
             raise no_program(self.program, "", MISSING)
-        entry = self._entry(run)
+        block = self._exec_block(run)
         if self.adds_home and not any(variable.startswith("HOME=") for variable in environment):
             environment.append("HOME=/")
-            entry.flags |= e.HOME
+            block.flags |= e.HOME
         return (
-            self._block(run, entry, len(paths)),
+            self._block(run, block, len(paths)),
             [os.fsencode(word) for word in (*paths, *self.process["args"])],
             [os.fsencode(variable) for variable in environment],
-            [run.fds["init"], run.fds["channel"], *entry.descriptors()],
+            [run.fds["init"], run.fds["channel"], *block.descriptors()],
         )
 
-    def _entry(self, run: Run) -> e.Entry:
+    def _exec_block(self, run: Run) -> e.ExecBlock:
         fds = run.fds
-        entry = e.Entry(NewKeyring(self.container_id).name.encode())
-        entry.container = fds.get(f"namespace:{CONTAINER}", -1) if self.namespaces else -1
-        entry.namespaces = self.namespaces
-        entry.cgroup_namespace = fds.get("namespace:cgroup", -1)
-        entry.root = fds.get("root", -1)
-        entry.known = self.root
+        block = e.ExecBlock(NewKeyring(self.container_id).name.encode())
+        block.container = fds.get(f"namespace:{CONTAINER}", -1) if self.namespaces else -1
+        block.namespaces = self.namespaces
+        block.cgroup_namespace = fds.get("namespace:cgroup", -1)
+        block.root = fds.get("root", -1)
+        block.known = self.root
         if run.cgroup is not None:
-            entry.cgroup = run.cgroup.open_for_clone()
+            block.cgroup = run.cgroup.open_for_clone()
             self.joins = to_join(run, run.cgroup.placement)
-            entry.joins = [fds[JOIN + place.key] for place in self.joins]
+            block.joins = [fds[JOIN + place.key] for place in self.joins]
         if self.user:
-            entry.flags |= e.USER | (0 if self.setgroups else e.KEEP_GROUPS)
+            block.flags |= e.USER | (0 if self.setgroups else e.KEEP_GROUPS)
         if self.tells_joined:
-            entry.flags |= e.JOINED
-        entry.cpus = self.cpus
+            block.flags |= e.JOINED
+        block.cpus = self.cpus
         for step in self.execution:
-            step.compile(entry)
+            step.compile(block)
         if self.process.get("terminal"):
-            entry.console = fds["console"]
+            block.console = fds["console"]
             size = self.process.get("consoleSize") or {}
-            entry.size = (size.get("height", 0), size.get("width", 0))
-            entry.flags |= e.RELAYED if self.relayed else 0
-        return entry
+            block.size = (size.get("height", 0), size.get("width", 0))
+            block.flags |= e.RELAYED if self.relayed else 0
+        return block
 
-    def _block(self, run: Run, entry: e.Entry, paths: int) -> bytes:
+    def _block(self, run: Run, block: e.ExecBlock, paths: int) -> bytes:
         identity = self.identity
         return b.pack_block(
             channel_fd=run.fds["channel"],
@@ -241,7 +241,7 @@ class EnterContainer(Step):
             seccomp=run.seccomp[0] if run.seccomp else None,
             seccomp_flags=run.seccomp[1] if run.seccomp else 0,
             all_cpus=identity.all_cpus,
-            entry=entry,
+            for_exec=block,
         )
 
     def undo(self, run: Run) -> None:
@@ -261,7 +261,7 @@ class EnterContainer(Step):
 
     def explain_report(self, run: Run, report: Report) -> OciError:
         """The error for a failure that the process or oci-exec reports."""
-        from ociruntime.steps.entrywords import explain_report
+        from ociruntime.steps.execwords import explain_report
 
         return explain_report(self, run, report)
 
@@ -269,14 +269,14 @@ class EnterContainer(Step):
 class Proceed(Step):
     """Let the process go on, when the host side has nothing more to do to it."""
 
-    __slots__ = ("entry",)
+    __slots__ = ("enter",)
 
     kind = "proceed"
     stage = "exec"
 
-    def __init__(self, entry: EnterContainer) -> None:
-        super().__init__("", entry.label)
-        self.entry = entry
+    def __init__(self, enter: EnterContainer) -> None:
+        super().__init__("", enter.label)
+        self.enter = enter
 
     def describe(self) -> str:
         return "let the process go on"
@@ -285,9 +285,9 @@ class Proceed(Step):
         return {}
 
     def execute(self, run: Run) -> None:
-        assert self.entry.channel is not None
+        assert self.enter.channel is not None
         try:
-            self.entry.channel.send(b.START)
+            self.enter.channel.send(b.START)
         except OSError as error:
             if error.errno != errno.EPIPE:
                 raise
@@ -301,38 +301,38 @@ class Await(Step):
     ``agent`` is what gets the listener of the seccomp filter.
     """
 
-    __slots__ = ("agent", "container", "entry", "said")
+    __slots__ = ("agent", "container", "enter", "said")
 
     kind = "await"
     stage = "exec"
     listens = True
 
     def __init__(
-        self, entry: EnterContainer, said: int, container: Container, agent: ConnectAgent | None
+        self, enter: EnterContainer, said: int, container: Container, agent: ConnectAgent | None
     ) -> None:
-        super().__init__("", entry.label)
-        self.entry = entry
+        super().__init__("", enter.label)
+        self.enter = enter
         self.said = said
         self.container = container
         self.agent = agent
 
     def describe(self) -> str:
         what = {b.STAGE_JOINED: "it is in its cgroups", b.STAGE_ENTERED: "it has entered"}
-        return f"wait until {what.get(self.said, f'{self.entry.program} is executed')}"
+        return f"wait until {what.get(self.said, f'{self.enter.program} is executed')}"
 
     def operands(self) -> dict[str, object]:
         return {}
 
     def listen(self, run: Run) -> Iterator[int]:
-        entry, channel = self.entry, self.entry.channel
+        enter, channel = self.enter, self.enter.channel
         assert channel is not None
         agent = self.agent.agent if self.agent is not None else None
         patience = run.patience()
-        while self.said not in entry.said:
+        while self.said not in enter.said:
             yield channel.fileno()
             report = read_report(channel, agent, self.container, run.pid, RUNNING, patience)
             if report is None:
-                if self.said or b.STAGE_ENTERED not in entry.said:
+                if self.said or b.STAGE_ENTERED not in enter.said:
                     raise OciError(
                         f"{self.label}: the process died before its program was executed"
                         f"{how_it_ended(run)}"
@@ -341,16 +341,16 @@ class Await(Step):
             if report.is_note:
                 run.warnings.append(self._warning(report))
             elif report.stage in (b.STAGE_JOINED, b.STAGE_ENTERED):
-                entry.said.add(report.stage)
+                enter.said.add(report.stage)
             else:
-                raise entry.explain_report(run, report)
+                raise enter.explain_report(run, report)
 
     def execute(self, run: Run) -> None:
         if not self.said:
-            self.entry.let_go()
+            self.enter.let_go()
 
     @staticmethod
     def _warning(report: Report) -> str:
-        from ociruntime.steps.entrywords import explain_note
+        from ociruntime.steps.execwords import explain_note
 
         return explain_note(report)

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from ociruntime.kernel import block
-from ociruntime.kernel import entry as entry_module
-from ociruntime.kernel.entry import Entry
+from ociruntime.kernel import execblock as exec_module
+from ociruntime.kernel.execblock import ExecBlock
 from tests.native.driver import CHECKOUT
 
 HEADER = CHECKOUT / "native" / "block.h"
 FIELDS = re.findall(r"^    __([us]\d\d) (\w+);\s+/\*\s+(\d+)", HEADER.read_text(), re.MULTILINE)
 BLOCK_FIELDS = FIELDS[: [name for _, name, _ in FIELDS].index("seccomp_offset") + 1]
 
-ENTRY_FIELDS = FIELDS[[name for _, name, _ in FIELDS].index("container_fd") :][:21]
+EXEC_FIELDS = FIELDS[[name for _, name, _ in FIELDS].index("container_fd") :][:21]
 
 VALUES: dict[str, Any] = {
     "channel_fd": 101,
@@ -56,12 +56,12 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int
         for _, name, _ in BLOCK_FIELDS
     ]
     lines += [
-        f'printf("entry_{name} %zu %zu\\n", offsetof(struct block_entry, {name}),'
-        f" sizeof(((struct block_entry *)0)->{name}));"
-        for _, name, _ in ENTRY_FIELDS
+        f'printf("exec_{name} %zu %zu\\n", offsetof(struct block_exec, {name}),'
+        f" sizeof(((struct block_exec *)0)->{name}));"
+        for _, name, _ in EXEC_FIELDS
     ]
     lines.append('printf("block %zu %zu\\n", (size_t)0, sizeof(struct block));')
-    lines.append('printf("entry %zu %zu\\n", (size_t)0, sizeof(struct block_entry));')
+    lines.append('printf("exec %zu %zu\\n", (size_t)0, sizeof(struct block_exec));')
     lines.append('printf("rlimit %zu %zu\\n", (size_t)0, sizeof(struct block_rlimit));')
     lines.append('printf("report %zu %zu\\n", (size_t)0, sizeof(struct report));')
     source = directory / "layout.c"
@@ -80,7 +80,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int
 
 def test_sizes(layout: dict[str, tuple[int, int]]) -> None:
     assert layout["block"][1] == block.HEADER.size
-    assert layout["entry"][1] == entry_module.HEADER.size
+    assert layout["exec"][1] == exec_module.HEADER.size
     assert layout["rlimit"][1] == block.RLIMIT.size
     assert layout["report"][1] == block.REPORT.size
 
@@ -89,8 +89,8 @@ def test_documented_offsets(layout: dict[str, tuple[int, int]]) -> None:
     assert {name: int(offset) for _, name, offset in BLOCK_FIELDS} == {
         name: layout[name][0] for _, name, _ in BLOCK_FIELDS
     }
-    assert {name: int(offset) for _, name, offset in ENTRY_FIELDS} == {
-        name: layout[f"entry_{name}"][0] for _, name, _ in ENTRY_FIELDS
+    assert {name: int(offset) for _, name, offset in EXEC_FIELDS} == {
+        name: layout[f"exec_{name}"][0] for _, name, _ in EXEC_FIELDS
     }
 
 
@@ -126,12 +126,12 @@ def test_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
     assert text(read("lsm_label_offset")) == b"exec profile"
 
 
-def entry() -> Entry:
+def for_exec() -> ExecBlock:
     """One with another value in each field."""
-    made = Entry(b"_ses.x")
+    made = ExecBlock(b"_ses.x")
     made.container, made.namespaces, made.cgroup = 21, 0x20000, 22
     made.cgroup_namespace, made.root, made.console = 23, 24, 28
-    made.flags = entry_module.HOME
+    made.flags = exec_module.HOME
     made.joins = [25, 26, 27]
     made.known = (8, 1, 1 << 40 | 2)
     made.cpus, made.memory, made.persona = b"\x03" + bytes(7), (4, b"\x05" + bytes(15)), 8
@@ -140,15 +140,15 @@ def entry() -> Entry:
 
 
 def test_entry_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
-    values = {**VALUES, "wait": False, "proc_fd": -1, "entry": entry()}
+    values = {**VALUES, "wait": False, "proc_fd": -1, "for_exec": for_exec()}
     packed = block.pack_block(**values)
     start = layout["block"][1]
 
     def read(name: str) -> int:
-        offset, size = layout[f"entry_{name}"]
+        offset, size = layout[f"exec_{name}"]
         return int.from_bytes(packed[start + offset : start + offset + size], "little")
 
-    got = {name: read(name) for _, name, _ in ENTRY_FIELDS if not name.endswith("_offset")}
+    got = {name: read(name) for _, name, _ in EXEC_FIELDS if not name.endswith("_offset")}
     assert got == {
         "container_fd": 21,
         "namespaces": 0x20000,
@@ -156,10 +156,10 @@ def test_entry_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
         "cgroup_ns_fd": 23,
         "root_fd": 24,
         "console_fd": 28,
-        "flags": entry_module.HOME
-        | entry_module.KNOWN
-        | entry_module.MEMORY
-        | entry_module.PERSONA,
+        "flags": exec_module.HOME
+        | exec_module.KNOWN
+        | exec_module.MEMORY
+        | exec_module.PERSONA,
         "joins_count": 3,
         "cpus_count": 1,
         "nodes_count": 2,
@@ -183,8 +183,8 @@ def test_entry_packed_where_c_reads(layout: dict[str, tuple[int, int]]) -> None:
     (rlimits,) = struct.unpack_from("=I", packed, offset)
     assert rlimits % 8 == 0
     assert struct.unpack_from("=IIQQ", packed, rlimits) == (7, 0, 10, 20)
-    assert sorted(entry().descriptors()) == [21, 22, 23, 24, 25, 26, 27, 28]
-    assert Entry(b"").descriptors() == []
+    assert sorted(for_exec().descriptors()) == [21, 22, 23, 24, 25, 26, 27, 28]
+    assert ExecBlock(b"").descriptors() == []
 
 
 def constants(pattern: str) -> dict[str, int]:
@@ -200,8 +200,8 @@ def test_same_constants() -> None:
     flags = constants(r"^    BLOCK_(\w+) = (1U << \d+),")
     assert flags == {name: getattr(block, name) for name in flags}
     assert len(flags) == 8
-    flags = constants(r"^    ENTRY_(\w+) = (1U << \d+),")
-    assert flags == {name: getattr(entry_module, name) for name in flags}
+    flags = constants(r"^    EXEC_(\w+) = (1U << \d+),")
+    assert flags == {name: getattr(exec_module, name) for name in flags}
     assert len(flags) == 8
     defines = constants(r"^#define (\w+) (0x\w+|[\d(][^/\n]*)")
     assert defines == {
@@ -237,11 +237,14 @@ def test_no_filter_and_no_groups() -> None:
         ({"lsm": (b"exec", b"a\0b")}, "NUL"),
         ({"seccomp": bytes(9)}, "filter of 9 bytes"),
         ({"seccomp": bytes(8 * 65536)}, "filter"),
-        ({"entry": entry()}, "needs no procfs"),
-        ({"entry": entry(), "wait": False}, "needs no procfs"),
-        ({"entry": entry(), "wait": False, "proc_fd": -1, "channel_fd": -1}, "needs no procfs"),
-        ({"entry": entry(), "wait": False, "proc_fd": -1, "keep_fds": 20}, "21 is not above"),
-        ({"entry": Entry(b"a\0b"), "wait": False, "proc_fd": -1}, "NUL"),
+        ({"for_exec": for_exec()}, "needs no procfs"),
+        ({"for_exec": for_exec(), "wait": False}, "needs no procfs"),
+        (
+            {"for_exec": for_exec(), "wait": False, "proc_fd": -1, "channel_fd": -1},
+            "needs no procfs",
+        ),
+        ({"for_exec": for_exec(), "wait": False, "proc_fd": -1, "keep_fds": 20}, "21 is not above"),
+        ({"for_exec": ExecBlock(b"a\0b"), "wait": False, "proc_fd": -1}, "NUL"),
         ({"cwd": b"/" + bytes([97]) * (1 << 20)}, "at most"),
     ],
 )

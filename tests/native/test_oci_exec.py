@@ -19,7 +19,7 @@ from typing import Any, Self
 import pytest
 
 from ociruntime.kernel import _sys, block
-from ociruntime.kernel.entry import JOINED, RELAYED, Entry
+from ociruntime.kernel.execblock import JOINED, RELAYED, ExecBlock
 from tests.native.driver import (
     BLOCK_FD,
     BUSYBOX,
@@ -34,7 +34,7 @@ from tests.native.driver import (
 from tests.support.patience import PATIENCE
 
 CLONE_NEWUTS = 0x4000000
-ENTRY_AT = block.HEADER.size
+EXEC_AT = block.HEADER.size
 FIRST_FREE = 70
 
 
@@ -45,9 +45,9 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def pack(entry: Entry | None = None) -> bytes:
+def pack(for_exec: ExecBlock | None = None) -> bytes:
     """A block for a process like ours, which joins nothing."""
-    return block.pack_block(**VALUES, entry=entry or Entry(b"_ses.test"))
+    return block.pack_block(**VALUES, for_exec=for_exec or ExecBlock(b"_ses.test"))
 
 
 class Exec:
@@ -152,12 +152,12 @@ def test_nothing_happens_before_the_word() -> None:
     """It waits with nothing open but its streams, the channel and the root: a container with
     CAP_SYS_PTRACE could take the rest (CVE-2016-9962).
     """
-    entry = Entry(b"_ses.test")
-    entry.joins, entry.root = [FIRST_FREE, FIRST_FREE + 1], FIRST_FREE + 2
+    for_exec = ExecBlock(b"_ses.test")
+    for_exec.joins, for_exec.root = [FIRST_FREE, FIRST_FREE + 1], FIRST_FREE + 2
     good, root = memfd(), os.open("/", os.O_PATH)
     numbers = (*range(FIRST_FREE, FIRST_FREE + 3), 90)
     fds = dict(zip(numbers, (good, good, root, good), strict=True))
-    with Exec(pack(entry), b"echo", b"x", fds=fds) as one:
+    with Exec(pack(for_exec), b"echo", b"x", fds=fds) as one:
         os.close(good)
         os.close(root)
         deadline = time.monotonic() + PATIENCE
@@ -189,16 +189,16 @@ def memfd() -> int:
 @pytest.mark.kernel
 @pytest.mark.parametrize("kind", ["join", "clone"])
 def test_failures_before_there_is_a_process(kind: str) -> None:
-    entry = Entry(b"_ses.test")
+    for_exec = ExecBlock(b"_ses.test")
     if kind == "join":
-        entry.container, entry.namespaces = FIRST_FREE, CLONE_NEWUTS
+        for_exec.container, for_exec.namespaces = FIRST_FREE, CLONE_NEWUTS
         expected = (block.STAGE_JOIN, errno.EINVAL)
     else:
-        entry.cgroup = FIRST_FREE
+        for_exec.cgroup = FIRST_FREE
         expected = (block.STAGE_CLONE, errno.EBADF)
     fd = memfd()
     try:
-        with Exec(pack(entry), b"echo", b"x", fds={FIRST_FREE: fd}) as one:
+        with Exec(pack(for_exec), b"echo", b"x", fds={FIRST_FREE: fd}) as one:
             assert one.status == 1
             assert one.first is not None
             assert (one.first.stage, one.first.errno) == expected
@@ -209,12 +209,12 @@ def test_failures_before_there_is_a_process(kind: str) -> None:
 
 @pytest.mark.kernel
 def test_each_cgroup_is_joined_and_the_guilty_one_named() -> None:
-    entry = Entry(b"_ses.test")
-    entry.joins = [FIRST_FREE, FIRST_FREE + 1, FIRST_FREE + 2]
+    for_exec = ExecBlock(b"_ses.test")
+    for_exec.joins = [FIRST_FREE, FIRST_FREE + 1, FIRST_FREE + 2]
     good, bad = memfd(), os.open(os.devnull, os.O_RDONLY)
     try:
         fds = {FIRST_FREE: good, FIRST_FREE + 1: good, FIRST_FREE + 2: bad}
-        with Exec(pack(entry), b"echo", b"x", fds=fds) as one:
+        with Exec(pack(for_exec), b"echo", b"x", fds=fds) as one:
             report = one.go()
             assert report is not None
             assert (report.stage, report.errno, report.detail) == (
@@ -229,9 +229,9 @@ def test_each_cgroup_is_joined_and_the_guilty_one_named() -> None:
 
 @pytest.mark.kernel
 def test_no_descriptor_is_left_for_the_program(tmp_path: Path) -> None:
-    entry = Entry(b"_ses.test")
-    entry.joins = [FIRST_FREE]
-    entry.root = FIRST_FREE + 1
+    for_exec = ExecBlock(b"_ses.test")
+    for_exec.joins = [FIRST_FREE]
+    for_exec.root = FIRST_FREE + 1
     made = tmp_path / "root"
     (made / "bin").mkdir(parents=True)
     (made / "bin" / "busybox").write_bytes(Path(BUSYBOX.decode()).read_bytes())
@@ -239,7 +239,7 @@ def test_no_descriptor_is_left_for_the_program(tmp_path: Path) -> None:
     good, root = memfd(), os.open(made, os.O_PATH)
     try:
         fds = {FIRST_FREE: good, FIRST_FREE + 1: root, 90: good}
-        with Exec(pack(entry), b"sh", b"-c", b"cd /; echo *; echo x >&90", fds=fds) as one:
+        with Exec(pack(for_exec), b"sh", b"-c", b"cd /; echo *; echo x >&90", fds=fds) as one:
             assert one.go() is None
             status, output = one.end()
             assert output == b"bin\n"
@@ -251,9 +251,9 @@ def test_no_descriptor_is_left_for_the_program(tmp_path: Path) -> None:
 
 @pytest.mark.kernel
 def test_it_tells_when_it_is_in_its_cgroups() -> None:
-    entry = Entry(b"_ses.test")
-    entry.flags = JOINED
-    with Exec(pack(entry), b"true") as one:
+    for_exec = ExecBlock(b"_ses.test")
+    for_exec.flags = JOINED
+    with Exec(pack(for_exec), b"true") as one:
         said = one.reports.pop(0) if one.reports else one._report()
         assert said is not None
         assert (said.stage, said.errno) == (block.STAGE_JOINED, 0)
@@ -264,20 +264,20 @@ def test_it_tells_when_it_is_in_its_cgroups() -> None:
 @pytest.mark.kernel
 def test_what_the_process_inherits_and_sets() -> None:
     """CPUs, execution domain and memory policy, and what the kernel says of wrong ones."""
-    entry = Entry(b"_ses.test")
+    for_exec = ExecBlock(b"_ses.test")
     cpu = min(os.sched_getaffinity(0))
-    entry.cpus = (1 << cpu).to_bytes(128, "little")
-    entry.persona = 8  # PER_LINUX32
+    for_exec.cpus = (1 << cpu).to_bytes(128, "little")
+    for_exec.persona = 8  # PER_LINUX32
     script = b"grep Cpus_allowed_list /proc/self/status; cat /proc/self/personality"
-    with Exec(pack(entry), b"sh", b"-c", script) as one:
+    with Exec(pack(for_exec), b"sh", b"-c", script) as one:
         assert one.go() is None
         assert one.end() == (0, f"Cpus_allowed_list:\t{cpu}\n00000008\n".encode())
-    entry.cpus = bytes(64) + b"\x80" + bytes(63)
-    with Exec(pack(entry), b"true") as one:
+    for_exec.cpus = bytes(64) + b"\x80" + bytes(63)
+    with Exec(pack(for_exec), b"true") as one:
         assert one.first is not None
         assert (one.first.stage, one.first.errno) == (block.STAGE_CPUS, errno.EINVAL)
-    entry.cpus, entry.memory = b"", (0x7FFF, bytes(8))
-    with Exec(pack(entry), b"true") as one:
+    for_exec.cpus, for_exec.memory = b"", (0x7FFF, bytes(8))
+    with Exec(pack(for_exec), b"true") as one:
         report = one.go()
         assert report is not None
         assert (report.stage, report.errno) == (block.STAGE_MEMORY, errno.EINVAL)
@@ -287,11 +287,11 @@ def test_what_the_process_inherits_and_sets() -> None:
 @pytest.mark.kernel
 def test_a_terminal() -> None:
     """Of the devpts that is at /dev/pts; the size is there before the program is."""
-    entry = Entry(b"_ses.test")
+    for_exec = ExecBlock(b"_ses.test")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    entry.console, entry.size, entry.flags = FIRST_FREE, (11, 222), RELAYED
+    for_exec.console, for_exec.size, for_exec.flags = FIRST_FREE, (11, 222), RELAYED
     script = b"stty size; stty -a | grep -o .onlcr; test -t 2; echo $?; exec 0<&- 1>&- 2>&-"
-    with ours, theirs, Exec(pack(entry), b"sh", b"-c", script,
+    with ours, theirs, Exec(pack(for_exec), b"sh", b"-c", script,
                             fds={FIRST_FREE: theirs.fileno()}) as one:  # fmt: skip
         theirs.close()
         assert one.go() is None
@@ -309,11 +309,11 @@ def test_a_terminal() -> None:
 
 @pytest.mark.kernel
 def test_a_terminal_that_nobody_takes() -> None:
-    entry = Entry(b"_ses.test")
+    for_exec = ExecBlock(b"_ses.test")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     ours.close()
-    entry.console = FIRST_FREE
-    with theirs, Exec(pack(entry), b"true", fds={FIRST_FREE: theirs.fileno()}) as one:
+    for_exec.console = FIRST_FREE
+    with theirs, Exec(pack(for_exec), b"true", fds={FIRST_FREE: theirs.fileno()}) as one:
         report = one.go()
         assert report is not None
         assert (report.stage, report.errno) == (block.STAGE_CONSOLE, errno.EPIPE)
@@ -333,25 +333,25 @@ def damage(offset: int, value: int, data: bytes | None = None) -> bytes:
     "data",
     [
         b"",
-        damage(12, 0),  # BLOCK_ENTRY is not set
-        damage(12, block.ENTRY | block.WAIT),
+        damage(12, 0),  # BLOCK_EXEC is not set
+        damage(12, block.EXEC | block.WAIT),
         damage(16, -1),
         damage(20, 62),
-        damage(ENTRY_AT + 28, 0),
-        damage(ENTRY_AT + 28, ENTRY_AT),
-        damage(ENTRY_AT + 28, 1 << 20),
-        damage(ENTRY_AT + 32, 1000),
-        damage(ENTRY_AT + 32, 1 << 30),
-        damage(ENTRY_AT + 32, -1),
-        damage(ENTRY_AT + 36, 4),
-        damage(ENTRY_AT + 36, ENTRY_AT + 89),
-        damage(ENTRY_AT + 36, -4),
-        damage(ENTRY_AT + 40, 129),
-        damage(ENTRY_AT + 40, 1 << 29),
-        damage(ENTRY_AT + 44, 8),
-        damage(ENTRY_AT + 44, ENTRY_AT + 92),
-        damage(ENTRY_AT + 48, 1000),
-        damage(ENTRY_AT + 52, -8),
+        damage(EXEC_AT + 28, 0),
+        damage(EXEC_AT + 28, EXEC_AT),
+        damage(EXEC_AT + 28, 1 << 20),
+        damage(EXEC_AT + 32, 1000),
+        damage(EXEC_AT + 32, 1 << 30),
+        damage(EXEC_AT + 32, -1),
+        damage(EXEC_AT + 36, 4),
+        damage(EXEC_AT + 36, EXEC_AT + 89),
+        damage(EXEC_AT + 36, -4),
+        damage(EXEC_AT + 40, 129),
+        damage(EXEC_AT + 40, 1 << 29),
+        damage(EXEC_AT + 44, 8),
+        damage(EXEC_AT + 44, EXEC_AT + 92),
+        damage(EXEC_AT + 48, 1000),
+        damage(EXEC_AT + 52, -8),
     ],
 )
 def test_damaged_block(data: bytes) -> None:
@@ -360,7 +360,7 @@ def test_damaged_block(data: bytes) -> None:
 
 
 def test_each_program_has_blocks_of_its_own() -> None:
-    plain = {name: value for name, value in VALUES.items() if name != "entry"}
+    plain = {name: value for name, value in VALUES.items() if name != "for_exec"}
     with Exec(block.pack_block(**plain), b"echo", b"x") as one:
         assert one.status == block.EXIT_BLOCK
     with Init(b"echo", b"x", data=pack()) as init:
@@ -372,7 +372,7 @@ def test_any_number_in_the_entry_is_survived() -> None:
     """It fails in words or by its exit status, never by a fault of its own."""
     numbers = random.Random(3)
     for _ in range(150):
-        offset = ENTRY_AT + 4 * numbers.randrange(22)
+        offset = EXEC_AT + 4 * numbers.randrange(22)
         value = numbers.choice([0, 1, 5, 1 << 31, -1, -2, numbers.randrange(1 << 32), 300, 180])
         with Exec(damage(offset, value), b"true") as one:
             assert one.status in (0, 1, block.EXIT_BLOCK)

@@ -29,6 +29,8 @@ FOREIGN = (
     "DIRECTORY/", "ROOT/", "a/", "b/", "asm/", "asm-generic/", "build/", "bundle/", "dev/", "etc/",
     "fs/", "kernel/fork.c", "kernel/seccomp.c", "linux/", "sys/", "proc/", "rootfs/",
 )  # fmt: skip
+# A row of a table behind the words of the row before: a reflow took it for a paragraph.
+GLUED = re.compile(r" *(?:[a-z]+ ){3,}.*[^\s.:;] {2,}\S")
 # Of config.json, not of the package.
 PROPERTIES = ("process.",)
 
@@ -66,7 +68,7 @@ def damage(docstring: str) -> str:
     margins = [len(line) - len(line.lstrip()) for line in rest.split("\n") if line.strip()]
     margin = min((size for size in margins if size % 4 == 0), default=0)
     for line in (first, *(line[margin:] for line in rest.split("\n"))):
-        if re.match(r" \S", line):
+        if re.match(r" \S", line) or GLUED.match(line):
             return line
     return ""
 
@@ -140,6 +142,8 @@ def test_tables_have_their_form() -> None:
         ("a\n b\nc", " b"),
         (" a", " a"),
         ("a\n\n    b\n  c\n", ""),
+        ("a\n\n    b  c\n    and what it is for d  e\n", "and what it is for d  e"),
+        ("a\n\n    b    c\n    d e  f\n", ""),
         ("a\nb", ""),
     ],
 )

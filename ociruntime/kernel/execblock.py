@@ -19,7 +19,7 @@ PERSONA = 1 << 7
 HEADER = _struct.Struct("=iI4i14IQ")
 
 
-class Entry:
+class ExecBlock:
     """How oci-exec gets into a container; the descriptors are -1 where there is nothing to join.
 
     `container` is a pidfd, whose `namespaces` (CLONE_NEW*) are joined; `cgroup` a directory of
@@ -67,7 +67,7 @@ class Entry:
         return [fd for fd in (*single, *self.joins) if fd >= 0]
 
     def pack(self, start: int) -> bytes:
-        """struct block_entry, for the place where it is alone, and what it points to behind it."""
+        """struct block_exec, for the place where it is alone, and what it points to behind it."""
         flags = self.flags
         if self.known is not None:
             flags |= KNOWN
@@ -101,7 +101,7 @@ class Entry:
         )
         joins = _struct.pack(f"={len(self.joins)}i", *self.joins)
         packed = header + self.cpus + nodes + joins + terminated(self.keyring)
-        # What follows is aligned as if the entry was not there.
+        # What follows is aligned as if this block was not there.
         return packed + bytes(-len(packed) % 8)
 
 

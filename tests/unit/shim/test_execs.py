@@ -12,16 +12,16 @@ import pytest
 
 from ociruntime.errors import OciError
 from ociruntime.process import patience
+from ociruntime.shim import execs
 from ociruntime.shim import loop as loop_module
-from ociruntime.shim import tenants
+from ociruntime.shim.execs import CLD_EXITED, CLD_KILLED, Execs, SharedKernel
 from ociruntime.shim.exits import Exits
 from ociruntime.shim.loop import Job, Loop
-from ociruntime.shim.tenants import CLD_EXITED, CLD_KILLED, SharedKernel, Tenants
 
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> SharedKernel:
-    monkeypatch.setattr(tenants, "PATIENCE", 200)
+    monkeypatch.setattr(execs, "PATIENCE", 200)
     return SharedKernel(Exits())
 
 
@@ -78,7 +78,7 @@ def test_a_busy_loop_is_not_taken_for_a_process_that_died(
         os.write(writable, b"x")
     dead = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(dead, 0)
-    job = Job(Tenants(loop, *cast("Any", (None, None)))._wait(readable, dead))
+    job = Job(Execs(loop, *cast("Any", (None, None)))._wait(readable, dead))
     job.result.when_done(loop.stop)
     if not job.result.done:
         loop.run()

@@ -12,6 +12,7 @@ from ociruntime.process import report as of_init
 from ociruntime.process.environment import settled
 from ociruntime.process.executor import explain
 from ociruntime.process.spawn import clone_error, refused
+from ociruntime.steps.prepare_exec import CONTAINER, STALE_ROOT
 from ociruntime.steps.process import (
     EnterDirectory,
     NewKeyring,
@@ -24,7 +25,6 @@ from ociruntime.steps.process import (
 from ociruntime.steps.rootfs import GROUPS_FORBIDDEN, BecomeRoot, JoinCgroupNamespace
 from ociruntime.steps.spawn import Spawn
 from ociruntime.steps.streams import OwnStreams
-from ociruntime.steps.tenant import CONTAINER, STALE_ROOT
 from ociruntime.steps.terminal import OpenTerminal
 
 TYPE_CHECKING = False

@@ -84,7 +84,7 @@ class SharedKernel(Kernel):
         return True
 
 
-class Tenants:
+class Execs:
     """Runs processes in containers; ``log`` gets warnings."""
 
     def __init__(self, loop: Loop, exits: Exits, log: Log) -> None:
