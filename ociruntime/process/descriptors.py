@@ -7,6 +7,8 @@ from ociruntime.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.run import Run
 
@@ -46,3 +48,13 @@ def close_all(kernel: Kernel, fds: list[int]) -> None:
             ranges.append([fd, fd])
     for first, last in ranges:
         kernel.close_from(first, last)
+
+
+def close_others(kernel: Kernel, kept: Iterable[int]) -> None:
+    """Close everything but these."""
+    first = 0
+    for fd in sorted(set(kept)):
+        if fd > first:
+            kernel.close_from(first, fd - 1)
+        first = fd + 1
+    kernel.close_from(first)

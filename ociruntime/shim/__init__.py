@@ -1,10 +1,10 @@
 """containerd's runtime v2 shim, `io.containerd.ociruntime.v1` (docs/shim.md).
 
     containerd --exec--> bootstrap  binds the socket, forks the daemon, prints the address, ends
-                         daemon     one process per pod, one thread, one epoll (loop.py)
+                         daemon     one process per pod, one thread, one epoll (resident)
                           |- ttrpc.py, service.py   requests: the Task service of containerd
                           |- stdio.py, terminal.py  fifos <-> pipes and terminals of containers
-                          |- exits.py, oom.py       what happens to containers by itself
+                          |- lifetimes.py, oom.py   what happens to containers by itself
                           |- events.py              what containerd is told about it
                           +- worker.py --fork-->    one short child for each create, start, exec
                                                     and delete, with every module loaded already

@@ -15,9 +15,9 @@ from ociruntime.shim.worker import Workers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.log import Log
-    from ociruntime.shim.exits import Exits
+    from ociruntime.resident.exits import Exits
+    from ociruntime.resident.loop import Loop
     from ociruntime.shim.journal import NoJournal
-    from ociruntime.shim.loop import Loop
 
 FLUSH_SECONDS = 5.0
 # The listening socket's name at the keeper.

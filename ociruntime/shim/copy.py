@@ -10,13 +10,13 @@ import errno
 from select import EPOLLIN, EPOLLOUT
 
 from ociruntime import hostos as os
-from ociruntime.shim.loop import Future
+from ociruntime.resident.loop import Future
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ociruntime.shim.loop import Loop
+    from ociruntime.resident.loop import Loop
 
 SPLICE_F_MOVE, SPLICE_F_NONBLOCK = 1, 2
 AT_ONCE = 1 << 20

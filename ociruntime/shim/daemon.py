@@ -9,10 +9,11 @@ from _struct import unpack
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.process.descriptors import close_others
+from ociruntime.resident.exits import Exits
+from ociruntime.resident.loop import Loop
 from ociruntime.shim.assembly import Orders, assemble
-from ociruntime.shim.exits import Exits
 from ociruntime.shim.journal import NoJournal
-from ociruntime.shim.loop import Loop
 from ociruntime.shim.node import PR_SET_NAME, PROCESS_NAME, serve
 from ociruntime.shim.shared import LOG_FIFO
 
@@ -92,10 +93,7 @@ def _detach(starter: socket) -> None:
     os.dup2(log, 2)
     os.chdir("/")  # the bundle can be removed
     kernel = Kernel()
-    keep = starter.fileno()
-    if keep > 3:
-        kernel.close_from(3, keep - 1)
-    kernel.close_from(keep + 1)
+    close_others(kernel, (0, 1, 2, starter.fileno()))
     kernel.prctl(c.PR_SET_CHILD_SUBREAPER, 1)
     # Workers enter containers as copies of this process.
     kernel.prctl(c.PR_SET_DUMPABLE, 0)

@@ -14,9 +14,9 @@ from select import EPOLLIN
 from ociruntime import hostos as os
 from ociruntime.kernel.signals import SPAWN_DEFAULTS
 from ociruntime.protobuf import WireError
+from ociruntime.resident.loop import Future, first
 from ociruntime.shim import ttrpc
 from ociruntime.shim.journal import NoJournal
-from ociruntime.shim.loop import Future, first
 from ociruntime.shim.messages import ANY, FORWARD, REQUEST, RESPONSE, timestamp
 
 TYPE_CHECKING = False
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ociruntime.log import Log
     from ociruntime.protobuf import Message
-    from ociruntime.shim.exits import Exits
-    from ociruntime.shim.loop import Loop
+    from ociruntime.resident.exits import Exits
+    from ociruntime.resident.loop import Loop
 
 SERVICE, METHOD = "containerd.services.events.ttrpc.v1.Events", "Forward"
 # Waiting events; the oldest is dropped beyond that: containerd has been gone for long.

@@ -17,8 +17,8 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.exec import exec_patiently
 from ociruntime.plan.requests import ExecRequest
 from ociruntime.process import patience
+from ociruntime.resident.loop import first
 from ociruntime.shim import ttrpc
-from ociruntime.shim.loop import first
 from ociruntime.shim.openfiles import limit
 from ociruntime.shim.operations import parse_process
 from ociruntime.shim.ttrpc import RpcError
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ociruntime.kernel.processes import Executable
     from ociruntime.log import Log
     from ociruntime.process.run import Run
-    from ociruntime.shim.exits import Exits
-    from ociruntime.shim.loop import Loop
+    from ociruntime.resident.exits import Exits
+    from ociruntime.resident.loop import Loop
     from ociruntime.state.store import Container, Store
 
 CLD_EXITED, CLD_KILLED = 1, 2
@@ -76,8 +76,8 @@ class SharedKernel(Kernel):
             # The answer for one that has not: whenever it obeys.
             return super().wait_pidfd(pidfd) if ended else (CLD_KILLED, SIGKILL)
         except ChildProcessError:
-            status = self._exits.early(self._pids[pidfd])
-            return (CLD_KILLED, status - 128) if status > 128 else (CLD_EXITED, status)
+            code = self._exits.early(self._pids[pidfd])
+            return (CLD_KILLED, -code) if code < 0 else (CLD_EXITED, code)
 
     def reap(self, pidfd: int, seconds: float) -> bool:
         """That is the business of ``exits``."""

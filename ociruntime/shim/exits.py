@@ -1,101 +1,20 @@
-"""Children that end: containers' processes, our workers, and orphans that nobody else waits for.
-
-The daemon is the subreaper of everything below it (prctl(2), PR_SET_CHILD_SUBREAPER): when a
-worker that made a process ends, that process is its child. The kernel hands children over before
-it tells of the worker's end, so whoever processes a worker's result after the worker was reaped
-knows that the process it made is our child, or was reaped before.
-"""
+"""The ends of children of a daemon that may have a successor."""
 
 from __future__ import annotations
 
-import errno
-import time
-from select import EPOLLIN
-
 from ociruntime import hostos as os
-from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.signals import Children
+from ociruntime.resident.exits import Exits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ociruntime.shim.loop import Loop
-
-    # (exit status, nanoseconds since the epoch)
-    Ended = Callable[[int, int], None]
-
+    from ociruntime.resident.exits import Ended
 
 CLD_EXITED = 1
 
 
-class Exits:
-    """Calls back once for every process that was announced with ``expect``.
-
-    A process may end before it is announced (its maker has not told us its pid yet): while makers
-    are at work, ``hold`` to ``release``, the ends of unknown processes are kept.
-    """
-
-    __slots__ = ("_early", "_expected", "_makers")
-
-    def __init__(self) -> None:
-        self._expected: dict[int, Ended] = {}
-        self._early: dict[int, tuple[int, int]] = {}
-        self._makers = 0
-
-    def start(self, loop: Loop) -> None:
-        """Take the process's SIGCHLD."""
-        children = Children(Kernel())
-
-        def arrived(_ready: int) -> None:
-            children.clear()
-            self.reap()
-
-        loop.watch(children.fd, EPOLLIN, arrived)
-
-    def hold(self) -> None:
-        """A maker starts to work."""
-        self._makers += 1
-
-    def release(self) -> None:
-        """A maker's process was announced, or it made none."""
-        self._makers -= 1
-        if not self._makers:
-            self._early.clear()
-
-    def early(self, pid: int) -> int:
-        """The exit status of a child that has ended before it was announced."""
-        return self._early[pid][0]
-
-    def expect(self, pid: int, ended: Ended) -> None:
-        """Call ``ended`` when our child ``pid`` ends, at once if it has."""
-        early = self._early.pop(pid, None)
-        if early is not None and not _is_child(pid):
-            ended(*early)
-        else:  # what ended early was an orphan that had the number before
-            self._expected[pid] = ended
-
-    def reap(self) -> None:
-        """Collect every child that has ended."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            code = os.waitstatus_to_exitcode(status)
-            record = (code if code >= 0 else 128 - code, time.time_ns())
-            ended = self._expected.pop(pid, None)
-            if ended is not None:
-                ended(*record)
-            elif self._makers:
-                self._early[pid] = record
-
-
 class KeptExits(Exits):
-    """Those of a daemon that may have a successor: a child is reaped when what it has left is
-    written down, so that whoever dies in between, somebody can still ask the kernel.
+    """A child is reaped when what it has left is written down, so that whoever dies in between,
+    somebody can still ask the kernel.
 
     A predecessor's children are the keeper's: ``adopt`` them, and pass on what it tells.
     """
@@ -116,12 +35,7 @@ class KeptExits(Exits):
             if found is None:
                 return
             pid, status = found.si_pid, found.si_status
-            record = (status if found.si_code == CLD_EXITED else 128 + status, time.time_ns())
-            ended = self._expected.pop(pid, None)
-            if ended is not None:
-                ended(*record)
-            elif self._makers:
-                self._early[pid] = record
+            self._record(pid, status if found.si_code == CLD_EXITED else -status)
             os.waitpid(pid, os.WNOHANG)
 
     def adopt(self, pid: int, ended: Ended) -> None:
@@ -129,17 +43,9 @@ class KeptExits(Exits):
         self._adopted[pid] = ended
 
     def tell(self, pid: int, status: int, moment: int) -> None:
-        """The keeper has reaped ``pid``; others than adopted ones are nobody's."""
+        """The keeper has reaped ``pid`` (its status is as a shell shows it); others than adopted
+        ones are nobody's.
+        """
         ended = self._adopted.pop(pid, None)
         if ended is not None:
             ended(status, moment)
-
-
-def _is_child(pid: int) -> bool:
-    try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except OSError as error:
-        if error.errno != errno.ECHILD:
-            raise
-        return False
-    return True

@@ -14,8 +14,8 @@ from ociruntime.shim.ttrpc import IS_REQUEST, PIECE, Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ociruntime.resident.loop import Loop
     from ociruntime.shim.journal import NoJournal
-    from ociruntime.shim.loop import Loop
     from ociruntime.shim.ttrpc import Handler
 
 # Names at the keeper, and keys in the journal.

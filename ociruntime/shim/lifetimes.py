@@ -12,9 +12,10 @@ from ociruntime.errors import NOT_RUNNING, PROCESS_FINISHED, OciError
 from ociruntime.kernel import kept
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.pids import STARTED, has_ended, open_process, start_time, stat_fields
+from ociruntime.resident.exits import shell_status
+from ociruntime.resident.loop import first
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
-from ociruntime.shim.loop import first
 from ociruntime.shim.records import note
 from ociruntime.shim.task import STOPPED, Process, Task
 from ociruntime.shim.ttrpc import RpcError
@@ -23,10 +24,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ociruntime.resident.exits import Exits
+    from ociruntime.resident.loop import Loop
     from ociruntime.shim.events import Publisher
-    from ociruntime.shim.exits import Exits, KeptExits
+    from ociruntime.shim.exits import KeptExits
     from ociruntime.shim.journal import NoJournal
-    from ociruntime.shim.loop import Loop
     from ociruntime.shim.worker import Workers
 
 SIGKILL = 9
@@ -64,8 +66,8 @@ class Lifetimes:
         exits.adopt(process.pid, self._ender(process, task))
 
     def _ender(self, process: Process, task: Task) -> Callable[[int, int], None]:
-        def ended(status: int, moment: int) -> None:
-            process.record = status, moment
+        def ended(code: int, moment: int) -> None:
+            process.record = shell_status(code), moment
             note(self._journal, process)
             self.advance(process, task)
 

@@ -13,14 +13,14 @@ from select import EPOLLIN
 from ociruntime import hostos as os
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import SPAWN_DEFAULTS
+from ociruntime.resident.loop import first
 from ociruntime.shim import ttrpc
-from ociruntime.shim.loop import first
 from ociruntime.shim.openfiles import limit
 from ociruntime.shim.ttrpc import RpcError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ociruntime.shim.loop import Loop
+    from ociruntime.resident.loop import Loop
 
 SIGKILL, SIGTERM = 9, 15
 READY_SECONDS = 10.0

@@ -14,9 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ociruntime.resident.loop import Loop
     from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.lifetimes import Lifetimes
-    from ociruntime.shim.loop import Loop
     from ociruntime.shim.task import Process, Task
     from ociruntime.shim.worker import Workers
 

@@ -10,11 +10,11 @@ from select import EPOLLIN
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.resident.loop import Loop
 from ociruntime.shim.assembly import LISTENER, Orders, assemble
 from ociruntime.shim.exits import KeptExits
 from ociruntime.shim.journal import LOST, RECORDS, Journal, read
 from ociruntime.shim.keeper import LONGEST, inherit, part
-from ociruntime.shim.loop import Loop
 from ociruntime.shim.openfiles import limit
 from ociruntime.shim.shared import keep
 from ociruntime.shim.succession import Succession, keeper_lost

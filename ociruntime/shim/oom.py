@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ociruntime.cgroups.path import Placement
-    from ociruntime.shim.loop import Loop
+    from ociruntime.resident.loop import Loop
 
 
 # After an eventfd has fired the kernel kills, and counts it (seconds).

@@ -7,10 +7,10 @@ first process is the last one, though it ends first.
 from __future__ import annotations
 
 from ociruntime import hostos as os
+from ociruntime.resident.loop import Future, Job, first
 from ociruntime.shim import checkpoints, operations, shared, ttrpc
 from ociruntime.shim import messages as m
 from ociruntime.shim.lifetimes import Lifetimes, gone, held
-from ociruntime.shim.loop import Future, Job, first
 from ociruntime.shim.making import Making
 from ociruntime.shim.options import read_options
 from ociruntime.shim.records import Removed, erase, note
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.protobuf import Message
+    from ociruntime.resident.exits import Exits
+    from ociruntime.resident.loop import Loop
     from ociruntime.shim.events import Publisher
     from ociruntime.shim.execs import Execs
-    from ociruntime.shim.exits import Exits
     from ociruntime.shim.journal import NoJournal
-    from ociruntime.shim.loop import Loop
     from ociruntime.shim.worker import Workers
 
     Method = Callable[["Tasks", dict[str, Any]], Awaitable[dict[str, Any]]]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.protobuf import Message
+    from ociruntime.resident.loop import Loop
     from ociruntime.shim.journal import NoJournal
-    from ociruntime.shim.loop import Loop
     from ociruntime.shim.options import ShimOptions
     from ociruntime.shim.service import Tasks
 

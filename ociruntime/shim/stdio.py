@@ -17,18 +17,18 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 
 from ociruntime import hostos as os
 from ociruntime.kernel.constants import O_CLOEXEC, O_NOCTTY, O_RDWR, TIOCGPTPEER, TIOCSWINSZ
+from ociruntime.resident.loop import Future
 from ociruntime.shim import ttrpc
 from ociruntime.shim.copy import Pump, Splice
-from ociruntime.shim.loop import Future
 from ociruntime.shim.ttrpc import RpcError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ociruntime.resident.loop import Loop
     from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.logger import Logger
-    from ociruntime.shim.loop import Loop
 
     Copy = Splice | Pump
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from ociruntime.resident.loop import Future, Job, Lock
 from ociruntime.shim import ttrpc
-from ociruntime.shim.loop import Future, Job, Lock
 from ociruntime.shim.messages import timestamp
 from ociruntime.shim.ttrpc import RpcError
 

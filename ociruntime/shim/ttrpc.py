@@ -17,7 +17,7 @@ from select import EPOLLIN, EPOLLOUT
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.protobuf import WireError
-from ociruntime.shim.loop import Job, first
+from ociruntime.resident.loop import Job, first
 from ociruntime.shim.messages import REQUEST, RESPONSE
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from ociruntime.shim.loop import Loop
+    from ociruntime.resident.loop import Loop
 
     Handler = Callable[[str, str, bytes], Coroutine[Any, None, bytes]]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 
 from ociruntime.process.hookguard import GRACE_SECONDS
+from ociruntime.resident.loop import Job, first
 from ociruntime.shim import operations, ttrpc
-from ociruntime.shim.loop import Job, first
 from ociruntime.shim.records import erase
 from ociruntime.shim.ttrpc import RpcError
 
@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.resident.loop import Loop
     from ociruntime.shim.journal import NoJournal
-    from ociruntime.shim.loop import Loop
     from ociruntime.shim.task import Task
     from ociruntime.shim.worker import Workers
 

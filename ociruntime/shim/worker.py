@@ -1,13 +1,9 @@
-"""One short child of the daemon for each operation on a container.
-
-A worker is forked, so that every module is loaded, and does what a command would do: it may end up
-in a container's namespaces, fail half-way or wait for a hook, and the daemon goes on. It has none
-of the daemon's descriptors. Its result is one packet.
+"""One short child of the daemon for each operation on a container (``resident.worker``). It does
+what a command would do; its result is one packet.
 """
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from _struct import pack, unpack
 
 from ociruntime import hostos as os
@@ -15,27 +11,27 @@ from ociruntime.errors import AlreadyExists, NotFound, OciError, WrongStatus
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.kernel.signals import SET_SIZE, SIG_SETMASK
 from ociruntime.process.patience import children_of
+from ociruntime.resident.exits import shell_status
+from ociruntime.resident.loop import Future
+from ociruntime.resident.worker import arrange, fork_worker
 from ociruntime.shim import ttrpc
-from ociruntime.shim.loop import Future
 from ociruntime.shim.openfiles import limit
 from ociruntime.shim.ttrpc import RpcError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
     from collections.abc import Callable, Sequence
-    from typing import NoReturn
 
     from ociruntime.log import Log
-    from ociruntime.shim.exits import Exits
+    from ociruntime.resident.exits import Exits
 
     # Gets the number of its extra descriptor (-1 without one); returns a pid (0: none), and what
     # to warn of.
     Operation = Callable[[int], tuple[int, list[str]]]
 
 LONGEST = 60000
-RESULT_FD, EXTRA_FD, FIRST_FREE = 3, 4, 5
 
 
 class Workers:
@@ -61,43 +57,33 @@ class Workers:
         open for it; both remain the caller's. ``made`` is called with the pid before the end of
         that process can be missed.
         """
+        parent = self._parent
         try:
-            ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+            pid, ours = fork_worker(lambda fd: _work(operation, fd, streams, extra, parent))
         except OSError as error:
-            raise _no_worker(error) from None
+            # Of those who clean up nobody would handle an OSError.
+            text = f"cannot start a worker of the runtime: {error.strerror}"
+            raise RpcError(ttrpc.UNKNOWN, text) from None
         ended = Future()
         self._exits.hold()
         try:
+            self._exits.expect(pid, lambda code, _time: ended.set(code))
             try:
-                pid = os.fork()
-            except OSError as error:
-                raise _no_worker(error) from None
-            if pid == 0:
-                _work(operation, theirs.fileno(), streams, extra, self._parent)
-            theirs.close()
-            self._exits.expect(pid, lambda status, _time: ended.set(status))
-            try:
-                status = await ended
+                code = await ended
             except BaseException:  # nobody waits for it any more
                 if not ended.done:  # else it was reaped, and its number may be another's
                     end_worker(pid)
                 raise
             ours.settimeout(0)
-            result = _receive(ours, status)
+            result = _receive(ours, shell_status(code))
             for warning in result[1]:
                 self.log.warning(warning)
             if made is not None:
                 made(result[0])
         finally:
             ours.close()
-            theirs.close()
             self._exits.release()
         return result[0]
-
-
-def _no_worker(error: OSError) -> RpcError:
-    """Not an ``OSError``: of those who clean up nobody would handle it."""
-    return RpcError(ttrpc.UNKNOWN, f"cannot start a worker of the runtime: {error.strerror}")
 
 
 def end_worker(pid: int) -> None:
@@ -142,30 +128,25 @@ def _receive(end: socket, status: int) -> tuple[int, list[str]]:
     return pid, [text for text in texts if text]
 
 
-def _dies_with(kernel: Kernel, parent: int) -> bool:
+def _dies_with(parent: int) -> bool:
     """Be killed when our parent dies; False when it has."""
-    kernel.prctl(c.PR_SET_PDEATHSIG, SIGKILL)
+    Kernel().prctl(c.PR_SET_PDEATHSIG, SIGKILL)
     return os.getppid() == parent
 
 
 def _work(
     operation: Operation, result: int, streams: Sequence[int], extra: int, parent: int
-) -> NoReturn:
-    """The worker; never returns, so that nothing of the daemon's is finalized in it. A daemon that
-    will have a successor is its ``parent``, else 0: that one does the operation again.
+) -> None:
+    """The worker. A daemon that will have a successor is its ``parent``, else 0: that one does the
+    operation again.
     """
-    status = 1
-    try:
-        kernel = Kernel()
-        kernel.invoke("rt_sigprocmask", SIG_SETMASK, bytearray(SET_SIZE), None, SET_SIZE)
-        _arrange(kernel, result, streams, extra)
-        limit.restore()
-        if parent and not _dies_with(kernel, parent):
-            os._exit(status)
-        os.write(RESULT_FD, _perform(operation, EXTRA_FD if extra >= 0 else -1))
-        status = 0
-    finally:
-        os._exit(status)
+    if not streams:
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        streams = (null, null, null)
+    result, *others = arrange(streams, (result,) if extra < 0 else (result, extra))
+    limit.restore()
+    if not parent or _dies_with(parent):
+        os.write(result, _perform(operation, others[0] if others else -1))
 
 
 def _perform(operation: Operation, extra: int) -> bytes:
@@ -190,17 +171,3 @@ def code_of(error: OciError) -> int:
     if isinstance(error, AlreadyExists):
         return ttrpc.ALREADY_EXISTS
     return ttrpc.FAILED_PRECONDITION if isinstance(error, WrongStatus) else ttrpc.UNKNOWN
-
-
-def _arrange(kernel: Kernel, result: int, streams: Sequence[int], extra: int) -> None:
-    """Standard streams at 0 to 2, the result's socket at 3, the extra descriptor at 4, no others.
-
-    Everything is moved out of the way first: any of them may have any number.
-    """
-    if not streams:
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        streams = (null, null, null)
-    high = [kernel.dup_above(fd, 64) for fd in (*streams, result, *([extra] if extra >= 0 else []))]
-    for number, fd in enumerate(high):
-        os.dup2(fd, number, inheritable=number < RESULT_FD)
-    kernel.close_from(FIRST_FREE if extra >= 0 else EXTRA_FD)

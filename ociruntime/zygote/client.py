@@ -20,6 +20,7 @@ from select import POLLIN, poll
 
 from ociruntime import __version__
 from ociruntime.errors import OciError
+from ociruntime.resident.exits import shell_status
 from ociruntime.zygote import wire
 
 TYPE_CHECKING = False
@@ -74,12 +75,11 @@ class Exit:
 
     __slots__ = ("code", "number", "pid", "signal", "time")
 
-    def __init__(self, number: int, pid: int, status: int, moment: int) -> None:
-        code = os.waitstatus_to_exitcode(status)
+    def __init__(self, number: int, pid: int, code: int, moment: int) -> None:
         self.number = number
         self.pid = pid
-        self.signal = -code if code < 0 else 0
-        self.code = 128 - code if code < 0 else code
+        self.signal = max(-code, 0)
+        self.code = shell_status(code)
         self.time = moment
 
 
@@ -250,7 +250,7 @@ class Client:
         if packet is None:
             raise self._gone()
         if packet.kind == wire.EXIT:
-            return Exit(packet.number, packet.pid, packet.status, packet.time)
+            return Exit(packet.number, packet.pid, packet.code, packet.time)
         body = packet.body()
         if packet.kind == wire.HELLO:
             _check_version(body)

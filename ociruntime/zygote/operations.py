@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket
 
 from ociruntime.errors import OciError, StateError, unexpected
 from ociruntime.jsontext import to_bytes
+from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.create import create, read_bundle
 from ociruntime.lifecycle.delete import delete, delete_by_force, destroy
 from ociruntime.lifecycle.exec import exec_process
 from ociruntime.lifecycle.kill import kill
 from ociruntime.lifecycle.start import start
 from ociruntime.plan.requests import CreateRequest, ExecRequest, own_process, with_variables
-from ociruntime.process.descriptors import check_preserved
+from ociruntime.process.descriptors import check_preserved, close_others
+from ociruntime.resident.worker import arrange
 from ociruntime.spec import load_process, load_resources
 from ociruntime.state.document import state_document
 from ociruntime.state.ids import check_id
@@ -22,9 +25,8 @@ from ociruntime.zygote import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any
 
     from ociruntime.process.run import Run
     from ociruntime.spec.documents import ProcessConfig
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 
     Command = Callable[[list[str]], int]
 
-STREAMS = ("stdin", "stdout", "stderr")
+# Standard streams, and which of the zygote's descriptors stands in for one that is missing.
+STREAMS = {"stdin": 0, "stdout": 1, "stderr": 1}
 PRESERVE = "preserve"
 # What a program may ask of ``plan.requests``, by the same names.
 CREATE = (
@@ -44,7 +47,6 @@ CREATE = (
     "pivot",
 )
 EXEC = ("cgroups", "console_socket", "ignore_paused", "pid_file", "pidfd_socket")
-LAST_FD = 0x7FFFFFFF
 
 
 class Request:
@@ -95,14 +97,14 @@ class Outcome:
         self.pidfd = pidfd
 
 
-def work(channel: socket, packet: wire.Packet, command: Command) -> NoReturn:
+def work(channel: socket, packet: wire.Packet, command: Command) -> None:
     """Carry out the request and report; go on with light ones until there are no more or one
-    fails. Never returns, never prints.
+    fails. Never prints.
     """
     lasting = packet.kind == wire.LIGHT
     if lasting:
-        channel, _ = arrange(channel, {})
-    mask = os.umask(0o22)
+        channel, _ = _arrange(channel, {})
+    kernel, mask = Kernel(), os.umask(0o22)
     os.umask(mask)
     following: wire.Packet | None = packet
     while following is not None:
@@ -112,7 +114,7 @@ def work(channel: socket, packet: wire.Packet, command: Command) -> NoReturn:
             parameters = following.body(null=False)
             named = dict(zip(parameters.get("fds", ()), following.fds, strict=True))
             if not lasting:
-                channel, named = arrange(channel, named)
+                channel, named = _arrange(channel, named)
             outcome = OPERATIONS[parameters["operation"]](Request(parameters, named, command))
             kind, body, pid = wire.RESULT, outcome.result, outcome.pid
             fds = [outcome.pidfd] if outcome.pidfd >= 0 else []
@@ -121,56 +123,27 @@ def work(channel: socket, packet: wire.Packet, command: Command) -> NoReturn:
         except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
             body = wire.error_document(OciError(unexpected(error)))
         # What the operation left open, its lock first of all, is closed before anybody knows.
-        _close_between(channel.fileno(), fds)
+        close_others(kernel, (0, 1, 2, channel.fileno(), *fds))
         wire.send(channel, kind, number, wire.encode(body), fds, pid)
         if not lasting or kind == wire.FAILED:
             break
         os.umask(mask)
         os.chdir("/")
         following = wire.receive(channel)
-    os._exit(0)
 
 
-def _close_between(channel: int, fds: list[int]) -> None:
-    """Close everything but the standard streams, ``channel`` and ``fds``."""
-    first = 3
-    for fd in sorted([channel, *fds]):
-        os.closerange(first, fd)
-        first = fd + 1
-    os.closerange(first, LAST_FD)
+def _arrange(channel: socket, named: dict[str, int]) -> tuple[socket, dict[str, int]]:
+    """Give the process the standard streams and preserved descriptors that came with the request.
 
-
-def arrange(report: socket, named: dict[str, int]) -> tuple[socket, dict[str, int]]:
-    """Give the process the standard streams and preserved descriptors that came with the request,
-    and close everything else: what belongs to the zygote must not reach a container.
-
-    Returns the report's socket and the other descriptors by name, under their new numbers.
+    Returns the channel and the other descriptors by name, under their new numbers.
     """
-    kept = sorted(name for name in named if name.startswith(PRESERVE))
-    targets = {name: number for number, name in enumerate(STREAMS)}
-    targets.update({f"{PRESERVE}{index}": 3 + index for index in range(len(kept))})
-    first = 3 + len(kept)
-    # Out of the way of the numbers that are going to be given out.
-    moved = {name: _above(fd, first) for name, fd in named.items()}
-    moved[""] = _above(report.detach(), first)
-    others = {name: fd for name, fd in moved.items() if name not in targets}
-    if "stderr" not in moved:
-        # Standard error is for the zygote's last words; its standard output is /dev/null.
-        os.dup2(1, 2, inheritable=True)
-    for name, target in targets.items():
-        if name in moved:
-            os.dup2(moved[name], target, inheritable=True)
-    for fd in sorted(others.values()):
-        os.closerange(first, fd)
-        first = fd + 1
-    os.closerange(first, LAST_FD)
-    return type(report)(fileno=others.pop("")), others
-
-
-def _above(fd: int, first: int) -> int:
-    from fcntl import F_DUPFD_CLOEXEC, fcntl
-
-    return fd if fd >= first else fcntl(fd, F_DUPFD_CLOEXEC, first)
+    # Standard error is for the zygote's last words; its standard output is /dev/null.
+    inherited = [named.pop(name, default) for name, default in STREAMS.items()]
+    while (name := f"{PRESERVE}{len(inherited) - len(STREAMS)}") in named:
+        inherited.append(named.pop(name))
+    number, *others = arrange(inherited, [channel.detach(), *named.values()])
+    end = socket(AF_UNIX, SOCK_SEQPACKET, 0, number)
+    return end, dict(zip(named, others, strict=True))
 
 
 def _create(request: Request) -> Outcome:

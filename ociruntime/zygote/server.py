@@ -14,23 +14,12 @@ all: reports are read between waitpid(2) and telling of the exits.
 
 from __future__ import annotations
 
-import _signal
 import errno
 import gc
 import os
 import sys
-import time
-from _socket import (
-    AF_UNIX,
-    MSG_CMSG_CLOEXEC,
-    MSG_CTRUNC,
-    MSG_DONTWAIT,
-    SOCK_CLOEXEC,
-    SOCK_SEQPACKET,
-    socket,
-    socketpair,
-)
-from select import POLLIN, POLLOUT, poll
+from _socket import AF_UNIX, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, SOCK_SEQPACKET, socket
+from select import EPOLLIN, EPOLLOUT
 
 from ociruntime import __version__
 from ociruntime.errors import OciError
@@ -38,13 +27,14 @@ from ociruntime.jsontext import dumps
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.host import read_host
+from ociruntime.resident.exits import Exits
+from ociruntime.resident.loop import Loop
+from ociruntime.resident.worker import fork_worker
 from ociruntime.zygote import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
-    from typing import NoReturn
 
     Command = Callable[[list[str]], int]
 
@@ -70,13 +60,30 @@ class Child:
     not going to say anything more).
     """
 
-    __slots__ = ("lasting", "number", "pid", "socket")
+    __slots__ = ("lasting", "number", "socket")
 
-    def __init__(self, number: int, pid: int, end: socket, *, lasting: bool) -> None:
+    def __init__(self, number: int, end: socket, *, lasting: bool) -> None:
         self.number = number
-        self.pid = pid
         self.socket: socket | None = end
         self.lasting = lasting
+
+
+class ReportedExits(Exits):
+    """Before anybody learns of an end, ``read`` takes all reports: so whoever is reaped was
+    announced, if it ever is.
+    """
+
+    __slots__ = ("_read",)
+
+    def __init__(self, read: Callable[[], None]) -> None:
+        super().__init__()
+        self._read = read
+
+    def reap(self) -> None:
+        self.hold()
+        super().reap()
+        self._read()
+        self.release()
 
 
 class ZygoteServer:
@@ -84,17 +91,14 @@ class ZygoteServer:
 
     __slots__ = (
         "_buffer",
-        "_by_fd",
-        "_by_pid",
+        "_children",
         "_command",
         "_control",
+        "_exits",
         "_idle",
-        "_made",
+        "_loop",
         "_open",
-        "_poller",
         "_queue",
-        "_wake",
-        "_wake_write",
     )
 
     def __init__(self, control: socket, command: Command) -> None:
@@ -102,37 +106,37 @@ class ZygoteServer:
         self._command = command
         self._open = True
         self._buffer = bytearray(wire.INLINE_LIMIT + wire.HEADER.size)
-        self._by_pid: dict[int, Child] = {}
-        self._by_fd: dict[int, Child] = {}
+        self._children: set[Child] = set()
         self._idle: list[Child] = []
-        # pid -> number of the request that made the process
-        self._made: dict[int, int] = {}
         self._queue: list[tuple[bytes, list[int]]] = []
-        self._wake, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._poller = poll()
+        self._loop = Loop()
+        self._exits = ReportedExits(self._read_reports)
 
     def serve(self) -> None:
         """Work until the program is gone and every request is done."""
-        control = self._control.fileno()
-        os.set_blocking(control, False)
-        _signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        _signal.signal(_signal.SIGCHLD, _ignore)
-        self._poller.register(control, POLLIN)
-        self._poller.register(self._wake, POLLIN)
+        os.set_blocking(self._control.fileno(), False)
+        self._exits.start(self._loop)
+        self._loop.watch(self._control.fileno(), EPOLLIN, self._serve_program)
         hello = dumps({"version": __version__}).encode()
         self._tell(wire.HEADER.pack(wire.HELLO, 0, 0, os.getpid(), 0, 0) + hello, [])
-        while self._open or self._by_pid:
-            if not self._open:
-                self._dismiss(0)
-            for fd, event in self._poller.poll():
-                if fd == self._wake:
-                    self._reap()
-                elif fd != control:
-                    self._read_report(self._by_fd.get(fd))
-                elif event & POLLOUT:
-                    self._flush()
-                elif self._open:
-                    self._serve_request()
+        self._loop.run()
+
+    def _serve_program(self, ready: int) -> None:
+        if ready & EPOLLOUT:
+            self._flush()
+        else:
+            self._serve_request()
+
+    def _end(self) -> None:
+        """The program is gone: nothing more is asked for."""
+        self._open = False
+        self._loop.forget(self._control.fileno())
+        self._dismiss(0)
+        self._stop_if_done()
+
+    def _stop_if_done(self) -> None:
+        if not (self._open or self._children):
+            self._loop.stop()
 
     def _serve_request(self) -> None:
         try:
@@ -145,8 +149,7 @@ class ZygoteServer:
             size, ancillary, flags = 0, [], 0
         fds = wire.descriptors(ancillary)
         if size < wire.HEADER.size:
-            self._open = False
-            self._poller.unregister(self._control)
+            self._end()
             return
         try:
             if flags & MSG_CTRUNC:
@@ -173,28 +176,26 @@ class ZygoteServer:
                 continue  # it was killed; reaping will forget it
             child.number = number
             return
+        # The bytes are copied in the child only.
         try:
-            ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+            pid, end = fork_worker(
+                lambda channel: _work(channel, bytes(self._buffer[:size]), fds, self._command)
+            )
         except OSError as error:
-            self._refuse(f"the zygote cannot open a socket: {error.strerror}", "of open files")
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                what, limit = "open a socket", "of open files"
+            else:
+                what, limit = "fork", "of processes"
+            self._refuse(f"the zygote cannot {what}: {error.strerror}", limit)
             return
-        try:
-            pid = os.fork()
-        except OSError as error:
-            ours.close()
-            theirs.close()
-            self._refuse(f"the zygote cannot fork: {error.strerror}", "of processes")
-            return
-        if pid == 0:
-            _become_child(theirs, bytes(self._buffer[:size]), fds, self._command)
-        theirs.close()
-        child = Child(number, pid, ours, lasting=lasting)
-        self._by_pid[pid] = self._by_fd[ours.fileno()] = child
-        self._poller.register(ours, POLLIN)
+        child = Child(number, end, lasting=lasting)
+        self._children.add(child)
+        self._exits.expect(pid, lambda code, _time: self._ended(child, code))
+        self._loop.watch(end.fileno(), EPOLLIN, lambda _ready: self._read_report(child))
 
-    def _read_report(self, child: Child | None) -> None:
+    def _read_report(self, child: Child) -> None:
         """Pass the child's report on; at its end without one, its exit will tell."""
-        if child is None or child.socket is None:
+        if child.socket is None:
             return
         try:
             packet = wire.receive(child.socket, MSG_DONTWAIT)
@@ -207,12 +208,12 @@ class ZygoteServer:
             return
         # It has reported: nothing is owed for its exit any more.
         child.number = 0
-        if packet.pid:
-            self._made[packet.pid] = packet.number
         self._tell(packet.raw, packet.fds)
+        if packet.pid:
+            self._follow(packet.pid, packet.number)
         if child.lasting and packet.kind == wire.RESULT:
             self._idle.append(child)
-            self._dismiss(MOST_IDLE)
+            self._dismiss(MOST_IDLE if self._open else 0)
         else:
             # One that failed may be in any state: it is not used again.
             self._hang_up(child)
@@ -226,42 +227,32 @@ class ZygoteServer:
         """Close the child's socket: it ends when it has nothing to do."""
         if child.socket is None:
             return
-        del self._by_fd[child.socket.fileno()]
-        self._poller.unregister(child.socket)
+        self._loop.forget(child.socket.fileno())
         child.socket.close()
         child.socket = None
         if child in self._idle:
             self._idle.remove(child)
 
-    def _reap(self) -> None:
-        """Wait for everything that has ended; tell of operations without a report and of
-        containers.
-        """
-        try:
-            os.read(self._wake, 4096)
-        except BlockingIOError:
-            pass
-        ended: list[tuple[int, int, int]] = []
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if pid == 0:
-                break
-            ended.append((pid, status, time.time_ns()))
-        for child in list(self._by_fd.values()):
+    def _read_reports(self) -> None:
+        for child in list(self._children):
             self._read_report(child)
-        for pid, status, moment in ended:
-            gone = self._by_pid.pop(pid, None)
-            if gone is not None:
-                self._hang_up(gone)
-                if gone.number:
-                    self._fail(gone.number, OciError(_death(status)))
-                continue
-            number = self._made.pop(pid, 0)
-            if number:
-                self._tell(wire.HEADER.pack(wire.EXIT, 0, number, pid, status, moment), [])
+
+    def _ended(self, child: Child, code: int) -> None:
+        """A child was reaped: its request fails if it has not reported."""
+        self._read_report(child)
+        self._hang_up(child)
+        self._children.remove(child)
+        if child.number:
+            self._fail(child.number, OciError(_death(code)))
+        self._stop_if_done()
+
+    def _follow(self, pid: int, number: int) -> None:
+        """Tell of the end of the process that request ``number`` has made."""
+
+        def ended(code: int, moment: int) -> None:
+            self._tell(wire.HEADER.pack(wire.EXIT, 0, number, pid, code, moment), [])
+
+        self._exits.expect(pid, ended)
 
     def _refuse(self, why: str, limit: str) -> None:
         """The request in the buffer cannot be served: there is too much at once."""
@@ -276,7 +267,7 @@ class ZygoteServer:
         """Send to the program without ever waiting for it; closes ``fds``."""
         self._queue.append((raw, fds))
         if len(self._queue) == 1 and not self._flush() and self._open:
-            self._poller.register(self._control, POLLIN | POLLOUT)
+            self._loop.watch(self._control.fileno(), EPOLLIN | EPOLLOUT, self._serve_program)
 
     def _flush(self) -> bool:
         """Send what waits; False when the program must read first."""
@@ -295,16 +286,11 @@ class ZygoteServer:
             for fd in fds:
                 os.close(fd)
         if self._open:
-            self._poller.register(self._control, POLLIN)
+            self._loop.watch(self._control.fileno(), EPOLLIN, self._serve_program)
         return True
 
 
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """The wakeup descriptor has it already."""
-
-
-def _death(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
+def _death(code: int) -> str:
     how = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
     return (
         f"the process that carried out the request {how} before it was done; what it has left is "
@@ -312,18 +298,12 @@ def _death(status: int) -> str:
     )
 
 
-def _become_child(
-    channel: socket, raw: bytes, fds: list[int], command: Command
-) -> NoReturn:
-    """Carry out the request in ``raw``; nothing of the zygote's loop is run again."""
-    try:
-        _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        from ociruntime.zygote.operations import work
+def _work(channel: int, raw: bytes, fds: list[int], command: Command) -> None:
+    """In a child: carry out the request in ``raw``; nothing of the zygote's loop is run again."""
+    from ociruntime.zygote.operations import work
 
-        work(channel, wire.Packet(raw, fds), command)
-    finally:
-        os._exit(1)
+    end = socket(AF_UNIX, SOCK_SEQPACKET, 0, channel)
+    work(end, wire.Packet(raw, fds), command)
 
 
 def run_zygote(control: socket, command: Command) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _socket import socket
     from typing import Any
 
-# kind, whether the body is in a memfd, request number, pid, wait status, nanoseconds
+# kind, whether the body is in a memfd, request number, pid, exit code (-n: signal n), nanoseconds
 HEADER = Struct("=cBxxIIiQ")
 REQUEST, LIGHT, RESULT, FAILED, EXIT, HELLO = b"Q", b"L", b"R", b"E", b"X", b"H"
 INLINE_LIMIT = 65536
@@ -32,11 +32,11 @@ FDS_SPACE = CMSG_SPACE(4 * MOST_FDS)
 class Packet:
     """A received packet, not decoded yet; its descriptors belong to whoever received it."""
 
-    __slots__ = ("fds", "in_memfd", "kind", "number", "pid", "raw", "status", "time")
+    __slots__ = ("code", "fds", "in_memfd", "kind", "number", "pid", "raw", "time")
 
     def __init__(self, raw: bytes, fds: list[int]) -> None:
-        self.kind, self.in_memfd, self.number, self.pid, self.status, self.time = (
-            HEADER.unpack_from(raw)
+        self.kind, self.in_memfd, self.number, self.pid, self.code, self.time = HEADER.unpack_from(
+            raw
         )
         self.raw = raw
         self.fds = fds

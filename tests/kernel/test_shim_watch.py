@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ociruntime.shim.loop import Loop
+from ociruntime.resident.loop import Loop
 from ociruntime.shim.oom import Watch
 from tests.support.sandbox import Sandbox
 

@@ -29,6 +29,7 @@ steps
 plan
 lifecycle
 checkpoint metrics network
+resident
 zygote
 library shim
 api doctor top trace

@@ -22,7 +22,7 @@ SHARED = {
     "RestoreOptions": {"checkpoint/options.py", "library/options.py"},
     # Of files that say which: a lock of coroutines and one of processes; what CRIU is told of
     # standard streams, and those that the shim relays.
-    "Lock": {"shim/loop.py", "shim/shared.py"},
+    "Lock": {"resident/loop.py", "shim/shared.py"},
     "Streams": {"checkpoint/streams.py", "shim/stdio.py"},
 }
 

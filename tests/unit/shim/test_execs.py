@@ -12,11 +12,11 @@ import pytest
 
 from ociruntime.errors import OciError
 from ociruntime.process import patience
+from ociruntime.resident import loop as loop_module
+from ociruntime.resident.exits import Exits
+from ociruntime.resident.loop import Job, Loop
 from ociruntime.shim import execs
-from ociruntime.shim import loop as loop_module
 from ociruntime.shim.execs import CLD_EXITED, CLD_KILLED, Execs, SharedKernel
-from ociruntime.shim.exits import Exits
-from ociruntime.shim.loop import Job, Loop
 
 
 @pytest.fixture

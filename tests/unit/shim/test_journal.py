@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ociruntime.resident.loop import Loop
 from ociruntime.shim import journal as module
 from ociruntime.shim import records
 from ociruntime.shim.journal import Journal, read
-from ociruntime.shim.loop import Loop
 from ociruntime.shim.options import ShimOptions
 from ociruntime.shim.records import REMOVED, Removed, erase, note
 from ociruntime.shim.stdio import Wanted

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ociruntime.errors import OciError
+from ociruntime.resident.loop import Loop
 from ociruntime.shim import shared
 from ociruntime.shim.journal import NoJournal
-from ociruntime.shim.loop import Loop
 from ociruntime.shim.options import ShimOptions
 from ociruntime.shim.ttrpc import RpcError
 

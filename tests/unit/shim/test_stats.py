@@ -14,7 +14,7 @@ from ociruntime.shim.oom import watch
 from ociruntime.shim.stats import UNLIMITED, V2_URL, read_stats
 
 if TYPE_CHECKING:
-    from ociruntime.shim.loop import Loop
+    from ociruntime.resident.loop import Loop
 
 FILES = {
     "pids.current": "3\n",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ociruntime.resident.loop import Loop, first
 from ociruntime.shim.journal import NoJournal
-from ociruntime.shim.loop import Loop, first
 from ociruntime.shim.stdio import Streams, Wanted
 from ociruntime.shim.task import Process
 from tests.support.patience import PATIENCE

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from ociruntime.resident.loop import Future, Loop
 from ociruntime.shim import ttrpc
-from ociruntime.shim.loop import Future, Loop
 from ociruntime.shim.messages import REQUEST, RESPONSE
 from ociruntime.shim.ttrpc import Connection, Frames, RpcError, frame
 from tests.support.patience import PATIENCE

@@ -8,9 +8,9 @@ import os
 import pytest
 
 from ociruntime.log import Log
+from ociruntime.resident.exits import Exits
+from ociruntime.resident.loop import Job, Loop
 from ociruntime.shim import worker as module
-from ociruntime.shim.exits import Exits
-from ociruntime.shim.loop import Job, Loop
 from ociruntime.shim.ttrpc import RpcError
 from ociruntime.shim.worker import Workers
 

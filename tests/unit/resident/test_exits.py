@@ -1,4 +1,4 @@
-"""The ends of the shim's children, whoever learns first: the daemon of the end, or of the child."""
+"""The ends of a resident's children, whoever learns first: it of the end, or of the child."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 # In a process of its own, because everything that is its child gets reaped.
 PRELUDE = """
 import os
-from ociruntime.shim.exits import Exits
+from ociruntime.resident.exits import Exits
 
 def ended(how):
     pid = os.fork()
@@ -42,7 +42,7 @@ exits = Exits()
         ),
         pytest.param(
             "pid = ended(lambda: os.kill(os.getpid(), 9)); exits.expect(pid, note); exits.reap()",
-            "ended 137\n",
+            "ended -9\n",
             id="by a signal",
         ),
         pytest.param(
@@ -72,7 +72,8 @@ def test_end(script: str, expected: str) -> None:
 def test_a_worker_that_was_reaped_is_not_killed() -> None:
     """Its end and that of its request's time may come in one turn: the number is free by then."""
     script = """
-from ociruntime.shim import loop, worker
+from ociruntime.resident import loop
+from ociruntime.shim import worker
 
 killed = []
 worker.end_worker = killed.append

@@ -10,8 +10,8 @@ from select import EPOLLIN
 
 import pytest
 
+from ociruntime.resident.loop import Future, Job, Lock, Loop, first
 from ociruntime.shim import ttrpc
-from ociruntime.shim.loop import Future, Job, Lock, Loop, first
 from tests.support.patience import PATIENCE
 
 MANY = 5000
