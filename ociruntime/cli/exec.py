@@ -14,7 +14,6 @@ from ociruntime.kernel.signals import Signals
 from ociruntime.lifecycle.exec import exec_process
 from ociruntime.plan.exec import completed
 from ociruntime.plan.requests import ExecRequest, own_process, with_variables
-from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.foreground import outputs_of, receive_master, stay
 from ociruntime.spec import load_process
 from ociruntime.spec.tables import CAPABILITIES, ID_MAX
@@ -72,7 +71,6 @@ def main(words: list[str], globals_: Globals) -> int:
     container = globals_.store.open(check_id(options.arguments[0]))
     process = process_of(container, options, globals_.log.warning)
     wanted = request_of(options)
-    check_preserved(wanted.preserve_fds)
     detach = options.flag("detach")
     if wanted.console_socket and not process.get("terminal"):
         raise UsageError(
@@ -143,7 +141,8 @@ def process_of(
     if file is not None:
         raw = read_file(file, where=f"--process {file}", pipes=True)
         process = parse_settings(raw, file)
-        load_process(raw, process, source=file)
+        for warning in load_process(raw, process, source=file):
+            warn(warning)
         process = completed(container, process)
     else:
         if not command:

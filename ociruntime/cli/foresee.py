@@ -79,7 +79,7 @@ def _steps(
     if operation == "delete":
         return delete_steps(container, force=options.flag("force"))
     if operation == "update":
-        return update_steps(container, update.wanted(options), warnings)
+        return update_steps(container, update.wanted(options, warnings.append), warnings)
     if operation == "mounts":
         entries, source = mounts.read_entries(options.arguments[2])
         before, inside = add_steps(container, entries, source, warnings)

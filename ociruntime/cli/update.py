@@ -13,6 +13,7 @@ from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ociruntime.arguments import Options
@@ -49,7 +50,7 @@ def main(words: list[str], globals_: Globals) -> int:
     """Change the limits of a container; what is not named stays as it is."""
     options = parse(words, OPTIONS, ALIASES, stop_at_argument=False, command="update")
     container_id = check_id(one_argument(options, "update"))
-    resources = wanted(options)
+    resources = wanted(options, globals_.log.warning)
     schemas = [text for name in SCHEMAS if (text := options.text(name))]
     container = globals_.store.open_locked(container_id)
     for warning in update(container, resources, schemas):
@@ -57,7 +58,7 @@ def main(words: list[str], globals_: Globals) -> int:
     return 0
 
 
-def wanted(options: Options) -> ResourcesConfig:
+def wanted(options: Options, warn: Callable[[str], None]) -> ResourcesConfig:
     """linux.resources of --resources with what the other options say; checked against the schema.
 
     Raises ``UsageError``, ``SpecError``.
@@ -71,7 +72,8 @@ def wanted(options: Options) -> ResourcesConfig:
         else:
             raw = read_file(file, where=f"--resources {file}", pipes=True)
         resources = parse_settings(raw, source)
-        load_resources(raw, resources, source=source)
+        for warning in load_resources(raw, resources, source=source):
+            warn(warning)
     given: dict[str, dict[str, int | str]] = {}
     for name, (section, key, kind) in LIMITS.items():
         text = options.text(name)

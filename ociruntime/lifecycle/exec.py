@@ -12,6 +12,7 @@ from ociruntime.errors import WrongStatus
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.plan.exec import build, completed
 from ociruntime.plan.host import read_powers
+from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.executor import execute, progress
 from ociruntime.state import status as st
 
@@ -36,6 +37,7 @@ def exec_process(
 
     Raises ``WrongStatus`` or ``OciError``; nothing of it is left then.
     """
+    check_preserved(options.preserve_fds)
     run = plan(container, process, options, Kernel())
     run.observer = observer
     execute(run)

@@ -159,7 +159,7 @@ def update_container(store: Store, container_id: str, resources: bytes) -> Opera
 
     def work(_: int) -> tuple[int, list[str]]:
         wanted = parse_settings(resources, "resources")
-        load_resources(resources, wanted, source="resources")
-        return 0, update(store.open_locked(container_id), wanted, [])
+        warnings = load_resources(resources, wanted, source="resources")
+        return 0, warnings + update(store.open_locked(container_id), wanted, [])
 
     return work

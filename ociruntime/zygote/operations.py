@@ -14,7 +14,7 @@ from ociruntime.lifecycle.exec import exec_process
 from ociruntime.lifecycle.kill import kill
 from ociruntime.lifecycle.start import start
 from ociruntime.plan.requests import CreateRequest, ExecRequest, own_process, with_variables
-from ociruntime.process.descriptors import check_preserved, close_others
+from ociruntime.process.descriptors import close_others
 from ociruntime.resident.worker import arrange
 from ociruntime.spec import load_process, load_resources
 from ociruntime.state.document import state_document
@@ -204,14 +204,15 @@ def _start(request: Request) -> Outcome:
 def _exec(request: Request) -> Outcome:
     container = request.opened()
     process = _process(request.parameters, container)
-    load_process(to_bytes(process), process, source="process")
+    warnings = load_process(to_bytes(process), process, source="process")
+    if request.parameters.get("process") is None:
+        warnings = []  # `create` has told them
     wanted = ExecRequest(
         console_fd=request.fds.get("console", -1),
         preserve_fds=request.preserved(),
         **request.given(EXEC),
     )
-    check_preserved(wanted.preserve_fds)
-    return _made(exec_process(container, process, wanted), [])
+    return _made(exec_process(container, process, wanted), warnings)
 
 
 def _process(parameters: dict[str, Any], container: Container) -> ProcessConfig:
@@ -267,8 +268,8 @@ def _update(request: Request) -> Outcome:
     from ociruntime.lifecycle.update import update
 
     resources = request.parameters["resources"]
-    load_resources(to_bytes(resources), resources, source="resources")
-    return Outcome({"warnings": update(request.locked(), resources, [])})
+    warnings = load_resources(to_bytes(resources), resources, source="resources")
+    return Outcome({"warnings": warnings + update(request.locked(), resources, [])})
 
 
 def _command(request: Request) -> Outcome:

@@ -93,6 +93,18 @@ def test_capabilities_of_a_process_file(
     assert done.stdout.split()[1] == granted or (option and not runtime.is_ours)
 
 
+def test_what_is_left_out_of_a_process_file_is_told(
+    runtime: Runtime, container: str, sandbox: Sandbox
+) -> None:
+    """As `create` tells it of config.json."""
+    file = sandbox.directory / "process.json"
+    file.write_text(json.dumps({**PROCESS, "env": ["PATH=/bin", "nameless"], "argv": []}))
+    done = runtime.exec(container, options=["--process", str(file)]).check()
+    if runtime.is_ours:
+        assert "process.json: /env/1: the entry is not of the form NAME=value" in done.stderr
+        assert "process.json: /argv" in done.stderr
+
+
 def test_a_process_from_a_pipe(runtime: Runtime, container: str, sandbox: Sandbox) -> None:
     """FILE is what `<(...)` makes of it in a shell, or a FIFO that somebody will write to."""
     text = json.dumps(PROCESS).encode()

@@ -255,6 +255,16 @@ def test_mistakes(
     assert words in result.stderr
 
 
+def test_what_is_ignored_is_told(
+    runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
+) -> None:
+    container = runtime.up(bundle(args=["sleep", "100"]))
+    wanted = resources(sandbox, {"pids": {"limit": 50, "limits": 60}})
+    done = runtime.call("update", "-r", wanted, container).check()
+    assert "warning: " in done.stderr
+    assert "pids/limits" in done.stderr
+
+
 def test_bad_resources(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     container = runtime.up(bundle(args=["sleep", "100"]))
     for document, words in (

@@ -106,6 +106,25 @@ def test_exec_and_its_exit(user: User, bundle: Callable[..., Bundle]) -> None:
     assert made.number not in user.exits
 
 
+def test_what_is_left_out_is_told(user: User, bundle: Callable[..., Bundle]) -> None:
+    """As by the command line; what the container's own process lacks, `create` has told."""
+    made = bundle(["/bin/sleep", "100"])
+    made.config["process"]["env"].append("nameless")
+    container, reply = user.make("run", made)
+    assert reply.result is not None
+    assert "/process/env/3: the entry is not" in "".join(reply.result["warnings"])
+
+    def warned(operation: str, **parameters: object) -> str:
+        reply = user.call(operation, container, **parameters)
+        reply.close()
+        return "".join(reply.take()["warnings"])
+
+    assert warned("exec", changes={"args": ["/bin/true"]}) == ""
+    process = {"args": ["/bin/true"], "cwd": "/", "env": ["other"]}
+    assert "/env/0: the entry is not" in warned("exec", process=process)
+    assert "pids/limits" in warned("update", resources={"pids": {"limit": 50, "limits": 60}})
+
+
 def test_errors_keep_their_class_and_text(user: User, bundle: Callable[..., Bundle]) -> None:
     container, _ = user.make("create", bundle())
     with pytest.raises(AlreadyExists):

@@ -45,7 +45,7 @@ def options(*words: str) -> dict[str, object]:
     parsed = parse(
         list(words), update.OPTIONS, update.ALIASES, stop_at_argument=False, command="update"
     )
-    return update.wanted(parsed)
+    return update.wanted(parsed, pytest.fail)
 
 
 def test_options_make_resources() -> None:
