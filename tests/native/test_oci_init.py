@@ -381,13 +381,16 @@ def test_waiting_process_is_closed_and_small(tmp_path: Path) -> None:
         assert pss <= 36, rollup
 
 
-def test_its_code_is_one_page() -> None:
-    """Each container that waits has a copy of it."""
+def test_its_code_is_small() -> None:
+    """One page: each container that waits has a copy of it.
+
+    Two where every instruction has four bytes.
+    """
     header = OCI_INIT.read_bytes()[:64]
     (place,) = struct.unpack_from("=Q", header, 32)
     kind, _, _, _, _, size, _ = struct.unpack_from("=IIQQQQQ", OCI_INIT.read_bytes(), place)
     assert kind == 1  # PT_LOAD
-    assert size <= 4096
+    assert size <= (4096 if os.uname().machine == "x86_64" else 8192)
 
 
 @pytest.mark.kernel
