@@ -6,7 +6,8 @@ side with containerd's own shim that drives runc and crun.
 Spoken to as containerd does, over its own protocol, without the daemon (benchmarks/shim.py). One
 kind after the other makes so many pods of one container each. Reported are
 
-- the PSS of all of its processes with 1, with 10 and with all pods;
+- the PSS of all of its processes with 1, with 10 and with all pods; with one, and with all, also
+  when nothing has happened for a while: ours gives memory back then;
 - wall time of one more pod (`start` of the shim, Create, Start): median of the first ten, and of
   the last ten;
 - wall time of so many execs of /bin/true at once, spread over all pods;
@@ -43,6 +44,7 @@ from benchmarks.shim import (
     remove_cgroups,
 )
 from conformance.host import enter_own_mount_namespace
+from ociruntime.resident.loop import REST_SECONDS
 from ociruntime.shim import messages as m
 
 IDLE_SECONDS = 5.0
@@ -114,6 +116,11 @@ def measure(shims: Shims, rootfs: Path, count: int, at_once: int) -> dict[str, f
             more(shims, rootfs, pods, number, times)
             total = sum(pss_of(pid) for pid in shim_processes(pods))
             figures[f"PSS of all shims, {number} pods, KiB"] = total
+            if number in (1, count):
+                pids = shim_processes(pods)
+                time.sleep(REST_SECONDS + 1)
+                total = sum(pss_of(pid) for pid in pids)
+                figures[f"the same at rest, {number} pods, KiB"] = total
         figures["one more pod, the first ten, ms"] = statistics.median(times[:10])
         figures[f"one more pod, the last ten of {count}, ms"] = statistics.median(times[-10:])
         pids = shim_processes(pods)

@@ -25,6 +25,7 @@
 
 #include "commit.h"
 #include "operation.h"
+#include "rest.h"
 #include "run-program.h"
 #include "strings.h"
 #include "embed.h"
@@ -203,6 +204,8 @@ static PyMethodDef methods[] = {
      "without a copy of us, and wait for its end; the wait status, or -errno"},
     {"start_program", sys_start_program, METH_VARARGS,
      "start_program(fd, argv, envp, streams, kept) -> (pid, pidfd): the same, and nobody waits"},
+    {"rest", sys_rest, METH_VARARGS,
+     "rest(ranges, fd, nanoseconds) -> int: give back what can be had again, and wait for fd"},
     {"execveat", sys_execveat, METH_VARARGS,
      "execveat(fd, argv, envp) -> int: execute the program of fd; -errno when that fails"},
     {"execve", sys_execve, METH_VARARGS,

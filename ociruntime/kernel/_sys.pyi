@@ -96,6 +96,19 @@ def start_program(
     if it was not. The caller has to wait for its end.
     """
 
+def rest(ranges: Buffer, fd: int, nanoseconds: int, /) -> int:
+    """Give back the memory in `ranges` that can be had again, then wait until `fd` is readable (or
+    has an error): poll(2)'s result, 0 after so many `nanoseconds` (-1: wait for ever).
+
+    A range is four numbers of 64 bits: where a private mapping of a file begins and ends, the
+    offset in the file that it begins at, and a descriptor of the file (-1: none). Pages that were
+    not written to are unmapped, and those that are as the file has them; the next access maps them
+    again. The process must have one thread, and nobody may write to the file. The range that our
+    stack is in stays as it is, and so do all where /proc/self/pagemap cannot be read.
+
+    Raises ValueError for half a range.
+    """
+
 def execveat(fd: int, argv: list[bytes], envp: list[bytes]) -> int:
     """execveat(2) of the file behind `fd`; returns only on failure: -errno.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from select import EPOLL_CLOEXEC, epoll
 
+from ociruntime.kernel.rest import rest
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     Task = Coroutine[Any, None, None]
 
 EVENTS_AT_ONCE = 64
+# When nothing has happened for so long, memory is given back (seconds): to have it again costs a
+# request some milliseconds, and probes come every ten seconds where nobody says otherwise.
+REST_SECONDS = 15.0
 
 
 class Turn:
@@ -168,11 +173,14 @@ class Lock:
 
 
 class Loop:
-    """``run`` serves descriptors and timers until ``stop``."""
+    """``run`` serves descriptors and timers until ``stop``. The loop of a process that ``rests``,
+    in which there is no other thread, gives back memory while nothing happens.
+    """
 
-    __slots__ = ("_callbacks", "_count", "_epoll", "_running", "_timers")
+    __slots__ = ("_callbacks", "_count", "_epoll", "_rests", "_running", "_timers")
 
-    def __init__(self) -> None:
+    def __init__(self, *, rests: bool = False) -> None:
+        self._rests = rests
         self._epoll = epoll(-1, EPOLL_CLOEXEC)
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Future]] = []
@@ -236,13 +244,23 @@ class Loop:
             timeout = -1.0
             if self._timers:
                 timeout = max(0.0, self._timers[0][0] - time.monotonic())
-            for fd, ready in self._epoll.poll(timeout, EVENTS_AT_ONCE):
+            for fd, ready in self._poll(timeout):
                 callback = self._callbacks.get(fd)
                 if callback is not None:  # else an earlier one of this turn has forgotten it
                     callback(ready)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 self._timers.pop(0)[2].set()
+
+    def _poll(self, seconds: float) -> list[tuple[int, int]]:
+        """What is ready within so many ``seconds`` (negative: some day)."""
+        if not self._rests or 0 <= seconds <= REST_SECONDS:
+            return self._epoll.poll(seconds, EVENTS_AT_ONCE)
+        found = self._epoll.poll(REST_SECONDS, EVENTS_AT_ONCE)
+        if not found:
+            rest(self._epoll.fileno(), seconds - REST_SECONDS if seconds > 0 else seconds)
+            found = self._epoll.poll(0, EVENTS_AT_ONCE)
+        return found
 
     def stop(self) -> None:
         """Let ``run`` return after this turn."""

@@ -60,7 +60,7 @@ def _serve(starter: socket, log: Log) -> None:
     if orders.first:
         serve(listener, data, log)
         return
-    loop, exits = Loop(), Exits()
+    loop, exits = Loop(rests=True), Exits()
     exits.start(loop)
     assemble(loop, exits, listener, orders, log, NoJournal())
     loop.run()

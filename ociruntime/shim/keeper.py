@@ -27,12 +27,14 @@ from _socket import (
     socketpair,
 )
 from _struct import pack, unpack
-from select import POLLIN, POLLOUT, poll
+from select import EPOLL_CLOEXEC, EPOLLIN, EPOLLOUT, epoll
 
 from ociruntime import hostos as os
 from ociruntime.kernel.constants import SIGKILL
-from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.kernel import FOR_EVER, Kernel
+from ociruntime.kernel.rest import rest
 from ociruntime.kernel.signals import SPAWN_DEFAULTS, Children
+from ociruntime.resident.loop import REST_SECONDS
 from ociruntime.shim.journal import AT_ONCE, END, FORMAT, KEEP, READY, RELEASE, TOLD
 
 TYPE_CHECKING = False
@@ -77,24 +79,36 @@ class Keeper:
         children = Children(Kernel())
         self._reap()  # who has died before that
         while not self._over:
-            poller = poll()
-            poller.register(children.fd, POLLIN)
+            poller = epoll(-1, EPOLL_CLOEXEC)
+            poller.register(children.fd, EPOLLIN)
             channel = self._channel.fileno()
+            poller.register(channel, EPOLLIN)
             while self._alive:
-                poller.register(channel, POLLIN | POLLOUT if self._unsent else POLLIN)
-                for fd, ready in poller.poll():
+                if channel != children.fd:
+                    poller.modify(channel, EPOLLIN | EPOLLOUT if self._unsent else EPOLLIN)
+                for fd, ready in self._wait(poller):
                     if fd == children.fd:
                         children.clear()
                         self._reap()
-                    elif ready != POLLOUT and not self._receive() and channel == fd:
+                    elif ready != EPOLLOUT and not self._receive() and channel == fd:
                         poller.unregister(fd)  # its end is near
                         channel = children.fd
                 self._tell()
+            poller.close()
             while self._receive():
                 pass  # what it has said before
             self._channel.close()
             if not self._over:
                 self._replace()
+
+    @staticmethod
+    def _wait(poller: epoll) -> list[tuple[int, int]]:
+        """What is ready; when nothing is for a while, our memory is others'."""
+        found = poller.poll(REST_SECONDS)
+        if not found:
+            rest(poller.fileno(), FOR_EVER)
+            found = poller.poll(0)
+        return found
 
     def _reap(self) -> None:
         while True:

@@ -38,10 +38,11 @@ def serve(listener: socket, data: bytes, log: Log) -> None:
     limit.raise_limit()
     command = [_program(), "-namespace", orders.namespace, "-id", orders.first, "adopt"]
     channel = part(command, (data, limit.soft, limit.hard), log)
+    os.setsid()  # as its successors: what is sent to the keeper's group is not for us
     Kernel().prctl(c.PR_SET_CHILD_SUBREAPER, 1)
     journal = Journal.new(channel, log.warning)
     journal.keep({LISTENER: listener.fileno()})
-    loop, exits = Loop(), KeptExits()
+    loop, exits = Loop(rests=True), KeptExits()
     exits.start(loop)
     tasks = assemble(loop, exits, listener, orders, log, journal)
     loop.spawn(keep(tasks, orders.first))
@@ -96,7 +97,7 @@ def _take_over(channel: socket, log: Log) -> None:
     if LISTENER not in kept:  # it was about to end
         journal.end()
         return
-    loop, exits = Loop(), KeptExits()
+    loop, exits = Loop(rests=True), KeptExits()
     exits.start(loop)
     listener = socket(fileno=kept.pop(LISTENER))
     tasks = assemble(loop, exits, listener, orders, log, journal)

@@ -10,6 +10,8 @@ from select import EPOLLIN
 
 import pytest
 
+from ociruntime.kernel import _sys
+from ociruntime.resident import loop as loop_module
 from ociruntime.resident.loop import Future, Job, Lock, Loop, first
 from ociruntime.shim import ttrpc
 from tests.support.patience import PATIENCE
@@ -157,3 +159,36 @@ def test_a_listener_rests_when_there_are_too_many_open_files() -> None:
     server.close()
     client.close()
     assert 3 <= Full.attempts <= 3 + elapsed / ttrpc.REST
+
+
+@pytest.mark.parametrize("rests", [True, False])
+def test_it_rests_when_nothing_happens(rests: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens meanwhile ends that: descriptors and timers."""
+    rested: list[float] = []
+
+    def rest(fd: int, seconds: float) -> None:
+        rested.append(seconds)
+        if len(rested) == 1:
+            os.write(writable, b"x")
+        _sys.rest(b"", fd, int(seconds * 1e9) if seconds >= 0 else -1)
+
+    monkeypatch.setattr(loop_module, "rest", rest)
+    monkeypatch.setattr(loop_module, "REST_SECONDS", 0.0)
+    readable, writable = os.pipe()
+    loop = Loop(rests=rests)
+    seen: list[bytes] = []
+
+    async def wait() -> None:
+        await loop.ready(readable, EPOLLIN)
+        seen.append(os.read(readable, 1))
+        await loop.sleep(0.01)
+        loop.stop()
+
+    loop.spawn(wait())
+    if not rests:
+        os.write(writable, b"x")
+    loop.run()
+    assert seen == [b"x"]
+    assert rested[:1] == ([-1.0] if rests else [])
+    os.close(readable)
+    os.close(writable)
