@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ociruntime.kernel.kernel import Argument
     from ociruntime.process.step import Step
     from ociruntime.spec.documents import Config, SyscallArgConfig
+    from ociruntime.state.stored import StoredState
 
 # The interpreter counts eight calls before it looks at a function, and some more at each operation.
 TIMES = 40
@@ -63,11 +64,12 @@ class Warm(Container):
 
     __slots__ = ()
 
-    def __init__(self, store: Store, config: Config, state: dict[str, Any]) -> None:
+    def __init__(self, store: Store, config: Config, state: StoredState) -> None:
         super().__init__(store, "warm", -1)
         self._config = config
-        self.data = {**parse_object(dumps(state).encode(), "state", names=True)}
-        self.data.update(pid=1, start_time=1, root=[0, 1, 2])
+        data: Any = parse_object(dumps(state).encode(), "state", names=True)
+        self.data = data
+        self.data["pid"], self.data["start_time"], self.data["root"] = 1, 1, [0, 1, 2]
 
 
 def _exec(container: Container) -> None:

@@ -18,6 +18,9 @@ from ociruntime.errors import PlanError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ociruntime.cgroups.stored import StoredPlacement
     from ociruntime.cgroups.unit import Unit
 
 POINTER = "/linux/cgroupsPath"
@@ -96,19 +99,20 @@ class Placement:
         """Directory of the cgroup by hierarchy; the unified one has the empty name."""
         return {place.key: place.directory for place in self.places}
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> StoredPlacement:
         """For the state: ``from_state`` gives it back."""
-        unit = {} if self.unit is None else {"unit": self.unit.as_dict()}
-        return {
+        state: StoredPlacement = {
             "mode": self.mode,
             "paths": self.paths,
             "mountpoints": {place.key: place.mountpoint for place in self.places},
             "existing": {place.key: place.existing for place in self.places},
-            **unit,
         }
+        if self.unit is not None:
+            state["unit"] = self.unit.as_dict()
+        return state
 
     @classmethod
-    def from_state(cls, state: dict[str, object]) -> Placement:
+    def from_state(cls, state: Mapping[str, object]) -> Placement:
         """The placement that ``as_dict`` described; raises ``KeyError`` or ``TypeError`` for
         anything else.
         """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Mapping
+
+    from ociruntime.cgroups.stored import StoredUnit
 
     # name, D-Bus signature, value
     Property = tuple[str, str, object]
@@ -36,7 +38,7 @@ class Unit:
         """A slice holds no processes of its own and is delegated to nobody."""
         return self.name.endswith(SLICE)
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> StoredUnit:
         """For the state: ``from_state`` gives it back."""
         return {
             "name": self.name,
@@ -48,9 +50,10 @@ class Unit:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Unit:
+    def from_state(cls, state: Mapping[str, object]) -> Unit:
         """The unit that ``as_dict`` described; raises ``KeyError`` for anything else."""
-        unit = cls(str(state["name"]), str(state["slice"]), str(state["root"]), user=state["user"])
+        name, slice_name, root = str(state["name"]), str(state["slice"]), str(state["root"])
+        unit = cls(name, slice_name, root, user=bool(state["user"]))
         unit.description = str(state["description"])
         unit.started = bool(state["started"])
         return unit

@@ -17,7 +17,6 @@ from ociruntime.jsontext import dumps
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.lifecycle.delete import destroy
-from ociruntime.lifecycle.livemounts import ADDED
 from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
 from ociruntime.plan.notify import mount
@@ -77,7 +76,7 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
             options["parent_img"] = wanted.parent_path
         options["track_mem"] = wanted.parent_path is not None or wanted.pre_dump
         config = container.config()
-        config["mounts"] = [*(config.get("mounts") or ()), *container.data.get(ADDED, ())]
+        config["mounts"] = [*(config.get("mounts") or ()), *container.data.get("added_mounts", ())]
         if is_offered(container):
             mount(config, f"{container.store.root}/{container.id}")
         options.update(own_configuration(config))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
-    from ociruntime.plan.explain import Described
+    from ociruntime.plan.explain import AboutPlan, Described
     from ociruntime.state.store import Container
 
 COMMANDS = {"exec": exec_, "update": update, "delete": delete, "mounts": mounts}
@@ -52,8 +52,12 @@ def main(operation: str, words: list[str], globals_: Globals) -> int:
         container.close()
     host = read_host(Kernel())
     if form == "json":
-        about = {"id": container.id, "operation": operation, "bundle": container.data["bundle"]}
-        about["host"] = host.as_dict()
+        about: AboutPlan = {
+            "id": container.id,
+            "operation": operation,
+            "bundle": container.data["bundle"],
+            "host": host.as_dict(),
+        }
         text = as_json(about, steps, warnings)
     else:
         title = heading(f"{operation} {container.id}", steps, host)

@@ -17,10 +17,11 @@ from ociruntime.state.store import DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Mapping, Sequence
 
     from ociruntime.cli.main import Globals
     from ociruntime.state.store import Container, Store
+    from ociruntime.state.stored import ReportedState
 
 OPTIONS = {"format": VALUE, "quiet": FLAG}
 ALIASES = {"f": "format", "q": "quiet"}
@@ -62,13 +63,13 @@ def main(words: list[str], globals_: Globals) -> int:
     return 0 if complete else 1
 
 
-def containers(store: Store) -> tuple[list[dict[str, Any]], list[str]]:
+def containers(store: Store) -> tuple[list[ReportedState], list[str]]:
     """(state documents, warnings) of all containers, sorted by id; ``owner`` is a user name."""
     documents, warnings, _ = read_all(store)
     return documents, warnings
 
 
-def read_all(store: Store) -> tuple[list[dict[str, Any]], list[str], bool]:
+def read_all(store: Store) -> tuple[list[ReportedState], list[str], bool]:
     """As ``containers``, and whether all could be read: one that is damaged or half-made is no
     reason to fail, one that the caller cannot read is.
     """
@@ -94,7 +95,7 @@ def read_all(store: Store) -> tuple[list[dict[str, Any]], list[str], bool]:
     return documents, warnings, complete
 
 
-def _document(store: Store, container_id: str) -> dict[str, Any] | None:
+def _document(store: Store, container_id: str) -> ReportedState | None:
     """The container as ``list`` shows it; None when it is just going, or does not quite exist yet.
 
     Raises ``NotFound``, ``OciError`` when it cannot be shown.
@@ -123,7 +124,7 @@ def _open(store: Store, container_id: str) -> Container:
         raise OciError(error.advice) from None
 
 
-def _known(container: Container) -> dict[str, Any]:
+def _known(container: Container) -> ReportedState:
     word = status(container)
     document = state_document(container, word, pid_of(container, word))
     document["owner"] = user_name(document["owner"])
@@ -149,7 +150,7 @@ def user_name(uid: str) -> str:
         return f"#{uid}"
 
 
-def table(documents: list[dict[str, Any]]) -> str:
+def table(documents: Sequence[Mapping[str, object]]) -> str:
     """The documents as aligned columns under a header; values keep to their line."""
     rows = [[name.upper() for name in COLUMNS]]
     rows += [[one_line(str(document[name])) for name in COLUMNS] for document in documents]

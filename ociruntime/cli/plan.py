@@ -30,11 +30,11 @@ from ociruntime.state.ids import check_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
     from ociruntime.plan.build import Plan
+    from ociruntime.plan.explain import AboutPlan
     from ociruntime.plan.host import Host
     from ociruntime.spec.documents import Config
 
@@ -109,9 +109,13 @@ class Planned:
             text = tell.as_text(self._heading(), self.plan, screen)
         say(text.encode("utf-8", "backslashreplace"))
 
-    def _about(self) -> dict[str, Any]:
-        about = {"id": self.wanted.id, "operation": "create", "bundle": self.wanted.bundle}
-        return {**about, "host": self.host.as_dict()}
+    def _about(self) -> AboutPlan:
+        return {
+            "id": self.wanted.id,
+            "operation": "create",
+            "bundle": self.wanted.bundle,
+            "host": self.host.as_dict(),
+        }
 
     def _heading(self) -> list[str]:
         what = f"create {self.wanted.id} from {self.wanted.bundle}"

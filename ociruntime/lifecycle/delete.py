@@ -15,7 +15,6 @@ from ociruntime.state.store import LOCK_SECONDS, DamagedStateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.state.store import Container, Store
 
@@ -82,22 +81,20 @@ def destroy(container: Container) -> list[str]:
         group = saved_group(container)
         if group is not None:
             group.remove(kill=True)
-        if data.get("rdt"):
-            _remove_rdt(data, warnings)
+        half_made = data.get("status") == st.CREATING
+        rdt = data.get("rdt")
+        if rdt:
+            from ociruntime.steps.rdt import remove_rdt
+
+            remove_rdt(rdt["remove"] + (rdt["made"] if half_made else []), warnings)
         _run_poststop(container, warnings)
-        if data.get("status") == st.CREATING and data.get("pid_file"):
+        pid_file = data.get("pid_file")
+        if half_made and pid_file:
             from ociruntime.state.pidfile import remove_pid_file
 
-            remove_pid_file(data["pid_file"], data.get("pid", 0))
+            remove_pid_file(pid_file, data.get("pid", 0))
     container.remove()
     return warnings
-
-
-def _remove_rdt(data: dict[str, Any], warnings: list[str]) -> None:
-    from ociruntime.steps.rdt import remove_rdt
-
-    half_made = data.get("status") == st.CREATING
-    remove_rdt(data["rdt"]["remove"] + (data["rdt"]["made"] if half_made else []), warnings)
 
 
 def _end_process(container: Container) -> None:

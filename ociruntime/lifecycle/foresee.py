@@ -111,7 +111,8 @@ def delete_steps(container: Container, *, force: bool) -> list[Foreseen]:
         paths = sorted(set(saved["paths"].values()))
         text = f"kill what is left in, and remove, the cgroup {', '.join(paths)}"
         steps.append(Foreseen("remove-cgroup", "", text, {"paths": paths}, "cgroup"))
-    for directory in (data.get("rdt") or {}).get("remove", ()):
+    rdt = data.get("rdt")
+    for directory in rdt["remove"] if rdt else ():
         text = f"remove the resctrl group {directory}"
         steps.append(Foreseen("remove-rdt", "/linux/intelRdt", text, {}, "cgroup"))
     if "poststop" in data.get("hooks", ()):

@@ -12,6 +12,7 @@ from ociruntime.state import status as st
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ociruntime.cgroups.group import Group
+    from ociruntime.cgroups.stored import StoredPlacement
     from ociruntime.state.store import Container
 
 SIGKILL = 9
@@ -96,7 +97,8 @@ def _signal_all(container: Container, number: int) -> int:
     """Send it to every process of the container's cgroup; how many there were."""
     from ociruntime.cgroups.signals import signal_all
 
-    return signal_all(group_of(container), number)
+    group = saved_group(container)
+    return signal_all(group, number) if group is not None else 0
 
 
 def let_die(container: Container) -> None:
@@ -107,18 +109,17 @@ def let_die(container: Container) -> None:
     """
     saved = container.data.get("cgroup")
     if saved and holds_back(Kernel(), saved["paths"]):
-        group_of(container).thaw(deep=True)
+        _group(saved).thaw(deep=True)
 
 
 def saved_group(container: Container) -> Group | None:
     """The container's cgroup as its state knows it; None when it has none of its own."""
     saved = container.data.get("cgroup")
-    return group_of(container) if saved and saved["paths"] else None
+    return _group(saved) if saved and saved["paths"] else None
 
 
-def group_of(container: Container) -> Group:
-    """The cgroup of a container that has one; raises ``KeyError`` for others."""
+def _group(saved: StoredPlacement) -> Group:
     from ociruntime.cgroups import open_group
     from ociruntime.cgroups.path import Placement
 
-    return open_group(Kernel(), Placement.from_state(container.data["cgroup"]))
+    return open_group(Kernel(), Placement.from_state(saved))

@@ -34,7 +34,6 @@ from ociruntime.steps.prepare import OpenRootfs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
     from ociruntime.kernel.inside import Inside
     from ociruntime.kernel.stubs import Stub
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
 
     Entries = list[MountConfig]
 
-# In the container's state: what was added, and is there still; [destination, mount id] of each.
-ADDED, PLACES = "added_mounts", "added_places"
 # What belongs to namespaces that only the container's own processes are in.
 NOT_LATER = ("proc", *CGROUP_TYPES)
 # Filesystems that are made in a further namespace of the container's.
@@ -83,8 +80,8 @@ def add(container: Container, entries: Entries, source: str) -> list[str]:
     finally:
         os.umask(before)
         run.close()
-    container.data.setdefault(ADDED, []).extend(entries)
-    container.data.setdefault(PLACES, []).extend(places)
+    container.data.setdefault("added_mounts", []).extend(entries)
+    container.data.setdefault("added_places", []).extend(places)
     container.save()
     return warnings + run.warnings
 
@@ -142,22 +139,25 @@ def remove(container: Container, entries: Entries) -> None:
 
 
 def _remove(container: Container, destination: str) -> None:
-    place = _last(container.data.get(PLACES, []), 0, destination)
-    wanted = place[1] if place else 0
+    mounts, places = container.data.get("added_mounts", []), container.data.get("added_places", [])
+    at = _last([where for where, _ in places], destination)
+    wanted = places[at][1] if at >= 0 else 0
     _in_container(
         container, Kernel(), set(), lambda inside: _unmount(inside, destination, wanted)
     )
-    for name, key in ((ADDED, "destination"), (PLACES, 0)):
-        found = _last(container.data.get(name, []), key, destination)
-        if found is not None:
-            container.data[name].remove(found)
+    if at >= 0:
+        del places[at]
+    at = _last([entry["destination"] for entry in mounts], destination)
+    if at >= 0:
+        del mounts[at]
     container.save()
 
 
-def _last(added: list[Any], key: str | int, destination: str) -> Any:
-    """Of what was added the last one on ``destination``; None for none."""
+def _last(destinations: list[str], destination: str) -> int:
+    """The index of the last one that is the same as ``destination``; -1 for none."""
     place = components(destination)
-    return next((each for each in reversed(added) if components(each[key]) == place), None)
+    found = [index for index, each in enumerate(destinations) if components(each) == place]
+    return found[-1] if found else -1
 
 
 def _running(container: Container) -> None:
@@ -176,16 +176,16 @@ def _execute(step: Step, run: Run) -> None:
 
 
 class _Attached(InRoot):
-    """The container's root; ``mounts`` are the [destination, mount id] of what was attached."""
+    """The container's root; ``mounts`` are (destination, mount id) of what was attached."""
 
     __slots__ = ("mounts",)
 
     def __init__(self, kernel: Inside, root: int) -> None:
         super().__init__(kernel, root)
-        self.mounts: list[list[Any]] = []
+        self.mounts: list[tuple[str, int]] = []
 
     def pin(self, destination: str, mount: int, *, of_kernel: bool) -> None:
-        self.mounts.append([destination, self.kernel.stat(mount).mount_id])
+        self.mounts.append((destination, self.kernel.stat(mount).mount_id))
         super().pin(destination, mount, of_kernel=of_kernel)
 
 
@@ -255,10 +255,10 @@ def _in_container(
     work: Callable[[_Attached], None],
     kept: Sequence[int] = (),
     made: list[Stub] | None = None,
-) -> list[list[Any]]:
+) -> list[tuple[str, int]]:
     """Do ``work`` by a process that is in the container's mount namespace, in its user namespace
     and ``further`` ones, with no descriptors but ``kept``; ``made`` is told what it makes there.
-    Returns [destination, mount id] of what it has attached; raises what ``work`` raises.
+    Returns (destination, mount id) of what it has attached; raises what ``work`` raises.
     """
     data = container.data
     pidfd = open_process(data["pid"], data["start_time"])

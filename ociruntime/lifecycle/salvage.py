@@ -11,7 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.cgroups.stored import StoredPlacement
     from ociruntime.state.store import Container, Store
+    from ociruntime.state.stored import StoredState
 
 LEFT = (
     "nothing tells any more what container {id} consisted of: its state.json is damaged, and the "
@@ -46,20 +48,21 @@ def _told(container: Container) -> str:
     """What was done, and what has to be looked for."""
     data = container.data
     known = [f"process {data['pid']}"] if data.get("pid") else []
-    if "cgroup" in data:
-        known += dict.fromkeys(f"cgroup {path}" for path in data["cgroup"]["paths"].values())
+    cgroup = data.get("cgroup")
+    if cgroup:
+        known += dict.fromkeys(f"cgroup {path}" for path in cgroup["paths"].values())
     told = f"{', '.join(known)} went with it; " if known else ""
     return LEFT.format(id=container.id, known=told)
 
 
-def _proven(container: Container) -> dict[str, Any]:
+def _proven(container: Container) -> StoredState:
     """What of the damaged state can be believed, as ``destroy`` reads it."""
     found = _damaged(container)
-    data: dict[str, Any] = {}
+    data: StoredState = {}
     pid, started = found.get("pid"), found.get("start_time")
     if type(pid) is int and type(started) is int and pid > 0 and started > 0:
         # Only a process with exactly this number and start is going to be killed.
-        data.update(pid=pid, start_time=started)
+        data["pid"], data["start_time"] = pid, started
     cgroup = _cgroup(container)
     if cgroup is not None:
         data["cgroup"] = cgroup
@@ -78,7 +81,7 @@ def _damaged(container: Container) -> dict[str, Any]:
     return {}
 
 
-def _cgroup(container: Container) -> dict[str, object] | None:
+def _cgroup(container: Container) -> StoredPlacement | None:
     """The cgroup as ``create`` places it, where it exists and has the container's id in its name.
 
     Another one may have been there before the container, with others below it, whom nobody wants

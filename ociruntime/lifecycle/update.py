@@ -53,9 +53,9 @@ def update(container: Container, resources: ResourcesConfig, schemas: list[str])
 
 def _change_schemata(container: Container, lines: list[str]) -> list[str]:
     """Write schemas of the container's resctrl class; returns those before."""
-    from ociruntime.steps.rdt import STATE, change_schemata
+    from ociruntime.steps.rdt import change_schemata
 
-    saved = container.data.get(STATE)
+    saved = container.data.get("rdt")
     if not saved:
         raise StateError(
             f"container {container.id} has no resctrl class; create it with linux.intelRdt"

@@ -20,14 +20,12 @@ from ociruntime.spec.tables import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
     from ociruntime.process.step import Step
     from ociruntime.spec.documents import LinuxConfig, ProcessConfig
+    from ociruntime.state.stored import StoredLabels
     from ociruntime.steps.attributes import ProcessSetting
 
 
-# What of `linux` applies to every process of the container, so that `exec` needs it as well.
-FOR_EVERY_PROCESS = ("memoryPolicy", "personality")
 # Of process: the label that its LSM confines it by.
 LABELS = ("apparmorProfile", "selinuxLabel")
 # No kernel has more CPUs or NUMA nodes (CONFIG_NR_CPUS): a mask for a larger number is refused
@@ -35,14 +33,24 @@ LABELS = ("apparmorProfile", "selinuxLabel")
 NUMBER_MAX = 8191
 
 
-def for_every_process(linux: LinuxConfig) -> dict[str, object]:
+def for_every_process(linux: LinuxConfig) -> LinuxConfig:
     """The part of ``linux`` that the state must keep for ``exec``."""
-    return {name: value for name in FOR_EVERY_PROCESS if (value := linux.get(name))}
+    found: LinuxConfig = {}
+    if policy := linux.get("memoryPolicy"):
+        found["memoryPolicy"] = policy
+    if personality := linux.get("personality"):
+        found["personality"] = personality
+    return found
 
 
-def labels(process: ProcessConfig) -> dict[str, str]:
+def labels(process: ProcessConfig) -> StoredLabels:
     """The security label of ``process``, for whatever is executed later without one of its own."""
-    return {name: str(value) for name in LABELS if (value := process.get(name))}
+    found: StoredLabels = {}
+    if profile := process.get("apparmorProfile"):
+        found["apparmorProfile"] = profile
+    if label := process.get("selinuxLabel"):
+        found["selinuxLabel"] = label
+    return found
 
 
 def is_pinned(process: ProcessConfig) -> bool:

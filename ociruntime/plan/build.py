@@ -100,13 +100,13 @@ from ociruntime.steps.terminal import AdoptTerminal, BindConsole, OpenTerminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ociruntime.cgroups.path import Placement
     from ociruntime.plan.host import Host
     from ociruntime.plan.requests import CreateRequest
     from ociruntime.process.identity import Identity
+    from ociruntime.seccomp.stored import StoredListener
     from ociruntime.spec.documents import Config, LinuxConfig, ProcessConfig
+    from ociruntime.state.stored import StoredState
 
 
 
@@ -120,7 +120,7 @@ class Plan:
 
     __slots__ = ("state", "steps", "warnings")
 
-    def __init__(self, steps: list[Step], state: dict[str, Any], warnings: list[str]) -> None:
+    def __init__(self, steps: list[Step], state: StoredState, warnings: list[str]) -> None:
         self.steps = steps
         self.state = state
         self.warnings = warnings
@@ -265,7 +265,7 @@ class _Builder:
         steps.append(ListenForStart(os.path.join(self.options.store.root, self.options.id)))
         return steps
 
-    def _seccomp_listener(self) -> dict[str, str] | None:
+    def _seccomp_listener(self) -> StoredListener | None:
         if not self.linux.get("seccomp"):
             return None
         from ociruntime.seccomp.profile import listener_of
@@ -403,7 +403,7 @@ class _Builder:
         steps.append(SaveCreated())
         return steps
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> StoredState:
         """What later commands must know without reading the config again."""
         hooks = self.config.get("hooks") or {}
         return {

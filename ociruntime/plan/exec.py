@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ociruntime.process.step import Step
     from ociruntime.spec.documents import HookConfig, ProcessConfig
     from ociruntime.state.store import Container
+    from ociruntime.state.stored import StoredState
 
 
 
@@ -82,8 +83,9 @@ def build(
     if process.get("terminal") and options.console_socket:
         steps.append(ConnectConsole(options.console_socket))
     agent = None
-    if container.data.get("seccomp_listener") is not None:
-        agent = ConnectAgent(container.data["seccomp_listener"])
+    listener = container.data.get("seccomp_listener")
+    if listener is not None:
+        agent = ConnectAgent(listener)
         steps.append(agent)
     steps += label_checks(process, {}) + seccomp_steps(container, process)
     identity = identity_of(container, process, powers, run.warnings)
@@ -104,7 +106,7 @@ def completed(container: Container, process: ProcessConfig) -> ProcessConfig:
     """``process`` with the container's own capabilities and security label where it has none (as in
     runc and crun): no privilege and no confinement goes away because nobody spoke of it.
     """
-    labels: dict[str, Any] = container.data.get("labels") or {}
+    labels = container.data.get("labels") or {}
     added: Any = {name: value for name, value in labels.items() if not process.get(name)}
     if process.get("capabilities") is None:
         own = container.config().get("process") or {}
@@ -120,10 +122,10 @@ def seccomp_steps(container: Container, process: ProcessConfig) -> list[Step]:
     """The container's filter, as it was at create, holds for every process in it."""
     if not container.data.get("has_seccomp"):
         return []
-    from ociruntime.steps.seccomp import STATE, ReuseSeccomp
+    from ociruntime.steps.seccomp import ReuseSeccomp
 
     privileges = bool(process.get("noNewPrivileges"))
-    saved = container.data.get(STATE)
+    saved = container.data.get("seccomp_program")
     if saved is not None:
         return [ReuseSeccomp(container, saved, no_new_privs=privileges)]
     # The annotation brings it, or the container was made by an older version of the runtime.
@@ -160,8 +162,9 @@ def _entering(
         ),
     ]
     settling: list[Step] = []
-    if data.get("cgroup"):
-        placement = Placement.from_state(data["cgroup"])
+    saved = data.get("cgroup")
+    if saved:
+        placement = Placement.from_state(saved)
         if options.cgroups:
             from ociruntime.cgroups.inner import choose
 
@@ -186,8 +189,7 @@ def _entering(
         adds_home=options.adds_home,
     )
     enter.relayed = options.relayed
-    every_process: Any = data.get("every_process") or {}
-    enter.execution = execution_steps(every_process)
+    enter.execution = execution_steps(data.get("every_process") or {})
     enter.cpus, pinning = affinity(process)
     settling += pinning + scheduling_steps(process, pinned=is_pinned(process))
     return enter, settling
@@ -203,12 +205,15 @@ def _telling_steps(options: ExecRequest) -> list[Step]:
     return steps
 
 
-def known_root(data: dict[str, Any]) -> tuple[int, int, int] | None:
+def known_root(data: StoredState) -> tuple[int, int, int] | None:
     """The root directory of a container with a mount namespace, as it was made: major and minor
     number of its device, inode. None where nobody has noted it.
     """
     noted = data.get("root")
-    return tuple(noted) if noted and "mount" in data.get("namespaces", ()) else None
+    if not noted or "mount" not in data.get("namespaces", ()):
+        return None
+    major, minor, inode = noted
+    return major, minor, inode
 
 
 def identity_of(
@@ -238,10 +243,11 @@ def outside_steps(
     steps: list[Step] = []
     if "user" in data.get("namespaces", ()) and not process.get("terminal"):
         steps.append(GiveStreams((process.get("user") or {}).get("uid", 0)))
-    if data.get("rdt"):
+    rdt = data.get("rdt")
+    if rdt:
         from ociruntime.steps.rdt import JoinRdtClass
 
-        steps.append(JoinRdtClass(data["rdt"]))
+        steps.append(JoinRdtClass(rdt))
     limits = [
         (f"/rlimits/{index}", entry["type"], RLIMITS[entry["type"]], entry["soft"], entry["hard"])
         for index, entry in enumerate(process.get("rlimits") or ())

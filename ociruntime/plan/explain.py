@@ -15,10 +15,18 @@ from ociruntime.screen import BOLD, Screen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, Protocol
+    from typing import Protocol, TypedDict
 
     from ociruntime.plan.host import Host
-    from ociruntime.spec.documents import PlanStep
+    from ociruntime.spec.documents import PlanDocument, PlanHost, PlanStep
+
+    class AboutPlan(TypedDict):
+        """What a plan is of: the beginning of its document."""
+
+        id: str
+        operation: str
+        bundle: str
+        host: PlanHost
 
     class Described(Protocol):
         """A step, as far as it is told of."""
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
 PATHS = re.compile(r"(/[^\s,]+)((?:, /[^\s,]+){2,})")
 
 
-def as_json(about: dict[str, Any], steps: Sequence[Described], warnings: list[str]) -> str:
+def as_json(about: AboutPlan, steps: Sequence[Described], warnings: list[str]) -> str:
     """The plan as a JSON document, with a line break at its end; ``about`` comes first in it."""
     told: list[PlanStep] = [
         {
@@ -53,7 +61,8 @@ def as_json(about: dict[str, Any], steps: Sequence[Described], warnings: list[st
         }
         for name, step in zip(names(steps), steps, strict=True)
     ]
-    return json.dumps({**about, "steps": told, "warnings": warnings}, indent=2) + "\n"
+    document: PlanDocument = {**about, "steps": told, "warnings": warnings}
+    return json.dumps(document, indent=2) + "\n"
 
 
 def as_text(

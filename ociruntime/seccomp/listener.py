@@ -18,6 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.seccomp.stored import StoredListener
+    from ociruntime.spec.documents import StateDocument
+
 FD_NAME = "seccompFd"
 """The name of the listener in ``fds`` (config-linux.md#containerprocessstate)."""
 # An agent that does not read for so long is none.
@@ -32,7 +35,7 @@ class Agent:
 
     __slots__ = ("_metadata", "_path", "_socket", "served")
 
-    def __init__(self, listener: dict[str, str]) -> None:
+    def __init__(self, listener: StoredListener) -> None:
         self._path = listener["path"]
         self._metadata = listener["metadata"]
         self.served = False
@@ -42,7 +45,7 @@ class Agent:
             raise self._failure(error.strerror or "") from None
         self._socket.settimeout(SECONDS)
 
-    def serve(self, fd: int, pid: int, state: dict[str, Any]) -> None:
+    def serve(self, fd: int, pid: int, state: StateDocument) -> None:
         """Send the listener ``fd`` of process ``pid`` (as we see it) with the container's state."""
         document: dict[str, Any] = {
             "ociVersion": state["ociVersion"],

@@ -10,7 +10,7 @@ from ociruntime.spec.tables import SECCOMP_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-
+    from ociruntime.seccomp.stored import StoredListener
     from ociruntime.spec.documents import Config, SeccompConfig
 
 
@@ -39,7 +39,7 @@ def notifies(profile: SeccompConfig) -> bool:
     return any(rule["action"] == NOTIFY for rule in profile.get("syscalls", ()))
 
 
-def listener_of(config: Config) -> dict[str, str] | None:
+def listener_of(config: Config) -> StoredListener | None:
     """``path`` and ``metadata`` of the agent; None when no rule needs one.
 
     Without SCMP_ACT_NOTIFY listenerPath MUST be ignored (config-linux.md#seccomp).

@@ -86,10 +86,11 @@ class Lifetimes:
         data = container.data
         container.close()
         task.shared_pid = bool(data.get("shared_pid"))
-        if data.get("cgroup"):
+        saved = data.get("cgroup")
+        if saved:
             from ociruntime.shim.oom import watch
 
-            task.placement = Placement.from_state(data["cgroup"])
+            task.placement = Placement.from_state(saved)
             task.watch = watch(self._loop, task.placement, lambda: self._oom(task))
 
     def unwatch(self, task: Task) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ociruntime.spec.checks import Check
     from ociruntime.spec.fault import Fault
 
-    Rules = Callable[[dict[str, Any]], list[Fault]]
+    Rules = Callable[[Any], list[Fault]]
 
 
 def load(raw: bytes, document: Any, *, source: str) -> list[str]:

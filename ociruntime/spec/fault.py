@@ -6,6 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.spec.documents import Config, IDMappingConfig, LinuxConfig, ProcessConfig
+
 ERROR = "error"
 WARNING = "warning"
 # What `validate` tells and `create` does not: nothing is left out because of it.
@@ -52,15 +54,15 @@ class Facts:
 
     __slots__ = ("document", "gid_mappings", "linux", "namespaces", "process", "uid_mappings")
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Config) -> None:
         self.document = document
-        self.linux: dict[str, Any] = document.get("linux", {})
-        self.process: dict[str, Any] = document.get("process", {})
+        self.linux: LinuxConfig = document.get("linux", {})
+        self.process: ProcessConfig = document.get("process", {})
         self.namespaces: dict[str, str] = {}
         for entry in self.linux.get("namespaces", ()):
             self.namespaces.setdefault(entry["type"], entry.get("path", ""))
-        self.uid_mappings: list[dict[str, int]] = self.linux.get("uidMappings", [])
-        self.gid_mappings: list[dict[str, int]] = self.linux.get("gidMappings", [])
+        self.uid_mappings = self.linux.get("uidMappings", [])
+        self.gid_mappings = self.linux.get("gidMappings", [])
 
     @property
     def new_user_namespace(self) -> bool:
@@ -68,7 +70,7 @@ class Facts:
         return self.namespaces.get("user") == ""
 
 
-def is_mapped(mappings: list[dict[str, int]], number: int) -> bool:
+def is_mapped(mappings: list[IDMappingConfig], number: int) -> bool:
     """True if the id ``number`` of the container is inside ``mappings``."""
     for entry in mappings:
         if entry["containerID"] <= number < entry["containerID"] + entry["size"]:

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ociruntime.state.store import Container
+    from ociruntime.state.stored import ReportedState
 
 
-def state_document(container: Container, status: str, pid: int) -> dict[str, Any]:
+def state_document(container: Container, status: str, pid: int) -> ReportedState:
     """The properties of the specification, and those that runc adds and engines read.
 
     Parameters: ``pid`` as the reader sees it, 0 when there is no process.
     """
     data = container.data
-    document: dict[str, Any] = {
+    document: ReportedState = {
         "ociVersion": data.get("ociVersion", "1.0.0"),
         "id": container.id,
         "pid": pid,

@@ -17,9 +17,8 @@ from ociruntime.kernel.pids import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ociruntime.state.store import Container
+    from ociruntime.state.stored import StoredState
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
@@ -40,7 +39,7 @@ def status(container: Container) -> str:
     return CREATED if container.has_socket() and is_waiting(container) else RUNNING
 
 
-def is_paused(data: dict[str, Any]) -> bool:
+def is_paused(data: StoredState) -> bool:
     """Whether the container's cgroup is frozen."""
     saved = data.get("cgroup")
     return saved is not None and is_frozen(Kernel(), saved["paths"])

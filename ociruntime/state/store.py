@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ociruntime.spec.documents import Config
+    from ociruntime.state.stored import StoredState
 
 STATE = "state.json"
 CONFIG = "config.json"
@@ -52,7 +53,7 @@ UNWANTED = ".unwanted"
 FILES = (STATE, CONFIG, SOCKET, TEMPORARY)
 LOCK_SECONDS = 10.0
 DELETED = "the container is being deleted by force"
-CHECKSUM, CONFIG_CHECKSUM = "checksum", "config_checksum"
+CHECKSUM = "checksum"
 SEAL_LENGTH = len(f',"{CHECKSUM}":"01234567"}}')
 DIRECTORY_MODE = 0o711
 
@@ -86,7 +87,7 @@ class Container:
         self.store = store
         self.id = container_id
         self.fd = fd
-        self.data: dict[str, Any] = {}
+        self.data: StoredState = {}
         self._config: Config | None = None
 
     def save(self) -> None:
@@ -150,7 +151,7 @@ class Container:
             why = explain_errno(error.errno or 0)
             raise StateError(f"container {self.id}: cannot read {name}: {why}") from None
         try:
-            data = parse_object(raw, f"state of {self.id}", names=True)
+            data: Any = parse_object(raw, f"state of {self.id}", names=True)
         except SpecError as error:
             raise DamagedStateError(self.id, str(error)) from None
         if data.pop(CHECKSUM, None) is None:
@@ -187,7 +188,7 @@ class Container:
             if os.fstat(self.fd).st_nlink == 0 or STATE not in os.listdir(self.fd):
                 raise NotFound(self.id) from None
             raise DamagedStateError(self.id, "its stored config.json is missing") from None
-        if self.data.get(CONFIG_CHECKSUM, crc32(raw)) != crc32(raw):
+        if self.data.get("config_checksum", crc32(raw)) != crc32(raw):
             raise DamagedStateError(self.id, "somebody has changed its stored config.json")
         try:
             self._config = parse_settings(raw, f"stored configuration of {self.id}")
@@ -197,7 +198,7 @@ class Container:
 
     def store_config(self, content: bytes) -> None:
         """Write the configuration, which ``data`` knows from now on; ``save`` follows."""
-        self.data[CONFIG_CHECKSUM] = crc32(content)
+        self.data["config_checksum"] = crc32(content)
         self.write(CONFIG, content)
 
     def has_socket(self) -> bool:

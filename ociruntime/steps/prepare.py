@@ -21,11 +21,10 @@ from ociruntime.spec.tables import NAMESPACE_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ociruntime.cgroups.path import Placement
     from ociruntime.process.run import Run
     from ociruntime.state.store import Store
+    from ociruntime.state.stored import StoredState
 
 # A backlog of a few: `state` connects to see whether oci-init still waits.
 BACKLOG = 16
@@ -46,7 +45,7 @@ class ClaimState(Step):
         self,
         store: Store,
         container_id: str,
-        data: dict[str, Any],
+        data: StoredState,
         config: bytes,
         placement: Placement | None = None,
     ) -> None:

@@ -11,10 +11,10 @@ from ociruntime.process.step import Step, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.run import Run
     from ociruntime.seccomp.listener import Agent
+    from ociruntime.seccomp.stored import StoredListener
 
 CONTAINER = "container"
 STALE_ROOT = {
@@ -92,7 +92,7 @@ class ConnectAgent(Step):
 
     kind = "connect-agent"
 
-    def __init__(self, listener: dict[str, Any]) -> None:
+    def __init__(self, listener: StoredListener) -> None:
         super().__init__("/linux/seccomp/listenerPath", "seccomp agent")
         self.listener = listener
         self.agent: Agent | None = None

@@ -19,15 +19,14 @@ from ociruntime.process.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.run import Run
+    from ociruntime.state.stored import StoredRdt
 
 ROOT_CLASS = "/"
 TASKS, SCHEMATA, MONITORING = "tasks", "schemata", "mon_groups"
 # The key in the container's state: {"class": directory, "group": directory or "",
 # "remove": [directories that delete removes], "made": [more that only a failed create removes]}.
-STATE = "rdt"
 
 
 class MakeRdtClass(Step):
@@ -92,7 +91,7 @@ class MakeRdtClass(Step):
         """Write down what is going to be ours before it exists, so that delete finds it."""
         assert run.container is not None
         ours = [] if exists else [directory]
-        run.container.data[STATE] = {
+        run.container.data["rdt"] = {
             "class": directory,
             "group": group,
             "remove": ([group] if group else []) + ([] if self.class_id else ours),
@@ -115,8 +114,8 @@ class MakeRdtClass(Step):
 
     def undo(self, run: Run) -> None:
         if run.container is not None:
-            saved = run.container.data.get(STATE) or {}
-            remove_rdt([*saved.get("remove", ()), *saved.get("made", ())], run.warnings)
+            saved = run.container.data.get("rdt")
+            remove_rdt([*saved["remove"], *saved["made"]] if saved else [], run.warnings)
 
     def explain(self, number: int) -> str:
         return {
@@ -140,7 +139,7 @@ class JoinRdtClass(Step):
     kind = "join-rdt-class"
     stage = "attach"
 
-    def __init__(self, saved: dict[str, Any] | None = None) -> None:
+    def __init__(self, saved: StoredRdt | None = None) -> None:
         super().__init__("/linux/intelRdt", "linux.intelRdt")
         self.saved = saved
 
@@ -151,7 +150,8 @@ class JoinRdtClass(Step):
         saved = self.saved
         if saved is None:
             assert run.container is not None
-            saved = run.container.data[STATE]
+            saved = run.container.data.get("rdt")
+        assert saved is not None
         for directory in (saved["class"], saved["group"]):
             if directory:
                 _write(directory, TASKS, str(run.pid), f"linux.intelRdt {directory}/{TASKS}")

@@ -14,16 +14,15 @@ from ociruntime.seccomp.profile import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
     from ociruntime.process.run import Run
     from ociruntime.seccomp.cache import FilterProgram
+    from ociruntime.seccomp.stored import StoredFilter
     from ociruntime.spec.documents import SeccompConfig
     from ociruntime.state.store import Container
 
 POINTER = "/linux/seccomp"
 # What a container's state says of its filter: the program's key in the cache, and the flags.
-STATE = "seccomp_program"
 # linux/seccomp.h SECCOMP_RET_*, without data: what lets a call of oci-init happen.
 ALLOW, LOG, USER_NOTIFY = 0x7FFF0000, 0x7FFC0000, 0x7FC00000
 ACTION_MASK = 0xFFFF0000
@@ -93,7 +92,7 @@ class PrepareSeccomp(Step):
             )
         run.seccomp = (program.code, flags)
         if run.container is not None:
-            run.container.data[STATE] = {"program": key, "flags": flags}
+            run.container.data["seccomp_program"] = {"program": key, "flags": flags}
 
     def _compile(self, run: Run, key: str) -> FilterProgram:
         from ociruntime.seccomp.compiler import compile_program
@@ -133,7 +132,7 @@ class ReuseSeccomp(Step):
 
     kind = "reuse-seccomp"
 
-    def __init__(self, container: Container, saved: dict[str, Any], *, no_new_privs: bool) -> None:
+    def __init__(self, container: Container, saved: StoredFilter, *, no_new_privs: bool) -> None:
         super().__init__(POINTER, "linux.seccomp")
         self.container = container
         self.saved = saved

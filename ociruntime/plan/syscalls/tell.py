@@ -15,9 +15,9 @@ from ociruntime.screen import BOLD, Screen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from ociruntime.plan.build import Plan
+    from ociruntime.plan.explain import AboutPlan
     from ociruntime.plan.syscalls.decode import Operation
     from ociruntime.plan.syscalls.foretell import Foretold
     from ociruntime.plan.syscalls.notation import Notation
@@ -41,7 +41,7 @@ ASSUMES = "an answer of the kernel decides here; this is what follows when there
 SHORT = 3
 
 
-def as_json(about: dict[str, Any], plan: Plan) -> str:
+def as_json(about: AboutPlan, plan: Plan) -> str:
     """A JSON document, with a line break at its end; ``about`` comes first in it."""
     told, notation = foretell(plan.steps)
     steps = [
@@ -56,8 +56,8 @@ def as_json(about: dict[str, Any], plan: Plan) -> str:
         }
         for name, one in _named(plan, told)
     ]
-    document = {**about, "descriptors": notation.hosts, "steps": steps}
-    return json.dumps({**document, "warnings": plan.warnings}, indent=2) + "\n"
+    rest = {"descriptors": notation.hosts, "steps": steps, "warnings": plan.warnings}
+    return json.dumps({**about, **rest}, indent=2) + "\n"
 
 
 def as_text(heading: list[str], plan: Plan, screen: Screen) -> str:

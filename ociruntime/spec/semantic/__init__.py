@@ -12,7 +12,8 @@ from ociruntime.spec.semantic import general, linux, mounts, namespaces, process
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+
+    from ociruntime.spec.documents import Config, ProcessConfig, ResourcesConfig
 
     Rule = Callable[[Facts], list[Fault]]
 
@@ -57,12 +58,12 @@ PROCESS_RULES: tuple[Rule, ...] = (
 )
 
 
-def check(document: dict[str, Any]) -> list[Fault]:
+def check(document: Config) -> list[Fault]:
     """All errors and warnings of a whole config.json, in the order of RULES."""
     return run(RULES, document)
 
 
-def check_process(process_document: dict[str, Any]) -> list[Fault]:
+def check_process(process_document: ProcessConfig) -> list[Fault]:
     """The same for the ``process`` object alone; pointers begin there."""
     faults = run(PROCESS_RULES, {"process": process_document})
     for fault in faults:
@@ -70,7 +71,7 @@ def check_process(process_document: dict[str, Any]) -> list[Fault]:
     return faults
 
 
-def check_limits(limits: dict[str, Any]) -> list[Fault]:
+def check_limits(limits: ResourcesConfig) -> list[Fault]:
     """The rules for the values of ``linux.resources`` alone, for `update`; pointers begin there.
 
     Rules that relate several limits are left to the kernel: the other limit may be set already.
@@ -81,7 +82,7 @@ def check_limits(limits: dict[str, Any]) -> list[Fault]:
     return faults
 
 
-def run(rules: tuple[Rule, ...], document: dict[str, Any]) -> list[Fault]:
+def run(rules: tuple[Rule, ...], document: Config) -> list[Fault]:
     """Apply ``rules``."""
     facts = Facts(document)
     faults: list[Fault] = []

@@ -47,7 +47,7 @@ def platforms(facts: Facts) -> list[Fault]:
     faults = [
         Fault(
             f"/{name}",
-            facts.document[name],
+            facts.document.get(name),
             f"{name} is for another platform and is ignored",
             "config.md#platform-specific-configuration: the part of the running platform counts",
             "remove it",
@@ -57,21 +57,13 @@ def platforms(facts: Facts) -> list[Fault]:
         if name in facts.document
     ]
     user = facts.process.get("user", {})
-    for place, part, name in (
-        ("/process", facts.process, "commandLine"),
-        ("/process/user", user, "username"),
+    for pointer, value, section, cure in (
+        ("/process/commandLine", facts.process.get("commandLine"), "process", "use args"),
+        ("/process/user/username", user.get("username"), "windows-user", "use uid and gid"),
     ):
-        if name in part:
-            faults.append(
-                Fault(
-                    f"{place}/{name}",
-                    part[name],
-                    f"{name} is for Windows and is ignored",
-                    f"config.md#{'process' if part is facts.process else 'windows-user'}",
-                    "use args" if name == "commandLine" else "use uid and gid",
-                    WARNING,
-                )
-            )
+        if value is not None:
+            said = f"{pointer.rpartition('/')[2]} is for Windows and is ignored"
+            faults.append(Fault(pointer, value, said, f"config.md#{section}", cure, WARNING))
     return faults
 
 

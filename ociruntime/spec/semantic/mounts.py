@@ -8,8 +8,8 @@ from ociruntime.spec.semantic.namespaces import mapping_faults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
+    from ociruntime.spec.documents import IDMappingConfig, MountConfig
     from ociruntime.spec.fault import Facts
 
 _MOUNTS = "config.md#mounts"
@@ -41,7 +41,7 @@ def mounts(facts: Facts) -> list[Fault]:
     faults: list[Fault] = []
     for index, mount in enumerate(facts.document.get("mounts", ())):
         place = f"/mounts/{index}"
-        options = mount.get("options", ())
+        options = mount.get("options", [])
         _destination(faults, place, mount["destination"])
         _what(faults, place, mount, options)
         _mappings(faults, place, mount, options, facts)
@@ -100,7 +100,7 @@ def _destination(faults: list[Fault], place: str, destination: str) -> None:
         )
 
 
-def _what(faults: list[Fault], place: str, mount: dict[str, Any], options: list[str]) -> None:
+def _what(faults: list[Fault], place: str, mount: MountConfig, options: list[str]) -> None:
     kind = mount.get("type", "")
     is_bind = kind in ("bind", "rbind") or "bind" in options or "rbind" in options
     if is_bind and not mount.get("source") and not parse(options).remount:
@@ -132,7 +132,7 @@ def _names_an_action(options: list[str]) -> bool:
 
 
 def _idmap_option(
-    faults: list[Fault], pointer: str, mount: dict[str, Any], option: str, facts: Facts
+    faults: list[Fault], pointer: str, mount: MountConfig, option: str, facts: Facts
 ) -> None:
     # Imported for the configs that need it.
     from ociruntime.spec.idmap_option import SYNTAX, mappings_of
@@ -152,7 +152,9 @@ def _idmap_option(
         faults.append(Fault(pointer, option, str(error), rule, f"write {SYNTAX}"))
         return
     for maps in (uids, gids):
-        entries = [{"containerID": a, "hostID": b, "size": size} for a, b, size in maps]
+        entries: list[IDMappingConfig] = [
+            {"containerID": a, "hostID": b, "size": size} for a, b, size in maps
+        ]
         faults += [
             Fault(pointer, option, found.message, found.rule, found.cure)
             for found in mapping_faults(pointer, entries)
@@ -160,22 +162,24 @@ def _idmap_option(
 
 
 def _mappings(
-    faults: list[Fault], place: str, mount: dict[str, Any], options: list[str], facts: Facts
+    faults: list[Fault], place: str, mount: MountConfig, options: list[str], facts: Facts
 ) -> None:
-    given = [name for name in ("uidMappings", "gidMappings") if mount.get(name)]
+    both = {"uidMappings": mount.get("uidMappings"), "gidMappings": mount.get("gidMappings")}
+    given = {name: entries for name, entries in both.items() if entries}
     if len(given) == 1:
-        missing = "gidMappings" if given[0] == "uidMappings" else "uidMappings"
+        (present,) = given
+        missing = "gidMappings" if present == "uidMappings" else "uidMappings"
         faults.append(
             Fault(
                 f"{place}/{missing}",
-                mount.get(missing),
-                f"the mount {mount['destination']} has {given[0]} but no {missing}",
+                both[missing],
+                f"the mount {mount['destination']} has {present} but no {missing}",
                 f"{_POSIX}: uidMappings and gidMappings MUST be given together",
                 f"add {missing}",
             )
         )
-    for name in given:
-        faults += mapping_faults(f"{place}/{name}", mount[name])
+    for name, entries in given.items():
+        faults += mapping_faults(f"{place}/{name}", entries)
     wanted = "idmap" in options or "ridmap" in options
     if wanted and not given and not (facts.uid_mappings and facts.gid_mappings):
         if facts.namespaces.get("user"):
@@ -192,7 +196,7 @@ def _mappings(
 
 
 def _owner(
-    faults: list[Fault], place: str, mount: dict[str, Any], options: list[str], facts: Facts
+    faults: list[Fault], place: str, mount: MountConfig, options: list[str], facts: Facts
 ) -> None:
     if mount.get("type") not in ("devpts", "tmpfs"):
         return

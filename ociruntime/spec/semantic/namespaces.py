@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ociruntime.spec.documents import IDMappingConfig
     from ociruntime.spec.fault import Facts
 
 _NAMESPACES = "config-linux.md#namespaces"
@@ -42,12 +43,13 @@ def namespaces(facts: Facts) -> list[Fault]:
 def mappings(facts: Facts) -> list[Fault]:
     """Mappings belong to a user namespace, come in pairs and do not overlap."""
     faults: list[Fault] = []
-    given = [name for name in ("uidMappings", "gidMappings") if facts.linux.get(name)]
+    both = {"uidMappings": facts.uid_mappings, "gidMappings": facts.gid_mappings}
+    given = [name for name, entries in both.items() if entries]
     if given and "user" not in facts.namespaces:
         faults.append(
             Fault(
                 f"/linux/{given[0]}",
-                facts.linux[given[0]],
+                both[given[0]],
                 f"{' and '.join(given)} without a user namespace",
                 f"{_MAPPINGS}: the mappings describe the container's user namespace",
                 'add {"type": "user"} to linux.namespaces, or remove the mappings',
@@ -62,15 +64,15 @@ def mappings(facts: Facts) -> list[Fault]:
                 f"{_MAPPINGS}: uidMappings and gidMappings describe a new user namespace",
                 f"add {name}",
             )
-            for name in ("uidMappings", "gidMappings")
+            for name in both
             if name not in given
         ]
     for name in given:
-        faults += mapping_faults(f"/linux/{name}", facts.linux[name])
+        faults += mapping_faults(f"/linux/{name}", both[name])
     return faults
 
 
-def mapping_faults(pointer: str, entries: list[dict[str, int]]) -> list[Fault]:
+def mapping_faults(pointer: str, entries: list[IDMappingConfig]) -> list[Fault]:
     """What the kernel would refuse to see written into a uid_map (user_namespaces(7))."""
     faults: list[Fault] = []
     if len(entries) > _MAPPINGS_MAX:
@@ -118,8 +120,11 @@ def mapping_faults(pointer: str, entries: list[dict[str, int]]) -> list[Fault]:
 def host_names(facts: Facts) -> list[Fault]:
     """Both names need a UTS namespace other than the host's."""
     faults: list[Fault] = []
-    for name in ("hostname", "domainname"):
-        text = facts.document.get(name, "")
+    document = facts.document
+    for name, text in (
+        ("hostname", document.get("hostname", "")),
+        ("domainname", document.get("domainname", "")),
+    ):
         if text and "uts" not in facts.namespaces:
             faults.append(_needs(f"/{name}", text, name, "uts", f"config.md#{name}"))
         if len(text.encode()) > _NAME_BYTES:

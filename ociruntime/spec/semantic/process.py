@@ -7,6 +7,10 @@ from ociruntime.spec.tables import CAPABILITIES, CAPABILITY_SETS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ociruntime.spec.documents import IDMappingConfig
     from ociruntime.spec.fault import Facts
 
 _LINUX = "config.md#linux-process"
@@ -36,7 +40,7 @@ def user(facts: Facts) -> list[Fault]:
 
 
 def _mapped(
-    faults: list[Fault], pointer: str, number: int, mappings: list[dict[str, int]], name: str
+    faults: list[Fault], pointer: str, number: int, mappings: list[IDMappingConfig], name: str
 ) -> None:
     if not is_mapped(mappings, number):
         faults.append(
@@ -54,6 +58,7 @@ def zeros(facts: Facts) -> list[Fault]:
     """Numbers that config.md calls REQUIRED, and that every runtime takes for 0 where they are
     missing: said, and done, too.
     """
+    process: Mapping[str, Any] = facts.process
     return [
         Fault(
             f"/process/{part}/{name}",
@@ -64,9 +69,9 @@ def zeros(facts: Facts) -> list[Fault]:
             WARNING,
         )
         for part, names, section in _ZEROS
-        if part in facts.process
+        if part in process
         for name in names
-        if name not in facts.process[part]
+        if name not in process[part]
     ]
 
 
@@ -74,8 +79,9 @@ def capabilities(facts: Facts) -> list[Fault]:
     """What cannot be granted is a warning, never an error (a MUST since 1.0.2)."""
     faults: list[Fault] = []
     sets = facts.process.get("capabilities", {})
+    by_name: Mapping[str, Any] = sets
     for name in CAPABILITY_SETS:
-        for index, capability in enumerate(sets.get(name, ())):
+        for index, capability in enumerate(by_name.get(name, ())):
             if capability not in CAPABILITIES:
                 faults.append(
                     _capability(f"{name}/{index}", capability, "is not known and is not granted")
@@ -146,6 +152,7 @@ def console(facts: Facts) -> list[Fault]:
     """With a terminal, its size must fit the kernel's struct winsize; without one it is ignored."""
     if not facts.process.get("terminal"):
         return []
+    sizes: Mapping[str, Any] = facts.process.get("consoleSize", {})
     return [
         Fault(
             f"/process/consoleSize/{name}",
@@ -154,7 +161,7 @@ def console(facts: Facts) -> list[Fault]:
             "config.md#process: consoleSize is the size of the console in characters",
             f"use at most {_CONSOLE_MAX}",
         )
-        for name, size in facts.process.get("consoleSize", {}).items()
+        for name, size in sizes.items()
         if name in ("height", "width") and size > _CONSOLE_MAX
     ]
 
@@ -179,13 +186,16 @@ def scheduler(facts: Facts) -> list[Fault]:
         fault("priority", f"{policy} needs a priority", "use a number from 1 to 99")
     if policy not in _REAL_TIME and priority != 0:
         fault("priority", f"{policy} has no priority", "remove it, or use SCHED_FIFO or SCHED_RR")
-    times = [settings.get(name, 0) for name in ("runtime", "deadline", "period")]
+    runtime, deadline, period = (
+        settings.get("runtime", 0),
+        settings.get("deadline", 0),
+        settings.get("period", 0),
+    )
     if policy != "SCHED_DEADLINE":
-        for name, time in zip(("runtime", "deadline", "period"), times, strict=True):
+        for name, time in (("runtime", runtime), ("deadline", deadline), ("period", period)):
             if time:
                 fault(name, f"{policy} has no {name}", "remove it, or use SCHED_DEADLINE")
         return faults
-    runtime, deadline, period = times
     if runtime < _DEADLINE_MIN:
         fault("runtime", "SCHED_DEADLINE needs at least 1024 ns of runtime", "raise runtime")
     if deadline < runtime:
@@ -213,6 +223,7 @@ def environment(facts: Facts) -> list[Fault]:
 
 def affinity(facts: Facts) -> list[Fault]:
     """The lists of CPUs for exec."""
+    lists: Mapping[str, Any] = facts.process.get("execCPUAffinity", {})
     return [
         Fault(
             f"/process/execCPUAffinity/{name}",
@@ -221,6 +232,6 @@ def affinity(facts: Facts) -> list[Fault]:
             f"{_LINUX}: execCPUAffinity.{name} is a comma-separated list, with dashes for ranges",
             'write it as "0-3,7"',
         )
-        for name, text in facts.process.get("execCPUAffinity", {}).items()
+        for name, text in lists.items()
         if name in ("initial", "final") and text and not is_number_list(text)
     ]

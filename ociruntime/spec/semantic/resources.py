@@ -7,14 +7,21 @@ from ociruntime.spec.fault import WARNING, Fault, is_kernel_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
 
+    from ociruntime.spec.documents import (
+        ResourcesBlockIOConfig,
+        ResourcesConfig,
+        ResourcesCpuConfig,
+        ResourcesMemoryConfig,
+        WeightDeviceConfig,
+    )
     from ociruntime.spec.fault import Facts
 
 _CGROUPS = "config-linux.md"
 _WEIGHT_MIN = 10
 _PERIOD_MIN, _PERIOD_MAX = 1000, 1000000
 _PLACE = "/linux/resources"
+NO_KERNEL_LIMIT = "kernel is ignored: kernels have no separate limit for it any more"
 
 
 def cgroups_path(facts: Facts) -> list[Fault]:
@@ -41,7 +48,7 @@ def resources(facts: Facts) -> list[Fault]:
     return check_resources(limits)
 
 
-def check_resources(limits: dict[str, Any]) -> list[Fault]:
+def check_resources(limits: ResourcesConfig) -> list[Fault]:
     """The rules for a ``resources`` object; pointers begin with /linux/resources."""
     faults: list[Fault] = []
     _memory(faults, limits.get("memory", {}))
@@ -49,7 +56,7 @@ def check_resources(limits: dict[str, Any]) -> list[Fault]:
     return faults + check_values(limits)
 
 
-def check_values(limits: dict[str, Any]) -> list[Fault]:
+def check_values(limits: ResourcesConfig) -> list[Fault]:
     """Those of the rules that ask for one value alone, so that they hold for `update` as well."""
     faults: list[Fault] = []
     _cpu(faults, limits.get("cpu", {}))
@@ -79,21 +86,21 @@ def check_values(limits: dict[str, Any]) -> list[Fault]:
     return faults
 
 
-def _memory(faults: list[Fault], memory: dict[str, Any]) -> None:
+def _memory(faults: list[Fault], memory: ResourcesMemoryConfig) -> None:
     faults += [
         Fault(
             f"{_PLACE}/memory/{name}",
-            memory[name],
+            value,
             message,
             f"{_CGROUPS}#memory: kernel and kernelTCP are NOT RECOMMENDED",
             "use limit, which counts kernel memory too",
             WARNING,
         )
-        for name, message in (
-            ("kernel", "kernel is ignored: kernels have no separate limit for it any more"),
-            ("kernelTCP", "kernelTCP is a limit of cgroup v1 alone"),
+        for name, value, message in (
+            ("kernel", memory.get("kernel", 0), NO_KERNEL_LIMIT),
+            ("kernelTCP", memory.get("kernelTCP", 0), "kernelTCP is a limit of cgroup v1 alone"),
         )
-        if memory.get(name, 0) > 0  # engines write 0 where the user said nothing
+        if value > 0  # engines write 0 where the user said nothing
     ]
     limit, swap = memory.get("limit", 0), memory.get("swap", 0)
     if swap <= 0:
@@ -110,7 +117,7 @@ def _memory(faults: list[Fault], memory: dict[str, Any]) -> None:
         faults.append(Fault(f"{_PLACE}/memory/swap", swap, text, rule, cure))
 
 
-def _cpu(faults: list[Fault], cpu: dict[str, Any]) -> None:
+def _cpu(faults: list[Fault], cpu: ResourcesCpuConfig) -> None:
     quota, period = cpu.get("quota", 0), cpu.get("period", 0)
     if period and not _PERIOD_MIN <= period <= _PERIOD_MAX:
         message, cure = f"a period of {period} us is out of range", "use 1000 to 1000000"
@@ -118,14 +125,14 @@ def _cpu(faults: list[Fault], cpu: dict[str, Any]) -> None:
     if 0 < quota < _PERIOD_MIN:
         message, cure = f"a quota of {quota} us is too small", "use at least 1000, or -1 for none"
         faults.append(_cpu_fault(cpu, "quota", message, cure))
-    for name in ("cpus", "mems"):
-        text = cpu.get(name, "").strip()
+    for name, given in (("cpus", cpu.get("cpus", "")), ("mems", cpu.get("mems", ""))):
+        text = given.strip()
         if text and not is_kernel_list(text):
             message, cure = f'"{text}" is not a list of numbers', 'write it as "0-3,7"'
             faults.append(_cpu_fault(cpu, name, message, cure))
 
 
-def _cpu_relations(faults: list[Fault], cpu: dict[str, Any]) -> None:
+def _cpu_relations(faults: list[Fault], cpu: ResourcesCpuConfig) -> None:
     quota = cpu.get("quota", 0)
     if 0 < quota < cpu.get("burst", 0):
         message = f"the burst is above the quota {quota}"
@@ -136,16 +143,18 @@ def _cpu_relations(faults: list[Fault], cpu: dict[str, Any]) -> None:
         faults.append(_cpu_fault(cpu, "realtimeRuntime", message, "lower it"))
 
 
-def _cpu_fault(cpu: dict[str, Any], name: str, message: str, cure: str) -> Fault:
+def _cpu_fault(cpu: ResourcesCpuConfig, name: str, message: str, cure: str) -> Fault:
     rule = f"{_CGROUPS}#cpu: the values are those of the kernel's cgroup files"
-    return Fault(f"{_PLACE}/cpu/{name}", cpu[name], message, rule, cure)
+    return Fault(f"{_PLACE}/cpu/{name}", cpu.get(name), message, rule, cure)
 
 
-def _block_io(faults: list[Fault], block_io: dict[str, Any]) -> None:
-    places: list[tuple[str, dict[str, Any]]] = [(f"{_PLACE}/blockIO", block_io)]
+def _block_io(faults: list[Fault], block_io: ResourcesBlockIOConfig) -> None:
+    parts: list[ResourcesBlockIOConfig | WeightDeviceConfig] = [block_io]
+    places = [f"{_PLACE}/blockIO"]
     for index, device in enumerate(block_io.get("weightDevice", ())):
         place = f"{_PLACE}/blockIO/weightDevice/{index}"
-        places.append((place, device))
+        places.append(place)
+        parts.append(device)
         if "weight" not in device and "leafWeight" not in device:
             faults.append(
                 Fault(
@@ -156,9 +165,11 @@ def _block_io(faults: list[Fault], block_io: dict[str, Any]) -> None:
                     "add one of them",
                 )
             )
-    for place, part in places:
-        for name in ("weight", "leafWeight"):
-            weight = part.get(name, 0)
+    for place, part in zip(places, parts, strict=True):
+        for name, weight in (
+            ("weight", part.get("weight", 0)),
+            ("leafWeight", part.get("leafWeight", 0)),
+        ):
             if 0 < weight < _WEIGHT_MIN:
                 faults.append(
                     Fault(
