@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from conformance import SPEC_VERSION
-from conformance.report.matrix import MISSING, Row, made_by, name, rows, totals
+from conformance.report.matrix import MISSING, Row, kind, made_by, name, rows, totals
 from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Run
 from conformance.sentences import LEVELS
 
@@ -115,7 +115,7 @@ def _untested(table: list[Row]) -> str:
 
 
 def _title(run: Run) -> str:
-    return f"{name(run)} ({run.host['cgroups']})"
+    return f"{name(run)} ({kind(run)})"
 
 
 def _plain(text: str) -> str:

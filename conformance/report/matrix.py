@@ -46,6 +46,12 @@ def made_by(run: Run) -> str:
     return "this" if run.suite == fingerprint() else "another version"
 
 
+def kind(run: Run) -> str:
+    """Return on what kind of machine a run was: "v2", "v1, aarch64"."""
+    architecture = run.host["architecture"]
+    return run.host["cgroups"] + ("" if architecture == "x86_64" else f", {architecture}")
+
+
 def rows(runs: list[Run]) -> list[Row]:
     """Return a row for each sentence of the catalogue, in the specification's order."""
     found = [_by_sentence(run) for run in runs]

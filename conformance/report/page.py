@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from conformance import SPEC_VERSION
-from conformance.report.matrix import MISSING, UNTESTED, Row, made_by, name, rows, totals
+from conformance.report.matrix import MISSING, UNTESTED, Row, kind, made_by, name, rows, totals
 from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Run
 from conformance.sentences import LEVELS
 
@@ -59,12 +59,12 @@ def _file(name: str) -> str:
 
 
 def _title(run: Run) -> str:
-    return f"{name(run)}, cgroup {run.host['cgroups']}"
+    return f"{name(run)}, cgroup {kind(run)}"
 
 
 def _head(run: Run) -> str:
     program, _, version = name(run).partition(" ")
-    small = f"{version}<br>cgroup {escape(run.host['cgroups'])}"
+    small = f"{version}<br>cgroup {escape(kind(run))}"
     return f'<th class="r" title="{escape(_title(run))}">{escape(program)}<span>{small}</span></th>'
 
 

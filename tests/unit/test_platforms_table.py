@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,16 @@ def test_rows_of_what_was_tested_now(tmp_path: Path) -> None:
         "| Debian sid | x86_64 | kept |",
         "| Debian trixie | aarch64 | 3.13 | yes | yes | 5 passed; conformance suite: 7 pass | 1 |",
     ]
+
+
+def test_what_is_selected_is_there() -> None:
+    """A file that was renamed would be missed only by a run of an hour."""
+    tests = REPORT.parents[1]
+    selection = (tests / "vm" / "foreign-selection").read_text().splitlines()
+    files = [line.partition("::")[0] for line in selection if not line.startswith("#")]
+    script = (tests / "distro" / "inside").read_text()
+    for line in re.findall(r"""kernel=['"](.*?)['"]""", script):
+        files += [f"tests/kernel/test_{name}.py" for name in line.removeprefix("$kernel ").split()]
+    files += re.findall(r"tests/\w+/\w+\.(?:py|sh)", script)
+    assert len(files) > 20
+    assert [file for file in files if not (tests.parent / file).is_file()] == []

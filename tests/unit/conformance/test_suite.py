@@ -32,7 +32,13 @@ from conformance.sentences import CatalogueError, catalogue, parse
 from conformance.trial import Verdict
 
 FOLDER = Path(registry.__file__).parent
-HOST = {"system": "S", "kernel": "K", "architecture": "A", "cgroups": "v1", "ociVersion": "1.3.0"}
+HOST = {
+    "system": "S",
+    "kernel": "K",
+    "architecture": "x86_64",
+    "cgroups": "v1",
+    "ociVersion": "1.3.0",
+}
 
 
 def sample() -> Run:
@@ -235,6 +241,14 @@ def test_matrix() -> None:
     page = report.matrix_markdown([sample()])
     assert 'saw "that" \\| so' in page
     assert "| **runtime 1.2 (v1)** | 1 of 2 |" in page
+
+
+def test_machines_of_other_architectures_are_told_apart() -> None:
+    runs = [sample(), sample()]
+    runs[1].host = HOST | {"architecture": "aarch64"}
+    page, html = report.matrix_markdown(runs), report.matrix(runs)
+    assert "| section | runtime 1.2 (v1) | runtime 1.2 (v1, aarch64) |" in page
+    assert "runtime 1.2, cgroup v1, aarch64</option>" in html
 
 
 def test_report_of_another_version() -> None:
