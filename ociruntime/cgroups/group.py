@@ -187,7 +187,7 @@ class Group:
     def _refuse_occupied(self) -> None:
         for place in self.placement.places:
             if place.existing == len(place.parts):
-                found = len(tree.processes(self.kernel, self.directory(place), deep=True))
+                found = len(tree.processes(self.kernel, self.directory(place)))
                 if found:
                     detail = (
                         f"it is not empty, {found} process(es) are in it or below it; stop them "
@@ -266,20 +266,15 @@ class Group:
             except OSError as error:
                 raise join_error(place, error) from None
 
-    def procs(self) -> list[int]:
-        """The processes of the container's cgroup itself, as pids of the caller's PID namespace."""
-        return self._listed(deep=False)
-
     def all_procs(self) -> list[int]:
-        """The processes of the cgroup and of all below it; [] when it is gone."""
-        return self._listed(deep=True)
-
-    def _listed(self, *, deep: bool) -> list[int]:
+        """The processes of the cgroup and of all below it, as pids of the caller's PID namespace;
+        [] when it is gone.
+        """
         place = self.process_place()
         if place is None:
             return []
         try:
-            return tree.processes(self.kernel, self.directory(place), deep=deep)
+            return tree.processes(self.kernel, self.directory(place))
         except OSError as error:
             if error.errno in tree.GONE:
                 return []

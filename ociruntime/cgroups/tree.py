@@ -95,16 +95,15 @@ def walk(kernel: Kernel, directory: int) -> Iterator[int]:
         kernel.close(here)
 
 
-def processes(kernel: Kernel, directory: int, *, deep: bool) -> list[int]:
-    """The pids in an open cgroup and, with ``deep``, in all below it.
+def processes(kernel: Kernel, directory: int) -> list[int]:
+    """The pids in an open cgroup and in all below it.
 
     A process that the caller's PID namespace does not show is listed as 0 by the kernel and left
     out.
     """
     found = _members(kernel, directory)
-    if deep:
-        for here in walk(kernel, directory):
-            found += _members(kernel, here)
+    for here in walk(kernel, directory):
+        found += _members(kernel, here)
     return found
 
 

@@ -10,7 +10,6 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
-from ociruntime.kernel.inroot import components
 from ociruntime.kernel.inside import Answer
 from ociruntime.process.step import ContainerStep
 
@@ -275,8 +274,3 @@ def candidates(program: str, env: list[str]) -> list[str]:
             # An empty entry means the working directory; Go and POSIX agree.
             return ["/".join([place or ".", program]) for place in entry[5:].split(":")]
     return []
-
-
-def normal(path: str) -> str:
-    """``path`` as an absolute path without empty components and ``.``."""
-    return "/" + "/".join(components(path))

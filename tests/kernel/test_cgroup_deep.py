@@ -67,7 +67,7 @@ def test_processes_and_removal(sandbox: Sandbox) -> None:
             os.close(innermost)
             (unified / name / "beside/cgroup.procs").write_text(str(beside.pid))
             try:
-                found = tree.processes(kernel, top, deep=True)
+                found = tree.processes(kernel, top)
                 left = tree.remove_tree(kernel, parent, name, time.monotonic())
             finally:
                 inner.kill()

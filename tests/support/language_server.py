@@ -34,7 +34,7 @@ class LanguageServer:
             "capabilities": ABILITIES,
             "initializationOptions": {"handledSchemaProtocols": ["file"]},
         }
-        self.abilities = self.ask("initialize", parameters)["capabilities"]
+        self.ask("initialize", parameters)
         self.tell("initialized", {})
 
     def __enter__(self) -> Self:

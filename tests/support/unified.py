@@ -23,19 +23,6 @@ exec unshare --mount --propagation private sh -c '
 """
 
 
-# A command in front of another, which then sees such a host.
-UNIFIED = (
-    "unshare",
-    "--mount",
-    "--propagation",
-    "private",
-    "sh",
-    "-c",
-    'umount --lazy /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"',
-    "sh",
-)
-
-
 def unified_runtime(binary: Path, sandbox: Sandbox) -> Runtime:
     """``binary`` with a private --root, as on a host with cgroup v2 alone."""
     script = sandbox.directory / "ociruntime-unified"

@@ -89,7 +89,7 @@ class UnitGroup(Group):
     def _is_taken(self, place: Place) -> bool:
         """Whether the unit's cgroup is there, and has processes or is frozen."""
         try:
-            inside = tree.processes(self.kernel, self.directory(place), deep=True)
+            inside = tree.processes(self.kernel, self.directory(place))
         except OSError as error:
             if error.errno not in tree.GONE:
                 raise
