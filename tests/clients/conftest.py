@@ -13,13 +13,14 @@ import pytest
 
 from tests.support.engines.compared import with_own
 from tests.support.engines.containerd import Containerd, ContainerdWith
-from tests.support.engines.cri import Cri
+from tests.support.engines.cri import Cri, MakePod, Pod
 from tests.support.engines.docker import Docker, DockerWith
 from tests.support.engines.podman import AS_USER, Podman, PodmanWith, RootlessPodman
 
 RUNTIMES = with_own("runc", "ociruntime")
 SHIM = "io.containerd.ociruntime.v1"
 NODE_OPTIONS = "/run/node.toml"
+HANDLERS = ("runc", "ociruntime", "shim")  # of the CRI
 
 
 @contextmanager
@@ -149,3 +150,18 @@ def cri(runtime_binary: Path) -> Iterator[Cri]:
             yield service
         finally:
             service.close()
+
+
+@pytest.fixture(params=HANDLERS)
+def pod(request: pytest.FixtureRequest, cri: Cri) -> Iterator[MakePod]:
+    """Make a pod of this test's handler: on the host's network unless `network=True`."""
+    pods: list[Pod] = []
+
+    def make(*, network: bool = False, **values: object) -> Pod:
+        pods.append(Pod(cri, request.param, network=network, **values))
+        return pods[-1]
+
+    yield make
+    for made in pods:
+        made.remove()
+        assert made.id not in cri.containerd("-n", "k8s.io", "containers", "ls", "-q").stdout

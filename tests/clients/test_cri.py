@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import grpc
 import pytest
 
+from tests.clients.conftest import HANDLERS
 from tests.clients.test_docker_network import FETCH, SERVE
-from tests.support.engines.cri import CREATED, RUNNING, Cri, Pod
+from tests.support.engines.cri import CREATED, RUNNING, Cri, MakePod
 
-HANDLERS = ("runc", "ociruntime", "shim")
 # One daemon of our shim for all pods: no scenario knows of it, so these are enough.
 everywhere = pytest.mark.parametrize("pod", [*HANDLERS, "node"], indirect=True)
-MakePod = Callable[..., Pod]
-
-
-@pytest.fixture(params=HANDLERS)
-def pod(request: pytest.FixtureRequest, cri: Cri) -> Iterator[MakePod]:
-    """Make a pod of this test's handler: on the host's network unless `network=True`."""
-    pods: list[Pod] = []
-
-    def make(*, network: bool = False, **values: object) -> Pod:
-        pods.append(Pod(cri, request.param, network=network, **values))
-        return pods[-1]
-
-    yield make
-    for made in pods:
-        made.remove()
-        assert made.id not in cri.containerd("-n", "k8s.io", "containers", "ls", "-q").stdout
 
 
 @everywhere
@@ -39,12 +21,8 @@ def test_lifecycle(pod: MakePod) -> None:
     assert made.status(container)["state"] == CREATED
     made.cri("StartContainer", container_id=container)
     assert made.status(container)["state"] == RUNNING
-    log = made.logs / "first.log"
-    made.host.wait_until(lambda: log.read_text().count("\n") == 2, "the log", log)
-    lines = sorted(line.split(" ", 1)[1] for line in log.read_text().splitlines())
-    assert lines == ["stderr F err", "stdout F out"]
-    made.cri("StopContainer", container_id=container, timeout=90)
-    status = made.wait_for_end(container)
+    assert sorted(made.wait_for_log("first", 2)) == ["stderr F err", "stdout F out"]
+    status = made.stop(container)
     assert (status["exit_code"], status["reason"]) == (3, "Error")
     made.cri("RemoveContainer", container_id=container)
     done = made.wait_for_end(made.start("second", "true"))

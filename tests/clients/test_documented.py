@@ -86,6 +86,10 @@ def test_containerd(machine: PrivateHost, page: str, beginning: str, default: st
     kind = "io.containerd.runc.v2" if page == "kubernetes.md" else "io.containerd.ociruntime.v1"
     assert f'runtime_type = "{kind}"' in sections[place:]
     assert f'default_runtime_name = "{default}"' in sections
+    if (page, wanted) == ("kubernetes.md", 3):
+        place = sections.index(f'[plugins."{plugin}".containerd.runtimes.ociruntime-shim]')
+        path = 'runtime_path = "/usr/local/bin/containerd-shim-ociruntime-v1"'
+        assert path in sections[place:]
 
 
 @pytest.mark.parametrize(("page", "beginning"), [("docker.md", "{"), ("shim.md", '{"runtimes"')])

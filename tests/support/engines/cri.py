@@ -7,6 +7,7 @@ use are here.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import grpc
 from ociruntime.protobuf import BOOL, BYTES, INT, STRING, TEXTS, UINT, Message
 from tests.support.engines.containerd import IMAGE, Containerd
 
-POD, CONTAINER, NODE = 0, 1, 2  # NamespaceMode
+POD, CONTAINER, NODE, TARGET = range(4)  # NamespaceMode
 CREATED, RUNNING, EXITED = 0, 1, 2  # ContainerState
 # As a kubelet asks for: processes are each container's own.
-ON_THE_HOST = {"namespace_options": {"network": NODE, "pid": CONTAINER}}
-OF_THE_POD = {"namespace_options": {"pid": CONTAINER}}
+ON_THE_HOST = {"network": NODE, "pid": CONTAINER}
+OF_THE_POD = {"pid": CONTAINER}
 PAUSE = "localhost/ocirt-pause:latest"
 CONFIG = """version = 2
 root = "{directory}/root"
@@ -43,6 +44,9 @@ state = "/run/containerd"
         BinaryName = "{runtime}"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.shim]
       runtime_type = "io.containerd.ociruntime.v1"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path]
+      runtime_type = "io.containerd.runc.v2"
+      runtime_path = "{shim}"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.node]
       runtime_type = "io.containerd.ociruntime.v1"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.node.options]
@@ -56,7 +60,11 @@ NETWORK = """{"cniVersion": "0.4.0", "name": "pods", "plugins": [
 """
 
 INT64 = Message(value=(1, INT))
-NAMESPACES = Message(network=(1, INT), pid=(2, INT), ipc=(3, INT))
+IDS = Message(host_id=(1, UINT), container_id=(2, UINT), length=(3, UINT))
+NAMESPACES = Message(
+    network=(1, INT), pid=(2, INT), ipc=(3, INT), target_id=(4, STRING),
+    userns_options=(5, Message(mode=(1, INT), uids=(2, [IDS]), gids=(3, [IDS]))),
+)  # fmt: skip
 PORT = Message(protocol=(1, INT), container_port=(2, INT), host_port=(3, INT))
 SANDBOX = Message(
     metadata=(1, Message(name=(1, STRING), uid=(2, STRING), namespace=(3, STRING))),
@@ -84,21 +92,34 @@ SECURITY = Message(
     masked_paths=(13, [STRING]),
 )
 CONFIGURATION = Message(
-    metadata=(1, Message(name=(1, STRING))),
+    metadata=(1, Message(name=(1, STRING), attempt=(2, UINT))),
     image=(2, Message(image=(1, STRING), user_specified_image=(18, STRING))),
     command=(3, [STRING]),
     envs=(6, [Message(key=(1, STRING), value=(2, STRING))]),
-    mounts=(7, [Message(container_path=(1, STRING), host_path=(2, STRING), readonly=(3, BOOL))]),
+    mounts=(7, [Message(
+        container_path=(1, STRING), host_path=(2, STRING), readonly=(3, BOOL),
+        uid_mappings=(6, [IDS]), gid_mappings=(7, [IDS]), recursive_read_only=(8, BOOL),
+    )]),
     log_path=(11, STRING),
+    stdin=(12, BOOL),
+    tty=(14, BOOL),
     linux=(15, Message(resources=(1, RESOURCES), security_context=(2, SECURITY))),
 )
 NOTHING = Message()
+URL = Message(url=(1, STRING))
 CONTAINER_ID = Message(container_id=(1, STRING), timeout=(2, INT))
 SANDBOX_ID = Message(pod_sandbox_id=(1, STRING))
 USAGE = Message(value=(2, Message(value=(1, UINT))))
 # method -> (its request, its response)
 METHODS = {
     "Version": (NOTHING, Message(runtime_name=(2, STRING))),
+    "Status": (
+        NOTHING,
+        Message(runtime_handlers=(3, [Message(
+            name=(1, STRING),
+            features=(2, Message(recursive_read_only_mounts=(1, BOOL), user_namespaces=(2, BOOL))),
+        )])),
+    ),
     "RunPodSandbox": (Message(config=(1, SANDBOX), runtime_handler=(2, STRING)), SANDBOX_ID),
     "PodSandboxStatus": (
         SANDBOX_ID,
@@ -122,6 +143,18 @@ METHODS = {
         Message(container_id=(1, STRING), cmd=(2, [STRING]), timeout=(3, INT)),
         Message(stdout=(1, BYTES), stderr=(2, BYTES), exit_code=(3, INT)),
     ),
+    "Exec": (
+        Message(container_id=(1, STRING), cmd=(2, [STRING]), tty=(3, BOOL), stdin=(4, BOOL),
+                stdout=(5, BOOL), stderr=(6, BOOL)),
+        URL,
+    ),
+    "Attach": (
+        Message(container_id=(1, STRING), stdin=(2, BOOL), tty=(3, BOOL), stdout=(4, BOOL),
+                stderr=(5, BOOL)),
+        URL,
+    ),
+    "PortForward": (Message(pod_sandbox_id=(1, STRING), port=(2, [INT])), URL),
+    "ReopenContainerLog": (CONTAINER_ID, NOTHING),
     "PullImage": (Message(image=(1, Message(image=(1, STRING)))), NOTHING),
     "CheckpointContainer": (
         Message(container_id=(1, STRING), location=(2, STRING), timeout=(3, INT)),
@@ -144,7 +177,8 @@ class Cri:
 
     def __init__(self, directory: Path, runtime: Path, path: str = "") -> None:
         """``path`` is a further directory of PATH."""
-        config = CONFIG.format(directory=directory, runtime=runtime, pause=PAUSE)
+        shim = runtime.with_name("containerd-shim-ociruntime-v1")
+        config = CONFIG.format(directory=directory, runtime=runtime, shim=shim, pause=PAUSE)
         self.containerd = Containerd(directory, runtime, config, "k8s.io", path)
         self.host = self.containerd.host
         try:
@@ -179,14 +213,24 @@ class Cri:
 class Pod:
     """A pod whose containers run with one `handler`, on the host's network unless `network`."""
 
-    def __init__(self, cri: Cri, handler: str, *, network: bool, **values: object) -> None:
+    def __init__(
+        self,
+        cri: Cri,
+        handler: str,
+        *,
+        network: bool,
+        namespaces: Mapping[str, object] | None = None,
+        **values: object,
+    ) -> None:
+        """``namespaces`` are further NamespaceOptions, of the pod and of its containers."""
         self.cri = cri
         self.host = cri.host
         self.handler = handler
         self.name = f"pod-{next(_numbers)}"
         self.logs = cri.containerd.directory / self.name
         self.logs.mkdir()
-        self.security = OF_THE_POD if network else ON_THE_HOST
+        options = OF_THE_POD if network else ON_THE_HOST
+        self.security = {"namespace_options": {**options, **(namespaces or {})}}
         parent = f"{self.host.cgroup_parent}/{self.name}"
         linux = {"cgroup_parent": parent, "security_context": self.security}
         self.config = {
@@ -204,13 +248,15 @@ class Pod:
         *command: str,
         security: dict[str, object] | None = None,
         resources: dict[str, int] | None = None,
+        attempt: int = 0,
         **values: object,
     ) -> str:
         """A container that is created only; its output is written to `name`.log."""
         linux = {"security_context": {**self.security, **(security or {})}}
         config = {
-            "metadata": {"name": name}, "image": {"image": IMAGE}, "command": command,
-            "log_path": f"{name}.log", "linux": {**linux, "resources": resources or {}}, **values,
+            "metadata": {"name": name, "attempt": attempt}, "image": {"image": IMAGE},
+            "command": command, "log_path": f"{name}.log",
+            "linux": {**linux, "resources": resources or {}}, **values,
         }  # fmt: skip
         answer = self.cri(
             "CreateContainer", pod_sandbox_id=self.id, config=config, sandbox_config=self.config
@@ -230,6 +276,23 @@ class Pod:
         assert done["exit_code"] == 0, done
         return str(done["stdout"].decode())
 
+    def stop(self, container: str, grace: int = 90) -> dict[str, Any]:
+        """Stop the container, with so many seconds to end by itself; its status."""
+        self.cri("StopContainer", container_id=container, timeout=grace)
+        return self.wait_for_end(container)
+
+    def log(self, name: str) -> list[str]:
+        """The lines of `name`.log without their times: stream, F or P, and what was written."""
+        text = (self.logs / f"{name}.log").read_text()
+        return [line.split(" ", 1)[1] for line in text.splitlines()]
+
+    def wait_for_log(self, name: str, count: int) -> list[str]:
+        """Wait until `name`.log has so many lines; they are returned as by `log`."""
+        path = self.logs / f"{name}.log"
+        full = lambda: path.exists() and path.read_text().count("\n") >= count  # noqa: E731
+        self.host.wait_until(full, f"{count} lines of output", path)
+        return self.log(name)
+
     def status(self, container: str) -> dict[str, Any]:
         """The container's `status`."""
         status: dict[str, Any] = self.cri("ContainerStatus", container_id=container)["status"]
@@ -245,3 +308,6 @@ class Pod:
         """Stop and remove the pod with its containers."""
         self.cri("StopPodSandbox", pod_sandbox_id=self.id)
         self.cri("RemovePodSandbox", pod_sandbox_id=self.id)
+
+
+MakePod = Callable[..., Pod]
