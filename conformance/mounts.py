@@ -1,53 +1,91 @@
-"""Mount tables, as /proc/PID/mountinfo has them."""
+"""Reading mount tables: /proc/PID/mountinfo, whole or below one directory."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A line of mountinfo: `options` of the mount, `data` of the file system, `tags` of peers."""
+    """One line of mountinfo (proc(5)); octal escapes are undone.
 
-    point: str
+    `tags` are the optional fields without their numbers: shared, master, propagate_from,
+    unbindable.
+    """
+
+    mount_id: int
     root: str
-    kind: str
-    source: str
+    point: str
     options: frozenset[str]
-    data: frozenset[str]
-    tags: tuple[str, ...]
+    fstype: str
+    source: str
+    super_options: frozenset[str]
+    tags: frozenset[str] = frozenset()
+
+    @property
+    def read_only(self) -> bool:
+        """True if the mount or its whole file system refuses writes."""
+        return "ro" in self.flags
 
     @property
     def flags(self) -> frozenset[str]:
         """Options of mount and file system together."""
-        return self.options | self.data
+        return self.options | self.super_options
 
     @property
     def propagation(self) -> str:
         """How mount events propagate: shared, slave, shared,slave, unbindable or private."""
         names = {"shared": "shared", "master": "slave", "unbindable": "unbindable"}
-        words = [
-            names[tag.partition(":")[0]] for tag in self.tags if tag.partition(":")[0] in names
-        ]
-        return ",".join(words) or "private"
+        return ",".join(names[tag] for tag in names if tag in self.tags) or "private"
 
 
-def parse(text: str) -> dict[str, Mount]:
-    """Return mountinfo's mounts by their mount point, the topmost one of each."""
-    found = {}
+def _plain(field: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, char)
+    return field
+
+
+def parse_mountinfo(text: str) -> list[Mount]:
+    """Return the mounts of a mountinfo text, in its order; other lines are passed over."""
+    mounts = []
     for line in text.splitlines():
-        left, separator, right = line.partition(" - ")
+        head, separator, tail = line.partition(" - ")
         if not separator:
             continue
-        fields = left.split()
-        kind, source, data = [*right.split(" ", 2), "", ""][:3]
-        found[fields[4]] = Mount(
-            point=fields[4],
-            root=fields[3],
-            kind=kind,
-            source=source,
-            options=frozenset(fields[5].split(",")),
-            data=frozenset(data.split(",")),
-            tags=tuple(fields[6:]),
+        fields, rest = head.split(" "), tail.split(" ")
+        mounts.append(
+            Mount(
+                mount_id=int(fields[0]),
+                root=_plain(fields[3]),
+                point=_plain(fields[4]),
+                options=frozenset(fields[5].split(",")),
+                fstype=rest[0],
+                source=_plain(rest[1]),
+                super_options=frozenset(rest[2].split(",")),
+                tags=frozenset(field.partition(":")[0] for field in fields[6:] if field),
+            )
         )
-    return found
+    return mounts
+
+
+def by_point(text: str) -> dict[str, Mount]:
+    """Return the mounts of a mountinfo text by their mount point, the topmost one of each."""
+    return {mount.point: mount for mount in parse_mountinfo(text)}
+
+
+def mounts_of(pid: int | str = "self") -> list[Mount]:
+    """Return the mounts in the mount namespace of `pid`; raises OSError when it is gone."""
+    return parse_mountinfo(Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape"))
+
+
+def mounts_below(directories: Sequence[str | Path], pid: int | str = "self") -> list[Mount]:
+    """Return the mounts at or below any of `directories`, innermost last."""
+    roots = [os.fspath(directory).rstrip("/") for directory in directories]
+    return [
+        mount
+        for mount in mounts_of(pid)
+        if any(mount.point == root or mount.point.startswith(root + "/") for root in roots)
+    ]

@@ -21,7 +21,7 @@ from conformance.bundle import Bundle
 from conformance.container import Container, UnfitError
 from conformance.host import Host
 from conformance.leaks import leftovers, settled, unmount
-from conformance.mounts import Mount, parse
+from conformance.mounts import Mount, by_point
 from conformance.runtime import OverdueError, Result, Runtime
 
 # Each run has its own, so that none takes it away from under another.
@@ -228,7 +228,7 @@ class Trial:
     @staticmethod
     def host_mounts() -> dict[str, Mount]:
         """Return the mounts of the runtime's mount namespace."""
-        return parse(Path("/proc/self/mountinfo").read_text())
+        return by_point(Path("/proc/self/mountinfo").read_text())
 
     def host_process(self, *command: str, wait: str | None = None) -> subprocess.Popen[str]:
         """Start a program of the host that is killed when the test ends.

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from conformance.leaks import unmount
-from conformance.mounts import parse
+from conformance.mounts import by_point
 from conformance.registry import add, check
 from conformance.trial import Trial
 
@@ -65,7 +65,7 @@ def propagation(t: Trial, kind: str) -> None:
     t.wait_for("the mount in the container", lambda: "ready" in container.output())
     outwards = str(bundle.rootfs / "run") in t.host_mounts()
     t.host_mount("-t", "tmpfs", "outer", str(bundle.rootfs / "work"))
-    table = parse(container.proc("mountinfo"))
+    table = by_point(container.proc("mountinfo"))
     inwards = "/work" in table
     peers = table["/"].propagation if "/" in table else "no root"
     sentence = f"propagation.{kind}"

@@ -87,7 +87,7 @@ def judge(t: Trial, sentence: str, mount: Mount | None, there: str, gone: str) -
         t.expect(sentence, None, "the mount is not there")
         return
     holds = set(there.split()) <= mount.flags and not set(gone.split()) & mount.flags
-    flags = f"{','.join(sorted(mount.options))} {','.join(sorted(mount.data))}"
+    flags = f"{','.join(sorted(mount.options))} {','.join(sorted(mount.super_options))}"
     t.expect(sentence, holds, f"{mount.point}: {flags}")
 
 

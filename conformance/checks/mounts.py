@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conformance.bundle import Bundle
 from conformance.container import UnfitError
-from conformance.mounts import Mount, parse
+from conformance.mounts import Mount, by_point
 from conformance.registry import check
 from conformance.trial import Trial
 
@@ -16,7 +16,7 @@ TABLE = "cat /proc/self/mountinfo"
 def table(t: Trial, bundle: Bundle) -> dict[str, Mount]:
     """Run a bundle whose program prints its mount table, and return that."""
     bundle.process["args"] = ["/bin/sh", "-c", TABLE]
-    found = parse(t.output(bundle))
+    found = by_point(t.output(bundle))
     if "/" not in found:
         raise UnfitError("the program in the container printed no mount table")
     return found
@@ -127,7 +127,7 @@ def types_of_mounts(t: Trial) -> None:
     for position, kind in enumerate(("tmpfs", "mqueue", "ramfs")):
         bundle.mount(f"/work/{position}", kind)
     found = table(t, bundle)
-    kinds = [found[f"/work/{n}"].kind if f"/work/{n}" in found else "none" for n in range(3)]
+    kinds = [found[f"/work/{n}"].fstype if f"/work/{n}" in found else "none" for n in range(3)]
     t.expect("mounts.type", kinds == ["tmpfs", "mqueue", "ramfs"], f"mounted: {kinds}")
     bundle = t.bundle()
     bundle.mount("/work", "nosuchfs")
@@ -140,7 +140,7 @@ def options_for_the_file_system(t: Trial) -> None:
     bundle = t.bundle()
     bundle.mount("/work", options=["size=640k", "mode=751", "nr_inodes=99", "nosuid"])
     found = table(t, bundle)
-    data = found["/work"].data if "/work" in found else frozenset()
+    data = found["/work"].super_options if "/work" in found else frozenset()
     wanted = {"size=640k", "mode=751", "nr_inodes=99"}
     t.expect("mounts.unknown-options", wanted <= data, f"file system options: {sorted(data)}")
     for sentence in ("mounts.unknown-options-fail", "values.unsupported"):
@@ -161,7 +161,7 @@ def default_file_systems(t: Trial) -> None:
         ("filesystems.proc", "/proc", "proc"), ("filesystems.sys", "/sys", "sysfs"),
         ("filesystems.dev-pts", "/dev/pts", "devpts"), ("filesystems.dev-shm", "/dev/shm", "tmpfs"),
     ):  # fmt: skip
-        seen = found[point].kind if point in found else "nothing"
+        seen = found[point].fstype if point in found else "nothing"
         t.expect(sentence, seen == kind, f"{point}: {seen}")
 
 

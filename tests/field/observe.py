@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.mounts import mounts_of, parse_mountinfo
+from conformance.mounts import mounts_of, parse_mountinfo
 
 if TYPE_CHECKING:
     from tests.field.scene import Scene

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from conformance.mounts import parse_mountinfo
 from tests.support.bundle import Bundle
 from tests.support.canary import Canary
-from tests.support.mounts import parse_mountinfo
 from tests.support.runtime import Runtime
 from tests.support.verdict import assert_clear
 

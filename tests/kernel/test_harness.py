@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.mounts import mounts_of
+from conformance.mounts import mounts_of
 from tests.support.patience import PATIENCE
 from tests.support.sandbox import MARKER, Sandbox
 

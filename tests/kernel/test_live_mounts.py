@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from conformance.mounts import parse_mountinfo
 from tests.support.bundle import Bundle
 from tests.support.canary import Canary
-from tests.support.mounts import parse_mountinfo
 from tests.support.runtime import Result, Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear

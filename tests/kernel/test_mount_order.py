@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from conformance.mounts import parse_mountinfo
 from tests.support.bundle import Bundle
 from tests.support.canary import Canary
-from tests.support.mounts import parse_mountinfo
 from tests.support.nested import FIRST
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from conformance.mounts import Mount, mounts_of
 from tests.support.bundle import Bundle
 from tests.support.console import console
-from tests.support.mounts import Mount, mounts_of
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.mounts import parse_mountinfo
+from conformance.mounts import parse_mountinfo
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.mounts import parse_mountinfo
+from conformance.mounts import parse_mountinfo
 
 if TYPE_CHECKING:
     from tests.security.conftest import MakeBundle

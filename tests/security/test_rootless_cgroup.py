@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.mounts import mounts_of
+from conformance.mounts import mounts_of
 from tests.support.verdict import attempt
 
 if TYPE_CHECKING:

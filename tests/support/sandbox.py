@@ -10,19 +10,18 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from tests.support.mounts import Mount, mounts_below
+from conformance.leaks import cgroups, describe, end_all, named, patiently, processes
+from conformance.mounts import Mount, mounts_of
 from tests.support.patience import FACTOR
 
 MARKER = "OCIRT_TEST"
 CGROUP_PARENT = "ocirt-test"
-_CGROUP_MOUNTS = Path("/sys/fs/cgroup")
 _CGROUP_DEPTH = 4
 _numbers = itertools.count(1)
 
@@ -79,37 +78,16 @@ class Sandbox:
     def processes(self) -> list[int]:
         """Return the live processes that carry the marker or sit in one of our cgroups."""
         marker = f"{MARKER}={self.prefix}".encode()
-        found = set()
-        for entry in os.listdir("/proc"):
-            if not entry.isdecimal() or int(entry) in (os.getpid(), *self.helpers):
-                continue
-            try:
-                with open(f"/proc/{entry}/environ", "rb") as file:
-                    marked = marker in file.read().split(b"\0")
-                if not marked:
-                    with open(f"/proc/{entry}/cgroup", "rb") as file:
-                        marked = _names(file.read(), self.prefix.encode())
-                if marked and not _is_zombie(entry):
-                    found.add(int(entry))
-            except OSError:
-                continue  # it ended while being looked at
-        return sorted(found)
+        return processes(self.prefix, lambda found: marker in found.split(b"\0"), self.helpers)
 
     def cgroups(self) -> list[Path]:
         """Return our cgroup directories in every hierarchy, deepest first."""
-        found: list[Path] = []
-        base = str(_CGROUP_MOUNTS)
-        for parent, names, _ in os.walk(base):
-            inside = _names(parent, self.prefix)
-            found += [Path(parent, name) for name in names if inside or _names(name, self.prefix)]
-            if not inside and parent.count("/") - base.count("/") >= _CGROUP_DEPTH:
-                names.clear()
-        return sorted(found, key=lambda path: -len(path.parts))
+        return cgroups(self.prefix, _CGROUP_DEPTH)
 
     def leaks(self) -> list[str]:
         """Return one line for each thing the test left behind, [] when there is none."""
         lines = [f"mount {mount.point} ({mount.fstype})" for mount in self._mounts()]
-        lines += [f"process {_describe(pid)}" for pid in self.processes()]
+        lines += [f"process {describe(pid)}" for pid in self.processes()]
         lines += [f"cgroup {path}" for path in self.cgroups()]
         lines += [f"network device {name}" for name in self._devices()]
         lines += [f"state file {path}" for path in self._state_files()]
@@ -119,14 +97,11 @@ class Sandbox:
 
     def settled_leaks(self, seconds: float = 20 * FACTOR) -> list[str]:
         """Return `leaks()`, giving dying processes up to `seconds` to disappear."""
-        deadline = time.monotonic() + seconds
-        while (lines := self.leaks()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return lines
+        return patiently(self.leaks, seconds)
 
     def clean(self) -> None:
         """Kill, unmount and remove everything that is left, so that no other test is touched."""
-        self._kill_all()
+        end_all(self.processes, self.cgroups(), 20 * FACTOR)
         for mount in reversed(self._mounts()):
             subprocess.run(["umount", "-l", mount.point], check=False, capture_output=True)
         for path in self.cgroups():
@@ -136,17 +111,8 @@ class Sandbox:
         if not self._mounts():  # removing files through a leaked bind mount would destroy the host
             shutil.rmtree(self.directory, onerror=_retry_writable)
 
-    def _kill_all(self) -> None:
-        for path in self.cgroups():
-            _thaw(path)
-        deadline = time.monotonic() + 20 * FACTOR
-        while (pids := self.processes()) and time.monotonic() < deadline:
-            for pid in pids:
-                _kill(pid)
-            time.sleep(0.01)
-
     def _mounts(self) -> list[Mount]:
-        return [m for m in mounts_below(["/"]) if _names(m.point, self.prefix)]
+        return [m for m in mounts_of() if named(m.point, self.prefix)]
 
     def _devices(self) -> list[str]:
         names = os.listdir("/sys/class/net")
@@ -155,55 +121,13 @@ class Sandbox:
     def _state_files(self) -> list[Path]:
         if not self.root.is_dir():
             return []
-        return [path for path in sorted(self.root.rglob("*")) if _names(path.name, self.prefix)]
+        return [path for path in sorted(self.root.rglob("*")) if named(path.name, self.prefix)]
 
     def _sockets(self) -> list[str]:
         lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
         names = [line.split(maxsplit=7)[7] for line in lines if line.count(" ") and "/" in line]
-        ours = [name for name in names if _names(name, self.prefix)]
+        ours = [name for name in names if named(name, self.prefix)]
         return [name for name in ours if not name.startswith(str(self.directory / "test-"))]
-
-
-def _names(text: str | bytes, prefix: str | bytes) -> bool:
-    """Tell whether `text` contains `prefix` as a whole (…-1 is not part of …-12)."""
-    if isinstance(text, bytes):
-        text = text.decode(errors="replace")
-    if isinstance(prefix, bytes):
-        prefix = prefix.decode()
-    return any(not part[:1].isdecimal() for part in text.split(prefix)[1:])
-
-
-def _is_zombie(pid: str) -> bool:
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
-
-
-def _describe(pid: int) -> str:
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-    except (OSError, UnicodeDecodeError):
-        command = "?"
-    return f"{pid}: {command[:120]}"
-
-
-def _kill(pid: int) -> None:
-    try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except OSError:
-        return
-    finally:
-        os.close(pidfd)
-
-
-def _thaw(path: Path) -> None:
-    """Let the frozen processes of a cgroup die: on v1 they keep even SIGKILL waiting."""
-    for name, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
-        if (path / name).exists():
-            (path / name).write_text(value)
 
 
 def _remove_cgroup(path: Path) -> None:

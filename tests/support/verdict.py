@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conformance.mounts import Mount, parse_mountinfo
 from tests.support.canary import file_hash
-from tests.support.mounts import Mount, parse_mountinfo
 
 if TYPE_CHECKING:
     from tests.support.bundle import Bundle

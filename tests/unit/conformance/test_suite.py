@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conformance import registry, report
-from conformance.mounts import parse as parse_mounts
+from conformance.mounts import by_point
 from conformance.report.matrix import MISSING, UNTESTED, rows, totals
 from conformance.runner import (
     DEVIATES,
@@ -141,7 +141,7 @@ def test_names_of_a_run_are_left_out() -> None:
 
 def test_mount_tables() -> None:
     line = "36 35 98:0 /sub /m ro,noatime shared:4 master:1 - tmpfs src rw,size=4k"
-    mount = parse_mounts(line)["/m"]
+    mount = by_point(line)["/m"]
     assert mount.flags == {"ro", "noatime", "rw", "size=4k"}
     assert mount.propagation == "shared,slave"
 
