@@ -16,7 +16,6 @@ class Mount:
     unbindable.
     """
 
-    mount_id: int
     root: str
     point: str
     options: frozenset[str]
@@ -58,7 +57,6 @@ def parse_mountinfo(text: str) -> list[Mount]:
         fields, rest = head.split(" "), tail.split(" ")
         mounts.append(
             Mount(
-                mount_id=int(fields[0]),
                 root=_plain(fields[3]),
                 point=_plain(fields[4]),
                 options=frozenset(fields[5].split(",")),
