@@ -26,7 +26,7 @@
 #include "interpreter.h"
 #include "memory-limit.h"
 #include "stamps.h"
-#include "syscall.h"
+#include "sys-module.h"
 
 const char *embed_install_dir = NULL;
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "between.h"
-#include "strings.h"
+#include "bytes-list.h"
 
 enum { FIRST = 3 };
 

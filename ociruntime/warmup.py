@@ -23,7 +23,7 @@ from ociruntime.plan.exec import build as build_exec
 from ociruntime.plan.exec import completed
 from ociruntime.plan.host import Host, Powers
 from ociruntime.plan.requests import CreateRequest, ExecRequest
-from ociruntime.process.run import Run
+from ociruntime.process.run import CHANNEL_FD, CONTAINER_FD, INIT_FD, ROOT_FD, Run, namespace_fd
 from ociruntime.process.step import CONTAINER
 from ociruntime.spec import load
 from ociruntime.state.store import Container, Store
@@ -78,7 +78,7 @@ def _exec(container: Container) -> None:
     process = completed(container, process_of(container, words, print))
     powers = Powers(0, (1 << 41) - 1, 40)
     run = build_exec(container, process, ExecRequest(), Kernel(), powers)
-    names = ("init", "channel", "root", "namespace:container", "namespace:cgroup")
+    names = (INIT_FD, CHANNEL_FD, ROOT_FD, CONTAINER_FD, namespace_fd("cgroup"))
     run.fds.update({name: FIRST + number for number, name in enumerate(names)})
     run.seccomp = bytes(800), 0
     for step in run.steps:

@@ -15,6 +15,7 @@ from ociruntime.checkpoint.verify import verify_processes
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.sockets import send_fd
 from ociruntime.process.beside import Beside
+from ociruntime.process.run import CONSOLE_FD, namespace_fd
 from ociruntime.process.spawn import end_process
 from ociruntime.process.step import Step
 
@@ -94,7 +95,7 @@ class Restoration:
     @staticmethod
     def _hand_over(run: Run, fds: list[int]) -> None:
         """Send the master of the terminal, which CRIU has made, to who waits for it."""
-        console = run.fds.pop("console", -1)
+        console = run.fds.pop(CONSOLE_FD, -1)
         if console >= 0:
             run.lent = -1 if run.lent == console else run.lent
             send_fd(console, fds[0], MASTER)
@@ -369,7 +370,7 @@ def _joined(run: Run) -> dict[str, str]:
     """By the name of the descriptor, the keys of namespaces that are handed in."""
     from ociruntime.checkpoint.dump import EXTERNAL_NAMESPACES, namespace_key
 
-    names = {f"namespace:{name}": namespace_key(name) for name in EXTERNAL_NAMESPACES}
+    names = {namespace_fd(name): namespace_key(name) for name in EXTERNAL_NAMESPACES}
     return {name: key for name, key in names.items() if name in run.fds}
 
 

@@ -24,7 +24,8 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel.mountfd import clone_fd, null_device
 from ociruntime.process.beside import Beside
 from ociruntime.process.executor import explain
-from ociruntime.steps.cgroup import JOIN, to_join
+from ociruntime.process.run import hierarchy_fd
+from ociruntime.steps.cgroup import to_join
 from ociruntime.steps.mounts import find_kernel_target, find_target
 
 TYPE_CHECKING = False
@@ -85,7 +86,7 @@ class Stage:
         if run.cgroup is not None:
             for place in to_join(run, run.cgroup.placement):
                 try:
-                    kernel.write(run.fds[JOIN + place.key], b"0")
+                    kernel.write(run.fds[hierarchy_fd(place.key)], b"0")
                 except OSError as error:
                     raise join_error(place, error) from None
         kernel.unshare(c.CLONE_NEWNS)

@@ -1,4 +1,4 @@
-"""Raw system calls, implemented in native/syscall.c (an extension module, no ctypes).
+"""Raw system calls, implemented in native/sys-module.c (an extension module, no ctypes).
 
 No function raises for a failure of the kernel: results are the kernel's own, -errno included.
 The GIL is held during every call. Not thread-aware beyond that: `clone` copies one thread.

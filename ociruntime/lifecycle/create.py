@@ -11,7 +11,7 @@ from ociruntime.plan.build import build
 from ociruntime.plan.host import read_host
 from ociruntime.process.descriptors import check_preserved
 from ociruntime.process.executor import execute
-from ociruntime.process.run import Run
+from ociruntime.process.run import CONSOLE_FD, Run
 from ociruntime.spec import load
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ def carry_out(
     run.observer = observer
     run.streams, run.preserve_fds = options.streams, options.preserve_fds
     if options.console_fd >= 0:
-        run.fds["console"] = run.lent = options.console_fd
+        run.fds[CONSOLE_FD] = run.lent = options.console_fd
     # Descriptors that the caller left open are not the container's (CVE-2024-21626), nor a hook's.
     kernel.close_on_exec_from(3 + options.preserve_fds)
     # Modes are what we say they are, whatever the caller's umask is.

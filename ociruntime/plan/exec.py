@@ -21,7 +21,7 @@ from ociruntime.plan.attributes import (
 )
 from ociruntime.plan.identity import keeps_groups, plan_identity
 from ociruntime.plan.requests import ExecRequest
-from ociruntime.process.run import Run
+from ociruntime.process.run import CONSOLE_FD, Run
 from ociruntime.spec.tables import NAMESPACES, RLIMITS
 from ociruntime.steps.cgroup import OpenCgroup
 from ociruntime.steps.enter import Await, EnterContainer, Proceed
@@ -78,7 +78,7 @@ def build(
     run.waits_for_thaw = options.ignore_paused
     run.streams = options.streams
     if options.console_fd >= 0:
-        run.fds["console"] = run.lent = options.console_fd
+        run.fds[CONSOLE_FD] = run.lent = options.console_fd
     steps = run.steps
     if process.get("terminal") and options.console_socket:
         steps.append(ConnectConsole(options.console_socket))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ociruntime.errors import PlanError
+from ociruntime.process.run import idmap_fd, namespace_fd
 from ociruntime.spec.idmaps import mappings
 
 TYPE_CHECKING = False
@@ -69,7 +70,7 @@ class Idmaps:
                 pointer,
                 "add uidMappings and gidMappings to the mount",
             )
-        return "namespace:user"
+        return namespace_fd("user")
 
     def _make(self, pointer: str, label: str, uids: list[Mapping], gids: list[Mapping]) -> str:
         if (uids, gids) not in self._made:
@@ -77,6 +78,6 @@ class Idmaps:
             from ociruntime.steps.idmap import MakeIdmap
 
             self._made.append((uids, gids))
-            name = f"idmap:{len(self._made) - 1}"
+            name = idmap_fd(len(self._made) - 1)
             self.steps.append(MakeIdmap(pointer, label, name, uids, gids))
-        return f"idmap:{self._made.index((uids, gids))}"
+        return idmap_fd(self._made.index((uids, gids)))

@@ -5,7 +5,7 @@ stays there.
 from __future__ import annotations
 
 from ociruntime.kernel.ocinit import open_program
-from ociruntime.process.run import Run
+from ociruntime.process.run import SETUP_FD, Run
 from ociruntime.process.spawn import Namespaces, spawn
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ class Beside:
 
     def __enter__(self) -> Inside:
         run = self._run
-        run.fds["setup"] = open_program(run.kernel, "oci-setup")
+        run.fds[SETUP_FD] = open_program(run.kernel, "oci-setup")
         run.fds.update((f"of the caller: {fd}", fd) for fd in self._fds)
         wanted = Namespaces()
         wanted.joined = list(self._joined)
@@ -66,5 +66,5 @@ class Beside:
         if run.channel is not None:
             run.channel.close()
         end_process(run)
-        run.fds = {"setup": run.fds["setup"]}
+        run.fds = {SETUP_FD: run.fds[SETUP_FD]}
         run.close()

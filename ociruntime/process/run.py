@@ -22,6 +22,34 @@ if TYPE_CHECKING:
 
     Observer = Callable[[str, int, Step], None]
 
+# What descriptors are called in ``Run.fds``, and in ``Run.mounts`` those of oci-setup's; the source
+# of a mount has the JSON pointer of the mount.
+SETUP_FD, INIT_FD, BLOCK_FD = "setup", "init", "block"  # programs, and what the second is told
+START_FD = "start"  # listens for `start`
+CHANNEL_FD = "channel"  # on which exec's process reports
+CONSOLE_FD, TERMINAL_FD = "console", "terminal"  # who gets the master, and the slave
+ROOTFS_FD = "rootfs"  # a detached copy of the root filesystem
+ROOT_FD = "root"  # the root directory of a container that runs
+CONTAINER_FD = "namespace:container"  # its first process, whose namespaces are joined
+NODES_FD = "device-nodes"  # a filesystem with device nodes to bind
+NULL_FD = "mask:null"  # what files are masked with
+PROC_FD = "proc"  # a private procfs
+
+
+def namespace_fd(kind: str) -> str:
+    """The name of a namespace to join; ``kind`` as in linux.namespaces."""
+    return f"namespace:{kind}"
+
+
+def hierarchy_fd(key: str) -> str:
+    """The name of the file by which the container's cgroup in the hierarchy ``key`` is joined."""
+    return f"cgroup:{key}"
+
+
+def idmap_fd(number: int) -> str:
+    """The name of the user namespace that was made for the mappings ``number``."""
+    return f"idmap:{number}"
+
 
 class Run:
     """The live side of one plan.

@@ -28,6 +28,7 @@ from ociruntime.kernel.processes import Executable
 from ociruntime.process.channel import Closed
 from ociruntime.process.descriptors import STREAMS, kept
 from ociruntime.process.patience import Patience, let_go
+from ociruntime.process.run import SETUP_FD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
 def _start(run: Run, channel: int, cgroup_fd: int) -> tuple[int, int]:
     others = [channel, cgroup_fd] if cgroup_fd >= 0 else [channel]
     arguments = [b"oci-setup", b"%d" % channel]
-    program = run.fds["setup"]
+    program = run.fds[SETUP_FD]
     fds = kept(run, others)
     execution = Executable(program, arguments, [], fds, run.streams, run.preserve_fds)
     return run.kernel.start_program(execution)

@@ -17,6 +17,7 @@ from ociruntime.cgroups.files import read_optional
 from ociruntime.cgroups.join import join_self
 from ociruntime.cgroups.path import POINTER
 from ociruntime.errors import StepError
+from ociruntime.process.run import hierarchy_fd
 from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 RESOURCES = "/linux/resources"
 # The names, in ``Run.fds``, of what a clone joins a cgroup with: this and the name of the
 # hierarchy.
-JOIN = "cgroup:"
 
 
 class CreateCgroup(Step):
@@ -84,7 +84,7 @@ class CreateCgroup(Step):
             self.placement.places.clear()
             self._save(run)
         for key, fd in group.open_to_join().items():
-            run.fds[JOIN + key] = fd
+            run.fds[hierarchy_fd(key)] = fd
         run.host_fds += group.fds()
 
     def _save(self, run: Run) -> None:
@@ -143,14 +143,14 @@ class OpenCgroup(Step):
             unified = self.placement.unified
             if group.by_file and unified is not None:
                 try:
-                    run.fds[JOIN + unified.key] = group.open_file(unified)
+                    run.fds[hierarchy_fd(unified.key)] = group.open_file(unified)
                 except PermissionError:
                     group.by_file = False  # then with the rights that the namespace gives
 
     @staticmethod
     def _open(run: Run, group: Group, place: Place) -> None:
         if place.key:
-            run.fds[JOIN + place.key] = group.open_file(place)
+            run.fds[hierarchy_fd(place.key)] = group.open_file(place)
         else:
             group.directory(place)
 
@@ -207,12 +207,12 @@ class JoinCgroup(ContainerStep):
 
     def execute(self, run: Run) -> None:
         for place in to_join(run, self.placement):
-            join_self(run.inner, place, run.fds[JOIN + place.key])
+            join_self(run.inner, place, run.fds[hierarchy_fd(place.key)])
 
 
 def to_join(run: Run, placement: Placement) -> list[Place]:
     """The places for which there is a file to join them by."""
-    return [place for place in placement.places if JOIN + place.key in run.fds]
+    return [place for place in placement.places if hierarchy_fd(place.key) in run.fds]
 
 
 class ApplyDevices(Step):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
+from ociruntime.process.run import NODES_FD
 from ociruntime.process.step import ContainerStep, Step
-from ociruntime.steps.devices import NODES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class MakeNodes(Step):
     def execute(self, run: Run) -> None:
         kernel = run.kernel
         options = ["mode=711", "size=64k"]
-        run.fds[NODES] = nodes = kernel.new_filesystem("tmpfs", "tmpfs", options)
+        run.fds[NODES_FD] = nodes = kernel.new_filesystem("tmpfs", "tmpfs", options)
         for step, (uid, gid) in zip(self.devices, self.owners, strict=True):
             device, name = step.device, step.node
             number = os.makedev(device.major, device.minor)
             try:
                 kernel.mknodat(nodes, name, device.kind | device.mode, number)
             except PermissionError:
-                kernel.close(run.fds.pop(NODES))
+                kernel.close(run.fds.pop(NODES_FD))
                 return
             kernel.fchownat(nodes, name, uid, gid)
             kernel.fchmodat(nodes, name, device.mode)
@@ -74,13 +74,13 @@ class ShowNodes(ContainerStep):
 
     def execute(self, run: Run) -> None:
         kernel = run.inner
-        nodes = run.fds.get(NODES, -1)
+        nodes = run.fds.get(NODES_FD, -1)
         if nodes < 0:
             return
         top = kernel.open("/", c.O_PATH | c.O_DIRECTORY)
         kernel.move_mount(nodes, top)
         kernel.close(top)
-        run.mounts[NODES] = nodes
+        run.mounts[NODES_FD] = nodes
 
 
 class HideNodes(ContainerStep):
@@ -98,7 +98,7 @@ class HideNodes(ContainerStep):
 
     def execute(self, run: Run) -> None:
         kernel = run.inner
-        nodes = run.mounts.pop(NODES, -1)
+        nodes = run.mounts.pop(NODES_FD, -1)
         if nodes < 0:
             return
         before = kernel.open(".", c.O_PATH | c.O_DIRECTORY)

@@ -16,6 +16,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
 from ociruntime.kernel.inroot import components
 from ociruntime.kernel.mountfd import clone_fd
+from ociruntime.process.run import NODES_FD
 from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ociruntime.process.run import Run
 
 # In ``Run.mounts``: the tmpfs with the nodes of ``steps.devicenodes``.
-NODES = "device-nodes"
 # Of a bound device: it is no program, and stays none when it is exchanged on the host.
 BOUND = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
 ELSEWHERE = (
@@ -157,8 +157,8 @@ class MakeDevice(ContainerStep):
         first = kernel.position()
         kernel.queue(p.NODE, target, *self._node(), tolerated=(errno.EOPNOTSUPP,), flags=p.ELSE)
         kernel.queue(p.EMPTY, target, explain=self._in_the_way)
-        if self.node and NODES in run.mounts:
-            mount = kernel.open_tree(run.mounts[NODES], self.node, c.OPEN_TREE_CLONE)
+        if self.node and NODES_FD in run.mounts:
+            mount = kernel.open_tree(run.mounts[NODES_FD], self.node, c.OPEN_TREE_CLONE)
         else:
             mount = self._take_hosts(kernel)
         kernel.mount_setattr(mount, set_=BOUND, propagation=c.MS_PRIVATE)

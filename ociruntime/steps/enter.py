@@ -22,11 +22,20 @@ from ociruntime.process.environment import settled
 from ociruntime.process.executor import how_it_ended
 from ociruntime.process.patience import set_look
 from ociruntime.process.report import read_report, too_long
+from ociruntime.process.run import (
+    BLOCK_FD,
+    CHANNEL_FD,
+    CONSOLE_FD,
+    CONTAINER_FD,
+    INIT_FD,
+    ROOT_FD,
+    hierarchy_fd,
+    namespace_fd,
+)
 from ociruntime.process.spawn import end_process
 from ociruntime.process.step import Step
 from ociruntime.state.status import RUNNING
-from ociruntime.steps.cgroup import JOIN, to_join
-from ociruntime.steps.prepare_exec import CONTAINER
+from ociruntime.steps.cgroup import to_join
 from ociruntime.steps.process import MISSING, NewKeyring, candidates, no_program
 
 TYPE_CHECKING = False
@@ -126,11 +135,11 @@ class EnterContainer(Step):
     def execute(self, run: Run) -> None:
         kernel, fds = run.kernel, run.fds
         self.channel, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
-        fds["channel"] = theirs.detach()
+        fds[CHANNEL_FD] = theirs.detach()
         content, words, environment, own = self.pack(run)
-        fds["block"] = block = sealed_memfd(kernel, "oci-exec-block", content)
+        fds[BLOCK_FD] = block = sealed_memfd(kernel, "oci-exec-block", content)
         program = Executable(
-            fds["init"],
+            fds[INIT_FD],
             [b"oci-init %d" % block, *words],
             environment,
             sorted({*range(STREAMS, STREAMS + self.keep_fds), *own, block}),
@@ -189,21 +198,21 @@ class EnterContainer(Step):
             self._block(run, block, len(paths)),
             [os.fsencode(word) for word in (*paths, *self.process["args"])],
             [os.fsencode(variable) for variable in environment],
-            [run.fds["init"], run.fds["channel"], *block.descriptors()],
+            [run.fds[INIT_FD], run.fds[CHANNEL_FD], *block.descriptors()],
         )
 
     def _exec_block(self, run: Run) -> e.ExecBlock:
         fds = run.fds
         block = e.ExecBlock(NewKeyring(self.container_id).name.encode())
-        block.container = fds.get(f"namespace:{CONTAINER}", -1) if self.namespaces else -1
+        block.container = fds.get(CONTAINER_FD, -1) if self.namespaces else -1
         block.namespaces = self.namespaces
-        block.cgroup_namespace = fds.get("namespace:cgroup", -1)
-        block.root = fds.get("root", -1)
+        block.cgroup_namespace = fds.get(namespace_fd("cgroup"), -1)
+        block.root = fds.get(ROOT_FD, -1)
         block.known = self.root
         if run.cgroup is not None:
             block.cgroup = run.cgroup.open_for_clone()
             self.joins = to_join(run, run.cgroup.placement)
-            block.joins = [fds[JOIN + place.key] for place in self.joins]
+            block.joins = [fds[hierarchy_fd(place.key)] for place in self.joins]
         if self.user:
             block.flags |= e.USER | (0 if self.setgroups else e.KEEP_GROUPS)
         if self.tells_joined:
@@ -212,7 +221,7 @@ class EnterContainer(Step):
         for step in self.execution:
             step.compile(block)
         if self.process.get("terminal"):
-            block.console = fds["console"]
+            block.console = fds[CONSOLE_FD]
             size = self.process.get("consoleSize") or {}
             block.size = (size.get("height", 0), size.get("width", 0))
             block.flags |= e.RELAYED if self.relayed else 0
@@ -221,7 +230,7 @@ class EnterContainer(Step):
     def _block(self, run: Run, block: e.ExecBlock, paths: int) -> bytes:
         identity = self.identity
         return b.pack_block(
-            channel_fd=run.fds["channel"],
+            channel_fd=run.fds[CHANNEL_FD],
             cwd=os.fsencode(self.process["cwd"]),
             candidates=paths,
             uid=identity.uid,

@@ -13,6 +13,7 @@ from ociruntime.kernel.block import init_argv, pack_block
 from ociruntime.process.channel import Closed
 from ociruntime.process.executor import death
 from ociruntime.process.report import too_long
+from ociruntime.process.run import BLOCK_FD, INIT_FD, PROC_FD, START_FD
 from ociruntime.process.step import ContainerStep, Step
 
 TYPE_CHECKING = False
@@ -55,11 +56,11 @@ class ExecInit(ContainerStep):
         proc = -1
         if identity.lsm:
             first = FIRST + self.keep_fds
-            proc = kernel.ask_call("fcntl", run.mounts["proc"], c.F_DUPFD, first).value
+            proc = kernel.ask_call("fcntl", run.mounts[PROC_FD], c.F_DUPFD, first).value
         kernel.carry_out()  # what follows depends on what is known then
         candidates = [os.fsencode(path) for path in run.candidates]
         content = pack_block(
-            channel_fd=run.fds["start"],
+            channel_fd=run.fds[START_FD],
             cwd=os.fsencode(run.cwd),
             candidates=len(candidates),
             uid=identity.uid,
@@ -83,10 +84,10 @@ class ExecInit(ContainerStep):
             away=run.away,
             all_cpus=identity.all_cpus,
         )
-        block = run.fds["block"]
+        block = run.fds[BLOCK_FD]
         run.kernel.write_all(block, content)
         run.kernel.seal(block)
-        for fd in (run.fds["start"], block, proc):
+        for fd in (run.fds[START_FD], block, proc):
             if fd >= 0:
                 kernel.keep_on_exec(fd)
         # From here on the container outlives the command that created it.
@@ -101,7 +102,7 @@ class ExecInit(ContainerStep):
             words = too_long(self.args, run.environment) if too_large else os.strerror(number)
             return OSError(number, words)
 
-        kernel.execute(run.fds["init"], argv, environment, refused)
+        kernel.execute(run.fds[INIT_FD], argv, environment, refused)
         try:
             kernel.carry_out()
         except Closed:
@@ -132,4 +133,4 @@ class LetGo(Step):
         return "leave oci-init's channel to it"
 
     def execute(self, run: Run) -> None:
-        os.close(run.fds.pop("start"))
+        os.close(run.fds.pop(START_FD))

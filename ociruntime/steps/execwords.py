@@ -12,7 +12,7 @@ from ociruntime.process import report as of_init
 from ociruntime.process.environment import settled
 from ociruntime.process.executor import explain
 from ociruntime.process.spawn import clone_error, refused
-from ociruntime.steps.prepare_exec import CONTAINER, STALE_ROOT
+from ociruntime.steps.prepare_exec import STALE_ROOT
 from ociruntime.steps.process import (
     EnterDirectory,
     NewKeyring,
@@ -106,6 +106,6 @@ def _steps(step: EnterContainer) -> dict[int, Callable[[], Step]]:
 
 def _spawn(step: EnterContainer) -> Spawn:
     """The step that clones a container's first process."""
-    spawn = Spawn([], 0, [(CONTAINER, step.namespaces)], None, [], [], privileged=True)
+    spawn = Spawn([], 0, [("container", step.namespaces)], None, [], [], privileged=True)
     spawn.label = f"joining container {step.container_id}"
     return spawn

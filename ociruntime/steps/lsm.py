@@ -13,6 +13,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.procfs import PrivateProc
+from ociruntime.process.run import PROC_FD
 from ociruntime.process.step import ContainerStep, Step
 from ociruntime.steps.touches import Touch
 
@@ -27,7 +28,6 @@ FILESYSTEMS = "/proc/filesystems"
 SELINUX_CHECK = "/sys/fs/selinux/context"
 XATTR_SELINUX = b"security.selinux"
 # Where run.mounts has the procfs for oci-init.
-PROC = "proc"
 
 
 class CheckAppArmor(Step):
@@ -113,7 +113,7 @@ class OpenProc(ContainerStep):
         return "open a private procfs for the label"
 
     def execute(self, run: Run) -> None:
-        run.mounts[PROC] = PrivateProc(run.inner, only_pids=True).root
+        run.mounts[PROC_FD] = PrivateProc(run.inner, only_pids=True).root
 
 
 class LabelRoot(Touch):

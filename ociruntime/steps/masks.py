@@ -15,6 +15,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
 from ociruntime.kernel.mountfd import null_device
 from ociruntime.kernel.program import strings
+from ociruntime.process.run import NULL_FD
 from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 MISSING = (errno.ENOENT, errno.ENOTDIR)
 # In ``Run.mounts``: what covers files.
-NULL = "mask:null"
 SECURE = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 
 
@@ -45,8 +45,8 @@ class MaskPath(ContainerStep):
 
     def execute(self, run: Run) -> None:
         kernel = run.inner
-        if NULL not in run.mounts:
-            run.mounts[NULL] = null_device(kernel)
+        if NULL_FD not in run.mounts:
+            run.mounts[NULL_FD] = null_device(kernel)
         options = ["ro", "nr_blocks=1", "nr_inodes=1"]
         if self.label_option:
             options.append(self.label_option)
@@ -55,7 +55,7 @@ class MaskPath(ContainerStep):
             *run.inside().pinned_place(self.path),
             *strings([os.fsencode(option) for option in options]),
             SECURE | c.MOUNT_ATTR_RDONLY,
-            run.mounts[NULL],
+            run.mounts[NULL_FD],
             tolerated=MISSING,
         )
 

@@ -15,6 +15,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components, open_inside
 from ociruntime.kernel.mountfd import clone_fd, needs_old_mount
 from ociruntime.kernel.program import NO_SYMLINKS, Descriptor
+from ociruntime.process.run import ROOTFS_FD
 from ociruntime.process.step import HOST, ContainerStep
 from ociruntime.steps.sourcepath import find_source
 from ociruntime.steps.touches import (
@@ -93,7 +94,7 @@ class OpenSource(Touched):
         if self.within:
             return self._look_up_within(run, flags)
         if self.side == HOST:
-            rootfs = run.fds["rootfs"]
+            rootfs = run.fds[ROOTFS_FD]
             plain = run.plain_root
             return find_source(run.kernel, self.source, flags, rootfs, plain_root=plain)
         return run.inner.open(self.source, flags)

@@ -16,6 +16,15 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.ocinit import open_memfd, open_program
 from ociruntime.kernel.sockets import connect_unix
+from ociruntime.process.run import (
+    BLOCK_FD,
+    CONSOLE_FD,
+    INIT_FD,
+    ROOTFS_FD,
+    SETUP_FD,
+    START_FD,
+    namespace_fd,
+)
 from ociruntime.process.step import CONTAINER, Step
 from ociruntime.spec.tables import NAMESPACE_FILES
 
@@ -101,7 +110,7 @@ class OpenInit(Step):
 
     def __init__(self, program: str = "oci-init") -> None:
         super().__init__("", program)
-        self.name = "setup" if program == "oci-setup" else "init"
+        self.name = SETUP_FD if program == "oci-setup" else INIT_FD
         self.program = program
 
     def describe(self) -> str:
@@ -111,7 +120,7 @@ class OpenInit(Step):
         run.fds[self.name] = open_program(run.kernel, self.program)
         if self.program == "oci-init":
             # What it is told is known when it is executed, but then its number has to be, too.
-            run.fds["block"] = open_memfd(run.kernel, "oci-init-block")
+            run.fds[BLOCK_FD] = open_memfd(run.kernel, "oci-init-block")
 
 
 class ListenForStart(Step):
@@ -136,7 +145,7 @@ class ListenForStart(Step):
         try:
             server.bind(f"/proc/self/fd/{run.container.fd}/start.sock")
             server.listen(BACKLOG)
-            run.fds["start"] = server.detach()
+            run.fds[START_FD] = server.detach()
         finally:
             os.umask(before)
             server.close()
@@ -157,7 +166,7 @@ class ConnectConsole(Step):
         return f"connect to the console socket {self.path}"
 
     def execute(self, run: Run) -> None:
-        run.fds["console"] = connect_unix(self.path)
+        run.fds[CONSOLE_FD] = connect_unix(self.path)
 
     def explain(self, number: int) -> str:
         return {
@@ -185,7 +194,7 @@ class OpenNamespace(Step):
         self.type = kind
         self.path = path
         self.clone_flag = clone_flag
-        self.name = f"namespace:{kind}"
+        self.name = namespace_fd(kind)
 
     def describe(self) -> str:
         return f"open the {self.type} namespace {self.path}"
@@ -253,7 +262,7 @@ class OpenRootfs(Step):
         from_host = self._open(run)
         flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH | c.AT_RECURSIVE
         try:
-            run.fds["rootfs"] = mount = kernel.open_tree(from_host, "", flags)
+            run.fds[ROOTFS_FD] = mount = kernel.open_tree(from_host, "", flags)
         finally:
             kernel.close(from_host)
         if self.propagation:

@@ -7,6 +7,7 @@ import errno
 from ociruntime.errors import NOT_RUNNING, WrongStatus
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.pids import open_process
+from ociruntime.process.run import CONTAINER_FD, ROOT_FD, namespace_fd
 from ociruntime.process.step import Step, plain
 
 TYPE_CHECKING = False
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ociruntime.seccomp.listener import Agent
     from ociruntime.seccomp.stored import StoredListener
 
-CONTAINER = "container"
 STALE_ROOT = {
     errno.ESTALE: "it is not where it was made, and the namespace's is not the container's to "
     "give: its first process has changed it, or may not be looked at by this caller"
@@ -66,21 +66,21 @@ class OpenContainer(Step):
             pidfd = -1
         if pidfd < 0:
             raise WrongStatus(f"{NOT_RUNNING}: {self.id} has just ended")
-        run.fds[f"namespace:{CONTAINER}"] = pidfd
+        run.fds[CONTAINER_FD] = pidfd
 
     def _open_paths(self, run: Run) -> None:
         if not self.own_root or self.known_root:
             # Without a mount namespace the container's root is that process's root directory.
             flags = c.O_PATH | c.O_DIRECTORY
             try:
-                run.fds["root"] = run.kernel.open(f"/proc/{self.init}/root", flags)
+                run.fds[ROOT_FD] = run.kernel.open(f"/proc/{self.init}/root", flags)
             except PermissionError:
                 # Only who may trace that process may follow it (proc_pid_root(5)): "/" has to do.
                 if not self.own_root:
                     raise
         if self.cgroup_namespace:
             path = f"/proc/{self.init}/ns/cgroup"
-            run.fds["namespace:cgroup"] = run.kernel.open(path, c.O_RDONLY)
+            run.fds[namespace_fd("cgroup")] = run.kernel.open(path, c.O_RDONLY)
 
 
 class ConnectAgent(Step):

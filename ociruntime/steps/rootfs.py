@@ -8,6 +8,7 @@ from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot
 from ociruntime.kernel.mountfd import clone_fd, null_device
 from ociruntime.kernel.mountinfo import mount_points
+from ociruntime.process.run import ROOTFS_FD, namespace_fd
 from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
@@ -126,7 +127,7 @@ class JoinCgroupNamespace(ContainerStep):
         return "join the cgroup namespace"
 
     def execute(self, run: Run) -> None:
-        run.inner.setns(run.fds["namespace:cgroup"], c.CLONE_NEWCGROUP)
+        run.inner.setns(run.fds[namespace_fd("cgroup")], c.CLONE_NEWCGROUP)
 
 
 class AttachRootfs(ContainerStep):
@@ -157,7 +158,7 @@ class AttachRootfs(ContainerStep):
         kernel.mount_setattr(everything, propagation=c.MS_PRIVATE, recursive=True)
         kernel.close(everything)
         target = kernel.open(self.path, c.O_PATH | c.O_DIRECTORY)
-        root = run.fds["rootfs"]
+        root = run.fds[ROOTFS_FD]
         kernel.move_mount(root, target)
         kernel.close(target)
         run.inroot = InRoot(kernel, root)

@@ -6,6 +6,7 @@ import errno
 
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
+from ociruntime.process.run import namespace_fd
 from ociruntime.process.spawn import Namespaces, end_process, spawn
 from ociruntime.process.step import Step
 
@@ -75,7 +76,7 @@ class Spawn(Step):
         wanted.traceable = not self.privileged and bool(self.uid_maps or self.gid_maps)
         wanted.owns_proc = self.privileged
         for name, flag in self.joined:
-            fd = run.fds[f"namespace:{name}"]
+            fd = run.fds[namespace_fd(name)]
             wanted.joined.append((f"joining the {name} namespace", flag, fd))
         return wanted
 

@@ -14,6 +14,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import StepError
 from ociruntime.kernel import constants as c
 from ociruntime.kernel import program as p
+from ociruntime.process.run import CONSOLE_FD, TERMINAL_FD
 from ociruntime.process.step import ContainerStep
 
 TYPE_CHECKING = False
@@ -59,11 +60,11 @@ class OpenTerminal(ContainerStep):
             kernel.call("ioctl", slave, c.TIOCSWINSZ, size)
         if self.relayed:
             leave_newlines(kernel, slave)
-        console = run.fds["console"]
+        console = run.fds[CONSOLE_FD]
         kernel.queue(p.SEND, console, master, b"/dev/pts/ptmx", explain=self._not_taken)
         kernel.close(console)
         kernel.close(master)
-        run.fds["terminal"] = slave
+        run.fds[TERMINAL_FD] = slave
 
     def _not_taken(self, number: int, _value: int, _text: bytes) -> OSError | StepError:
         if number not in (errno.EPIPE, errno.ECONNRESET):
@@ -125,7 +126,7 @@ class BindConsole(ContainerStep):
         target = run.inside().itself("/dev/console", directory=False, mode=0o600)
         kernel.refuse_kind(target, c.S_IFLNK, _is_symlink)
         flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH
-        mount = kernel.open_tree(run.fds["terminal"], "", flags)
+        mount = kernel.open_tree(run.fds[TERMINAL_FD], "", flags)
         kernel.move_mount(mount, target)
         kernel.close(mount)
         kernel.close(target)
@@ -152,7 +153,7 @@ class AdoptTerminal(ContainerStep):
 
     def execute(self, run: Run) -> None:
         kernel = run.inner
-        slave = run.fds["terminal"]
+        slave = run.fds[TERMINAL_FD]
         kernel.fchownat(slave, "", self.uid, 0xFFFFFFFF)
         kernel.call("ioctl", slave, c.TIOCSCTTY, 0)
         for number in (0, 1, 2):

@@ -44,6 +44,39 @@ def test_a_name_of_a_class_means_one_thing() -> None:
     assert twice == SHARED
 
 
+def undeclared(program: str) -> list[str]:
+    """Descriptors of a run that a program calls by a text: a typing error in it would be found when
+    a container is made, and not before.
+    """
+    found = []
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.Subscript):
+            held, name = node.value, node.slice
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Attribute):
+            held, name = node.func.value, node.args[0]
+        else:
+            continue
+        text = isinstance(name, ast.JoinedStr) or type(getattr(name, "value", None)) is str
+        if text and ast.unparse(held) in ("fds", "run.fds", "run.mounts"):
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_descriptors_of_a_run_have_declared_names() -> None:
+    parts = ("process", "steps", "plan", "lifecycle", "checkpoint")
+    assert [
+        f"{path.name}: {found}"
+        for part in parts
+        for path in (CHECKOUT / "ociruntime" / part).rglob("*.py")
+        for found in undeclared(path.read_text(encoding="utf-8"))
+    ] == []
+
+
+def test_it_sees_a_name_that_is_not_declared() -> None:
+    text = 'fds[X] = fds["x"] = run.fds.get(f"x:{y}", -1) + run.mounts.pop("z") + fds.get(X)'
+    assert undeclared(text) == ["fds['x']", "run.fds.get(f'x:{y}', -1)", "run.mounts.pop('z')"]
+
+
 def test_it_sees_a_second_one(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text("class Thing:\n    class Inner: pass\n")

@@ -18,10 +18,10 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.numbers import NUMBERS
 from ociruntime.plan.syscalls.decode import Operation, operations
 from ociruntime.plan.syscalls.notation import NAMED, Notation
-from ociruntime.process.run import Run
+from ociruntime.process.run import Run, hierarchy_fd
 from ociruntime.process.spawn import spawn
 from ociruntime.process.step import CONTAINER
-from ociruntime.steps.cgroup import JOIN, CreateCgroup
+from ociruntime.steps.cgroup import CreateCgroup
 from ociruntime.steps.cgroup_mount import OpenCgroupSource, source_name
 from ociruntime.steps.hooks import RunHook
 from ociruntime.steps.mounts import OpenSource
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     Found = TypeVar("Found")
 
+# The directory that the container's first process is cloned into.
+OWN_CGROUP = "cgroup"
 DIRECTORY = c.S_IFDIR | 0o755
 # In struct statx.
 MODE_OFFSET = 28
@@ -83,7 +85,7 @@ def _leave_out(step: Step, names: _Descriptors) -> None:
     if isinstance(step, CreateCgroup):
         for place in step.placement.places:
             if place.key:
-                names[JOIN + place.key]
+                names[hierarchy_fd(place.key)]
     elif isinstance(step, OpenCgroupSource):
         for item in step.hierarchies:
             names[source_name(step.pointer, item.key)]
@@ -97,7 +99,7 @@ def _compile(run: Run, step: Step, nowhere: _Nowhere) -> None:
         if isinstance(step, Spawn):
             cgroups = [s for s in run.steps if isinstance(s, CreateCgroup)]
             into = any(s.placement.unified is not None for s in cgroups)
-            cgroup = run.fds["cgroup"] if into else -1
+            cgroup = run.fds[OWN_CGROUP] if into else -1
             spawn(run, step.wanted(run), cgroup, lambda _: None)
         else:
             run.inner.step = step

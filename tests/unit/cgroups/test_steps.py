@@ -15,10 +15,10 @@ from ociruntime.plan.cgroup import cgroup_steps
 from ociruntime.plan.cgroup_mount import plan_cgroup_mount, plan_sources
 from ociruntime.plan.host import Host
 from ociruntime.plan.namespaces import NamespacePlan
-from ociruntime.process.run import Run
+from ociruntime.process.run import Run, hierarchy_fd
 from ociruntime.process.step import CONTAINER, HOST, Step
 from ociruntime.spec.mount_options import parse
-from ociruntime.steps.cgroup import JOIN, CreateCgroup
+from ociruntime.steps.cgroup import CreateCgroup
 from ociruntime.steps.cgroup_mount import MountCgroup, OpenCgroupSource
 from tests.unit.cgroups.fake import FILES, FakeCgroups
 from tests.unit.cgroups.layouts import hybrid_layout, v1_layout, v2_layout
@@ -167,7 +167,7 @@ def test_execution_and_undo(fake: FakeCgroups) -> None:
     assert fake.writes.index(("cpuset", "cpuset.cpus", "0")) < files.index("tasks")
     assert files.count("tasks") == len(FILES) - 1
     assert sorted(cast("Inside", run.setup).closed) == sorted(run.fds.values())
-    assert all(name.startswith(JOIN) for name in run.fds)
+    assert all(name.startswith(hierarchy_fd("")) for name in run.fds)
     assert len(run.host_fds) == len(FILES)
     for step in reversed(steps["prepare"]):
         step.undo(run)

@@ -2,8 +2,8 @@
  *
  * The module ociruntime.kernel._sys, for the import system and for the embedding.
  */
-#ifndef OCIRUNTIME_SYSCALL_H
-#define OCIRUNTIME_SYSCALL_H
+#ifndef OCIRUNTIME_SYS_MODULE_H
+#define OCIRUNTIME_SYS_MODULE_H
 
 #include <Python.h>
 

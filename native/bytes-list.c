@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "strings.h"
+#include "bytes-list.h"
 
 char **strings_of(PyObject *list)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef OCIRUNTIME_STRINGS_H
-#define OCIRUNTIME_STRINGS_H
+#ifndef OCIRUNTIME_BYTES_LIST_H
+#define OCIRUNTIME_BYTES_LIST_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -23,13 +23,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bytes-list.h"
 #include "commit.h"
+#include "embed.h"
 #include "operation.h"
 #include "rest.h"
 #include "run-program.h"
-#include "strings.h"
-#include "embed.h"
-#include "syscall.h"
+#include "sys-module.h"
 
 enum { MAX_ARGUMENTS = 6 };
 
