@@ -61,10 +61,11 @@ class Placement:
 
     ``hands_down`` is true when the unified hierarchy has controllers to give; of interest to
     ``create`` only, and not stored. ``unit`` is the systemd unit whose cgroup it is, None with the
-    cgroupfs driver.
+    cgroupfs driver. ``delegated`` names the cgroup below the container's own in the unified
+    hierarchy in which its processes start, empty where that is its own.
     """
 
-    __slots__ = ("hands_down", "mode", "places", "unit")
+    __slots__ = ("delegated", "hands_down", "mode", "places", "unit")
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Placement:
         self.places = places
         self.unit = unit
         self.hands_down = hands_down
+        self.delegated: list[str] = []
 
     def find(self, controller: str) -> Place | None:
         """The place in the hierarchy of a v1 controller."""
@@ -109,6 +111,8 @@ class Placement:
         }
         if self.unit is not None:
             state["unit"] = self.unit.as_dict()
+        if self.delegated:
+            state["delegated"] = self.delegated
         return state
 
     @classmethod
@@ -128,12 +132,17 @@ class Placement:
                 raise TypeError(f"{directory} is not below {mountpoint}")
             parts = str(directory)[len(mountpoint) + 1 :].split("/")
             places.append(Place(str(key), mountpoint, parts, int(existing[key])))
+        found = cls(str(state["mode"]), places)
         unit = state.get("unit")
         if isinstance(unit, dict):
             from ociruntime.cgroups.unit import Unit
 
-            return cls(str(state["mode"]), places, Unit.from_state(unit))
-        return cls(str(state["mode"]), places)
+            found.unit = Unit.from_state(unit)
+        delegated = state.get("delegated", [])
+        if not isinstance(delegated, list):
+            raise TypeError("a delegated cgroup is a list of names")
+        found.delegated = [str(name) for name in delegated]
+        return found
 
 
 def place(layout: Layout, cgroups_path: str | None, container_id: str) -> Placement:

@@ -20,3 +20,4 @@ class StoredPlacement(TypedDict):
     mountpoints: dict[str, str]
     existing: dict[str, int]
     unit: NotRequired[StoredUnit]
+    delegated: NotRequired[list[str]]

@@ -19,10 +19,20 @@ class Unit:
 
     ``user`` tells that a user's systemd has it; ``root`` is the cgroup that the hierarchy's mount
     shows as its root. ``description`` is what makes it recognizable as ours, ``started`` whether it
-    is known to be. ``properties`` come from annotations, for the start alone.
+    is known to be. Of annotations, and for the start alone, are ``properties`` and ``subgroup``,
+    the cgroup below the unit's that is the container's (empty: it is the unit's own).
     """
 
-    __slots__ = ("description", "name", "properties", "root", "slice", "started", "user")
+    __slots__ = (
+        "description",
+        "name",
+        "properties",
+        "root",
+        "slice",
+        "started",
+        "subgroup",
+        "user",
+    )
 
     def __init__(self, name: str, slice_name: str, root: str, *, user: bool) -> None:
         self.name = name
@@ -32,6 +42,7 @@ class Unit:
         self.description = ""
         self.started = False
         self.properties: list[Property] = []
+        self.subgroup: list[str] = []
 
     @property
     def is_slice(self) -> bool:

@@ -63,6 +63,8 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
         criu.require(mem_track=True)
     if wanted.lazy_pages:
         criu.require(lazy_pages=True)
+    config = container.config()
+    criu.require_kept(config)
     images = directory.make(wanted.image_path, "image-path")
     work = images
     try:
@@ -75,7 +77,6 @@ def checkpoint(container: Container, wanted: CheckpointOptions, given: str | Non
             directory.check_parent(images, wanted.parent_path)
             options["parent_img"] = wanted.parent_path
         options["track_mem"] = wanted.parent_path is not None or wanted.pre_dump
-        config = container.config()
         config["mounts"] = [*(config.get("mounts") or ()), *container.data.get("added_mounts", ())]
         if is_offered(container):
             mount(config, f"{container.store.root}/{container.id}")

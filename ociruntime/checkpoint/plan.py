@@ -67,6 +67,7 @@ STARTED = ("settle-unit", "join-rdt-class", "delegate-cgroup", "move-net-devices
 HOOKS = ("prestart", "createRuntime")
 BEHIND = (
     "record-init",
+    "enter-delegated-cgroup",
     "limit-devices",
     "limit-resources",
     "restore-open-limit",
@@ -122,7 +123,7 @@ def restore_steps(
     stage = Stage(f"{options.store.root}/{options.id}", inside, outside, readonly=readonly)
     return [
         before[0],
-        OpenCheckpoint(restoration),
+        OpenCheckpoint(restoration, config),
         *before[1:],
         StartCriu(restoration, stage, options.preserve_fds),
         *(Reach(step) for step in plan.steps if step.kind == "raise-loopback"),

@@ -41,10 +41,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
+    from ociruntime.spec.documents import Config
+
 # Where it is looked for behind the caller's PATH: engines give a short one.
 DIRECTORIES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The oldest one that restores mounts by descriptor, external pid namespaces and LSM profiles.
 OLDEST = (3, 16, 0)
+# The first that writes no_new_privs into the images, and restores it.
+KEEPS_NO_NEW_PRIVS = (3, 18, 0)
 # Longer messages are no answers.
 LONGEST = 1 << 16
 # The socket, and what is handed on behind it.
@@ -120,6 +124,18 @@ class Criu:
             raise CriuError(
                 f"{self.path} (CRIU {text_of(self.version)}) cannot do {', '.join(missing)} on "
                 "this kernel; `criu check --all` tells why"
+            )
+
+    def require_kept(self, config: Config) -> None:
+        """Raise ``CriuError`` for a container whose processes would have more rights when they are
+        restored.
+        """
+        process = config.get("process") or {}
+        if process.get("noNewPrivileges") and self.version < KEEPS_NO_NEW_PRIVS:
+            raise CriuError(
+                f"{self.path} is CRIU {text_of(self.version)}, which does not keep no_new_privs, "
+                "and process.noNewPrivileges is set; "
+                f"{text_of(KEEPS_NO_NEW_PRIVS)} or a newer one is needed"
             )
 
     def _ask_version(self) -> tuple[int, int, int]:

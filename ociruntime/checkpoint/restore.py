@@ -127,13 +127,14 @@ class Restoration:
 class OpenCheckpoint(Step):
     """Find CRIU, and open the directory of the images, in which nothing may lead elsewhere."""
 
-    __slots__ = ("path", "restoration", "work")
+    __slots__ = ("config", "path", "restoration", "work")
 
     kind = "open-checkpoint"
 
-    def __init__(self, restoration: Restoration) -> None:
+    def __init__(self, restoration: Restoration, config: Config) -> None:
         super().__init__("", "restore")
         self.restoration = restoration
+        self.config = config
         self.path = restoration.wanted.image_path
         self.work = restoration.wanted.work_path
 
@@ -149,6 +150,7 @@ class OpenCheckpoint(Step):
         restoration = self.restoration
         assert run.container is not None
         restoration.criu = Criu(find(restoration.given), run.container.store.root)
+        restoration.criu.require_kept(self.config)
         if restoration.wanted.lazy_pages:
             restoration.criu.require(lazy_pages=True)
         restoration.images = directory.open_existing(self.path, "image-path")

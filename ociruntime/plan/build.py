@@ -26,7 +26,7 @@ from ociruntime.cgroups.detect import DISABLED, Layout
 from ociruntime.cgroups.path import place
 from ociruntime.errors import PlanError
 from ociruntime.kernel import constants as c
-from ociruntime.plan.annotations import refuse_annotations
+from ociruntime.plan.annotations import delegated_of, refuse_annotations, subgroup_of
 from ociruntime.plan.attributes import (
     execution_steps,
     for_every_process,
@@ -190,12 +190,16 @@ class _Builder:
         steps += make_class
         steps += [self.namespaces.spawn, RecordInit(), *join_class]
         # What has left our user namespace by the time of the clone cannot enter another's cgroup.
-        steps += cgroup_delegation(self.config, self.namespaces, self.host, layout)
+        given, entered = cgroup_delegation(
+            self.config, self.namespaces, self.host, layout, placement.delegated
+        )
+        steps += given
         if self.namespaces.has("user") and not self.terminal:
             steps.append(GiveStreams(identity.uid))
         steps += net_device_steps(self.linux)
         steps += cgroup["attach"]
         steps += self._namespace_steps()
+        steps += entered
         steps += label_steps(process)
         steps += self._settings()
         steps += self._rootfs(opens, mounts)
@@ -212,15 +216,21 @@ class _Builder:
     def _placement(self, layout: Layout) -> Placement:
         """Where the container's cgroup is, and with --systemd-cgroup which unit."""
         path = self.linux.get("cgroupsPath")
+        annotations = self.config.get("annotations") or {}
+        delegated = delegated_of(annotations, layout)
         if not self.options.systemd or not layout.hierarchies:
-            return place(layout, path, self.options.id)
+            placement = place(layout, path, self.options.id)
+            placement.delegated = delegated
+            return placement
         from ociruntime.cgroups.systemd.path import place_unit
         from ociruntime.cgroups.systemd.properties import annotated
 
         user = self.options.systemd == "user"
         placement = place_unit(layout, path, self.options.id, user=user)
         if placement.unit is not None:
-            placement.unit.properties = annotated(self.config.get("annotations") or {})
+            placement.unit.properties = annotated(annotations)
+            placement.unit.subgroup = subgroup_of(annotations)
+        placement.delegated = delegated
         return placement
 
     def _refuse_what_cannot_work(self) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ociruntime.plan.namespaces import NamespacePlan
     from ociruntime.process.step import Step
     from ociruntime.spec.documents import Config, MountConfig, ResourcesDeviceConfig
+    from ociruntime.steps.delegation import DelegateCgroup
 
     Entry = ResourcesDeviceConfig
 
@@ -58,6 +59,7 @@ def cgroup_steps(
     settings = settings_for(resources, layout, warnings)
     rules = list(resources.get("devices") or [])
     tolerant = rootless and not linux.get("cgroupsPath") and placement.unit is None
+    tolerant = tolerant and not placement.delegated
     if tolerant:
         # Whom it is no matter where his container's cgroup is may have none, and so no limit.
         settings = [setting for setting in settings if not setting.is_no_limit]
@@ -123,11 +125,23 @@ def check_devices(rules: list[Entry], layout: Layout) -> None:
 
 
 def cgroup_delegation(
-    config: Config, namespaces: NamespacePlan, host: Host, layout: Layout
-) -> list[Step]:
-    """The step behind ``CreateCgroup`` that makes the container the owner of its cgroup, for the
-    configs that ask for it, on v2. Pure.
+    config: Config, namespaces: NamespacePlan, host: Host, layout: Layout, names: list[str]
+) -> tuple[list[Step], list[Step]]:
+    """The step behind the clone that makes the container the owner of its cgroup, for the configs
+    that ask for it, on v2; and the one behind the new cgroup namespace that moves its processes
+    into the cgroup ``names`` below. Pure.
     """
+    given = _ownership(config, namespaces, host, layout)
+    if not names:
+        return [*given], []
+    from ociruntime.steps.delegation import EnterDelegated
+
+    return [*given], [EnterDelegated(names, given[0] if given else None)]
+
+
+def _ownership(
+    config: Config, namespaces: NamespacePlan, host: Host, layout: Layout
+) -> list[DelegateCgroup]:
     if layout.mode != V2 or not namespaces.is_new("cgroup"):
         return []
     if not any(_is_writable(entry) for entry in config.get("mounts") or ()):

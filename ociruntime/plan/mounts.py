@@ -71,10 +71,7 @@ def mount_steps(
             source = os.path.join(bundle, entry.get("source") or "")
             if kind == "rbind":
                 options.bind = options.rbind = True
-            # In the words of mount(8), what begins with x- is for others to read.
-            unknown = [option for option in options.data if option[:2] not in ("x-", "X-")]
-            if unknown:
-                warnings.append(f"{label}: unknown, and left out: {', '.join(unknown)}")
+            _tell_left_out(label, options, "unknown, and left out", warnings)
             propagation = 0 if keeps_peers and options.propagation else c.MS_SLAVE
             within = _within(source, rootfs)
             # In a user namespace init would not be allowed to idmap it.
@@ -96,6 +93,8 @@ def mount_steps(
         elif kind in CGROUP_TYPES:
             mount_label = label_option(config)
             step = _cgroup_mount(pointer, label, entry, options, namespaces, host, mount_label)
+            # The hierarchy's, which is the host's.
+            _tell_left_out(label, options, "the host's to set, and left out", warnings)
             mounts.append(step)
         else:
             if options.tmpcopyup:
@@ -247,6 +246,13 @@ def _idmapped(
 
 def _joins_mounts(namespaces: NamespacePlan) -> bool:
     return any(name == "mount" for name, _ in namespaces.joined)
+
+
+def _tell_left_out(label: str, options: MountOptions, why: str, warnings: list[str]) -> None:
+    """Tell what nobody uses; in the words of mount(8), an option of x- is for others to read."""
+    left_out = [option for option in options.data if option[:2] not in ("x-", "X-")]
+    if left_out:
+        warnings.append(f"{label}: {why}: {', '.join(left_out)}")
 
 
 def _check_new(

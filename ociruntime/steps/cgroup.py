@@ -59,7 +59,8 @@ class CreateCgroup(Step):
         unit = self.placement.unit
         if unit is not None:
             whose = "the user's systemd" if unit.user else "systemd"
-            return f"have {whose} start {unit.name} in {unit.slice}"
+            below = f", with the cgroup {'/'.join(unit.subgroup)} in it" if unit.subgroup else ""
+            return f"have {whose} start {unit.name} in {unit.slice}{below}"
         paths = dict.fromkeys(place.directory for place in self.placement.places)
         return "create cgroup " + ", ".join(paths)
 
@@ -72,6 +73,7 @@ class CreateCgroup(Step):
         group = run.cgroup = open_group(run.kernel, self.placement)
         try:
             group.survey()
+            self._refuse_shared()
             self._save(run)
             group.create()
             self._save(run)
@@ -86,6 +88,18 @@ class CreateCgroup(Step):
         for key, fd in group.open_to_join().items():
             run.fds[hierarchy_fd(key)] = fd
         run.host_fds += group.fds()
+
+    def _refuse_shared(self) -> None:
+        """What hands controllers down can have no process again, so only one that ends with the
+        container gets a delegated cgroup.
+        """
+        place = self.placement.unified
+        if not self.placement.delegated or self.placement.unit is not None or place is None:
+            return
+        if place.existing == len(place.parts):
+            detail = "it is there already, and run.oci.delegate-cgroup needs one of the container's"
+            detail += " own; choose another linux.cgroupsPath"
+            raise StepError(f"cgroup {place.directory}", 0, detail)
 
     def _save(self, run: Run) -> None:
         """Write down what will be ours before it exists, so that ``delete`` finds it whatever
@@ -173,7 +187,8 @@ class OpenCgroup(Step):
         place = self.placement.unified
         if place is None or self.placement.mode != V2:
             return
-        if not read_optional(run.kernel, group.directory(place), "cgroup.subtree_control"):
+        divided = read_optional(run.kernel, group.directory(place), "cgroup.subtree_control")
+        if not divided and not self.placement.delegated:
             return
         from ociruntime.cgroups.inner import of_first_process
 

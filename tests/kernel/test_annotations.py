@@ -188,14 +188,15 @@ def test_unknown_system_calls(runtime: Runtime, bundle: MakeBundle, value: str |
     "annotations",
     [
         {"run.oci.systemd.subgroup": "sub"},
-        {"run.oci.systemd.subgroup": "sub", "run.oci.delegate-cgroup": "../own"},
         {"run.oci.seccomp.plugins": "/no/such/plugin.so"},
     ],
 )
 def test_what_has_no_effect(
     runtime: Runtime, bundle: MakeBundle, annotations: dict[str, str]
 ) -> None:
-    """The container is where it would be without them, and in no cgroup below."""
+    """The container is where it would be without them, and in no cgroup below: not that of a
+    systemd unit that it does not have, either.
+    """
     made = bundle(["sleep", "100"]).set("/linux/resources", {"pids": {"limit": 50}})
     plain = runtime.up(made)
     before = Path(f"/proc/{runtime.pid(plain)}/cgroup").read_text()

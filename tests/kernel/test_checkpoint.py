@@ -18,10 +18,11 @@ from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import capability_names
 from tests.support.bundle import Bundle
 from tests.support.console import console
-from tests.support.criu import checkpoint, count, criu, restore
+from tests.support.criu import checkpoint, count, criu, keeps_no_new_privs, restore
 from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
+from tests.support.verdict import assert_clear
 
 MakeBundle = Callable[..., Bundle]
 
@@ -187,11 +188,18 @@ def test_foreground(criu_host: Runtime, bundle: MakeBundle, images: Path) -> Non
     checkpoint(criu_host, container, images).check()
     command = [str(criu_host.binary), "--root", str(criu_host.root), *criu_host.global_options]
     command += ["restore", "--image-path", str(images), "--bundle", str(made.path), container]
-    with subprocess.Popen(command, env=criu_host.sandbox.environment()) as process:
+    # Older than 3.18, CRIU takes a file for another only where both have the same permissions.
+    output = criu_host.sandbox.directory / "restored"
+    environment = criu_host.sandbox.environment()
+    with (
+        output.open("w") as stdout,
+        subprocess.Popen(command, env=environment, stdout=stdout, stderr=stdout) as process,
+    ):
+        output.chmod(0o644)
         deadline = time.monotonic() + PATIENCE
         while not (found := criu_host.state(container)).ok or found.json()["status"] != "running":
             assert time.monotonic() < deadline
-            assert process.poll() is None
+            assert process.poll() is None, output.read_text()
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 7
     assert not criu_host.state(container).ok
@@ -317,7 +325,8 @@ def test_identity(criu_host: Runtime, counter: Bundle, images: Path) -> None:
     # Asking for the limits of somebody else needs CAP_SYS_RESOURCE, which not every root has.
     who = 1000 if "CAP_SYS_RESOURCE" in capability_names(read_powers().capabilities) else 0
     counter.set("/process/user", {"uid": who, "gid": who, "additionalGids": [1002]})
-    counter.set("/process/noNewPrivileges", True)
+    if keeps_no_new_privs():
+        counter.set("/process/noNewPrivileges", True)
     counter.set(
         "/linux/seccomp",
         {
@@ -338,6 +347,18 @@ def test_identity(criu_host: Runtime, counter: Bundle, images: Path) -> None:
     count(criu_host, container, 1)
     checkpoint(criu_host, container, images).check()
     assert identity(criu_host.pid(restore(criu_host, counter, images).check().container)) == before
+
+
+def test_a_criu_that_loses_no_new_privs(
+    criu_host: Runtime, counter: Bundle, images: Path
+) -> None:
+    """It is told before anything ends, and what there is goes on."""
+    if keeps_no_new_privs():
+        pytest.skip("CRIU is 3.18 or newer")
+    container = criu_host.up(counter.set("/process/noNewPrivileges", True))
+    assert_clear(criu_host, checkpoint(criu_host, container, images), "no_new_privs", "3.18")
+    assert criu_host.status(container) == "running"
+    assert not images.exists()
 
 
 def test_limits(criu_host: Runtime, counter: Bundle, images: Path) -> None:

@@ -169,6 +169,16 @@ def test_an_option_that_nobody_knows(runtime: Runtime, bundle: MakeBundle, sourc
     assert "mounts[7] /x (bind): unknown, and left out: bogus, foo=1" in result.stderr
 
 
+def test_an_option_of_a_whole_hierarchy(runtime: Runtime, bundle: MakeBundle) -> None:
+    """It would be the host's, so it is left out, and told."""
+    if not runtime.is_ours:
+        pytest.skip("ociruntime's own warning")
+    made = bundle(["true"])
+    made.mount("/sys/fs/cgroup")["options"] += ["nsdelegate", "x-note=1"]
+    said = runtime.run(made).check().stderr
+    assert "/sys/fs/cgroup (cgroup): the host's to set, and left out: nsdelegate\n" in said
+
+
 def test_a_read_only_path_is_not_what_is_mounted_below_it(
     runtime: Runtime, bundle: MakeBundle, source: Path
 ) -> None:

@@ -156,6 +156,14 @@ def test_from_a_login_session(session: Session) -> None:
     """Whose processes the user may not move: his systemd does it."""
     session.bundle.set("/linux/resources", LIMITS)
     unit = f"ociruntime-{session.bundle.name}.scope"
+    log_in(session)
+    found = told(session.run(SYSTEMD + LIFE + LEFT, UNIT=unit))
+    assert_life(found)
+    assert unit not in found
+
+
+def log_in(session: Session) -> None:
+    """Have scripts run in a login session."""
     session.run("true").check()  # starts the user's systemd
     # The tests' mount namespace is older than /run/user/UID.
     session.prefix = (
@@ -163,9 +171,32 @@ def test_from_a_login_session(session: Session) -> None:
         f"--uid={UID}", f"--gid={UID}",
         "env", f"XDG_RUNTIME_DIR=/run/user/{UID}",
     )  # fmt: skip
-    found = told(session.run(SYSTEMD + LIFE + LEFT, UNIT=unit))
+
+
+@pytest.mark.parametrize("login", [False, True], ids=["service", "login"])
+def test_cgroups_below_the_unit(session: Session, login: bool) -> None:
+    """run.oci.systemd.subgroup and run.oci.delegate-cgroup, as for root: every verb works."""
+    annotations = {"run.oci.systemd.subgroup": "sub", "run.oci.delegate-cgroup": "own"}
+    session.bundle.set("/annotations", annotations).set("/linux/resources", LIMITS)
+    unit = f"ociruntime-{session.bundle.name}.scope"
+    if login:
+        log_in(session)
+    below = SYSTEMD.replace('"$UNIT")"', '"$UNIT")/sub"')
+    found = told(session.run(below + LIFE + LEFT, UNIT=unit))
     assert_life(found)
+    assert found["gone"].endswith(f"/{unit}/sub")
+    assert found["exec"].endswith("/own")
     assert unit not in found
+
+
+def test_a_delegated_cgroup(session: Session) -> None:
+    """The same with the cgroupfs driver."""
+    name = session.bundle.name
+    session.bundle.set("/annotations", {"run.oci.delegate-cgroup": "own"})
+    session.bundle.set("/linux/cgroupsPath", f"@OWN@/{name}").set("/linux/resources", LIMITS)
+    found = told(session.run(PLAIN + LIFE, WANTED=name))
+    assert_life(found)
+    assert found["exec"].endswith("/own")
 
 
 @pytest.mark.parametrize("path", ["@OWN@/{}", "{}", None], ids=["absolute", "relative", "absent"])

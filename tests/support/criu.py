@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ociruntime.checkpoint.program import Criu
 from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def criu() -> Path:
             return path
         why = f"{path} check: {done.stderr.strip()[-200:]}"
     pytest.skip(why)
+
+
+def keeps_no_new_privs() -> bool:
+    """Whether processes have it again when this CRIU has restored them (3.18)."""
+    return Criu(str(criu())).version >= (3, 18, 0)
 
 
 # Its memory, and not a file, has where it is.

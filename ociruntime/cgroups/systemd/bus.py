@@ -123,9 +123,11 @@ class Manager:
         # systemd answers before it has written the files, but takes the next call only after that.
         self.call("GetUnit", "s", unit)
 
-    def attach(self, unit: str, pid: int) -> None:
-        """Move a process into a unit: systemd may where its user may not."""
-        self.call("AttachProcessesToUnit", "ssau", unit, "", [pid])
+    def attach(self, unit: str, subgroup: str, pid: int) -> None:
+        """Move a process into a unit: systemd may where its user may not. ``subgroup`` is the path
+        below the unit's cgroup, ``/a/b``, empty for that one itself.
+        """
+        self.call("AttachProcessesToUnit", "ssau", unit, subgroup, [pid])
 
     def unit_property(self, unit: str, kind: str, name: str) -> Any:
         """A property of a loaded unit; ``kind`` is its interface: Unit, Scope or Slice."""

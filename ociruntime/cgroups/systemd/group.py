@@ -15,7 +15,7 @@ import os
 from ociruntime.cgroups import tree
 from ociruntime.cgroups.detect import V2
 from ociruntime.cgroups.devices import rules_of
-from ociruntime.cgroups.files import read_path
+from ociruntime.cgroups.files import read_path, write_file
 from ociruntime.cgroups.frozen import is_frozen
 from ociruntime.cgroups.group import Group
 from ociruntime.cgroups.path import UNKNOWN
@@ -126,6 +126,8 @@ class UnitGroup(Group):
                 if error.name != EXISTS or not unit.is_slice:
                     raise self._explained(error, EXISTS) from None
             self._locate(manager)
+        if unit.subgroup and self.placement.mode == V2:
+            self._clear_unit()
         for place in self.placement.places:
             self._make(place)
 
@@ -213,8 +215,26 @@ class UnitGroup(Group):
                 place.existing = len(parts) - 1
             elif place.parts != parts:
                 place.existing = UNKNOWN
-            place.parts = list(parts)
+            place.parts = parts + unit.subgroup
         super().survey()
+
+    def _clear_unit(self) -> None:
+        """Move the placeholder into the subgroup: the unit's own cgroup can give controllers to
+        that only while it has no process (cgroups(7), "no internal processes" rule).
+        """
+        if self._placeholder is None:
+            return
+        from ociruntime.cgroups.v2.controllers import make_levels
+
+        names, place, kernel = self.unit.subgroup, self.placement.places[0], self.kernel
+        path = "/".join([place.mountpoint, *place.parts[: -len(names)]])
+        fds = [kernel.open(path, tree.DIRECTORY)]
+        try:
+            fds += make_levels(kernel, fds[0], path, names, "run.oci.systemd.subgroup")
+            write_file(kernel, fds[-1], "cgroup.procs", str(self._placeholder[0]))
+        finally:
+            for fd in fds:
+                kernel.close(fd)
 
     def _path_of(self, pid: int) -> str:
         """The cgroup of a process in the hierarchy by which systemd tells processes."""
@@ -222,7 +242,7 @@ class UnitGroup(Group):
         # A cgroup's name may hold whatever str.splitlines takes for a line end, but no "\n".
         for line in read_path(self.kernel, f"/proc/{pid}/cgroup").split("\n")[:-1]:
             _, key, path = line.split(":", 2)
-            if key == "name=systemd" or (not key and not found):
+            if (key == "name=systemd" and self.placement.mode != V2) or (not key and not found):
                 found = path
         return found
 
@@ -256,8 +276,10 @@ class UnitGroup(Group):
         from ociruntime.cgroups.systemd.bus import Refused
 
         try:
+            parts = self.placement.places[0].parts
+            below = parts[parts.index(self.unit.name) + 1 :]
             with self.connect() as manager:
-                manager.attach(self.unit.name, pid)
+                manager.attach(self.unit.name, "".join(f"/{name}" for name in below), pid)
         except Refused as error:
             raise StepError(f"systemd unit {self.unit.name}", 0, str(error)) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from ociruntime.checkpoint import program
 from ociruntime.checkpoint.program import Conversation, Criu, CriuError, find, text_of
 from ociruntime.errors import OciError
 from ociruntime.process import patience
+
+if TYPE_CHECKING:
+    from ociruntime.spec.documents import Config
 
 # A CRIU of version VERSION that knows FEATURES, announces what it does, and ends.
 STAND_IN = """#!{python} -I
@@ -78,6 +82,22 @@ def test_versions(tmp_path: Path) -> None:
     assert text_of((4, 2, 0)) == "4.2"
     with pytest.raises(CriuError, match=r"is CRIU 3\.15\.1, which is too old; 3\.16 or a newer"):
         Criu(stand_in(tmp_path, (3, 15)))
+
+
+def test_who_loses_no_new_privs(tmp_path: Path) -> None:
+    """CRIU 3.17 restores the processes without: refused before anything is done."""
+    found = []
+    for version in ((3, 17), (3, 18)):
+        directory = tmp_path / str(version[1])
+        directory.mkdir()
+        found.append(Criu(stand_in(directory, version)))
+    old, new = found
+    config: Config = {"ociVersion": "1.2.0", "process": {"args": ["a"], "cwd": "/"}}
+    old.require_kept(config)
+    config["process"]["noNewPrivileges"] = True
+    new.require_kept(config)
+    with pytest.raises(CriuError, match=r"3\.17\.1, which does not keep no_new_privs.* 3\.18 or"):
+        old.require_kept(config)
 
 
 def test_a_version_is_asked_for_once(tmp_path: Path) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
 from ociruntime.cgroups.path import Placement
+from ociruntime.cgroups.systemd.group import open_unit
 from ociruntime.cgroups.systemd.owner import whose_systemd
 from ociruntime.cgroups.systemd.path import expand, place_unit
 from ociruntime.errors import PlanError
+from ociruntime.kernel.kernel import Kernel
 from tests.unit.cgroups.layouts import hybrid_layout, v1_layout, v2_layout
+
+if TYPE_CHECKING:
+    from ociruntime.cgroups.detect import Layout
+
+SCOPE = "/system.slice/p-n.scope"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +98,29 @@ def test_state_keeps_the_unit() -> None:
     assert again.unit is not None
     assert again.as_dict() == placement.as_dict()
     assert again.unit.started
+
+
+@pytest.mark.parametrize(
+    ("layout", "lines", "found"),
+    [
+        # A named hierarchy that somebody has mounted for a container: systemd does not look at it.
+        (v2_layout, "3:name=systemd:/\n0::/system.slice/p-n.scope\n", SCOPE),
+        (hybrid_layout, "3:name=systemd:/system.slice/p-n.scope\n0::/a\n", SCOPE),
+        (v1_layout, "3:name=systemd:/system.slice/p-n.scope\n", SCOPE),
+    ],
+)
+def test_by_which_hierarchy_systemd_tells(
+    tmp_path: Path, layout: Callable[[], Layout], lines: str, found: str
+) -> None:
+    (tmp_path / "cgroup").write_text(lines)
+
+    class Host(Kernel):
+        def open(self, path: str, flags: int, mode: int = 0) -> int:
+            assert path == "/proc/4711/cgroup"
+            return super().open(str(tmp_path / "cgroup"), flags, mode)
+
+    group = open_unit(Host(), place_unit(layout(), ":p:n", "c1", user=False))
+    assert group._path_of(4711) == found
 
 
 def test_whose_systemd() -> None:
