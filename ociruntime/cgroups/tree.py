@@ -52,7 +52,8 @@ def children(kernel: Kernel, directory: int) -> list[str]:
     return found
 
 
-def _members(kernel: Kernel, directory: int) -> list[int]:
+def members(kernel: Kernel, directory: int) -> list[int]:
+    """The pids in an open cgroup itself, as ``processes`` has them."""
     try:
         text = read_optional(kernel, directory, "cgroup.procs")
     except OSError as error:
@@ -101,9 +102,9 @@ def processes(kernel: Kernel, directory: int) -> list[int]:
     A process that the caller's PID namespace does not show is listed as 0 by the kernel and left
     out.
     """
-    found = _members(kernel, directory)
+    found = members(kernel, directory)
     for here in walk(kernel, directory):
-        found += _members(kernel, here)
+        found += members(kernel, here)
     return found
 
 

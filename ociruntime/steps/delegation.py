@@ -7,6 +7,7 @@ below its own, on cgroup v2 alone: on v1 that is not secure.
 
 from __future__ import annotations
 
+from ociruntime.cgroups import tree
 from ociruntime.cgroups.explain import NOT_ALLOWED, explain_write
 from ociruntime.cgroups.files import read_path, write_file
 from ociruntime.cgroups.v2.controllers import hand_down, make_levels
@@ -109,7 +110,7 @@ class EnterDelegated(Step):
         paths = [place.directory]
         paths += [f"{paths[0]}/{'/'.join(self.names[: i + 1])}" for i in range(len(levels))]
         try:
-            self._move(run, group.procs(), levels[-1], paths[-1])
+            self._move(run, tree.members(kernel, own), levels[-1], paths[-1])
             for level, path in zip([own, *levels[:-1]], paths, strict=False):
                 hand_down(kernel, level, path, group.withheld)
             self._give(run, levels, paths[-1])

@@ -48,7 +48,10 @@ def test_each_member_is_checked_where_there_is_no_checksum() -> None:
 @pytest.mark.parametrize("systemd", [False, True])
 def test_a_placement_is_what_its_type_says(*, systemd: bool) -> None:
     unit = Unit("a.scope", "b.slice", "/", user=False) if systemd else None
-    placed = Placement("v1", [Place("cpu", "/m", ["a"], 0)], unit).as_dict()
+    placement = Placement("v1", [Place("cpu", "/m", ["a"], 0)], unit)
+    assert "delegated" not in placement.as_dict()
+    placement.delegated = ["own"]
+    placed = placement.as_dict()
     names = members("cgroups", "StoredPlacement").keys()
     assert placed.keys() == names - (set() if systemd else {"unit"})
     if systemd:
