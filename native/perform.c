@@ -85,8 +85,9 @@ static long home(struct setup *self, int root, unsigned int uid)
 /* The copy goes on with the program: this process answers for it, and ends.
  *
  * Why a process more: setns(2) into a PID namespace, and unshare(2) of one, reach children only.
- * The container's first process has to be that child; and it has to be the runtime's own, who waits
- * for it (CLONE_PARENT), so that nothing in between lives as long as the container.
+ * The container's first process has to be that child; and nothing in between lives as long as the
+ * container. So it is the runtime's own, who waits for it (CLONE_PARENT among the flags), or ours
+ * until we end, and then of the subreaper that the runtime has (prctl(2)).
  * Why a copy and no vfork: the copy is a few pages, all of this program's, and both go on at once.
  * What must not be reordered: the namespaces that are joined come before this call, those that are
  * new are in its flags; the process is in its cgroup from its first instruction on
@@ -96,7 +97,9 @@ static long home(struct setup *self, int root, unsigned int uid)
  */
 static long clone_init(struct setup *self, const struct operation *one)
 {
-    struct clone_args request = {.flags = (__u64)operand(self, one, 0) | CLONE_PARENT};
+    struct clone_args request = {.flags = (__u64)operand(self, one, 0)};
+    if (!(request.flags & CLONE_PARENT))
+        request.exit_signal = SIGCHLD;
     int cgroup = number(self, one, 1);
     if (cgroup >= 0) {
         request.flags |= CLONE_INTO_CGROUP;

@@ -33,10 +33,11 @@ def wait_for_kept(kernel: Kernel, pidfd: int) -> tuple[int, int]:
         if code:
             return code, status
         time.sleep(LOOK_SECONDS)
-    return _as_told(pidfd)
+    return told_by_proc(pidfd)
 
 
-def _as_told(pidfd: int) -> tuple[int, int]:
+def told_by_proc(pidfd: int) -> tuple[int, int]:
+    """(si_code, si_status) of a process that has ended and nobody has waited for."""
     from ociruntime.kernel.pids import stat_fields
 
     return how_it_ended(stat_fields(_pid_of(pidfd)))

@@ -69,7 +69,13 @@ class AtOnce:
 
 
 class Kernel(Processes, Filesystems):
-    """The real kernel."""
+    """The real kernel.
+
+    parenthood  the flag of clone3(2) that makes whom a program of ours clones our own child; 0
+                where somebody above us adopts it
+    """
+
+    parenthood = c.CLONE_PARENT
 
     def invoke(self, name: str, *args: Argument) -> int:
         """Make the syscall ``name``; the one place where a refusal becomes an exception."""

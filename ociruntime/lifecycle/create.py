@@ -47,14 +47,19 @@ def make_plan(config: Config, raw: bytes, host: Host, options: CreateRequest) ->
 
 
 def create(
-    config: Config, raw: bytes, options: CreateRequest, observer: Observer | None = None
+    config: Config,
+    raw: bytes,
+    options: CreateRequest,
+    observer: Observer | None = None,
+    kernel: Kernel | None = None,
 ) -> Run:
-    """Create the container; on failure nothing is left.
+    """Create the container; on failure nothing is left. ``kernel``: the way to the system, where
+    the caller has one of its own.
 
     Returns the executed run with ``pid``, ``pidfd``, ``container`` (still locked) and ``warnings``.
     Raises ``OciError``.
     """
-    kernel = Kernel()
+    kernel = kernel or Kernel()
     check_preserved(options.preserve_fds)
     plan = make_plan(config, raw, read_host(kernel), options)
     return carry_out(kernel, plan.steps, plan.warnings, options, observer)

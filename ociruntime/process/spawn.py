@@ -3,7 +3,7 @@
 oci-setup is started on the host, in a process that shares our memory only until it is executed
 (``Kernel.start_program``); no Python is ever in a namespace of a container. It joins what is to be
 joined, and clones a copy of itself as its own sibling (CLONE_PARENT) into the new namespaces, so
-that this one is our child:
+that this one is our child (or our subreaper's: ``Kernel.parenthood``):
 
     host --start--> oci-setup: setns..., unshare(user, time) --clone3(new, CLONE_PARENT)--> init
 
@@ -98,7 +98,8 @@ def spawn(run: Run, wanted: Namespaces, cgroup_fd: int, write_maps: Callable[[in
             pass
         run.kernel.wait_pidfd(pidfd)
         run.kernel.close(pidfd)
-    # Our own unreaped child, so the number cannot have been reused.
+    # Our own unreaped child, or that of who does not reap while we work: the number cannot have
+    # been reused.
     run.pidfd, run.pid = run.kernel.pidfd_open(pid), pid
     if not placed:
         _place(run, cgroup_fd)
@@ -159,7 +160,7 @@ def _clone(run: Run, kernel: Inside, wanted: Namespaces, cgroup_fd: int) -> tupl
     In a new user namespace oci-setup has no power over files of the host any more, and clone3(2)
     asks for the rights of who calls it: to join a cgroup of another user, or to leave one.
     """
-    new = wanted.new & ~c.CLONE_NEWUSER
+    new = wanted.new & ~c.CLONE_NEWUSER | run.kernel.parenthood
     tolerated = (errno.EACCES,) if wanted.new_user and cgroup_fd >= 0 else ()
     try:
         answer = kernel.ask(p.CLONE, new, cgroup_fd, tolerated=tolerated)

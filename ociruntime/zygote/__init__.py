@@ -2,13 +2,13 @@
 
 A program with threads, an event loop or much memory must not fork and enter namespaces. It starts
 one zygote (the sealed launcher with all modules of the hot path loaded), and sends it requests. The
-zygote forks a child for each, so a failing one harms nothing (requests that enter nothing go to a
-child that has served one already), and it is the child subreaper: the containers' processes become
-its own, and it tells when and how each of them ended.
+zygote forks children for them, so a failing one harms nothing (one that has served a request well
+serves another), and it is the child subreaper: the containers' processes become its own, and it
+tells when and how each of them ended.
 
-    program --request--> zygote --fork--> child: carries out one request, reports, ends
+    program --request--> zygote --fork--> child: carries out a request, reports, waits for another
             <--reply----        <-report-   |
-            <--exit-----        <-reparent- '--clone--> init of a container
+            <--exit-----        <-reparent- '--oci-setup--> init of a container
 
 ``client.Client`` is the program's end. It needs no thread and never blocks unless asked to:
 
@@ -61,5 +61,5 @@ stay, as after ``ociruntime run --detach``.
 Security: the zygote runs from a sealed memfd (CVE-2019-5736), is not dumpable, and has no
 descriptor that a child could inherit into a container: the child closes everything but its own
 before it works. A request is decoded in the child only and wiped from the zygote's memory, which
-every child (and for a moment every container's init) has a copy of.
+every child has a copy of; no container's process has one of either.
 """

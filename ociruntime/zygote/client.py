@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 # The zygote's socket in its own process.
 CONTROL_FD = 3
 LAST_WORDS = 2000
-# What neither makes a process of which exits are told, nor has secrets in its parameters.
-LIGHT = ("start", "state", "kill", "delete", "pause", "resume", "update")
+# What needs a child of the zygote for itself: a command line may change whatever it is carried out
+# in, and the process that exec makes is proven to be that child's.
+ALONE = ("command", "exec")
 
 
 class ZygoteGone(OciError):
@@ -164,7 +165,7 @@ class Client:
         if sending is not None:
             sending(number)
         try:
-            kind = wire.LIGHT if operation in LIGHT else wire.REQUEST
+            kind = wire.REQUEST if operation in ALONE else wire.LASTING
             wire.send(self._socket, kind, number, text, list(given.values()))
         except (BrokenPipeError, ConnectionResetError):
             raise self._gone() from None

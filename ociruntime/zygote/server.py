@@ -3,13 +3,13 @@
 It decodes nothing: a request goes to a child as it came, and its bytes are wiped here as soon as
 the child has its copy, so that no later child has it too.
 
-A child that makes a process in a container (create, run, exec) is fresh, reports once and ends.
-Light requests (start, state, kill, delete) bring no secret and enter nothing: a child that served
-one without failing serves others, which saves the fork and the copies of the pages it writes to.
+A child that has served a request without failing serves others, which saves the fork and the
+copies of the pages it writes to: nothing of it ever gets into a container. Some requests (a command
+line, exec) have a child to themselves, which reports once and ends.
 
-Whose exit is whose: a container's init becomes our child when the process that made it has ended,
-which is after that process reported the pid. So whoever is reaped was reported before, if it was at
-all: reports are read between waitpid(2) and telling of the exits.
+Whose exit is whose: a container's first process becomes our child before it is reported, at once
+(``zygote.adopted``) or when the child that made it has ended. So one whom a child that is at work
+may still report is not waited for yet: meanwhile its number is nobody else's.
 """
 
 from __future__ import annotations
@@ -51,39 +51,81 @@ WARM = (
     "ociruntime.steps.seccomp",
 )
 PR_SET_NAME = 15
-# Children that wait for light requests; more than a program sends at once end again.
+# Children that wait for requests; more than a program sends at once end again.
 MOST_IDLE = 2
+# After so many requests a child ends, and with it whatever they have left in its memory.
+MOST_SERVED = 200
 
 
 class Child:
-    """A forked child: the request it works on (0: none), and our end of its socket (None when it is
-    not going to say anything more).
+    """A forked child: the request it works on (0: none), which of all that were ever handed on that
+    is, how many it has had before, and our end of its socket (None when it is not going to say
+    anything more).
     """
 
-    __slots__ = ("lasting", "number", "socket")
+    __slots__ = ("lasting", "number", "served", "socket", "turn")
 
-    def __init__(self, number: int, end: socket, *, lasting: bool) -> None:
+    def __init__(self, number: int, turn: int, end: socket, *, lasting: bool) -> None:
         self.number = number
+        self.turn = turn
+        self.served = 0
         self.socket: socket | None = end
         self.lasting = lasting
 
 
 class ReportedExits(Exits):
-    """Before anybody learns of an end, ``read`` takes all reports: so whoever is reaped was
-    announced, if it ever is.
+    """Ends of processes of which nobody at work may still tell.
+
+    ``read`` takes all reports; ``newest`` says which request, of all that were ever handed on, the
+    last was; ``at_work`` whether that one or an earlier one still goes on.
     """
 
-    __slots__ = ("_read",)
+    __slots__ = ("_at_work", "_newest", "_read", "_unknown")
 
-    def __init__(self, read: Callable[[], None]) -> None:
+    def __init__(
+        self, read: Callable[[], None], newest: Callable[[], int], at_work: Callable[[int], bool]
+    ) -> None:
         super().__init__()
         self._read = read
+        self._newest = newest
+        self._at_work = at_work
+        # pid of one that nobody has announced -> the last request that may have made it
+        self._unknown: dict[int, int] = {}
 
     def reap(self) -> None:
-        self.hold()
-        super().reap()
         self._read()
-        self.release()
+        self._collect()
+        self.reconsider()
+
+    def reconsider(self) -> None:
+        """Somebody is done: whoever was left alone on his account may be waited for."""
+        while self._unknown and self._collect():
+            pass
+
+    def _collect(self) -> int:
+        """Wait for all that have ended and may be waited for: how many."""
+        count = 0
+        while pid := _ended_child(os.P_ALL, 0):
+            if not self._may_reap(pid):
+                break
+            count += 1
+            self.record(*os.waitpid(pid, 0))
+        else:
+            return count
+        # The kernel names that one again and again: ask for each of the others.
+        for pid in [*self._expected, *self._unknown]:
+            if _ended_child(os.P_PID, pid) and self._may_reap(pid):
+                count += 1
+                self.record(*os.waitpid(pid, 0))
+        return count
+
+    def _may_reap(self, pid: int) -> bool:
+        """Whether all who could report ``pid``, which has ended, have done so or never will."""
+        if pid not in self._expected:
+            if self._at_work(self._unknown.setdefault(pid, self._newest())):
+                return False
+        self._unknown.pop(pid, None)
+        return True
 
 
 class ZygoteServer:
@@ -99,6 +141,7 @@ class ZygoteServer:
         "_loop",
         "_open",
         "_queue",
+        "_turns",
     )
 
     def __init__(self, control: socket, command: Command) -> None:
@@ -110,7 +153,8 @@ class ZygoteServer:
         self._idle: list[Child] = []
         self._queue: list[tuple[bytes, list[int]]] = []
         self._loop = Loop()
-        self._exits = ReportedExits(self._read_reports)
+        self._turns = 0
+        self._exits = ReportedExits(self._read_reports, lambda: self._turns, self._is_at_work)
 
     def serve(self) -> None:
         """Work until the program is gone and every request is done."""
@@ -166,7 +210,8 @@ class ZygoteServer:
     def _hand_on(self, size: int, fds: list[int]) -> None:
         """Give the request to a child: to one that has served before if its kind allows that."""
         kind, _, number = wire.HEADER.unpack_from(self._buffer)[:3]
-        lasting = kind == wire.LIGHT
+        lasting = kind == wire.LASTING
+        self._turns += 1
         while lasting and self._idle:
             child = self._idle.pop()
             assert child.socket is not None
@@ -174,7 +219,7 @@ class ZygoteServer:
                 wire.send_raw(child.socket, memoryview(self._buffer)[:size], fds)
             except OSError:
                 continue  # it was killed; reaping will forget it
-            child.number = number
+            child.number, child.turn = number, self._turns
             return
         # The bytes are copied in the child only.
         try:
@@ -188,10 +233,14 @@ class ZygoteServer:
                 what, limit = "fork", "of processes"
             self._refuse(f"the zygote cannot {what}: {error.strerror}", limit)
             return
-        child = Child(number, end, lasting=lasting)
+        child = Child(number, self._turns, end, lasting=lasting)
         self._children.add(child)
         self._exits.expect(pid, lambda code, _time: self._ended(child, code))
-        self._loop.watch(end.fileno(), EPOLLIN, lambda _ready: self._read_report(child))
+        self._loop.watch(end.fileno(), EPOLLIN, lambda _ready: self._hear(child))
+
+    def _hear(self, child: Child) -> None:
+        self._read_report(child)
+        self._exits.reconsider()
 
     def _read_report(self, child: Child) -> None:
         """Pass the child's report on; at its end without one, its exit will tell."""
@@ -208,10 +257,11 @@ class ZygoteServer:
             return
         # It has reported: nothing is owed for its exit any more.
         child.number = 0
+        child.served += 1
         self._tell(packet.raw, packet.fds)
         if packet.pid:
             self._follow(packet.pid, packet.number)
-        if child.lasting and packet.kind == wire.RESULT:
+        if child.lasting and packet.kind == wire.RESULT and child.served < MOST_SERVED:
             self._idle.append(child)
             self._dismiss(MOST_IDLE if self._open else 0)
         else:
@@ -236,6 +286,10 @@ class ZygoteServer:
     def _read_reports(self) -> None:
         for child in list(self._children):
             self._read_report(child)
+
+    def _is_at_work(self, turn: int) -> bool:
+        """Whether a request goes on that was handed on no later than ``turn``."""
+        return any(child.number and child.turn <= turn for child in self._children)
 
     def _ended(self, child: Child, code: int) -> None:
         """A child was reaped: its request fails if it has not reported."""
@@ -288,6 +342,15 @@ class ZygoteServer:
         if self._open:
             self._loop.watch(self._control.fileno(), EPOLLIN, self._serve_program)
         return True
+
+
+def _ended_child(kind: int, pid: int) -> int:
+    """The pid of a child that has ended, which stays; 0 when there is none (waitid(2))."""
+    try:
+        found = os.waitid(kind, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    return found.si_pid if found else 0
 
 
 def _death(code: int) -> str:

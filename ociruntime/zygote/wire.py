@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # kind, whether the body is in a memfd, request number, pid, exit code (-n: signal n), nanoseconds
 HEADER = Struct("=cBxxIIiQ")
-REQUEST, LIGHT, RESULT, FAILED, EXIT, HELLO = b"Q", b"L", b"R", b"E", b"X", b"H"
+# A request is either for a child of its own, or for one that goes on with others.
+REQUEST, LASTING, RESULT, FAILED, EXIT, HELLO = b"Q", b"L", b"R", b"E", b"X", b"H"
 INLINE_LIMIT = 65536
 # What one SCM_RIGHTS message carries at most (SCM_MAX_FD, unix(7)).
 MOST_FDS = 253

@@ -365,13 +365,14 @@ def _nothing(_: Operation, _given: list[Operand], _notation: Notation) -> list[C
 
 
 def _clone(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
-    flags, cgroup, words = given[0].value | c.CLONE_PARENT, notation.descriptor(given[1]), ""
+    flags, cgroup, words = given[0].value, notation.descriptor(given[1]), ""
     closed: list[Call | Block] = []
     if cgroup != "-1":
         flags |= 1 << 33
         words = f", cgroup={cgroup}"
         closed = [Call("close", cgroup)]
-    request = f"{{flags={n.flags(flags, n.CLONE)}, exit_signal=0{words}}}"
+    told = "0" if flags & c.CLONE_PARENT else "SIGCHLD"
+    request = f"{{flags={n.flags(flags, n.CLONE)}, exit_signal={told}{words}}}"
     return [Call("clone3", request, "88"), *closed]
 
 

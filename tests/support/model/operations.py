@@ -459,7 +459,7 @@ class Operations(Places):
     def _clone(self, one: Operation) -> int:
         flags, cgroup = cast("list[int]", one.operands[:2])
         before = self.process
-        pid, pidfd = self.recorder.clone(flags | c.CLONE_PARENT, cgroup)
+        pid, pidfd = self.recorder.clone(flags, cgroup)
         self._process = self.recorder.processes[pid]
         self.process.fds.pop(pidfd, None)
         self.process.fds.pop(cgroup, None)
