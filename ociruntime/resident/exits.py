@@ -81,11 +81,11 @@ class Exits:
                 return
             if not pid:
                 return
-            self.record(pid, status)
+            self.record(pid, os.waitstatus_to_exitcode(status))
 
-    def record(self, pid: int, status: int) -> None:
-        """Tell of an end (a wait status), or keep it for whoever will announce the process."""
-        record = os.waitstatus_to_exitcode(status), time.time_ns()
+    def record(self, pid: int, code: int) -> None:
+        """Tell of an end, or keep it for whoever will announce the process."""
+        record = code, time.time_ns()
         ended = self._expected.pop(pid, None)
         if ended is not None:
             ended(*record)

@@ -35,7 +35,7 @@ class KeptExits(Exits):
             if found is None:
                 return
             pid, status = found.si_pid, found.si_status
-            self._record(pid, status if found.si_code == CLD_EXITED else -status)
+            self.record(pid, status if found.si_code == CLD_EXITED else -status)
             os.waitpid(pid, os.WNOHANG)
 
     def adopt(self, pid: int, ended: Ended) -> None:

@@ -109,22 +109,28 @@ class ReportedExits(Exits):
             if not self._may_reap(pid):
                 break
             count += 1
-            self.record(*os.waitpid(pid, 0))
+            self._wait_for(pid)
         else:
             return count
         # The kernel names that one again and again: ask for each of the others.
         for pid in [*self._expected, *self._unknown]:
             if _ended_child(os.P_PID, pid) and self._may_reap(pid):
                 count += 1
-                self.record(*os.waitpid(pid, 0))
+                self._wait_for(pid)
         return count
+
+    def _wait_for(self, pid: int) -> None:
+        _, status = os.waitpid(pid, 0)
+        self.record(pid, os.waitstatus_to_exitcode(status))
 
     def _may_reap(self, pid: int) -> bool:
         """Whether all who could report ``pid``, which has ended, have done so or never will."""
-        if pid not in self._expected:
-            if self._at_work(self._unknown.setdefault(pid, self._newest())):
-                return False
-        self._unknown.pop(pid, None)
+        if pid in self._expected:
+            self._unknown.pop(pid, None)
+            return True
+        if self._at_work(self._unknown.setdefault(pid, self._newest())):
+            return False
+        del self._unknown[pid]
         return True
 
 
