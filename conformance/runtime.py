@@ -97,11 +97,11 @@ class Runtime:
         command = (*self.wrapper, str(self.binary), "--root", str(self.root), *args)
         number = next(self._numbers)
         out, err = stdout or self.logs / f"{number}.out", self.logs / f"{number}.err"
-        allowed = min(self.call_seconds, self.deadline - time.monotonic())
-        begin = time.monotonic()
+        allowed = max(min(self.call_seconds, self.deadline - time.monotonic()), 0.1)
         with out.open("wb") as out_file, err.open("wb") as err_file, open(stdin, "rb") as source:
-            process = subprocess.Popen(
+            status, seconds = finish(
                 command,
+                allowed,
                 stdin=source,
                 stdout=out_file,
                 stderr=err_file,
@@ -109,18 +109,10 @@ class Runtime:
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **self.environment, **(env or {})},
                 umask=umask,
                 pass_fds=pass_fds,
-                start_new_session=True,
             )
-            try:
-                process.wait(max(allowed, 0.1))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                raise OverdueError(
-                    f"`{args[0] if args else ''}` was not done after {allowed:.0f} s"
-                ) from None
-        seconds = time.monotonic() - begin
-        return Result(command, process.returncode, read(out), read(err), seconds)
+        if status is None:
+            raise OverdueError(f"`{args[0] if args else ''}` was not done after {allowed:.0f} s")
+        return Result(command, status, read(out), read(err), seconds)
 
     def features(self) -> dict[str, Any] | None:
         """Return the Features structure, None where the runtime has no such command."""
@@ -129,6 +121,24 @@ class Runtime:
             return None
         found = json.loads(result.stdout)
         return found if isinstance(found, dict) else None
+
+
+def finish(command: Sequence[str], allowed: float, **how: Any) -> tuple[int | None, float]:
+    """Run a command in a session of its own, `how` as `subprocess.Popen` takes it, but no longer
+    than `allowed` seconds: then it and what it has started are killed.
+
+    Returns its exit status, None when it was killed, and the seconds that it took.
+    """
+    begin = time.monotonic()
+    process = subprocess.Popen(command, start_new_session=True, **how)
+    status: int | None
+    try:
+        status = process.wait(allowed)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        status = None
+    return status, time.monotonic() - begin
 
 
 def read(path: Path) -> str:

@@ -25,8 +25,8 @@ from conformance.host import enter_own_mount_namespace  # noqa: E402
 from tests.support import tally  # noqa: E402
 from tests.support.bundle import Bundle  # noqa: E402
 from tests.support.canary import Canary  # noqa: E402
+from tests.support.compiled import compiled  # noqa: E402
 from tests.support.criu import COUNTING, criu  # noqa: E402
-from tests.support.probe import build_probe  # noqa: E402
 from tests.support.reaper import fork_below_a_reaper  # noqa: E402
 from tests.support.runtime import Runtime  # noqa: E402
 from tests.support.sandbox import CGROUP_PARENT, MARKER, Sandbox  # noqa: E402
@@ -232,6 +232,11 @@ def counter(bundle: Callable[..., Bundle]) -> Bundle:
 
 @pytest.fixture(scope="session")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled probe (tests/support/probe.c), shared by all xdist workers."""
-    base = tmp_path_factory.getbasetemp()
-    return build_probe(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
+    """The compiled probe (tests/support/probe.c): it does inside what busybox cannot."""
+    return compiled("probe", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def syscalls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that makes system calls by number (tests/support/syscalls.c)."""
+    return compiled("syscalls", tmp_path_factory)

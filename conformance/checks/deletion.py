@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conformance.container import Container
 from conformance.registry import check
 from conformance.trial import Trial
 
@@ -33,6 +34,21 @@ def delete_a_created_container(t: Trial) -> None:
     t.expect("delete.created", result.refused, "it was deleted" if result.ok else result.text)
 
 
+def judge_deletion(t: Trial, container: Container) -> None:
+    """Delete a stopped container, look for what is left, and use its id again."""
+    result = container.delete()
+    t.expect("delete.resources", result.ok, f"delete: {result.text}")
+    left = t.left_now(container.id)
+    for sentence in ("delete.resources", "lifecycle.destroyed"):
+        t.expect(sentence, not left, f"left: {left}" if left else "nothing is left")
+    result = container.attempt("state")
+    t.expect("query.unknown", result.refused, f"state: {result.text}")
+    result = t.attempt_create(container.bundle, container.id)
+    t.expect("delete.id-again", result.ok, "created again" if result.ok else result.text)
+    if result.ok:
+        t.adopt(container.id, container.bundle)
+
+
 @check("delete.resources", "lifecycle.destroyed", "query.unknown", "delete.id-again")
 def delete_removes_everything(t: Trial) -> None:
     """Deletes a stopped container, looks for what is left, and uses its id again."""
@@ -42,17 +58,7 @@ def delete_removes_everything(t: Trial) -> None:
     t.wait_for("status stopped", lambda: container.status == "stopped")
     there = t.left_now(container.id)
     t.expect("delete.resources", there, f"before: {len(there)} things")
-    result = container.delete()
-    t.expect("delete.resources", result.ok, f"delete: {result.text}")
-    left = t.left_now(container.id)
-    for sentence in ("delete.resources", "lifecycle.destroyed"):
-        t.expect(sentence, not left, f"left: {left}" if left else "nothing is left")
-    result = container.attempt("state")
-    t.expect("query.unknown", result.refused, f"state: {result.text}")
-    result = t.attempt_create(bundle, container.id)
-    t.expect("delete.id-again", result.ok, "created again" if result.ok else result.text)
-    if result.ok:
-        t.adopt(container.id, bundle)
+    judge_deletion(t, container)
 
 
 @check("delete.others")

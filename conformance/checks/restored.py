@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from conformance.checks.deletion import judge_deletion
 from conformance.container import Container
 from conformance.registry import check
 from conformance.schema import schema_faults
@@ -79,14 +80,4 @@ def life_of_a_restored_container(t: Trial) -> None:
     container.wait()
     t.wait_for("status stopped", lambda: container.status != "running")
     t.expect("state.status-stopped", container.status == "stopped", f"killed: {container.status}")
-    result = container.delete()
-    t.expect("delete.resources", result.ok, f"delete: {result.text}")
-    left = t.left_now(container.id)
-    for sentence in ("delete.resources", "lifecycle.destroyed"):
-        t.expect(sentence, not left, f"left: {left}" if left else "nothing is left")
-    result = container.attempt("state")
-    t.expect("query.unknown", result.refused, f"state: {result.text}")
-    result = t.attempt_create(container.bundle, container.id)
-    t.expect("delete.id-again", result.ok, "created again" if result.ok else result.text)
-    if result.ok:
-        t.adopt(container.id, container.bundle)
+    judge_deletion(t, container)

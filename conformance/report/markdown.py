@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 
 from conformance import SPEC_VERSION
-from conformance.report.matrix import MISSING, Row, kind, made_by, name, rows, totals
-from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Run
+from conformance.report.matrix import Row, kind, made_by, name, rows, sums, totals
+from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, Run
 from conformance.sentences import LEVELS
 
 INTRODUCTION = """\
@@ -54,13 +54,7 @@ def _sums(runs: list[Run], table: list[Row]) -> str:
     )
     lines.append("| --- |" + " ---: |" * (len(LEVELS) + 4))
     for column, run in enumerate(runs):
-        cells = []
-        for level in (*LEVELS, None):
-            count = totals(table, column, level)
-            judged = count[PASS] + count[FAIL] + count[BROKEN]
-            cells.append(f"{count[PASS]} of {judged}")
-        count = totals(table, column)
-        cells += [str(count[DEVIATES]), str(count[SKIP]), str(count[MISSING])]
+        cells = sums(table, column)
         lines.append(f"| **{_title(run)}** | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conformance.registry import fingerprint
 from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Finding, Run
-from conformance.sentences import Sentence, catalogue
+from conformance.sentences import LEVELS, Sentence, catalogue
 
 # A sentence that has no test, and one that a report says nothing of: it was made with --select, or
 # by another version of the suite.
@@ -66,6 +66,18 @@ def totals(table: list[Row], column: int, level: str | None = None) -> Counter[s
     return Counter(
         row.cells[column].outcome for row in table if level in {None, row.sentence.level}
     )
+
+
+def sums(table: list[Row], column: int) -> list[str]:
+    """Return a run's cells in a table of sums: "N of M" by level and of all, then how many deviate,
+    were skipped, and are missing.
+    """
+    cells = []
+    for level in (*LEVELS, None):
+        count = totals(table, column, level)
+        cells.append(f"{count[PASS]} of {count[PASS] + count[FAIL] + count[BROKEN]}")
+    count = totals(table, column)
+    return [*cells, *(str(count[outcome]) for outcome in (DEVIATES, SKIP, MISSING))]
 
 
 def _by_sentence(run: Run) -> dict[str, list[Finding]]:

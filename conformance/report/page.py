@@ -11,7 +11,17 @@ from itertools import groupby
 from pathlib import Path
 
 from conformance import SPEC_VERSION
-from conformance.report.matrix import MISSING, UNTESTED, Row, kind, made_by, name, rows, totals
+from conformance.report.matrix import (
+    MISSING,
+    UNTESTED,
+    Row,
+    kind,
+    made_by,
+    name,
+    rows,
+    sums,
+    totals,
+)
 from conformance.runner import BROKEN, DEVIATES, FAIL, PASS, SKIP, Run
 from conformance.sentences import LEVELS
 
@@ -75,13 +85,7 @@ def _sums(runs: list[Run], table: list[Row]) -> str:
     heads += '<th class="n">missing</th>'
     lines = []
     for column, run in enumerate(runs):
-        cells = []
-        for level in (*LEVELS, None):
-            count = totals(table, column, level)
-            judged = count[PASS] + count[FAIL] + count[BROKEN]
-            cells.append(f"{count[PASS]} of {judged}")
-        count = totals(table, column)
-        cells += [str(count[DEVIATES]), str(count[SKIP]), str(count[MISSING])]
+        cells, count = sums(table, column), totals(table, column)
         bar = "".join(
             f'<i class="{outcome}" style="flex:{count[outcome]}" '
             f'title="{count[outcome]} {WORDS[outcome]}"></i>'

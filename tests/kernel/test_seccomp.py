@@ -15,7 +15,7 @@ import pytest
 from ociruntime.kernel.numbers import NUMBERS
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
-from tests.support.seccomp import build_syscalls, condition, corpus, profile, rule, strict
+from tests.support.seccomp import condition, corpus, profile, rule, strict
 from tests.support.verdict import assert_clear
 
 MakeBundle = Callable[..., Bundle]
@@ -25,12 +25,6 @@ UNKNOWN = 700
 SIGSYS = 31
 needs_x86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-
-
-@pytest.fixture(scope="session")
-def syscalls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.getbasetemp()
-    return build_syscalls(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
 
 
 @pytest.fixture

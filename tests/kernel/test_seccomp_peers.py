@@ -17,7 +17,7 @@ from ociruntime.kernel.numbers import NUMBERS
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
-from tests.support.seccomp import BASIC, build_syscalls, condition, profile, rule
+from tests.support.seccomp import BASIC, condition, profile, rule
 
 MakeBundle = Callable[..., Bundle]
 
@@ -62,12 +62,6 @@ PROFILES: dict[str, dict[str, Any]] = {
     "first rule": profile("ALLOW", rule("mkdirat", "ERRNO", errnoRet=5),
                           rule("mkdirat", "ERRNO", errnoRet=6)),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def syscalls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.getbasetemp()
-    return build_syscalls(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
 
 
 @pytest.fixture(params=["runc", "crun"])

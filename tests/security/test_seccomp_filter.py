@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.support import filters
 from tests.support.bundle import Bundle
 from tests.support.runtime import Runtime
-from tests.support.seccomp import build_syscalls, profile, rule
+from tests.support.seccomp import profile, rule
 
 MakeBundle = Callable[..., Bundle]
 
@@ -30,12 +30,6 @@ SAMPLE = 8
 DENIED = ("errno 1", "killed by 31", "errno 38")
 
 pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")
-
-
-@pytest.fixture(scope="session")
-def syscalls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.getbasetemp()
-    return build_syscalls(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base)
 
 
 @pytest.fixture

@@ -7,15 +7,13 @@ waiting until the container ends.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from conformance.runtime import finish, read
 from tests.support.bundle import Bundle
 from tests.support.patience import PATIENCE
 from tests.support.tally import count
@@ -107,33 +105,27 @@ class Runtime:
         command = (*wrapper, str(self.binary), "--root", str(self.root))
         command += (*self.global_options, *args)
         out, err = self._files()
-        begin = time.monotonic()
         with (
             out.open("wb") as out_file,
             err.open("wb") as err_file,
             self.sandbox.null.open("r+b", buffering=0) as null,
         ):
-            process = subprocess.Popen(
+            status, seconds = finish(
                 command,
+                timeout,
                 stdin=null if stdin is None else stdin,
                 stdout=out_file if stdout is None else stdout,
                 stderr=err_file if stderr is None else stderr,
                 env={**self.sandbox.environment(), **(env or {})},
                 pass_fds=tuple(pass_fds),
                 cwd=cwd or self.sandbox.directory,
-                start_new_session=True,
             )
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                raise TimedOutError(
-                    f"{' '.join(command)}\nnot finished after {timeout} s\n"
-                    f"stdout: {_text(out)}\nstderr: {_text(err)}"
-                ) from None
-        seconds = time.monotonic() - begin
-        done = Result(command, container, process.returncode, _text(out), _text(err), seconds)
+        if status is None:
+            raise TimedOutError(
+                f"{' '.join(command)}\nnot finished after {timeout} s\n"
+                f"stdout: {read(out)}\nstderr: {read(err)}"
+            )
+        done = Result(command, container, status, read(out), read(err), seconds)
         lines = done.stderr.splitlines()
         count("calls")
         count("refused", not done.ok and len(lines) == 1 and lines[0].startswith("ociruntime: "))
@@ -246,7 +238,3 @@ class Runtime:
             self.sandbox.logs / f"{self._calls}.stdout",
             self.sandbox.logs / f"{self._calls}.stderr",
         )
-
-
-def _text(path: Path) -> str:
-    return path.read_bytes()[:1_000_000].decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Profiles, the program that makes system calls by number, and an agent for notifications."""
+"""Profiles, and an agent for notifications."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import socket
 import struct
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any, Self
@@ -18,32 +16,12 @@ from typing import Any, Self
 import pytest
 
 from tests.support.patience import PATIENCE
-from tests.support.runtime import TIMEOUT
-
-SOURCE = Path(__file__).with_name("syscalls.c")
 
 # linux/seccomp.h: struct seccomp_notif and seccomp_notif_resp, and the ioctls with their sizes.
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 RESPONSE = struct.Struct("=QqiI")
 RECEIVE, SEND = 0xC0502100, 0xC0182101
 CONTINUE = 1
-
-
-def build_syscalls(directory: Path) -> Path:
-    """Compile syscalls.c into `directory` once, whoever comes first (xdist workers share it)."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise FileNotFoundError("no C compiler; install gcc and libc6-dev")
-    program = directory / "syscalls"
-    with (directory / "syscalls.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            partial = directory / "syscalls.partial"
-            options = ["-static", "-O1", "-Wall", "-Wextra", "-pthread"]
-            command = [compiler, *options, "-o", partial, SOURCE]
-            subprocess.run(command, check=True, timeout=3 * TIMEOUT)
-            partial.rename(program)
-    return program
 
 
 def corpus() -> Path:
