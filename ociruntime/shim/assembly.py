@@ -5,6 +5,7 @@ from __future__ import annotations
 from _socket import socket
 
 from ociruntime import hostos as os
+from ociruntime.shim.copier import Copier
 from ociruntime.shim.events import Publisher
 from ociruntime.shim.execs import Execs
 from ociruntime.shim.lasting import LastingConnection
@@ -49,6 +50,8 @@ def assemble(
     execs = Execs(loop, exits, log)
     workers = Workers(exits, log, lasting=journal.lasting)
     tasks = Tasks(loop, workers, execs, exits, publisher, orders.namespace, journal)
+    if journal.lasting:
+        tasks.making.copier = Copier(loop, exits, log.warning)
 
     def accepted(end: socket) -> None:
         if journal.lasting:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ociruntime.resident.loop import Loop
+    from ociruntime.shim.copier import Copier
     from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.lifetimes import Lifetimes
     from ociruntime.shim.task import Process, Task
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class Making:
-    """Makes processes for the daemon of a ``namespace``."""
+    """Makes processes for the daemon of a ``namespace``; a ``copier`` touches their pipes."""
 
-    __slots__ = ("_journal", "_lifetimes", "_loop", "_namespace", "_workers")
+    __slots__ = ("_journal", "_lifetimes", "_loop", "_namespace", "_workers", "copier")
 
     def __init__(
         self,
@@ -42,10 +43,13 @@ class Making:
         self._workers = workers
         self._lifetimes = lifetimes
         self._namespace = namespace
+        self.copier: Copier | None = None
 
     async def make(self, process: Process, task: Task, run: Maker) -> None:
         """Make a process of ``task`` with its streams; nothing is left of them on failure."""
-        streams = Streams(self._loop, self._workers.log.warning, self._journal)
+        streams = Streams(
+            self._loop, self._workers.log.warning, self._journal, copier=self.copier
+        )
         ends = None
         try:
             environment = {"CONTAINER_ID": process.id, "CONTAINER_NAMESPACE": self._namespace}

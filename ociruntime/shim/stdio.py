@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ociruntime.resident.loop import Loop
+    from ociruntime.shim.copier import Copier, Handed
     from ociruntime.shim.journal import NoJournal
     from ociruntime.shim.logger import Logger
 
-    Copy = Splice | Pump
+    Copy = Splice | Pump | Handed
 
 # How long containerd's client may take to open its end of a fifo, and how often we look (seconds).
 READER_SECONDS = 30.0
@@ -60,10 +61,12 @@ class Wanted:
 
 class Streams:
     """The open streams of one process; ``inside`` are the container's ends, for a worker. ``warn``
-    is told what its user should know.
+    is told what its user should know. Pipes of the container are touched by the ``copier``, where
+    there is one.
     """
 
     __slots__ = (
+        "_copier",
         "_hold",
         "_input",
         "_journal",
@@ -80,12 +83,18 @@ class Streams:
     )
 
     def __init__(
-        self, loop: Loop, warn: Callable[[str], None], journal: NoJournal, number: int = 0
+        self,
+        loop: Loop,
+        warn: Callable[[str], None],
+        journal: NoJournal,
+        number: int = 0,
+        copier: Copier | None = None,
     ) -> None:
         """``number`` is that of streams which were a predecessor's: ``take_over`` comes next."""
         self._loop = loop
         self._warn = warn
         self._journal = journal
+        self._copier = copier
         self.number = number or journal.number()
         self._outputs: list[Copy] = []
         self._input: Copy | None = None
@@ -144,20 +153,32 @@ class Streams:
     def _pipe_in(self, source: int) -> int:
         readable, writable = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(writable, False)
-        kind = Splice if _is_fifo(source) else Pump
-        self._input = kind(self._loop, source, writable)
+        if _is_fifo(source):
+            self._input = self._splice(source, writable)
+        else:
+            self._input = Pump(self._loop, source, writable)
         return readable
 
     def _pipe_out(self, target: int, name: str) -> int:
         readable, writable = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(readable, False)
         if _is_fifo(target):
-            self._outputs.append(Splice(self._loop, readable, target))
+            self._outputs.append(self._splice(readable, target))
         else:
             text = f"{name}: no space left; what finds none is dropped: make room"
-            pump = Pump(self._loop, readable, target, lambda: self._warn(text))
-            self._outputs.append(pump)
+            self._outputs.append(self._pump(readable, target, lambda: self._warn(text)))
         return writable
+
+    def _splice(self, source: int, target: int) -> Copy:
+        if self._copier is not None:
+            return self._copier.copy(Splice.kind, source, target)
+        return Splice(self._loop, source, target)
+
+    def _pump(self, source: int, target: int, full: Callable[[], None] | None) -> Copy:
+        """Of a container's output to a file."""
+        if self._copier is not None:
+            return self._copier.copy(Pump.kind, source, target, full)
+        return Pump(self._loop, source, target, full)
 
     def _open_input(self, path: str) -> int:
         """The input fifo, not blocking; -1 for none."""
@@ -324,8 +345,14 @@ class Streams:
             self.logger.pidfd = parts[LOGGER]
         for part in sorted(part for part in parts if part.endswith(".source")):
             whose, kind, _ = part.split(".")
-            make = Splice if kind == Splice.kind else Pump
-            copy = make(self._loop, parts[part], parts[f"{whose}.{kind}.target"])
+            ends = parts[part], parts[f"{whose}.{kind}.target"]
+            copy: Copy
+            if kind == Splice.kind:
+                copy = self._splice(*ends)
+            elif self._terminal < 0 and whose.startswith("output"):
+                copy = self._pump(*ends, None)
+            else:
+                copy = Pump(self._loop, *ends)
             if whose.startswith("output"):
                 self._outputs.append(copy)
             else:

@@ -136,7 +136,8 @@ class Succession:
         if process.number in self._streams and process.pid:
             tasks = self._tasks
             warn = tasks.workers.log.warning
-            process.streams = Streams(tasks.loop, warn, self._journal, process.number)
+            number, copier = process.number, tasks.making.copier
+            process.streams = Streams(tasks.loop, warn, self._journal, number, copier)
             process.streams.take_over(self._streams.pop(process.number))
         if process.status == STOPPED:
             process.end(values["exit_status"], values["exited_at"])
