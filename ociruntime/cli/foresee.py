@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.arguments import VALUE, parse
+from ociruntime.arguments import FLAG, VALUE, parse
 from ociruntime.cli import delete, mounts, update
 from ociruntime.cli import exec as exec_
 from ociruntime.cli.output import say
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from ociruntime.arguments import Options
     from ociruntime.cli.main import Globals
     from ociruntime.plan.explain import AboutPlan, Described
+    from ociruntime.process.run import Run
     from ociruntime.state.store import Container
 
 COMMANDS = {"exec": exec_, "update": update, "delete": delete, "mounts": mounts}
 FORMATS = ("text", "json")
-EXTRA = {"format": VALUE, "width": VALUE}
+EXTRA = {"format": VALUE, "width": VALUE, "syscalls": FLAG}
 
 
 def main(operation: str, words: list[str], globals_: Globals) -> int:
@@ -43,25 +44,43 @@ def main(operation: str, words: list[str], globals_: Globals) -> int:
     form = options.text("format") or "text"
     if form not in FORMATS:
         raise UsageError(f"--format {form}: use text or json")
+    tells_calls = options.flag("syscalls")
+    if tells_calls and operation != "exec":
+        raise UsageError(
+            f"plan {operation}: --syscalls tells the calls of a new process in the container, and "
+            "here is none; leave it out"
+        )
     name = _container(operation, options.arguments)
     container = globals_.store.open(check_id(name))
     warnings: list[str] = []
     try:
-        steps = _steps(operation, container, options, warnings)
-    finally:
-        container.close()
-    host = read_host(Kernel())
-    if form == "json":
+        if operation == "exec":
+            run = _exec(container, options, warnings)
+            steps: Sequence[Described] = run.steps
+        else:
+            steps = _steps(operation, container, options, warnings)
+        host = read_host(Kernel())
         about: AboutPlan = {
             "id": container.id,
             "operation": operation,
             "bundle": container.data["bundle"],
             "host": host.as_dict(),
         }
-        text = as_json(about, steps, warnings)
-    else:
         title = heading(f"{operation} {container.id}", steps, host)
-        text = as_text(title, steps, warnings, Screen.of(options.number("width")))
+        screen = Screen.of(options.number("width"))
+        if tells_calls:
+            from ociruntime.plan.syscalls import tell
+
+            if form == "json":
+                text = tell.exec_as_json(about, run)
+            else:
+                text = tell.exec_as_text(title, run, screen)
+        elif form == "json":
+            text = as_json(about, steps, warnings)
+        else:
+            text = as_text(title, steps, warnings, screen)
+    finally:
+        container.close()
     say(text.encode("utf-8", "backslashreplace"))
     return 0
 
@@ -88,10 +107,15 @@ def _steps(
         entries, source = mounts.read_entries(options.arguments[2])
         before, inside = add_steps(container, entries, source, warnings)
         return [*before, *inside]
+    raise AssertionError(operation)
+
+
+def _exec(container: Container, options: Options, warnings: list[str]) -> Run:
     wanted = exec_.request_of(options)
     process = exec_.process_of(container, options, warnings.append)
     if process.get("terminal") and not wanted.console_socket:
         wanted.console_fd = 0  # asked for, but never used
     run = plan(container, process, wanted, Kernel())
-    warnings += run.warnings
-    return run.steps
+    run.warnings[:0] = warnings
+    warnings[:] = run.warnings
+    return run

@@ -3,7 +3,7 @@
 [options of create] [ID]                  what `create` would do
 --of ID                                   the same for a container that exists
 --diff A B                                what differs; each a bundle, a file or a container
-exec [options of exec] ID COMMAND...      what `exec` would do
+exec [options of exec] ID COMMAND...      what `exec` would do, with --syscalls down to its calls
 update [options of update] ID             what `update` would write
 delete [--force] ID                       what `delete` would remove
 """

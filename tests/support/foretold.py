@@ -67,6 +67,20 @@ def container_side(directory: Path) -> list[Seen]:
     return [c for c in both if not (c.name in transport and c.arguments[0] == channel)]
 
 
+def entering_side(directory: Path) -> list[Seen]:
+    """What oci-exec did, and after it its process until that was the program."""
+    named = 'prctl(PR_SET_NAME, "oci-init")'
+    (first,) = [path for path in directory.iterdir() if named in path.read_text()]
+    calls = trace_of(first)
+    start = next(at for at, call in enumerate(calls) if call.name == "execveat") + 1
+    (clone,) = [call for call in calls[start:] if call.name == "clone3"]
+    process = trace_of(first.with_name(f"{first.stem}.{clone.result}"))
+    end = next(
+        at for at, call in enumerate(process) if call.name == "execve" and not call.errno
+    )
+    return [*calls[start:], *process[: end + 1]]
+
+
 def same_operand(foretold: str, seen: str) -> bool:
     """Whether ``foretold`` is what strace shows, or leaves it open."""
     if foretold.startswith("<") or seen == foretold:

@@ -68,7 +68,8 @@ def calls_of(one: Operation, notation: Notation) -> list[Call | Block]:
     return MAKERS[one.code](one, one.operands, notation)
 
 
-def _look(fd: str, name: str = "") -> Call:
+def look(fd: str, name: str = "") -> Call:
+    """look(): what an inode is; of a name only whether it is there."""
     if name:
         return Call("statx", fd, name, "AT_SYMLINK_NOFOLLOW", "STATX_INO", "<found>")
     return Call("statx", fd, '""', "AT_EMPTY_PATH", LOOKED_AT, "<found>")
@@ -78,7 +79,7 @@ def _mount_of(fd: str) -> Call:
     return Call("statx", fd, '""', "AT_EMPTY_PATH", "STATX_MNT_ID", "<found>")
 
 
-def _inside(root: str, path: str, flags: int, resolve: int = 0) -> Call:
+def inside(root: str, path: str, flags: int, resolve: int = 0) -> Call:
     """open_by(): a lookup that does not leave ``root``."""
     how = n.how(flags | c.O_CLOEXEC, INSIDE | resolve)
     return Call("openat2", root, path, how, "24", again=True)
@@ -104,7 +105,7 @@ def _copy(fd: str, more: str = "") -> Call:
 def _made(*, directory: bool) -> tuple[Call | Block, ...]:
     """told(): what was made is reported, or taken away."""
     take = Call("unlinkat", PARENT, NAME, "AT_REMOVEDIR" if directory else "0")
-    return _look(PARENT, NAME), Block("it is gone again", take)
+    return look(PARENT, NAME), Block("it is gone again", take)
 
 
 def _new_file(mode: str) -> tuple[Call | Block, ...]:
@@ -136,7 +137,7 @@ def _place(root: str, mode: str, *makes: Call | Block) -> Block:
         last = (Block("the last component", *makes, link, again, CLOSE_PARENT),)
     known = Block(
         "the longest part that exists is looked for",
-        _inside(root, "<path>", directory),
+        inside(root, "<path>", directory),
         repeats=True,
     )
     dots = Block("a .. follows something missing", CLOSE_PARENT)
@@ -150,13 +151,13 @@ def _parent(root: str, path: bytes) -> tuple[Call | Block, ...]:
     """parent_of()."""
     *above, _ = [part for part in path.split(b"/") if part not in (b"", b".")] or [b""]
     where = n.quoted(b"/".join(above) or b"/")
-    opened = _inside(root, where, c.O_PATH | c.O_DIRECTORY)
+    opened = inside(root, where, c.O_PATH | c.O_DIRECTORY)
     return opened, Block("ENOENT", _place(root, "0755"))
 
 
 def _elsewhere(root: str, directory: str) -> tuple[Call | Block, ...]:
     """refuse_elsewhere(): whether that is another mount than root's or /dev's."""
-    plain = _inside(root, "<path>", c.O_PATH | c.O_DIRECTORY, c.RESOLVE_NO_SYMLINKS)
+    plain = inside(root, "<path>", c.O_PATH | c.O_DIRECTORY, c.RESOLVE_NO_SYMLINKS)
     return (
         _mount_of(directory),
         _mount_of(root),
@@ -171,19 +172,19 @@ def _call(one: Operation, _: list[Operand], notation: Notation) -> list[Call | B
 
 def _open(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
     root, path = notation.descriptor(given[0]), _path(given[1])
-    return [_inside(root, path, given[2].value, given[3].value)]
+    return [inside(root, path, given[2].value, given[3].value)]
 
 
 def _directory(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
     root = notation.descriptor(given[0])
     resolve = 0 if given[3].value == p.FOLLOWS else c.RESOLVE_NO_SYMLINKS
-    opened = _inside(root, _path(given[1]), c.O_PATH | c.O_DIRECTORY, resolve)
+    opened = inside(root, _path(given[1]), c.O_PATH | c.O_DIRECTORY, resolve)
     return [opened, Block("ENOENT", _place(root, n.mode(given[2].value)))]
 
 
 def _file(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
     root, mode = notation.descriptor(given[0]), n.mode(given[2].value)
-    opened = _inside(root, _path(given[1]), c.O_PATH)
+    opened = inside(root, _path(given[1]), c.O_PATH)
     return [opened, Block("ENOENT", _place(root, "0755", *_new_file(mode)))]
 
 
@@ -226,7 +227,7 @@ def _device(_: Operation, given: list[Operand], notation: Notation) -> list[Call
         makes.append(Call("mknodat", PARENT, NAME, n.mode(mode), device))
         makes.append(Block("it is new", *_made(directory=False), *owned))
     place = _place(root, "0755", *makes)
-    proven = Block("something is there", _look("<device>"), Call("close", "<device>"))
+    proven = Block("something is there", look("<device>"), Call("close", "<device>"))
     return [place] if is_file else [place, proven]
 
 
@@ -273,15 +274,15 @@ def _filesystem(one: Operation, given: list[Operand], _: Notation) -> list[Call 
 def _attach(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
     mount, target, root = map(notation.descriptor, given[:3])
     flags = c.O_PATH | c.O_NOFOLLOW
-    proc = Block("there is a /proc", _look("<proc>"), Call("close", "<proc>"))
-    other = Block("it is no procfs", _inside(root, '"/proc"', flags), proc)
-    looked = _look(target), _look(mount), Call("fstatfs", mount, "<found>"), other
+    proc = Block("there is a /proc", look("<proc>"), Call("close", "<proc>"))
+    other = Block("it is no procfs", inside(root, '"/proc"', flags), proc)
+    looked = look(target), look(mount), Call("fstatfs", mount, "<found>"), other
     known = [_mount_of(mount)] if given[3].value else []
     return [*looked, _move(mount, target), *known, Call("close", target)]
 
 
 def _kind(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
-    return [_look(notation.descriptor(given[0]))]
+    return [look(notation.descriptor(given[0]))]
 
 
 def _empty(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
@@ -291,7 +292,7 @@ def _empty(_: Operation, given: list[Operand], notation: Notation) -> list[Call 
 
 def _on(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
     fd = notation.descriptor(given[0])
-    return [_look(fd), Call("fstatfs", fd, "<found>")]
+    return [look(fd), Call("fstatfs", fd, "<found>")]
 
 
 def _mask(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
@@ -309,8 +310,8 @@ def _mask(_: Operation, given: list[Operand], notation: Notation) -> list[Call |
         "it is none", _copy(null), _set("<cover>", "MOUNT_ATTR_RDONLY", "MS_PRIVATE"),
         _move("<cover>", target), Call("close", "<cover>"),
     )  # fmt: skip
-    there = Block("it is there", _look(target), directory, file, Call("close", target))
-    return [_inside(root, _path(given[1]), c.O_PATH), there]
+    there = Block("it is there", look(target), directory, file, Call("close", target))
+    return [inside(root, _path(given[1]), c.O_PATH), there]
 
 
 def _readonly(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
@@ -318,7 +319,7 @@ def _readonly(_: Operation, given: list[Operand], notation: Notation) -> list[Ca
     made = _copy(target, "|AT_RECURSIVE"), _set(mount, "MOUNT_ATTR_RDONLY", "0")
     closed = Call("close", mount), Call("close", target)
     there = Block("it is there", *made, _move(mount, target), *closed)
-    return [_inside(root, _path(given[1]), c.O_PATH), there]
+    return [inside(root, _path(given[1]), c.O_PATH), there]
 
 
 def _where(_: Operation, _given: list[Operand], _notation: Notation) -> list[Call | Block]:
@@ -327,27 +328,36 @@ def _where(_: Operation, _given: list[Operand], _notation: Notation) -> list[Cal
 
 def _dev(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
     root, flags = notation.descriptor(given[0]), c.O_PATH | c.O_DIRECTORY
-    followed = Block("ELOOP", _inside(root, '"/dev"', flags))
+    followed = Block("ELOOP", inside(root, '"/dev"', flags))
     there = Block("it is there", _mount_of("<dev>"), _mount_of(root), Call("close", "<dev>"))
-    return [_inside(root, '"/dev"', flags, c.RESOLVE_NO_SYMLINKS), followed, there]
+    return [inside(root, '"/dev"', flags, c.RESOLVE_NO_SYMLINKS), followed, there]
 
 
 def _program(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
-    there = Block("it is there", _look("<program>"), Call("close", "<program>"))
-    return [_inside(notation.descriptor(given[0]), _path(given[1]), c.O_PATH), there]
+    there = Block("it is there", look("<program>"), Call("close", "<program>"))
+    return [inside(notation.descriptor(given[0]), _path(given[1]), c.O_PATH), there]
 
 
 def _home(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
-    root, path = notation.descriptor(given[0]), '"/etc/passwd"'
+    return passwd(notation.descriptor(given[0]))
+
+
+def passwd(root: str) -> list[Call | Block]:
+    """open_passwd() and home_of(): the image's list of users is read."""
+    path = '"/etc/passwd"'
     read = Block("", Call("read", "<file>", "<memory>", "1024"), repeats=True)
-    still = Block("it is there still", _look("<file>"), read, Call("close", "<file>"))
-    file = Block("it is a file", _inside(root, path, c.O_NONBLOCK | c.O_NOCTTY), still)
-    there = Block("it is there", _look("<passwd>"), Call("close", "<passwd>"), file)
-    return [_inside(root, path, c.O_PATH), there]
+    still = Block("it is there still", look("<file>"), read, Call("close", "<file>"))
+    file = Block("it is a file", inside(root, path, c.O_NONBLOCK | c.O_NOCTTY), still)
+    there = Block("it is there", look("<passwd>"), Call("close", "<passwd>"), file)
+    return [inside(root, path, c.O_PATH), there]
 
 
 def _keyring(_: Operation, given: list[Operand], notation: Notation) -> list[Call | Block]:
-    name = notation.string(given[0])
+    return keyring(notation.string(given[0]))
+
+
+def keyring(name: str) -> list[Call | Block]:
+    """own_keyring()."""
     described = Call("keyctl", "KEYCTL_DESCRIBE", "<key>", "<memory>", "512")
     set_ = Call("keyctl", "KEYCTL_SETPERM", "<key>", "<permissions>")
     joined = Call("keyctl", "KEYCTL_JOIN_SESSION_KEYRING", name)

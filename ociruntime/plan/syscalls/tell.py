@@ -8,6 +8,7 @@ import json
 from ociruntime.errors import one_line
 from ociruntime.kernel import program as p
 from ociruntime.plan.names import names
+from ociruntime.plan.syscalls.entering import foretell_exec
 from ociruntime.plan.syscalls.foretell import foretell
 from ociruntime.plan.syscalls.primitives import Block, Call, calls_of
 from ociruntime.screen import BOLD, Screen
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ociruntime.plan.syscalls.decode import Operation
     from ociruntime.plan.syscalls.foretell import Foretold
     from ociruntime.plan.syscalls.notation import Notation
+    from ociruntime.process.run import Run
 
 CODES = {
     p.CALL: "call", p.OPEN: "open", p.DIRECTORY: "directory", p.FILE: "file",
@@ -35,6 +37,12 @@ LEGEND = (
     "fails. $N is a result, <NAME> a descriptor of the host side or what only the run will know. "
     "Between them it receives programs and answers (recvmsg, sendto); openat2 is repeated while it "
     "answers EAGAIN. What stands under a condition depends on the file system."
+)
+EXEC_LEGEND = (
+    "The system calls of oci-exec, from its execution on, and of the process that it makes, until "
+    "that executes the program, if nothing fails. <NAME> is a descriptor of the host side or what "
+    "only the run will know; openat2 is repeated while it answers EAGAIN. What stands under a "
+    "condition depends on what is found."
 )
 ASSUMES = "an answer of the kernel decides here; this is what follows when there is nothing special"
 # Conditions of more lines than this are told once.
@@ -74,6 +82,47 @@ def as_text(heading: list[str], plan: Plan, screen: Screen) -> str:
         for operation in one.operations:
             lines += _lines(operation, notation, known, name)
     return "".join(line + "\n" for line in [*lines, *(f"warning: {w}" for w in plan.warnings)])
+
+
+def exec_as_json(about: AboutPlan, run: Run) -> str:
+    """The same of ``exec``, in the same form: each operation is a stage of it."""
+    told = foretell_exec(run)
+    step = {
+        "name": names([told.step])[0],
+        "step": told.step.kind,
+        "pointer": told.step.pointer,
+        "description": told.step.describe(),
+        "assumes": False,
+        "untold": told.opaque,
+        "operations": [
+            {
+                "operation": stage.name,
+                "calls": [item.as_dict() for item in stage.calls],
+                "result": None,
+                "tolerated": [],
+                "leaves_out": 0,
+                "leaves_out_after": "failure",
+            }
+            for stage in told.stages
+        ],
+    }
+    rest = {"descriptors": told.hosts, "steps": [step], "warnings": run.warnings}
+    return json.dumps({**about, **rest}, indent=2) + "\n"
+
+
+def exec_as_text(heading: list[str], run: Run, screen: Screen) -> str:
+    """The same of ``exec`` for people."""
+    told = foretell_exec(run)
+    lines = [line for text in [*heading, EXEC_LEGEND] for line in screen.paragraph(text, "")]
+    name = names([told.step])[0]
+    lines += ["", screen.mark(one_line(f"{name}: {told.step.describe()}"), BOLD)]
+    if told.opaque:
+        lines.append(one_line(f"  not told: {told.opaque}"))
+    known: dict[tuple[str, ...], str] = {}
+    for stage in told.stages:
+        if stage.calls:
+            lines += [f"  {stage.name}:", *_indented(stage.calls, "    ", known, stage.name)]
+    return "".join(line + "\n" for line in [*lines, *(f"warning: {w}" for w in run.warnings)])
 
 
 def _named(plan: Plan, told: list[Foretold]) -> list[tuple[str, Foretold]]:
