@@ -20,6 +20,7 @@ ALLOWED = {
     "_signal",
     "_posixsubprocess",
     "_sha256",
+    "_sha2",  # since Python 3.12
     "binascii",
     "errno",
     "fcntl",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.support.checkout import CHECKOUT, tracked
+
 # Written in pieces: this file is looked through, too. A project's web page is no registry: the form
 # of debian/copyright has a name there.
 REGISTRIES = re.compile(
@@ -28,17 +28,6 @@ HAPPENED = (
 )  # fmt: skip
 TRIGGERS = re.compile(rf"\b(?:{ENGINES}|{LIBRARIES})\b[^|;:]{{0,60}}\b{HAPPENED}\b", re.IGNORECASE)
 SCRIPTS = (".sh", ".py", ".toml", ".yml", ".yaml", ".build")
-
-
-def tracked() -> list[Path]:
-    done = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip("this is no checkout of git")
-    found = [CHECKOUT / name for name in done.stdout.splitlines()]
-    return [path for path in found if path.is_file() and not path.is_symlink()]
 
 
 def text(path: Path) -> str:

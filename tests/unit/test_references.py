@@ -7,7 +7,6 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import ociruntime
+from tests.support.checkout import CHECKOUT, tracked
 
-CHECKOUT = Path(__file__).parents[2]
 PACKAGE = CHECKOUT / "ociruntime"
 # Where a path may begin: in the checkout, or as the package's own files call one another.
 ROOTS = [CHECKOUT / name for name in ("", "ociruntime", "native", "tests", "conformance")]
@@ -33,13 +32,6 @@ FOREIGN = (
 GLUED = re.compile(r" *(?:[a-z]+ ){3,}.*[^\s.:;] {2,}\S")
 # Of config.json, not of the package.
 PROPERTIES = ("process.",)
-
-
-def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *patterns], cwd=CHECKOUT, check=True, capture_output=True
-    ).stdout.decode()
-    return [CHECKOUT / name for name in listed.split("\0") if name]
 
 
 def docstrings(text: str) -> Iterator[tuple[int, str]]:
