@@ -46,7 +46,7 @@ DIRECTORY = c.O_PATH | c.O_DIRECTORY
 NOT_DUMPABLE = Call("prctl", "PR_SET_DUMPABLE", "0")
 
 
-class Stage:
+class CallStage:
     """Calls with a name in common."""
 
     __slots__ = ("calls", "name")
@@ -65,7 +65,7 @@ class Entering:
 
     def __init__(self, step: Step) -> None:
         self.step = step
-        self.stages: list[Stage] = []
+        self.stages: list[CallStage] = []
         self.hosts: list[str] = []
         self.opaque = ""
 
@@ -129,19 +129,19 @@ class _Told(Told):
         """Whether the entry has ``flag`` (``entry.USER``, ...)."""
         return bool(self["entry.flags"] & flag)
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[CallStage]:
         """All, in their order; those of the host first."""
         return [
-            Stage("read the block", self._mapped()),
-            Stage("prepare", self._prepared()),
-            Stage("join and clone", self._cloned()),
-            Stage("the process: join cgroups", self._joined()),
-            Stage("enter the root", self._entered()),
-            Stage("session", [Call("setsid"), *self._keyring()]),
-            Stage("terminal" if self["entry.console_fd"] >= 0 else "streams", self._streams()),
-            Stage("directory", self._directory()),
-            Stage("program", self._program()),
-            Stage("become the program", becoming(self, self.channel, self.paths)),
+            CallStage("read the block", self._mapped()),
+            CallStage("prepare", self._prepared()),
+            CallStage("join and clone", self._cloned()),
+            CallStage("the process: join cgroups", self._joined()),
+            CallStage("enter the root", self._entered()),
+            CallStage("session", [Call("setsid"), *self._keyring()]),
+            CallStage("terminal" if self["entry.console_fd"] >= 0 else "streams", self._streams()),
+            CallStage("directory", self._directory()),
+            CallStage("program", self._program()),
+            CallStage("become the program", becoming(self, self.channel, self.paths)),
         ]
 
     def _mapped(self) -> list[Call | Block]:
