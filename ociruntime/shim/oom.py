@@ -43,8 +43,6 @@ class Watch:
 
     def close(self) -> None:
         """Watch no more; a second call has no effect."""
-        if self._events < 0:
-            return
         for fd in (self._signal, self._events):
             if fd >= 0:
                 self._loop.forget(fd)

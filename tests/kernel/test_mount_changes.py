@@ -72,6 +72,16 @@ def test_remounts_of_one_mount(runtime: Runtime, bundle: MakeBundle) -> None:
     assert "size=128k" in found.super_options
 
 
+def test_remount_of_what_is_not_mounted(runtime: Runtime, bundle: MakeBundle) -> None:
+    made = bundle()
+    (made.rootfs / "x").mkdir()
+    made.config["mounts"].append({"destination": "/x", "options": ["remount", "bind", "ro"]})
+    done = runtime.run(made)
+    assert not done.ok
+    if runtime.is_ours:
+        assert "nothing is mounted on /x; leave out the option remount" in done.stderr
+
+
 def test_remount_of_a_read_only_dev(runtime: Runtime, bundle: MakeBundle) -> None:
     """It is made read-only late, and is a filesystem of the container like others."""
     made = bundle().drop_mounts("/dev").add_mount("/dev", "tmpfs", "tmpfs", ["size=1m", "ro"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,31 @@ def test_old_kernels_and_missing_files(
     DelegateCgroup(UID, tolerant=False, delegate=str(delegate)).execute(run)
     assert kernel.given == [*given, ""]
     assert run.warnings == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_only_a_cgroup_that_was_there_gets_its_owner_back(tmp_path: Path, *, there: bool) -> None:
+    class Chown(FakeCgroups):
+        def fchownat(self, directory: int, name: str, uid: int, gid: int) -> None:
+            given.append((name, uid))
+
+    given: list[tuple[str, int]] = []
+    base, delegate = tmp_path / "fs", tmp_path / "delegate"
+    base.mkdir()
+    delegate.write_text("cgroup.procs\n")
+    kernel = Chown(base, ("unified",))
+    if there:
+        kernel.mkdirat(kernel.open(str(base / "unified"), 0), "leaf", 0o755)
+    layout = Layout("v2", [Hierarchy("", ("memory",), str(base / "unified"), "/", "/")])
+    run = Run(kernel, [])
+    steps = cgroup_steps(
+        {"ociVersion": "1.3.0"}, place(layout, "/leaf", "c1"), layout, rootless=False, warnings=[]
+    )
+    for step in steps["prepare"]:
+        step.execute(run)
+    delegation = DelegateCgroup(UID, tolerant=False, delegate=str(delegate))
+    delegation.execute(run)
+    assert given == [("cgroup.procs", UID), ("", UID)]
+    given.clear()
+    delegation.undo(run)
+    assert given == ([("", os.getuid()), ("cgroup.procs", os.getuid())] if there else [])

@@ -14,7 +14,7 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.numbers import NUMBERS
 from ociruntime.plan.build import Plan, build
 from ociruntime.plan.requests import CreateRequest
-from ociruntime.plan.syscalls.decode import operations
+from ociruntime.plan.syscalls.decode import Operand, operations
 from ociruntime.plan.syscalls.notation import NAMED, Notation
 from ociruntime.plan.syscalls.primitives import MAKERS, calls_of
 from ociruntime.plan.syscalls.tell import CODES, as_json, as_text
@@ -151,3 +151,10 @@ def test_what_the_host_made_idmapped_is_told() -> None:
     assert step["untold"] == ""
     calls = [call["call"] for one in step["operations"] for call in one["calls"] if "call" in call]
     assert calls.index("mount_setattr") < calls.index("move_mount")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(p.SCRATCH, "<memory>"), (p.DATA, "<data>"), (p.REGISTER, "$7"), (0, "7")]
+)
+def test_operands_of_calls_that_no_table_knows(kind: int, words: str) -> None:
+    assert Notation([]).other(Operand(kind, 7, b"")) == words

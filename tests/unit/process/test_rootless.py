@@ -44,7 +44,8 @@ class Proc(Kernel):
 
 
 @pytest.fixture(autouse=True)
-def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+def somebody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # pytest looks whose its directory is, when the first one of all is made.
     for name in ("getuid", "geteuid", "getegid"):
         monkeypatch.setattr(os, name, lambda: 1000)
 

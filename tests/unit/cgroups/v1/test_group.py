@@ -391,6 +391,17 @@ def test_freezer(fake: FakeCgroups) -> None:
     group.thaw()
 
 
+def test_what_cannot_be_thawed_is_said(fake: FakeCgroups) -> None:
+    group = group_at(fake, "/leaf")
+    group.create()
+    assert group.freeze()
+    fake.refuse["freezer.state", "THAWED"] = errno.EACCES
+    with pytest.raises(StepError, match=r"freezer/leaf.*freezer\.state"):
+        group.thaw()
+    fake.refuse["freezer.state", "THAWED"] = errno.ENODEV  # it has just been removed
+    group.thaw()
+
+
 def test_processes(fake: FakeCgroups) -> None:
     group = group_at(fake, "/leaf")
     assert group.all_procs() == []

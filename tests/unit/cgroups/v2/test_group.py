@@ -95,6 +95,16 @@ def test_freezer(fake: FakeCgroups) -> None:
     assert not group.frozen()
 
 
+def test_what_cannot_be_thawed_is_said(fake: FakeCgroups) -> None:
+    group = group_v2(fake)
+    group.create()
+    fake.refuse["cgroup.freeze", "0"] = errno.EACCES
+    with pytest.raises(StepError, match=r"top/leaf.*cgroup\.freeze"):
+        group.thaw()
+    fake.refuse["cgroup.freeze", "0"] = errno.ENODEV  # it has just been removed
+    group.thaw()
+
+
 def test_kill_is_one_write(fake: FakeCgroups) -> None:
     group = group_v2(fake)
     group.create()
