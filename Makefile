@@ -189,10 +189,10 @@ $(ENGINES)/.stamp: tests/support/engines/make-root
 	$(SUDO) touch $@
 
 engines-test: build $(ENGINES)/.stamp $(VENV)/.stamp-tests
-	$(SUDO) env ENGINES="$(ENGINES)" OCIRT_COMPARE=1 $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
+	$(SUDO) env ENGINES="$(ENGINES)" OCIRT_COMPARE=1 SWARM_REPLICAS=30 $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal \
 	  tests/clients/test_containerd.py tests/clients/test_containerd_checkpoint.py tests/clients/test_shim.py \
 	  tests/clients/test_cri*.py \
-	  tests/clients/test_docker_*.py tests/clients/test_podman_*.py tests/clients/test_documented.py
+	  tests/clients/test_swarm.py tests/clients/test_docker_*.py tests/clients/test_podman_*.py tests/clients/test_documented.py
 
 # Ours, the newest runc and crun (those of Debian sid), and further RUNTIMES.
 bench: build conformance-newer $(VENV)/.stamp-tests

@@ -8,8 +8,9 @@ import pytest
 from tests.support.engines.compared import with_own
 from tests.support.engines.cri import POD, RUNNING, TARGET, Cri, MakePod
 
+# Where the time is short, one daemon for all pods stands for one a pod.
 everyone = pytest.mark.parametrize(
-    "pod", with_own("runc", "ociruntime", "shim", "node"), indirect=True
+    "pod", with_own("shim", *with_own("runc", "ociruntime", "node")), indirect=True
 )
 # Handlers of which containerd 2.1 asks what they can; the last has runc's type and our shim's path.
 asked = pytest.mark.parametrize("pod", with_own("runc", "ociruntime", "path"), indirect=True)

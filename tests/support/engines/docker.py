@@ -20,10 +20,20 @@ _numbers = itertools.count(1)
 class Docker:
     """A running daemon. `docker("ps", "-a")` is a command of its client."""
 
-    def __init__(self, directory: Path, runtime: Path, *options: str, path: str = "") -> None:
-        """``path`` is a further directory of PATH."""
+    def __init__(
+        self,
+        directory: Path,
+        runtime: Path,
+        *options: str,
+        path: str = "",
+        host: PrivateHost | None = None,
+        default: str = "runc",
+    ) -> None:
+        """``path`` is a further directory of PATH; the ``host`` is ours from now on; ``default`` is
+        the runtime that containers have who ask for none.
+        """
         self.directory = directory
-        self.host = PrivateHost(directory)
+        self.host = host or PrivateHost(directory)
         self.host.environment["DOCKER_CONFIG"] = str(directory / "config")
         # Where containerd looks for our own shim.
         others = self.host.environment["PATH"]
@@ -31,7 +41,9 @@ class Docker:
         self.host.environment["DOCKER_HOST"] = "unix:///run/docker.sock"
         log = directory / "dockerd.log"
         (directory / "daemon.json").write_text(
-            json.dumps({"runtimes": {"ociruntime": {"path": str(runtime)}}})
+            json.dumps(
+                {"runtimes": {"ociruntime": {"path": str(runtime)}}, "default-runtime": default}
+            )
         )
         try:
             self.host.start(

@@ -30,6 +30,7 @@ _numbers = itertools.count(1)
 # What engines write to, empty in here; "$1" is the host's directory. PID 1 reaps what is orphaned.
 _SETUP = """set -e
 [ -z "$ENGINES" ] || mount --bind "$ENGINES/usr" /usr
+[ -z "$NAME" ] || hostname "$NAME"
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 for place in /run /var/tmp /var/lib/docker /var/lib/containerd /var/lib/containers /var/lib/cni \\
@@ -93,9 +94,12 @@ class Done:
 
 
 class PrivateHost:
-    """Start it in a `directory` that outlives it; `cgroup_parent` is absolute, unique, and ours."""
+    """Start it in a `directory` that outlives it; `cgroup_parent` is absolute, unique, and ours.
 
-    def __init__(self, directory: Path) -> None:
+    With a ``name`` it is called so, and has a UTS namespace, too.
+    """
+
+    def __init__(self, directory: Path, name: str = "") -> None:
         self.directory = directory
         self.cgroup_parent = f"/ocirt-clients-{os.getpid()}-{next(_numbers)}"
         self.environment = {
@@ -104,8 +108,10 @@ class PrivateHost:
             "TMPDIR": "/var/tmp",
             "LANG": "C.UTF-8",
             "ENGINES": os.environ.get("ENGINES", ""),
+            "NAME": name,
         }
-        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        kinds = ["--mount", "--net", "--pid", *(["--uts"] if name else [])]
+        command = ["unshare", *kinds, "--fork", "--kill-child", "--mount-proc"]
         with (directory / "host.log").open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, "sh", "-c", _SETUP, "sh", str(directory)],
@@ -115,7 +121,7 @@ class PrivateHost:
         self.wait_until((directory / "ready").exists, "the private host", directory / "host.log")
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         self._init = children.read_text().split()[0]
-        self._inside = ["nsenter", "--target", self._init, "--mount", "--net", "--pid", "--"]
+        self._inside = ["nsenter", "--target", self._init, *kinds, "--"]
 
     @property
     def init(self) -> str:
@@ -226,9 +232,11 @@ class PrivateHost:
         done = self.run("find", "/sys/fs/cgroup", "-type", "d", "-name", name)
         return done.stdout.split()
 
-    def wait_until(self, ready: object, what: str, log: Path, seconds: float = 90) -> None:
-        """Wait until the callable `ready` returns something true; raises EngineError with the end
-        of `log`.
+    def wait_until(
+        self, ready: object, what: str, log: Path, seconds: float = 90, every: float = _POLL
+    ) -> None:
+        """Wait until the callable `ready`, which is called `every` so many seconds, returns
+        something true; raises EngineError with the end of `log`.
         """
         assert callable(ready)
         deadline = time.monotonic() + seconds * FACTOR
@@ -238,7 +246,7 @@ class PrivateHost:
                 raise EngineError(
                     f"{what} is not there after {seconds * FACTOR:g} s\n{text[-3000:]}"
                 )
-            time.sleep(_POLL)
+            time.sleep(every)
 
     def close(self) -> None:
         """End every process in here, and remove the cgroups; raises EngineError for those that

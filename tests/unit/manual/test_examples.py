@@ -95,6 +95,7 @@ NOT_RUN = {
     "docker.md": [
         ("docker run", BY_ENGINES.format("clients/test_docker_*.py")),
         ("$ docker run", BY_ENGINES.format("clients/test_docker_*.py")),
+        ("$ docker swarm", "three hosts; clients/test_swarm.py has them, and does all of it"),
     ],
     "images.md": [
         ("mkdir -p b && debootstrap", "fetches a distribution, which takes minutes; tried by hand"),
