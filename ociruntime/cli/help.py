@@ -193,6 +193,7 @@ OPTIONS = {
     "json": ("", "print JSON instead of text"),
     "doctor rootless": ("", "for an ordinary user's containers, also when root asks"),
     "events format": ("FORMAT", "json (default), one object a line, or openmetrics"),
+    "shims": ("DIRECTORY", "tell of the shim's daemons with sockets in it, too: /run/containerd/s"),
     "sort": ("ORDER", "by cpu (default), memory, pids, io, network or id"),
     "once": ("", "print one table and end, also on a terminal"),
     "explain format": ("FORMAT", "text (default) or json"),

@@ -47,9 +47,10 @@ PROCESS_NAME = b"ociruntime-keep"
 PR_SET_NAME = 15
 LONGEST = 1 << 17
 EXITS, GO = "exits", "go"
-# Successors that die before they have taken over what there is; then containerd shall clean up.
-TRIES = 5
-PAUSE = 0.1
+# Successors that cannot be started, or die before they have taken over what there is; then
+# containerd shall clean up. The pauses between them (seconds) double: memory may be short.
+TRIES = 12
+PAUSE, LONGEST_PAUSE = 0.1, 5.0
 # How long a successor may take to take one message (seconds).
 PATIENCE = 30.0
 
@@ -176,12 +177,16 @@ class Keeper:
 
     def _replace(self) -> None:
         """Start a successor, and give it everything."""
-        time.sleep(PAUSE * self._tries)
-        self._tries += 1
-        if self._tries > TRIES:
+        if self._tries == TRIES:
             self._log.error("shim: no successor of the daemon stays alive; its containers are lost")
             self._over = True
             return
+        if self._tries:
+            pause = min(PAUSE * 2 ** (self._tries - 1), LONGEST_PAUSE)
+            text = f"shim: the daemon has no successor yet; try {self._tries} of {TRIES} has failed"
+            self._log.warning(f"{text}, the next one in {pause:g} s")
+            time.sleep(pause)
+        self._tries += 1
         self._channel, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
         try:
             self._pid = os.posix_spawn(

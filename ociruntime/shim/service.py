@@ -6,10 +6,13 @@ first process is the last one, though it ends first.
 
 from __future__ import annotations
 
+import time
+
 from ociruntime import hostos as os
 from ociruntime.resident.loop import Future, Job, first
 from ociruntime.shim import checkpoints, operations, shared, ttrpc
 from ociruntime.shim import messages as m
+from ociruntime.shim.counts import Counts
 from ociruntime.shim.lifetimes import Lifetimes, gone, held
 from ociruntime.shim.making import Making
 from ociruntime.shim.options import read_options
@@ -63,6 +66,7 @@ class Tasks:
         self.namespace = namespace
         self.tasks: dict[str, Task] = {}
         self.journal = journal
+        self.counts = Counts()
         self.removed = Removed(loop, journal)
         self.withdrawals = Withdrawals(loop, workers, self.tasks, journal)
         self.lifetimes = Lifetimes(loop, workers, exits, publisher, journal)
@@ -77,8 +81,11 @@ class Tasks:
         if entry is None:
             raise RpcError(ttrpc.UNIMPLEMENTED, f"{service}/{method}: not implemented")
         request, response, function = entry
+        began, failed = time.monotonic_ns(), True
         try:
-            return response.encode(await function(self, request.decode(payload)))
+            answer = await function(self, request.decode(payload))
+            failed = False
+            return response.encode(answer)
         except ValueError as error:  # a WireError, or a path with a NUL
             raise RpcError(ttrpc.INVALID_ARGUMENT, f"{method}: {error}") from None
         except OSError as error:
@@ -86,6 +93,8 @@ class Tasks:
             where = f"{error.filename}: " if error.filename else ""
             text = f"{method}: {where}{error.strerror}"
             raise RpcError(ttrpc.UNKNOWN, text) from None
+        finally:
+            self.counts.note(method, began, failed=failed)
 
     def task(self, container_id: str) -> Task:
         """The container, once Create has made it; raises ``RpcError``."""

@@ -20,6 +20,7 @@ from ociruntime.errors import OciError
 from ociruntime.kernel._sys import commit
 from ociruntime.shim import messages as m
 from ociruntime.shim import ttrpc
+from ociruntime.shim.counts import COUNTS, tell
 from ociruntime.shim.options import NAMESPACE, check_daemon
 
 TYPE_CHECKING = False
@@ -107,7 +108,11 @@ def ask(path: str, method: str, container_id: str) -> bool:
     """Whether the daemon that listens at ``path`` has done it; False when there is none, when it
     ends, and when it knows no such request. Raises ``OciError`` for one that does not answer.
     """
-    payload = m.PROCESS_KEY.encode({"id": container_id})
+    return call(path, method, m.PROCESS_KEY.encode({"id": container_id})) is not None
+
+
+def call(path: str, method: str, payload: bytes) -> bytes | None:
+    """The answer of the daemon that listens at ``path``; None and ``OciError`` as with ``ask``."""
     request = {"service": SERVICE, "method": method, "payload": payload}
     frames = ttrpc.Frames()
     end = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
@@ -116,7 +121,8 @@ def ask(path: str, method: str, container_id: str) -> bool:
         end.send(ttrpc.frame(1, ttrpc.IS_REQUEST, m.REQUEST.encode(request)))
         while data := end.recv(ttrpc.PIECE):
             for _, _, answer in frames.feed(data):
-                return not m.RESPONSE.decode(answer or b"")["status"]
+                response = m.RESPONSE.decode(answer or b"")
+                return None if response["status"] else bytes(response["payload"])
     except (ConnectionError, FileNotFoundError):
         pass
     except TimeoutError:
@@ -124,7 +130,7 @@ def ask(path: str, method: str, container_id: str) -> bool:
         raise OciError(f"{who} does not answer within {ANSWER_SECONDS:g} s") from None
     finally:
         end.close()
-    return False
+    return None
 
 
 def _connect(end: socket, path: str) -> None:
@@ -223,4 +229,5 @@ async def forget(tasks: Tasks, request: dict[str, Any]) -> dict[str, Any]:
 METHODS: dict[str, tuple[Message, Message, Method]] = {
     "Reserve": (m.PROCESS_KEY, m.EMPTY, reserve),
     "Forget": (m.PROCESS_KEY, m.EMPTY, forget),
+    "Counts": (m.EMPTY, COUNTS, tell),
 }

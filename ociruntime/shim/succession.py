@@ -71,6 +71,7 @@ class Succession:
             for name, values in sorted(self._records.items())
             if name.startswith(PROCESS)
         ]
+        self._tasks.counts.adopted = len(self._tasks.tasks)
         for entry in sorted(
             (v for name, v in self._records.items() if name.startswith(EVENT)), key=_number
         ):

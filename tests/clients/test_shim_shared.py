@@ -169,6 +169,11 @@ def test_death_of_the_daemon(node: ContainerdWith) -> None:
     node.host.shell(f": >/proc/{node.tasks()[waits][0]}/root/go")
     thread.join()
     assert (done[0].status, done[0].stdout) == (7, "ready\ngot typed\n"), done[0]
+    counted = node.host.shell("ociruntime metrics --shims /run/containerd/s")
+    labels = f'{{pid="{keeper_and_daemon(node)[1]}"}}'
+    assert f"ociruntime_shim_adopted_containers{labels} " in counted
+    assert f"ociruntime_shim_containers{labels} 1\n" in counted
+    assert 'method="Delete"' in counted
     after = node("tasks", "exec", "--exec-id", "e", stays, "sh", "-c", "echo again; exit 5")
     assert (after.status, after.stdout) == (5, "again\n")
     node("tasks", "kill", "--signal", "KILL", stays).check()

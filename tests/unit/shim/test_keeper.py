@@ -9,9 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from ociruntime.shim.journal import END, FORMAT, KEEP, RELEASE
-from ociruntime.shim.keeper import AT_ONCE, EXITS, LONGEST
+from ociruntime.shim.keeper import AT_ONCE, EXITS, LONGEST, TRIES
 from tests.support.patience import PATIENCE
 
 # In a process of its own, because everything that is its child gets reaped. What it thinks its
@@ -110,3 +113,39 @@ def test_a_keeper_that_is_stuck_is_ended() -> None:
     )
     assert done.returncode == -signal.SIGKILL
     assert "the keeper of this daemon is lost" in done.stdout
+
+
+PATIENT = """
+import os, sys
+from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
+from ociruntime.log import Log
+from ociruntime.shim import keeper
+
+keeper.PAUSE, keeper.LONGEST_PAUSE = 0.001, 0.005
+ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+daemon = os.fork()
+if daemon == 0:
+    os._exit(1)
+theirs.close()
+keeper.Keeper([sys.argv[1]], None, daemon, ours, Log()).run()
+"""
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_successor_that_does_not_stay_is_tried_again(tmp_path: Path, exists: bool) -> None:
+    """It dies, or cannot be started: with longer and longer pauses, not for ever, and the log tells
+    of each.
+    """
+    program = tmp_path / "successor"
+    if exists:
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    command = [sys.executable, "-c", PATIENT, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0
+    said = done.stderr.splitlines()
+    assert "no successor of the daemon stays alive" in said.pop()
+    assert sum("No such file or directory" in line for line in said) == (0 if exists else TRIES)
+    pauses = [line.rpartition("next one in ")[2] for line in said if "next one in" in line]
+    assert pauses[:4] == ["0.001 s", "0.002 s", "0.004 s", "0.005 s"]
+    assert len(pauses) == TRIES - 1
