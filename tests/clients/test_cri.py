@@ -13,7 +13,7 @@ from tests.support.engines.cri import CREATED, RUNNING, Cri, MakePod
 everywhere = pytest.mark.parametrize("pod", [*HANDLERS, "node"], indirect=True)
 
 
-@pytest.mark.parametrize("pod", [*HANDLERS, "node", "path"], indirect=True)
+@everywhere
 def test_lifecycle(pod: MakePod) -> None:
     made = pod()
     script = "trap 'exit 3' TERM; echo out; echo err >&2; while :; do sleep 0.1; done"

@@ -219,3 +219,21 @@ def test_recursive_read_only(pod: MakePod, cri: Cri) -> None:
         made.stop(container, grace=0)
     finally:
         made.host.shell(f"umount -l {place}/below {place}")
+
+
+@pytest.mark.parametrize("pod", ["path"], indirect=True)
+def test_pods_ask_for_one_daemon(pod: MakePod, cri: Cri) -> None:
+    """By an annotation, which the handler hands on; who does not ask has a daemon of his own."""
+    features(cri)  # before it, containerd gives a pod's own container to runc's shim
+    asks = {"io.containerd.ociruntime.v1.daemon": "namespace"}
+
+    def daemons() -> int:
+        # A worker has the same name for the moment that it works.
+        return int(cri.host.run("pgrep", "-cx", "ociruntime-shim").output)
+
+    for wanted, asked_for in ((1, asks), (1, asks), (2, {}), (3, {})):
+        made = pod(annotations=asked_for)
+        made.start("first", "sleep", "1000")
+        cri.host.wait_until(
+            lambda wanted=wanted: daemons() == wanted, f"{wanted} daemons", cri.containerd.log, 20
+        )

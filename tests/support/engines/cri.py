@@ -47,6 +47,8 @@ state = "/run/containerd"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path]
       runtime_type = "io.containerd.runc.v2"
       runtime_path = "{shim}"
+      pod_annotations = ["io.containerd.ociruntime.v1.daemon"]
+      container_annotations = ["io.containerd.ociruntime.v1.daemon"]
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.node]
       runtime_type = "io.containerd.ociruntime.v1"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.node.options]
@@ -71,6 +73,7 @@ SANDBOX = Message(
     hostname=(2, STRING),
     log_directory=(3, STRING),
     port_mappings=(5, [PORT]),
+    annotations=(7, TEXTS),
     linux=(8, Message(
         cgroup_parent=(1, STRING),
         security_context=(2, Message(namespace_options=(1, NAMESPACES))),
