@@ -12,7 +12,7 @@ import pytest
 from ociruntime.features import UNSAFE_ANNOTATIONS
 from ociruntime.kernel.signals import BY_NAME
 from ociruntime.plan.annotations import ALL as ANNOTATIONS_WITH_A_MEANING
-from ociruntime.plan.annotations import FAIL_UNKNOWN
+from ociruntime.plan.annotations import DELEGATED, FAIL_UNKNOWN, SUBGROUP
 from ociruntime.spec import tables
 from ociruntime.spec.mount_options import known_options
 from ociruntime.spec.topics import (
@@ -67,7 +67,7 @@ def test_every_option_of_mounts_and_every_signal_is_explained() -> None:
 def test_every_annotation_with_an_effect_is_explained() -> None:
     words = set(vocabularies()["annotations"]["words"])
     unsafe = {name + "NAME" if name.endswith(".") else name for name in UNSAFE_ANNOTATIONS}
-    assert words == unsafe | ANNOTATIONS_WITH_A_MEANING | {FAIL_UNKNOWN}
+    assert words == unsafe | ANNOTATIONS_WITH_A_MEANING | {DELEGATED, FAIL_UNKNOWN, SUBGROUP}
     page = (CHECKOUT / "docs" / "usage.md").read_text()
     for word in words:
         assert f"`{word}`" in page
