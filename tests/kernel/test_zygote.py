@@ -287,32 +287,17 @@ def test_child_makes_container_after_container(
     assert user.wait(number).code == 0
 
 
-def test_number_of_a_process_stays_its_own_while_its_maker_is_at_work(
-    user: User, bundle: Callable[..., Bundle], tmp_path: Path
+def test_process_that_ends_before_it_was_reported(
+    user: User, bundle: Callable[..., Bundle]
 ) -> None:
-    dead, go_on = tmp_path / "dead", tmp_path / "go-on"
-    os.mkfifo(dead)
-    os.mkfifo(go_on)
-    script = (
-        f"pid=$(sed 's/.*\"pid\": *//; s/[^0-9].*//'); kill -9 $pid; echo $pid > {dead};"
-        f" read x < {go_on}"
-    )
+    """How it ended is told, although it is the zygote's child and not the maker's."""
+    script = "kill -9 $(sed 's/.*\"pid\": *//; s/[^0-9].*//')"
     hook = {"path": "/bin/sh", "args": ["sh", "-c", script]}
-    container = user.sandbox.new_id()
-    path = str(bundle(["/bin/true"], hooks={"createRuntime": [hook]}).write().path)
-    root = str(user.sandbox.root)
-    number = user.client.send("create", {"root": root, "id": container, "bundle": path})
-    pid = dead.read_text().strip()
-    other, made = user.make("run", bundle(["/bin/true"]))
-    assert user.wait(made.number).code == 0  # told although somebody is to be left alone
-    user.call("delete", other)
-    assert pid in children(user.client.pid)
-    go_on.write_text("go on\n")
-    user.receive_until(lambda: number in user.replies)
-    with pytest.raises(OciError, match="killed by signal 9"):
-        user.replies[number].take()
+    # On a slow machine the hook may be seen to run for nobody.
+    with pytest.raises(OciError, match=r"killed by signal 9|first process has ended"):
+        user.make("create", bundle(["/bin/true"], hooks={"createRuntime": [hook]}))
     only_idle_ones_stay(user)
-    assert list(user.exits) == [made.number]
+    assert user.exits == {}
 
 
 def test_child_serves_again_unless_it_failed(
