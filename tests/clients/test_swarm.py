@@ -28,8 +28,10 @@ OPTIONS = (
     "--update-parallelism", str(PARALLEL), "--update-monitor", "100ms",
     "--update-failure-action", "rollback", "--rollback-monitor", "100ms",
 )  # fmt: skip
-# Each replica is asked by its own address: whoever answers is on any host.
-ASK = """for ip in $(nslookup -type=a tasks.web 127.0.0.11 | sed -n 's/^Address: //p'); do
+# The service has a name; each replica is asked by its own address, whatever host it is on: what the
+# name service says to busybox in one message need not hold all of them.
+ASK = """nslookup -type=a tasks.web 127.0.0.11 | grep -q '^Name:' || exit 1
+for ip in "$@"; do
     printf 'GET /name HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $ip 80 | tail -n 1; done"""
 
 
@@ -56,9 +58,10 @@ def wait_for_answers(swarm: Swarm, version: str) -> None:
     """
 
     def all_answer() -> bool:
-        listed = [(node, node("ps", "--quiet").check().output.split()) for node in swarm.nodes]
-        node, names = next((node, names) for node, names in listed if names)
-        lines = node("exec", names[0], "sh", "-c", ASK).stdout.splitlines()
+        found = [(node, every) for node in swarm.nodes for every in containers(node)]
+        ips = [every["NetworkSettings"]["Networks"]["mesh"]["IPAddress"] for _, every in found]
+        node, asked = found[0]
+        lines = node("exec", asked["Id"], "sh", "-c", ASK, "sh", *ips).stdout.splitlines()
         said = [line.split() for line in lines]
         answered = {words[0] for words in said if words[1:] == [version]}
         return len(answered) == len(said) == REPLICAS
