@@ -224,7 +224,8 @@ class ZygoteServer:
             try:
                 wire.send_raw(child.socket, memoryview(self._buffer)[:size], fds)
             except OSError:
-                continue  # it was killed; reaping will forget it
+                self._hang_up(child)  # it was killed
+                continue
             child.number, child.turn = number, self._turns
             return
         # The bytes are copied in the child only.

@@ -11,7 +11,7 @@ from tests.clients.conftest import RUNTIMES, engine_directory
 from tests.support.engines.docker import Docker, DockerWith
 from tests.support.engines.image import NAME
 
-OPTIONS = ("--userns-remap", "nobody:nogroup", "--default-runtime", "ociruntime")
+OPTIONS = ("--userns-remap", "nobody:nogroup")
 MAP = ["0", "200000", "65536"]
 
 
@@ -19,7 +19,7 @@ MAP = ["0", "200000", "65536"]
 def remapping(runtime_binary: Path) -> Iterator[Docker]:
     """The daemon."""
     with engine_directory("dockerd", "tini", "iptables") as directory:
-        daemon = Docker(directory, runtime_binary, *OPTIONS)
+        daemon = Docker(directory, runtime_binary, *OPTIONS, default="ociruntime")
         try:
             yield daemon
         finally:
