@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from _socket import (
     AF_UNIX,
+    MSG_DONTWAIT,
     SCM_RIGHTS,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
@@ -110,7 +111,16 @@ class Channel:
                 if self._patience is None:
                     raise
                 if not self._patience.look():
-                    return b""  # whoever has its end of the channel now will not speak for it
+                    return self._last()
+
+    def _last(self) -> bytes:
+        """What a process had said before it ended: after our last look into the channel, perhaps.
+        Whoever has its end of the channel now will not speak for it.
+        """
+        try:
+            return self._socket.recv(PACKET_MAX, MSG_DONTWAIT)
+        except BlockingIOError:
+            return b""
 
 
 def channel_pair() -> tuple[Channel, socket]:

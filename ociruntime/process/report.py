@@ -49,14 +49,16 @@ def read_report(
     when the agent does not get its listener, ``StateError`` when the process was killed before it
     read what it was told.
     """
-    reset = False
+    reset, there = False, True
     while True:
         try:
             answer, control, _, _ = channel.recvmsg(64, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
         except BlockingIOError:
-            if patience is not None and patience.look():
-                continue
-            raise StateError(KILLED.format(id=container.id)) from None
+            if patience is None or not there:
+                raise StateError(KILLED.format(id=container.id)) from None
+            # One that has ended may have spoken after our last look into the channel.
+            there = patience.look()
+            continue
         except ConnectionResetError:
             # It ended without reading our word, and the kernel tells that first, once: what it
             # said before is still there.

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, cast
 
 from ociruntime.kernel import block
 from ociruntime.lifecycle.start import read_report
+from ociruntime.process.patience import set_look
 
 if TYPE_CHECKING:
+    from ociruntime.process.patience import Patience
     from ociruntime.state.store import Container
 
 NOBODY = cast("Container", None)
@@ -30,3 +32,18 @@ def test_a_report_is_read_though_our_word_was_not() -> None:
         assert (found is None) == (not reports)
         if found is not None:
             assert (found.stage, found.errno) == (block.STAGE_CGROUP, errno.ENOSPC)
+
+
+def test_a_program_that_was_executed_and_ended_at_once() -> None:
+    """Between our last look into the channel and the one at the process."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    class Ended:
+        def look(self) -> bool:
+            theirs.close()
+            return False
+
+    with ours:
+        set_look(ours)
+        patience = cast("Patience", Ended())
+        assert read_report(ours, None, NOBODY, 1, "running", patience) is None
