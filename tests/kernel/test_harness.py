@@ -103,14 +103,15 @@ def test_device_is_found_and_removed(leaky: Sandbox) -> None:
 def test_orphans_are_buried_by_who_started_the_tests() -> None:
     """And not by the first process of the machine, which may take its time."""
     read, write = os.pipe()
-    if os.fork() == 0:
+    between = os.fork()
+    if between == 0:
         orphan = os.fork()
         if orphan == 0:
             os.close(write)
             time.sleep(PATIENCE)
         os.write(write, str(orphan).encode())
         os._exit(0)
-    os.wait()
+    os.waitpid(between, 0)  # and not for what another test has left to be waited for
     os.close(write)
     pid = int(os.read(read, 20))
     os.close(read)
