@@ -1,7 +1,7 @@
-"""The zygote itself: receives requests, forks a child for each, reaps, and tells of exits.
+"""The zygote itself: receives requests, hands them to its children, reaps, and tells of exits.
 
 It decodes nothing: a request goes to a child as it came, and its bytes are wiped here as soon as
-the child has its copy, so that no later child has it too.
+the child has its copy, so that no child forked later has it too.
 
 A child that has served a request without failing serves others, which saves the fork and the
 copies of the pages it writes to: nothing of it ever gets into a container. Some requests (a command
