@@ -22,6 +22,10 @@ TEST_TOOLS := libcap-dev libseccomp-dev strace uidmap util-linux
 TEST_PACKAGES := $(TEST_TOOLS) crun runc docker.io containerd tini iptables nftables \
 	containernetworking-plugins redis-tools podman catatonit slirp4netns debootstrap mmdebstrap \
 	man-db zsh fish curl skopeo umoci
+ifeq ($(shell dpkg --print-architecture 2>/dev/null),amd64)
+# What has no C library is linked for arm64, too (tests/native/test_foreign.py).
+TEST_PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+endif
 
 SOURCES := $(shell find ociruntime native schemas -type f \
 	-not -path '*/__pycache__/*' -not -name '_sys.*.so') \

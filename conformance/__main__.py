@@ -114,7 +114,8 @@ def _list(_: argparse.Namespace) -> int:
         names = ", ".join(tests.get(sentence.id, [])) or f"untested: {sentence.untested}"
         print(f"  {sentence.id}  {sentence.level}  {sentence.text}\n      {names}")
     faults = registry.faults()
-    print("\n".join(faults), file=sys.stderr)
+    for fault in faults:
+        print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 

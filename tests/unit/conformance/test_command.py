@@ -72,6 +72,13 @@ def test_numbers(option: str, number: str, capsys: pytest.CaptureFixture[str]) -
     assert f"{option}: " in capsys.readouterr().err
 
 
+def test_the_catalogue_has_no_faults_to_tell(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    written = capfd.readouterr()
+    assert "process." in written.out
+    assert written.err == ""
+
+
 def test_who_reads_has_enough() -> None:
     reader, writer = os.pipe()
     os.close(reader)
