@@ -8,9 +8,9 @@ from ociruntime.cli import exec as exec_
 from ociruntime.cli.output import say
 from ociruntime.errors import UsageError
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.lifecycle import livemounts
 from ociruntime.lifecycle.exec import plan
 from ociruntime.lifecycle.foresee import delete_steps, update_steps
-from ociruntime.lifecycle.livemounts import add_steps
 from ociruntime.plan.explain import as_json, as_text, heading
 from ociruntime.plan.host import read_host
 from ociruntime.screen import Screen
@@ -105,7 +105,7 @@ def _steps(
         return update_steps(container, update.wanted(options, warnings.append), warnings)
     if operation == "mounts":
         entries, source = mounts.read_entries(options.arguments[2])
-        before, inside = add_steps(container, entries, source, warnings)
+        before, inside = livemounts.plan(container, entries, source, warnings)
         return [*before, *inside]
     raise AssertionError(operation)
 

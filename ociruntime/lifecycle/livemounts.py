@@ -12,24 +12,21 @@ from __future__ import annotations
 import errno
 
 from ociruntime import hostos as os
-from ociruntime.errors import NOT_RUNNING, OciError, PlanError, StepError, WrongStatus
+from ociruntime.errors import NOT_RUNNING, OciError, StepError, WrongStatus
 from ociruntime.jsontext import to_bytes
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.inroot import InRoot, components, remove_stubs
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.pids import open_process
 from ociruntime.plan.host import read_host
-from ociruntime.plan.mounts import CGROUP_TYPES, mount_steps
-from ociruntime.plan.namespaces import NamespacePlan
+from ociruntime.plan.livemounts import build
 from ociruntime.process.beside import Beside
 from ociruntime.process.channel import Closed
 from ociruntime.process.executor import explain
 from ociruntime.process.run import Run
-from ociruntime.process.step import HOST
 from ociruntime.spec import load
 from ociruntime.spec.tables import NAMESPACES
 from ociruntime.state import status as st
-from ociruntime.steps.prepare import OpenRootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,14 +34,13 @@ if TYPE_CHECKING:
 
     from ociruntime.kernel.inside import Inside
     from ociruntime.kernel.stubs import Stub
+    from ociruntime.plan.host import Host
     from ociruntime.process.step import Step
     from ociruntime.spec.documents import MountConfig
     from ociruntime.state.store import Container
 
     Entries = list[MountConfig]
 
-# What belongs to namespaces that only the container's own processes are in.
-NOT_LATER = ("proc", *CGROUP_TYPES)
 # Filesystems that are made in a further namespace of the container's.
 MADE_IN = {"sysfs": "network", "mqueue": "ipc"}
 ENTERING = "entering the container"
@@ -59,7 +55,7 @@ def add(container: Container, entries: Entries, source: str) -> list[str]:
     Raises ``OciError``; nothing is mounted then.
     """
     warnings: list[str] = []
-    opens, attach = add_steps(container, entries, source, warnings)
+    opens, attach = plan(container, entries, source, warnings)
     kernel = Kernel()
     run = Run(kernel, [])
     before = os.umask(0)
@@ -86,41 +82,16 @@ def add(container: Container, entries: Entries, source: str) -> list[str]:
     return warnings + run.warnings
 
 
-def add_steps(
+def plan(
     container: Container, entries: Entries, source: str, warnings: list[str]
 ) -> tuple[list[Step], list[Step]]:
-    """What `add` does: (on the host's side, in the container)."""
+    """What `add` does: (on the host's side, in the container). Raises ``OciError``."""
     config = container.config().copy()
     config["mounts"] = entries
-    raw = to_bytes(config)
-    warnings += load(raw, config, source=source)
-    for index, entry in enumerate(entries):
-        kind = entry.get("type")
-        if kind in NOT_LATER:
-            raise PlanError(
-                f"mounts[{index}] {entry['destination']}: a {kind} filesystem cannot be added to a "
-                "running container",
-                f"/mounts/{index}/type",
-                "have it in config.json, or bind one",
-            )
+    warnings += load(to_bytes(config), config, source=source)
     host = read_host(Kernel())
-    if not host.privileged:
-        raise OciError("mounts: only root of the host can change a running container's mounts")
-    _running(container)
-    data = container.data
-    spaces = NamespacePlan(config.get("linux") or {}, host)
-    if not spaces.has("mount"):
-        raise OciError(
-            f"mounts: container {container.id} has no mount namespace of its own; "
-            'create it with {"type": "mount"} in linux.namespaces'
-        )
-    opens, mounts, late = mount_steps(
-        config, spaces, host, data["bundle"], data["rootfs"], warnings
-    )
-    # Sources are told from what lies in the root filesystem by that.
-    early: list[Step] = [OpenRootfs(data["rootfs"], c.MS_SLAVE, HOST)]
-    early += [step for step in opens if step.side == HOST]
-    return early, [step for step in opens if step.side != HOST] + mounts + late
+    _check(container, host)
+    return build(container, config, host, warnings)
 
 
 def remove(container: Container, entries: Entries) -> None:
@@ -130,10 +101,7 @@ def remove(container: Container, entries: Entries) -> None:
     symlinks: one in the container would choose what goes, a mask or a read-only path, too. The
     container is loaded and locked. Raises ``OciError`` at the first that cannot be unmounted.
     """
-    host = read_host(Kernel())
-    if not host.privileged:
-        raise OciError("mounts: only root of the host can change a running container's mounts")
-    _running(container)
+    _check(container, read_host(Kernel()))
     for entry in entries:
         _remove(container, entry["destination"])
 
@@ -160,7 +128,10 @@ def _last(destinations: list[str], destination: str) -> int:
     return found[-1] if found else -1
 
 
-def _running(container: Container) -> None:
+def _check(container: Container, host: Host) -> None:
+    """Whether this caller can change this container's mounts."""
+    if not host.privileged:
+        raise OciError("mounts: only root of the host can change a running container's mounts")
     word = st.status(container)
     if word in (st.STOPPED, st.CREATING):
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} is {word}")
