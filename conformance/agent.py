@@ -1,4 +1,4 @@
-"""A seccomp agent: listens for a runtime's connection and answers one notification."""
+"""A seccomp agent: takes the listeners that runtimes send, and answers their notifications."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+# linux/seccomp.h: struct seccomp_notif and seccomp_notif_resp, and the ioctls with their sizes.
+NOTIFICATION_BYTES = 80
+RESPONSE = struct.Struct("=QqiI")
 SECCOMP_IOCTL_NOTIF_RECV = 0xC0502100
 SECCOMP_IOCTL_NOTIF_SEND = 0xC0182101
-NOTIFICATION_BYTES = 80
-_RESPONSE = struct.Struct("=QqiI")
-SECONDS = 15.0
+SECCOMP_USER_NOTIF_FLAG_CONTINUE = 1
 
 
 @dataclass
@@ -40,69 +41,98 @@ class Delivery:
 
 
 class Agent:
-    """Takes connections on a socket until it is closed; answers calls with an errno."""
+    """Takes connections on a socket at `path` until it is closed; a context manager.
+
+    `errno` is the answer to every call, 0 for "let the kernel do it"; it may be changed.
+    `deliveries` has what came, one for each connection; `asked` counts the calls, each before it
+    is answered.
+    """
 
     def __init__(self, path: Path, errno: int) -> None:
         self.path = path
         self.errno = errno
         self.deliveries: list[Delivery] = []
-        self.answered = 0
-        self._descriptors: list[int] = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(str(path))
-        self._socket.listen(8)
-        self._socket.settimeout(0.1)
-        self._stop = threading.Event()
+        self.asked = 0
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._server.bind(str(path))
+        self._server.listen(8)
+        self._connections: dict[int, tuple[socket.socket, Delivery]] = {}
+        self._listeners: set[int] = set()
+        self._awake, self._wake = socket.socketpair()
+        self._poll = select.poll()
+        for what in (self._server, self._awake):
+            self._poll.register(what, select.POLLIN)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """What came whole, in the order of the connections."""
+        return [delivery.document for delivery in self.deliveries if delivery.closed]
+
     def close(self) -> None:
         """Stop listening and close what came; the calls waiting for an answer get ENOSYS."""
-        self._stop.set()
-        self._thread.join(SECONDS)
-        self._socket.close()
-        for number in self._descriptors:
+        self._wake.close()
+        self._thread.join()
+        for number in self._listeners:
             os.close(number)
-        self._descriptors.clear()
+        for connection, _ in self._connections.values():
+            connection.close()
+        self._awake.close()
+        self._server.close()
 
     def _serve(self) -> None:
-        while not self._stop.is_set():
-            self._answer()
-            try:
-                connection, _ = self._socket.accept()
-            except TimeoutError:
-                continue
-            with connection:
-                self._receive(connection)
+        """Nothing that is read here makes the thread wait: each has been told of by poll(2)."""
+        while True:
+            for number, events in self._poll.poll():
+                if number == self._awake.fileno():
+                    return
+                if number == self._server.fileno():
+                    connection, _ = self._server.accept()
+                    self.deliveries.append(Delivery())
+                    self._connections[connection.fileno()] = connection, self.deliveries[-1]
+                    self._poll.register(connection, select.POLLIN)
+                elif number in self._connections:
+                    self._receive(*self._connections[number])
+                elif events & select.POLLIN:
+                    self._answer(number)
+                else:  # nobody uses the filter any more
+                    self._poll.unregister(number)
+                    self._listeners.discard(number)
+                    os.close(number)
 
-    def _receive(self, connection: socket.socket) -> None:
-        delivery = Delivery()
-        self.deliveries.append(delivery)
-        connection.settimeout(SECONDS)
+    def _receive(self, connection: socket.socket, delivery: Delivery) -> None:
         try:
-            while not delivery.closed:
-                data, descriptors, _, _ = socket.recv_fds(connection, 65536, 8)
-                delivery.closed = not data and not descriptors
-                if not delivery.closed:
-                    delivery.parts.append(data)
-                    delivery.counts.append(len(descriptors))
-                for number in descriptors:
-                    delivery.links.append(os.readlink(f"/proc/self/fd/{number}"))
-                    self._descriptors.append(number)
-                self._answer()
-        except TimeoutError:
-            return
+            data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 8)
+        except ConnectionError:
+            data, descriptors = b"", []
+        if data or descriptors:
+            delivery.parts.append(data)
+            delivery.counts.append(len(descriptors))
+        else:
+            delivery.closed = True
+            del self._connections[connection.fileno()]
+            self._poll.unregister(connection)
+            connection.close()
+        for number in descriptors:
+            delivery.links.append(os.readlink(f"/proc/self/fd/{number}"))
+            self._listeners.add(number)
+            self._poll.register(number, select.POLLIN)
 
-    def _answer(self) -> None:
-        """Answer the calls that wait, each with the errno."""
-        for number in self._descriptors:
-            while select.select([number], [], [], 0)[0]:
-                buffer = bytearray(NOTIFICATION_BYTES)
-                try:
-                    fcntl.ioctl(number, SECCOMP_IOCTL_NOTIF_RECV, buffer)
-                    (call,) = struct.unpack_from("=Q", buffer)
-                    answer = _RESPONSE.pack(call, 0, -self.errno, 0)
-                    fcntl.ioctl(number, SECCOMP_IOCTL_NOTIF_SEND, answer)
-                    self.answered += 1
-                except OSError:
-                    break  # nobody uses the filter any more
+    def _answer(self, listener: int) -> None:
+        buffer = bytearray(NOTIFICATION_BYTES)
+        try:
+            fcntl.ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, buffer)
+            (call,) = struct.unpack_from("=Q", buffer)
+            self.asked += 1
+            flags = 0 if self.errno else SECCOMP_USER_NOTIF_FLAG_CONTINUE
+            response = RESPONSE.pack(call, 0, -self.errno, flags)
+            fcntl.ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, response)
+        except OSError:
+            pass  # the process has ended meanwhile

@@ -93,6 +93,10 @@ class Trial:
 
     # Verdicts
 
+    def seconds_left(self) -> float:
+        """Seconds until it must have ended."""
+        return max(self.deadline - time.monotonic(), 0.1)
+
     def expect(self, sentence: str, holds: object, saw: str) -> None:
         """Judge a sentence: `holds` or not, and what was seen that says so."""
         if sentence not in self.sentences:

@@ -207,11 +207,11 @@ def terminal(t: Trial) -> None:
     bundle.process["consoleSize"] = {"height": 40, "width": 100}
     with ConsoleSocket(t.directory / "console") as console:
         container = t.create(bundle, "--console-socket", str(console.path)).hold()
-        master = console.receive(t.deadline)
-        t.expect("process.terminal", os.isatty(master.fileno()), "a pseudoterminal's master came")
+        master = console.receive(min(t.seconds_left(), 10))
+        t.expect("process.terminal", os.isatty(master), "a pseudoterminal's master came")
         container.start()
-        words = master.read_until("err", t.deadline)
-        lines = words.replace("\r", "").split("\n")
+        words = console.read(t.seconds_left(), "err")
+        lines = words.split("\n")
         name = lines[0]
         t.expect("process.terminal", name.startswith("/dev/"), f"standard input is {name}")
         t.expect("process.terminal", "err" in words, "standard error is a terminal")
@@ -222,7 +222,6 @@ def terminal(t: Trial) -> None:
         mounted = "symbolic link" not in words
         t.expect("default-devices.console", mounted, f"it is bind mounted: a {lines[3:4]}")
         container.wait()
-        master.close()
 
 
 @check("process.no-terminal", "process.console-size-ignored")

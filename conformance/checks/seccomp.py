@@ -174,10 +174,10 @@ def listener(t: Trial) -> None:
     t.closers.append(agent.close)
     more = {"listenerPath": str(agent.path), "listenerMetadata": "some = words"}
     container = t.create(filtered(t, f"{SCRIPT}; sleep 600", rule, **more)).hold().start()
-    t.wait_for("the agent's answer", lambda: "status" in container.output() and agent.answered)
+    t.wait_for("the agent's answer", lambda: "status" in container.output() and agent.asked)
     t.wait_for("a delivery", lambda: agent.deliveries)
     seen = " ".join(container.output().split())
-    answered = "Invalid cross-device link" in seen and agent.answered > 0
+    answered = "Invalid cross-device link" in seen and agent.asked > 0
     t.expect("seccomp.act-NOTIFY", answered, f"the agent's errno came to chmod: {seen}")
     delivery = agent.deliveries[0]
     document = delivery.document

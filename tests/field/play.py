@@ -10,15 +10,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+from conformance.terminal import ConsoleSocket
 from tests.field import observe
 from tests.field.case import Case, Change, fill
 from tests.field.scene import HOOKS, Scene
-from tests.support.console import Console
 from tests.support.runtime import TIMEOUT
 from tests.support.sandbox import Sandbox
 
@@ -74,7 +74,8 @@ class Play:
                 self.namespace = namespace
                 self.scene.host_peers = observe.peer_groups(namespace.pid)
                 try:
-                    self._live()
+                    with ExitStack() as self._until_the_end:
+                        self._live()
                     self._hooks()
                     self.seen["left"] = observe.left(self.scene, namespace.pid)
                 finally:
@@ -104,13 +105,13 @@ class Play:
         """Make the container; with a terminal, take its master, as engines do."""
         if not self.scene.config.get("process", {}).get("terminal"):
             return self._call(*words, self.scene.id).ok
-        console = Console(self.sandbox.directory / "test-console")
+        console = ConsoleSocket(self.sandbox.directory / "test-console")
         try:
             socket = ("--console-socket", str(console.path))
             return self._call(*words, *socket, self.scene.id).ok
         finally:
             # The master stays in the listener's queue; closing it hangs the terminal up.
-            self._consoles = console
+            self._until_the_end.callback(console.close)
 
     def _started(self, life: str) -> bool:
         if life == "create":

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from conformance.terminal import ConsoleSocket
 from ociruntime.plan.host import read_powers
 from ociruntime.plan.identity import capability_names
 from tests.support.bundle import Bundle
-from tests.support.console import console
 from tests.support.criu import checkpoint, count, criu, keeps_no_new_privs, restore
 from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
@@ -259,19 +259,15 @@ def test_terminal(criu_host: Runtime, bundle: MakeBundle, images: Path, sandbox:
     """The console socket gets the master of a new terminal."""
     made = bundle().shell("while read word; do echo got $word; tty; done")
     made.set("/process/terminal", True)
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         container = criu_host.create(made, "--console-socket", str(box.path)).check().container
-        master = box.receive()
+        box.receive(PATIENCE)
         criu_host.start(container).check()
         checkpoint(criu_host, container, images).check()
-        os.close(master)
+        box.hang_up()
         restore(criu_host, made, images, "--console-socket", str(box.path)).check()
-        os.write(box.receive(), b"word\n")
-        said = ""
-        deadline = time.monotonic() + PATIENCE
-        while "/dev/" not in said:
-            assert time.monotonic() < deadline, said
-            said += box.read(0.2)
+        os.write(box.receive(PATIENCE), b"word\n")
+        said = box.read(PATIENCE, "/dev/")
         assert "got word\n/dev/" in said
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conformance.terminal import ConsoleSocket
 from ociruntime.cgroups.detect import detect
 from ociruntime.kernel.kernel import Kernel
-from tests.support.console import console
+from tests.support.patience import PATIENCE
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -198,11 +199,11 @@ def test_detached(runtime: Runtime, container: str, tmp_path: Path) -> None:
 
 
 def test_terminal(runtime: Runtime, container: str, sandbox: Sandbox) -> None:
-    with console(sandbox.directory) as engine:
+    with ConsoleSocket(sandbox.directory / "test-console") as engine:
         options = ["--tty", "--detach", "--console-socket", str(engine.path)]
         runtime.exec(container, "sh", "-c", "tty; test -t 0 && echo yes", options=options).check()
-        engine.receive()
-        assert engine.read().split() == ["/dev/pts/0", "yes"]
+        engine.receive(PATIENCE)
+        assert engine.read(PATIENCE).split() == ["/dev/pts/0", "yes"]
     alone = runtime.exec(container, "true", options=["--tty", "--detach"])
     assert_clear(runtime, alone, "console-socket", status=255)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from conformance.mounts import Mount, mounts_of
+from conformance.terminal import ConsoleSocket
 from tests.support.bundle import Bundle
-from tests.support.console import console
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
@@ -253,11 +254,11 @@ def test_readonly_dev(
     if not terminal:
         assert runtime.run(made).check().stdout.split() == expected
         return
-    with console(sandbox.directory) as engine:
+    with ConsoleSocket(sandbox.directory / "test-console") as engine:
         container = runtime.create(made, "--console-socket", str(engine.path)).check().container
-        engine.receive()
+        engine.receive(PATIENCE)
         runtime.start(container).check()
-        assert engine.read().split() == expected
+        assert engine.read(PATIENCE).split() == expected
 
 
 def test_a_read_only_tmpfs_is_filled_first(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from conformance.terminal import ConsoleSocket
 from tests.support.bundle import Bundle
-from tests.support.console import console
 from tests.support.foretold import compare, entering_side
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 
 MakeBundle = Callable[..., Bundle]
@@ -126,8 +127,8 @@ def test_a_terminal_is_made_by_these_calls(
     planned = runtime.call("plan", "exec", "--syscalls", "--format", "json", *words)
     document = planned.check().json()
     wrapper = ("strace", "-ff", "-qq", "-s", "4096", "-o", str(tmp_path / "of"))
-    with console(runtime.sandbox.directory) as engine:
+    with ConsoleSocket(runtime.sandbox.directory / "test-console") as engine:
         how = "--detach", "--console-socket", str(engine.path)
         runtime.call("exec", *how, *words, wrapper=wrapper).check()
-        engine.receive()
+        engine.receive(PATIENCE)
     compare(document, entering_side(tmp_path))

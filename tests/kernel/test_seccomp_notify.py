@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from conformance.agent import Agent
 from tests.support.bundle import Bundle
 from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
-from tests.support.seccomp import Agent, profile, rule, strict
+from tests.support.seccomp import profile, rule, strict
 from tests.support.verdict import assert_clear
 
 MakeBundle = Callable[..., Bundle]
@@ -54,8 +55,8 @@ def test_the_agent_decides(runtime: Runtime, notified: Bundle, agent: Agent) -> 
     result = runtime.run(notified)
     assert result.status == 1
     assert "Invalid cross-device link" in result.stderr
-    assert len(agent.seen) == 1
-    agent.answer = 0
+    assert agent.asked == 1
+    agent.errno = 0
     runtime.run(notified).check()
     assert (notified.rootfs / "tmp" / "x").is_dir()
 
@@ -71,7 +72,7 @@ def test_what_the_agent_is_sent(
     runtime.start(container).check()
     pid = runtime.pid(container)
     wait_for(lambda: bool(agent.documents))
-    assert agent.counts == [1]
+    assert [each.counts[0] for each in agent.deliveries] == [1]
     (document,) = agent.documents
     state = document.pop("state")
     assert document == {
@@ -80,7 +81,7 @@ def test_what_the_agent_is_sent(
         "pid": pid,
         "metadata": METADATA,
     }
-    assert json.loads(agent.first_messages[0])  # whole, with the descriptor
+    assert json.loads(agent.deliveries[0].parts[0])  # whole, with the descriptor
     expected = {
         "ociVersion": "1.0.2",
         "id": container,
@@ -107,7 +108,7 @@ def test_exec_has_a_listener_of_its_own(runtime: Runtime, notified: Bundle, agen
     assert "Invalid cross-device link" in result.stderr
     wait_for(lambda: len(agent.documents) == 2)
     first, second = agent.documents
-    assert agent.counts == [1, 1]
+    assert [each.counts[0] for each in agent.deliveries] == [1, 1]
     assert first["pid"] == pid
     assert second["pid"] not in (0, pid)
     assert second["state"]["pid"] == pid
@@ -127,7 +128,7 @@ def test_a_strict_profile(runtime: Runtime, notified: Bundle, agent: Agent, path
 def test_flags(runtime: Runtime, notified: Bundle, agent: Agent, flags: list[str]) -> None:
     notified.set("/linux/seccomp/flags", [f"SECCOMP_FILTER_FLAG_{flag}" for flag in flags])
     assert "Invalid cross-device link" in runtime.run(notified).stderr
-    assert agent.counts == [1]
+    assert [each.counts[0] for each in agent.deliveries] == [1]
 
 
 def test_the_program_has_none_of_the_descriptors(
@@ -143,7 +144,7 @@ def test_annotation_of_crun(runtime: Runtime, notified: Bundle, agent: Agent, pa
     notified.remove("/linux/seccomp/listenerMetadata")
     notified.set("/annotations/run.oci.seccomp.receiver", str(path))
     assert "Invalid cross-device link" in runtime.run(notified).stderr
-    assert agent.counts == [1]
+    assert [each.counts[0] for each in agent.deliveries] == [1]
 
 
 def test_no_agent(runtime: Runtime, notified: Bundle, path: Path) -> None:
@@ -155,7 +156,7 @@ def test_no_agent(runtime: Runtime, notified: Bundle, path: Path) -> None:
     with Agent(path, CROSS_DEVICE) as agent:
         runtime.start(container).check()
         runtime.wait_for(container, "stopped")
-        assert agent.counts == [1]
+        assert [each.counts[0] for each in agent.deliveries] == [1]
 
 
 def test_no_agent_for_exec(runtime: Runtime, notified: Bundle, path: Path) -> None:
@@ -174,13 +175,13 @@ def test_what_the_runtime_itself_needs(
     runtime: Runtime, notified: Bundle, agent: Agent, name: str
 ) -> None:
     """The listener is sent with sendmsg(2); execve(2) may wait, the agent has the listener then."""
-    agent.answer = 0
+    agent.errno = 0
     notified.args = ["/bin/true"]
     notified.config["linux"]["seccomp"]["syscalls"] = [rule(name, "NOTIFY")]
     result = runtime.run(notified)
     if name == "execve":
         result.check()
-        assert len(agent.seen) == 1
+        assert agent.asked == 1
     else:
         assert_clear(runtime, result, "linux.seccomp sendmsg", "allow it")
 

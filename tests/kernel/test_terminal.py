@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from conformance.terminal import ConsoleSocket
 from tests.support.bundle import Bundle
-from tests.support.console import Console, console
+from tests.support.patience import PATIENCE
 from tests.support.runtime import Runtime
 from tests.support.sandbox import Sandbox
 from tests.support.verdict import assert_clear
@@ -20,19 +21,19 @@ from tests.support.verdict import assert_clear
 MakeBundle = Callable[..., Bundle]
 
 
-def shown(runtime: Runtime, bundle: Bundle, script: str, box: Console) -> str:
+def shown(runtime: Runtime, bundle: Bundle, script: str, box: ConsoleSocket) -> str:
     """What ``script`` writes on its terminal."""
     bundle.shell(script).set("/process/terminal", True)
     container = runtime.create(bundle, "--console-socket", str(box.path)).check().container
-    box.receive()
+    box.receive(PATIENCE)
     runtime.start(container).check()
-    return box.read()
+    return box.read(PATIENCE)
 
 
 def test_streams(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     """All three are the terminal, it controls the session, and /dev/console is it."""
     script = "tty; tty <&1; tty <&2; tty </dev/console; echo x >/dev/tty; ls -l /dev/console"
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         lines = shown(runtime, bundle(), script, box).splitlines()
     assert lines[:3] == ["/dev/pts/0"] * 3 or lines[:3] == ["/dev/console"] * 3
     assert lines[3] in ("/dev/pts/0", "/dev/console")
@@ -73,17 +74,17 @@ def test_lines_of_the_foreground(runtime: Runtime, bundle: MakeBundle, verb: str
 def test_lines_of_a_socket(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     """Who took the terminal decides on it: it is as the kernel made it."""
     made = bundle().shell("echo a; echo b").set("/process/terminal", True)
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         container = runtime.create(made, "--console-socket", str(box.path)).check().container
-        master = box.receive()
+        master = box.receive(PATIENCE)
         assert termios.tcgetattr(master)[1] & termios.ONLCR
         runtime.start(container).check()
-        box.read()
+        box.read(PATIENCE)
 
 
 def test_size(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     made = bundle().set("/process/consoleSize", {"height": 33, "width": 77})
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         assert shown(runtime, made, "stty size", box) == "33 77\n"
         size = fcntl.ioctl(box.master, termios.TIOCGWINSZ, bytes(8))
         assert struct.unpack("=4H", size)[:2] == (33, 77)
@@ -97,12 +98,12 @@ def test_size_without_terminal(runtime: Runtime, bundle: MakeBundle) -> None:
 
 def test_input(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     made = bundle().shell("read line; echo got $line").set("/process/terminal", True)
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         container = runtime.create(made, "--console-socket", str(box.path)).check().container
-        master = box.receive()
+        master = box.receive(PATIENCE)
         runtime.start(container).check()
         os.write(master, b"words\n")
-        assert box.read().splitlines()[-1] == "got words"
+        assert box.read(PATIENCE).splitlines()[-1] == "got words"
 
 
 def test_interrupt(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
@@ -111,19 +112,19 @@ def test_interrupt(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> No
         "trap 'echo interrupted; exit' INT; echo up; while :; do sleep 0.05; done"
     )
     made.set("/process/terminal", True)
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         container = runtime.create(made, "--console-socket", str(box.path)).check().container
-        master = box.receive()
+        master = box.receive(PATIENCE)
         runtime.start(container).check()
         assert b"up" in os.read(master, 100)
         os.write(master, b"\x03")
-        assert "interrupted" in box.read()
+        assert "interrupted" in box.read(PATIENCE)
 
 
 def test_owner(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     """The user may open the terminal again by its name."""
     made = bundle().set("/process/user", {"uid": 1000, "gid": 1000})
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         output = shown(runtime, made, "stat -c %u /dev/pts/0; echo again >/dev/pts/0", box)
     assert output == "1000\nagain\n"
 
@@ -137,7 +138,7 @@ def test_terminal_needs_a_socket(runtime: Runtime, bundle: MakeBundle, verb: str
 def test_socket_needs_a_terminal(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox) -> None:
     if not runtime.is_ours:
         pytest.skip("crun takes and ignores it")
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         result = runtime.create(bundle(), "--console-socket", str(box.path))
     assert_clear(runtime, result, "console socket")
 
@@ -158,12 +159,12 @@ def test_long_socket_path(runtime: Runtime, bundle: MakeBundle, sandbox: Sandbox
     if not runtime.is_ours:
         pytest.skip("others are bound to the 107 bytes")
     deep = sandbox.directory / ("d" * 120)
-    with console(sandbox.directory) as box:
+    with ConsoleSocket(sandbox.directory / "test-console") as box:
         deep.mkdir()
         os.link(box.path, deep / "socket")
         made = bundle(args=["true"]).set("/process/terminal", True)
         runtime.create(made, "--console-socket", str(deep / "socket")).check()
-        box.receive()
+        box.receive(PATIENCE)
 
 
 def on_terminal(

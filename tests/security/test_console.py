@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.console import console
+from conformance.terminal import ConsoleSocket
+from tests.support.patience import PATIENCE
 from tests.support.verdict import assert_clear
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ SCRIPT = "stat -c '%t' /dev/console; tty; grep ' /dev/console ' /proc/self/mount
 def _run_on_terminal(runtime: Runtime, made: Bundle) -> tuple[Result, str]:
     """Create and start with a console socket; return create's result and the terminal's output."""
     made.shell(SCRIPT).set("/process/terminal", True)
-    with console(runtime.sandbox.directory) as terminal:
+    with ConsoleSocket(runtime.sandbox.directory / "test-console") as terminal:
         result = runtime.create(made, "--console-socket", str(terminal.path))
         if not result.ok:
             return result, ""
-        terminal.receive()
+        terminal.receive(PATIENCE)
         runtime.start(result.container).check()
-        return result, terminal.read()
+        return result, terminal.read(PATIENCE)
 
 
 def test_plain(runtime: Runtime, bundle: MakeBundle) -> None:
