@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import TextIO
 
 from conformance import SPEC_VERSION, registry, report
-from conformance.host import Host, SetupError, enter_own_mount_namespace, find_busybox
+from conformance.host import Host, SetupError, enter_own_mount_namespace
 from conformance.registry import Check
+from conformance.rootfs import find_busybox
 from conformance.runner import Finding, Run, Runner
 from conformance.runtime import find_runtime
 from conformance.sentences import catalogue

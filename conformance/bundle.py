@@ -1,21 +1,15 @@
-"""Bundles: a directory with a busybox root filesystem and a config.json to be changed."""
+"""Bundles: a directory with a root filesystem, and a config.json to be changed."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-APPLETS = (
-    "awk basename cat chmod chown chroot cp cut date dd df dirname echo env false find grep head "
-    "hostname id ionice ip kill ln ls md5sum mkdir mkfifo mknod mount mv nice od ping printf ps "
-    "pwd readlink rm rmdir sed seq sh sleep sort stat stty sync tail tee test touch tr true tty "
-    "umount uname wc"
-).split()
-DIRECTORIES = ("bin", "dev", "etc", "proc", "run", "sys", "tmp", "work")
+from conformance.rootfs import install, make_rootfs
+
 CAPABILITIES = [
     "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
     "CAP_MKNOD", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_CHROOT",
@@ -25,52 +19,17 @@ PATH = "PATH=/bin"
 
 
 class Bundle:
-    """A bundle that `write` makes complete; `config` is the whole configuration, as data.
+    """The bundle in the directory `path`; `config` is the whole configuration, as data.
 
-    `script` is what the container's shell does, if not nothing for a long time.
+    `output` is a file for what its program writes. What changes the bundle returns it, so that
+    changes can follow one another.
     """
 
-    def __init__(
-        self, path: Path, *, busybox: Path, cgroup: str, version: str, script: str | None
-    ) -> None:
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         self.rootfs = path / "rootfs"
         self.output = path / "output"
-        self._make_rootfs(busybox)
-        shell = ["/bin/sh", "-c", script] if script is not None else ["/bin/sleep", "600"]
-        self.config: dict[str, Any] = {
-            "ociVersion": version,
-            "root": {"path": "rootfs", "readonly": False},
-            "hostname": "conformance",
-            "process": {
-                "args": shell,
-                "cwd": "/",
-                "env": [PATH],
-                "user": {"uid": 0, "gid": 0},
-                "capabilities": {name: list(CAPABILITIES) for name in CAPABILITY_SETS},
-                "noNewPrivileges": True,
-            },
-            "mounts": [
-                {"destination": "/proc", "type": "proc", "source": "proc"},
-                {
-                    "destination": "/dev",
-                    "type": "tmpfs",
-                    "source": "tmpfs",
-                    "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
-                },
-                {
-                    "destination": "/dev/pts",
-                    "type": "devpts",
-                    "source": "devpts",
-                    "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
-                },
-            ],
-            "linux": {
-                "cgroupsPath": cgroup,
-                "namespaces": [{"type": name} for name in ("pid", "ipc", "uts", "mount")],
-                "resources": {},
-            },
-        }
+        self.config = config
 
     @property
     def process(self) -> dict[str, Any]:
@@ -90,19 +49,24 @@ class Bundle:
         resources: dict[str, Any] = self.config["linux"]["resources"]
         return resources
 
-    def namespace(self, kind: str, path: str | None = None) -> None:
-        """Make a namespace of this type, or join the one at `path`."""
-        entry = {"type": kind} if path is None else {"type": kind, "path": path}
-        self.without_namespace(kind)
-        self.linux["namespaces"].append(entry)
+    def namespace(self, kind: str, path: str | None = None) -> Self:
+        """Make one namespace of this type, or join the one at `path`."""
+        return self.drop_namespace(kind).add_namespace(kind, path)
 
-    def without_namespace(self, kind: str) -> None:
+    def add_namespace(self, kind: str, path: str | None = None) -> Self:
+        """Append a namespace, new or joined by `path`."""
+        entry = {"type": kind} if path is None else {"type": kind, "path": path}
+        self.linux["namespaces"].append(entry)
+        return self
+
+    def drop_namespace(self, kind: str) -> Self:
         """Stay in the runtime's namespace of this type."""
         self.linux["namespaces"] = [
             entry for entry in self.linux["namespaces"] if entry["type"] != kind
         ]
+        return self
 
-    def user_namespace(self, host_id: int = 100_000, size: int = 65_536) -> None:
+    def user_namespace(self, host_id: int = 100_000, size: int = 65_536) -> Self:
         """Make a user namespace that maps 0 to `host_id`, and give it the root filesystem."""
         self.namespace("user")
         mapping = {"containerID": 0, "hostID": host_id, "size": size}
@@ -111,48 +75,88 @@ class Bundle:
         for directory, _, files in os.walk(self.rootfs):
             for name in (directory, *(os.path.join(directory, file) for file in files)):
                 os.lchown(name, host_id, host_id)
+        return self
 
-    def grant(self, *capabilities: str) -> None:
-        """Add capabilities to those the process has by itself."""
-        for name in CAPABILITY_SETS:
-            self.process["capabilities"][name] += capabilities
+    def add_capabilities(self, *names: str) -> Self:
+        """Grant more capabilities: bounding, effective and permitted."""
+        for kind in CAPABILITY_SETS:
+            self.process["capabilities"][kind] += names
+        return self
 
-    def mount(
+    def add_mount(
         self,
         destination: str,
         kind: str = "tmpfs",
         source: str | Path | None = None,
         options: Sequence[str] = (),
         **more: Any,
-    ) -> None:
+    ) -> Self:
         """Append a mount; `source` is `kind` unless given."""
         entry = {"destination": destination, "type": kind, "source": str(source or kind)}
         self.config["mounts"].append({**entry, "options": list(options), **more})
+        return self
 
-    def bind(self, source: str | Path, destination: str, *options: str) -> None:
-        """Append a bind mount; `options` are added to `bind` unless they have `rbind`."""
-        kind = [] if "rbind" in options else ["bind"]
-        self.mount(destination, "none", source, [*kind, *options])
+    def bind(
+        self, source: str | Path, destination: str, options: Sequence[str] = ("rbind", "rprivate")
+    ) -> Self:
+        """Append a bind mount of `source` on the host; `options` have bind or rbind."""
+        return self.add_mount(destination, "bind", source, options)
 
-    def hook(self, kind: str, path: str, *args: str, **more: Any) -> None:
+    def hook(self, kind: str, path: str, *args: str, **more: Any) -> Self:
         """Append a hook of this kind; args[0] is the path's last part."""
         entry = {"path": path, "args": [os.path.basename(path), *args], **more}
         self.config.setdefault("hooks", {}).setdefault(kind, []).append(entry)
+        return self
 
-    def write(self) -> Path:
-        """Write config.json and return the bundle's directory."""
+    def write(self) -> Self:
+        """Write config.json as `config` is now."""
         (self.path / "config.json").write_text(json.dumps(self.config, indent=1))
-        return self.path
+        return self
 
-    def _make_rootfs(self, busybox: Path) -> None:
-        for name in DIRECTORIES:
-            (self.rootfs / name).mkdir(parents=True)
-        (self.rootfs / "tmp").chmod(0o1777)
-        program = self.rootfs / "bin" / "busybox"
-        shutil.copyfile(busybox, program)
-        program.chmod(0o755)
-        for name in APPLETS:
-            (self.rootfs / "bin" / name).symlink_to("busybox")
-        probe = self.rootfs / "bin" / "probe"
-        shutil.copyfile(Path(__file__).with_name("probe.sh"), probe)
-        probe.chmod(0o755)
+
+def make_bundle(
+    path: Path, *, busybox: Path, cgroup: str, version: str, script: str | None
+) -> Bundle:
+    """Return a new bundle whose shell does `script`, or nothing for a long time.
+
+    Its root has a place to mount on (/work) and the program that reports (probe.sh).
+    """
+    shell = ["/bin/sh", "-c", script] if script is not None else ["/bin/sleep", "600"]
+    config = {
+        "ociVersion": version,
+        "root": {"path": "rootfs", "readonly": False},
+        "hostname": "conformance",
+        "process": {
+            "args": shell,
+            "cwd": "/",
+            "env": [PATH],
+            "user": {"uid": 0, "gid": 0},
+            "capabilities": {name: list(CAPABILITIES) for name in CAPABILITY_SETS},
+            "noNewPrivileges": True,
+        },
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {
+                "destination": "/dev",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+            },
+            {
+                "destination": "/dev/pts",
+                "type": "devpts",
+                "source": "devpts",
+                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+            },
+        ],
+        "linux": {
+            "cgroupsPath": cgroup,
+            "namespaces": [{"type": name} for name in ("pid", "ipc", "uts", "mount")],
+            "resources": {},
+        },
+    }
+    made = Bundle(path, config)
+    make_rootfs(made.rootfs, busybox)
+    (made.rootfs / "work").mkdir()
+    install(made.rootfs, Path(__file__).with_name("probe.sh"), "bin/probe")
+    return made

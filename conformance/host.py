@@ -105,15 +105,6 @@ def resctrl() -> Path | None:
     return None
 
 
-def find_busybox() -> Path:
-    """Return a busybox that runs in an empty root; raises SetupError if there is none."""
-    for name in ("busybox-static", "busybox"):
-        found = shutil.which(name)
-        if found and b"ld-linux" not in Path(found).read_bytes()[:8192]:
-            return Path(found)
-    raise SetupError("no static busybox in PATH: apt-get install busybox-static")
-
-
 def enter_own_mount_namespace() -> None:
     """Put this process into a mount namespace in which nothing is shared with the host's.
 

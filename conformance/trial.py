@@ -17,7 +17,7 @@ from subprocess import DEVNULL, PIPE
 from typing import Any, NoReturn
 
 from conformance import SPEC_VERSION
-from conformance.bundle import Bundle
+from conformance.bundle import Bundle, make_bundle
 from conformance.container import Container, UnfitError
 from conformance.host import Host
 from conformance.leaks import leftovers, settled, unmount
@@ -162,7 +162,7 @@ class Trial:
         """Make a bundle; its program is a shell script, or sleeps."""
         name = self.new_id()
         cgroup = f"/{CGROUP_PARENT}/{name}"
-        made = Bundle(
+        made = make_bundle(
             self.directory / "bundles" / name,
             busybox=self.host.busybox,
             cgroup=cgroup,
@@ -322,7 +322,7 @@ class Trial:
 
     def attempt_create(self, bundle: Bundle, name: str, *options: str, **how: Any) -> Result:
         """Call `create` with this id, whatever comes of it."""
-        path = str(bundle.write())
+        path = str(bundle.write().path)
         how = {"stdin": str(self.null), "stdout": bundle.output, **how}
         result = self.runtime.call("create", "--bundle", path, *options, name, **how)
         if not result.ok:

@@ -61,8 +61,8 @@ def owners(t: Trial, *, namespace: bool, option: str) -> tuple[Path, set[str]]:
     if namespace:
         bundle.namespace("cgroup")
     bundle.namespace("network")
-    bundle.mount("/sys", "sysfs", options=["ro"])
-    bundle.mount("/sys/fs/cgroup", "cgroup", options=[*LOCKED, option])
+    bundle.add_mount("/sys", "sysfs", options=["ro"])
+    bundle.add_mount("/sys/fs/cgroup", "cgroup", options=[*LOCKED, option])
     container = t.up(bundle)
     path = place(t, container, "pids")
     changed = {name for name in os.listdir(path) if (path / name).stat().st_uid != 0}

@@ -53,7 +53,7 @@ def judge_deletion(t: Trial, container: Container) -> None:
 def delete_removes_everything(t: Trial) -> None:
     """Deletes a stopped container, looks for what is left, and uses its id again."""
     bundle = t.bundle("true")
-    bundle.mount("/work", "tmpfs")
+    bundle.add_mount("/work", "tmpfs")
     container = t.ran(bundle)
     t.wait_for("status stopped", lambda: container.status == "stopped")
     there = t.left_now(container.id)
@@ -68,7 +68,7 @@ def delete_keeps_what_it_has_not_made(t: Trial) -> None:
     source = t.directory / "source"
     source.mkdir()
     (source / "file").write_text("kept")
-    bundle.bind(source, "/work")
+    bundle.bind(source, "/work", ["bind"])
     place = t.host_namespace("ipc")
     bundle.namespace("ipc", place)
     container = t.ran(bundle)

@@ -11,8 +11,8 @@ from conformance.trial import Trial
 def create_that_cannot_be_done(t: Trial) -> None:
     """Creates with a mount whose source is not there, after mounts and cgroups that can be made."""
     bundle = t.bundle()
-    bundle.mount("/work", "tmpfs")
-    bundle.bind(t.directory / "absent", "/tmp")
+    bundle.add_mount("/work", "tmpfs")
+    bundle.bind(t.directory / "absent", "/tmp", ["bind"])
     name = bundle.path.name
     result = t.attempt_create(bundle, name)
     for sentence in ("create.cannot-apply", "lifecycle.environment-error"):
@@ -61,7 +61,8 @@ def warning_about_a_capability(t: Trial) -> None:
     for names in bundle.process["capabilities"].values():
         names.append("CAP_NO_SUCH_THING")
     name = bundle.path.name
-    how = ("--debug", "--log", str(t.directory / "log"), "create", "--bundle", str(bundle.write()))
+    log, path = t.directory / "log", bundle.write().path
+    how = ("--debug", "--log", str(log), "create", "--bundle", str(path))
     result = t.runtime.call(*how, name, stdin=str(t.null), stdout=bundle.output)
     if not result.ok:
         for sentence in ("capabilities.unknown", "capabilities.warning"):
@@ -69,7 +70,6 @@ def warning_about_a_capability(t: Trial) -> None:
         t.skip("the runtime gave an error where a warning is asked for")
     container = t.adopt(name, bundle).hold()
     start = container.attempt("start")
-    log = t.directory / "log"
     words = result.stderr + start.stderr + (log.read_text() if log.exists() else "")
     said = "NO_SUCH_THING" in words.upper()
     t.expect("capabilities.unknown", start.ok, "start: " + ("done" if start.ok else start.text))

@@ -150,14 +150,14 @@ def mount_options(t: Trial) -> None:
         new = {"tmpcopyup", "sync", "async", "dirsync", "mand", "nomand", "lazytime", "nolazytime",
                "iversion", "noiversion", "silent", "loud", "defaults", "acl", "noacl"}  # fmt: skip
         if name == "remount":
-            bundle.mount("/work", options=["rw"])
+            bundle.add_mount("/work", options=["rw"])
         if name in new or name == "remount":
-            bundle.mount("/work", options=[name])
+            bundle.add_mount("/work", options=[name])
         elif name in {"idmap", "ridmap"}:
-            bundle.mount("/work", "none", "source", ["bind", name], uidMappings=mapping,
+            bundle.add_mount("/work", "none", "source", ["bind", name], uidMappings=mapping,
                          gidMappings=mapping)  # fmt: skip
         else:
-            bundle.mount("/work", "none", "source", sorted({"bind", name}))
+            bundle.add_mount("/work", "none", "source", sorted({"bind", name}))
 
     accepted(t, "features.mount-options", names, change)
 
@@ -267,7 +267,7 @@ def kinds_of_values(t: Trial) -> None:
     bundle = t.bundle("stat -c %u /work")
     source = t.directory / "source"
     source.mkdir()
-    bundle.mount(
+    bundle.add_mount(
         "/work", "none", source, ["bind", "idmap"], uidMappings=mapping, gidMappings=mapping
     )
     result = t.attempt_create(bundle, bundle.path.name)

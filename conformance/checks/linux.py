@@ -56,7 +56,7 @@ def propagation(t: Trial, kind: str) -> None:
         "mount -t tmpfs inner /run; mount --bind / /tmp 2>/dev/null && echo bound;"
         "echo ready; exec sleep 600"
     )
-    bundle.grant("CAP_SYS_ADMIN")
+    bundle.add_capabilities("CAP_SYS_ADMIN")
     t.host_mount("--bind", str(bundle.rootfs), str(bundle.rootfs))
     t.closers.append(partial(unmount, bundle.rootfs))
     t.host_mount("--make-shared", str(bundle.rootfs))

@@ -95,7 +95,7 @@ def new_mount(t: Trial, option: str) -> None:
     """Mount a tmpfs with the option."""
     options, there, gone = NEW[option]
     bundle = t.bundle()
-    bundle.mount("/work", options=options.split())
+    bundle.add_mount("/work", options=options.split())
     judge(t, f"option.{option}", table(t, bundle).get("/work"), there, gone)
 
 
@@ -105,7 +105,7 @@ def bind_mount(t: Trial, option: str) -> None:
     source = t.directory / "source"
     source.mkdir()
     bundle = t.bundle()
-    bundle.bind(source, "/work", option)
+    bundle.bind(source, "/work", ["bind", option])
     judge(t, f"option.{option}", table(t, bundle).get("/work"), there, gone)
 
 
@@ -117,7 +117,7 @@ def recursive(t: Trial, option: str) -> None:
         place.mkdir()
         t.host_mount("-t", "tmpfs", "-o", before, "tmpfs", str(place))
     bundle = t.bundle()
-    bundle.bind(source, "/work", "rbind", option)
+    bundle.bind(source, "/work", ["rbind", option])
     found = table(t, bundle)
     for point in ("/work", "/work/sub"):
         judge(t, f"option.{option}", found.get(point), there, gone)
@@ -134,7 +134,7 @@ def propagation(t: Trial, option: str) -> None:
     bundle = t.bundle()
     if option.endswith("slave"):
         bundle.linux["rootfsPropagation"] = "slave"  # or there may be no master to be a slave of
-    bundle.bind(source, "/work", "rbind" if deep else "bind", option)
+    bundle.bind(source, "/work", ["rbind" if deep else "bind", option])
     found = table(t, bundle)
     for point in ("/work", "/work/sub")[: 2 if deep else 1]:
         seen = found[point].propagation if point in found else "not there"
@@ -153,10 +153,10 @@ def events(t: Trial, option: str) -> None:
     bundle = t.bundle(
         "mount -t tmpfs inner /work/inner || echo failed; echo mounted; exec sleep 600"
     )
-    bundle.grant("CAP_SYS_ADMIN")
+    bundle.add_capabilities("CAP_SYS_ADMIN")
     if option in {"rshared", "rslave"}:
         bundle.linux["rootfsPropagation"] = option[1:]  # nothing goes where the root is private
-    bundle.bind(source, "/work", "rbind", option)
+    bundle.bind(source, "/work", ["rbind", option])
     container = t.up(bundle)
     t.wait_for("the mount in the container", lambda: "mounted" in container.output())
     outwards = str(source / "inner") in t.host_mounts()
@@ -175,7 +175,7 @@ def bind_or_rbind(t: Trial, option: str) -> None:
     (source / "sub").mkdir(parents=True)
     t.host_mount("-t", "tmpfs", "tmpfs", str(source / "sub"))
     bundle = t.bundle()
-    bundle.mount("/work", "none", source, [option])
+    bundle.add_mount("/work", "none", source, [option])
     found = table(t, bundle)
     deep = "/work/sub" in found
     t.expect(f"option.{option}", "/work" in found, f"on /work: {'/work' in found}")
@@ -185,8 +185,8 @@ def bind_or_rbind(t: Trial, option: str) -> None:
 def remount(t: Trial, option: str) -> None:
     """Mount a tmpfs, and list it again with remount and other options."""
     bundle = t.bundle()
-    bundle.mount("/work", options=["rw", "size=640k"])
-    bundle.mount("/work", options=["remount", "ro", "nosuid"])
+    bundle.add_mount("/work", options=["rw", "size=640k"])
+    bundle.add_mount("/work", options=["remount", "ro", "nosuid"])
     judge(t, f"option.{option}", table(t, bundle).get("/work"), "ro nosuid", "")
 
 

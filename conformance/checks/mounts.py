@@ -70,14 +70,14 @@ def mounts_in_their_order(t: Trial) -> None:
     inner = t.directory / "inner"
     inner.mkdir()
     (inner / "file").write_text("inner\n")
-    bundle.mount("/tmp", "tmpfs")
-    bundle.bind(outer, "/work")
-    bundle.bind(inner, "/work/a")
+    bundle.add_mount("/tmp", "tmpfs")
+    bundle.bind(outer, "/work", ["bind"])
+    bundle.bind(inner, "/work/a", ["bind"])
     seen = t.output(bundle).split()
     t.expect("mounts.order", "inner" in seen, f"the inner mount is on top of the outer: {seen}")
     bundle = t.bundle("cat /work/a/file 2>&1; ls /work")
-    bundle.bind(inner, "/work/a")
-    bundle.bind(outer, "/work")
+    bundle.bind(inner, "/work/a", ["bind"])
+    bundle.bind(outer, "/work", ["bind"])
     (bundle.rootfs / "work" / "a").mkdir()
     seen = t.output(bundle).split()
     t.expect("mounts.order", "inner" not in seen, f"in the other order it is hidden: {seen}")
@@ -87,7 +87,7 @@ def mounts_in_their_order(t: Trial) -> None:
 def destinations(t: Trial) -> None:
     """Mounts on a relative destination and on none."""
     bundle = t.bundle()
-    bundle.mount("work/deep", "tmpfs")
+    bundle.add_mount("work/deep", "tmpfs")
     bundle.process["cwd"] = "/bin"
     found = table(t, bundle)
     t.expect(
@@ -109,10 +109,10 @@ def sources_of_bind_mounts(t: Trial) -> None:
     bundle = t.bundle("cat /work/file /etc/one; cat /run/file /tmp/file")
     (bundle.path / "inside").mkdir()
     (bundle.path / "inside" / "file").write_text("from the bundle\n")
-    bundle.bind(source, "/work")
-    bundle.bind(source / "file", "/etc/one")
-    bundle.bind("inside", "/run")
-    bundle.mount("/tmp", "tmpfs", source, ["bind"])
+    bundle.bind(source, "/work", ["bind"])
+    bundle.bind(source / "file", "/etc/one", ["bind"])
+    bundle.bind("inside", "/run", ["bind"])
+    bundle.add_mount("/tmp", "tmpfs", source, ["bind"])
     lines = t.output(bundle).splitlines()
     outside = lines.count("from outside")
     t.expect("mounts.source-absolute", outside >= 2, f"directory and file: {lines}")
@@ -125,12 +125,12 @@ def types_of_mounts(t: Trial) -> None:
     """Mounts tmpfs, mqueue and ramfs, and a type that no kernel has."""
     bundle = t.bundle()
     for position, kind in enumerate(("tmpfs", "mqueue", "ramfs")):
-        bundle.mount(f"/work/{position}", kind)
+        bundle.add_mount(f"/work/{position}", kind)
     found = table(t, bundle)
     kinds = [found[f"/work/{n}"].fstype if f"/work/{n}" in found else "none" for n in range(3)]
     t.expect("mounts.type", kinds == ["tmpfs", "mqueue", "ramfs"], f"mounted: {kinds}")
     bundle = t.bundle()
-    bundle.mount("/work", "nosuchfs")
+    bundle.add_mount("/work", "nosuchfs")
     t.refuses("mounts.type", bundle, at="create")
 
 
@@ -138,14 +138,14 @@ def types_of_mounts(t: Trial) -> None:
 def options_for_the_file_system(t: Trial) -> None:
     """Mounts a tmpfs with size, mode and nr_inodes, and with an option that it does not have."""
     bundle = t.bundle()
-    bundle.mount("/work", options=["size=640k", "mode=751", "nr_inodes=99", "nosuid"])
+    bundle.add_mount("/work", options=["size=640k", "mode=751", "nr_inodes=99", "nosuid"])
     found = table(t, bundle)
     data = found["/work"].super_options if "/work" in found else frozenset()
     wanted = {"size=640k", "mode=751", "nr_inodes=99"}
     t.expect("mounts.unknown-options", wanted <= data, f"file system options: {sorted(data)}")
     for sentence in ("mounts.unknown-options-fail", "values.unsupported"):
         bundle = t.bundle()
-        bundle.mount("/work", options=["no-such-option-at-all=1"])
+        bundle.add_mount("/work", options=["no-such-option-at-all=1"])
         t.refuses(sentence, bundle, at="create", what="no-such-option-at-all=1")
 
 
@@ -154,8 +154,8 @@ def default_file_systems(t: Trial) -> None:
     """Runs with the file systems that Linux programs expect listed in mounts."""
     bundle = t.bundle()
     bundle.namespace("network")
-    bundle.mount("/dev/shm", "tmpfs", "shm", ["mode=1777"])
-    bundle.mount("/sys", "sysfs", options=["ro", "nosuid"])
+    bundle.add_mount("/dev/shm", "tmpfs", "shm", ["mode=1777"])
+    bundle.add_mount("/sys", "sysfs", options=["ro", "nosuid"])
     found = table(t, bundle)
     for sentence, point, kind in (
         ("filesystems.proc", "/proc", "proc"), ("filesystems.sys", "/sys", "sysfs"),
@@ -204,7 +204,7 @@ def mapped(t: Trial, option: str) -> tuple[Bundle, Path]:
     bundle = t.bundle("stat -c %u:%g /work/file")
     mapping = {"containerID": 0, "hostID": 5000, "size": 60000}
     kind = "rbind" if option == "ridmap" else "bind"
-    bundle.mount(
+    bundle.add_mount(
         "/work", "none", source, [kind, option], uidMappings=[mapping], gidMappings=[mapping]
     )
     return bundle, source
@@ -224,5 +224,5 @@ def mappings_that_are_missing(t: Trial) -> None:
         ("mounts.gid-with-uid-mappings", "idmap", {"gidMappings": mapping}),
     ):
         bundle = t.bundle()
-        bundle.mount("/work", "none", source, ["rbind", option], **more)
+        bundle.add_mount("/work", "none", source, ["rbind", option], **more)
         t.refuses(sentence, bundle, at="create", what=f"{option} with {sorted(more) or 'none'}")

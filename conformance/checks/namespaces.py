@@ -55,7 +55,7 @@ def joined(t: Trial, kind: str) -> None:
 def inherited(t: Trial, kind: str) -> None:
     """Leave a type out."""
     bundle = t.bundle()
-    bundle.without_namespace(kind)
+    bundle.drop_namespace(kind)
     if kind == "uts":
         del bundle.config["hostname"]
     if kind == "mount":
@@ -82,7 +82,7 @@ def invalid_namespaces(t: Trial) -> None:
         ("namespaces.duplicate", [{"type": "ipc"}, {"type": "ipc"}]),
     ):
         bundle = t.bundle()
-        bundle.without_namespace("ipc")
+        bundle.drop_namespace("ipc")
         bundle.linux["namespaces"] += entries
         what = str(entries).replace(other, "/proc/PID/ns/uts")
         t.refuses(sentence, bundle, at="create", what=what)

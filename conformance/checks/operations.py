@@ -45,7 +45,7 @@ def operations_without_arguments(t: Trial) -> None:
         result = t.runtime.call(verb)
         t.expect(sentence, result.refused, f"{verb}: {result.text}")
     bundle = t.bundle()
-    result = t.runtime.call("create", "--bundle", str(bundle.write()))
+    result = t.runtime.call("create", "--bundle", str(bundle.write().path))
     t.expect("create.no-id", result.refused, f"create: {result.text}")
     name = t.new_id()
     result = t.runtime.call("create", name, cwd=t.directory)
@@ -129,7 +129,7 @@ def properties_apply_at_create(t: Trial) -> None:
     """Creates a container and looks at hostname, mounts, root and limits before start."""
     bundle = t.bundle()
     bundle.config["hostname"] = "before-start"
-    bundle.mount("/work", "tmpfs", "seen-before-start")
+    bundle.add_mount("/work", "tmpfs", "seen-before-start")
     bundle.config["root"]["readonly"] = True
     bundle.resources["pids"] = {"limit": 77}
     container = t.create(bundle)

@@ -75,14 +75,14 @@ def capability_that_cannot_be_granted(t: Trial) -> None:
     """Asks for a capability that the caller lacks: a warning names it, and the program runs."""
     lacking = "CAP_SYS_RESOURCE"
     bundle = t.bundle("echo ran")
-    bundle.grant(lacking)
+    bundle.add_capabilities(lacking)
     if t.host.bounding >> 24 & 1:
         t.need(t.host.program("setpriv"), "setpriv, to take a capability away, is not installed")
         t.runtime.wrapper = ("setpriv", "--bounding-set=-sys_resource")
     name = bundle.path.name
     log = t.directory / "log"
     result = t.runtime.call(
-        "--debug", "--log", str(log), "create", "--bundle", str(bundle.write()), name,
+        "--debug", "--log", str(log), "create", "--bundle", str(bundle.write().path), name,
         stdin=str(t.null), stdout=bundle.output,
     )  # fmt: skip
     t.expect("capabilities.ungrantable", result.ok, f"create: {result.text}" if not result.ok
@@ -102,7 +102,7 @@ def capability_that_cannot_be_granted(t: Trial) -> None:
 def schedule(t: Trial, sentence: str, config: dict[str, object], wanted: Scheduling) -> None:
     """Start a container with a scheduler, and judge its attributes."""
     bundle = t.bundle()
-    bundle.grant("CAP_SYS_NICE")
+    bundle.add_capabilities("CAP_SYS_NICE")
     bundle.process["scheduler"] = config
     name = bundle.path.name
     result = t.attempt_create(bundle, name)

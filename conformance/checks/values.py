@@ -68,7 +68,7 @@ def notes_of_a_container(t: Trial) -> None:
 def unknown_properties(t: Trial) -> None:
     """Adds properties that no specification knows, everywhere in a configuration."""
     bundle = t.bundle("echo ran")
-    bundle.mount("/work", "tmpfs")
+    bundle.add_mount("/work", "tmpfs")
     bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/true"}]}
     bundle.resources["pids"] = {"limit": 100}
     more = {"org.example.unknown": {"a": [1, 2]}, "nosuch": True}

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from conformance.bundle import Bundle as Changeable
+from conformance.rootfs import install
 from tests.support.config import base_config, merge
-from tests.support.rootfs import install, make_rootfs
+from tests.support.rootfs import make_rootfs
 
 
-class Bundle:
+class Bundle(Changeable):
     """A bundle under `path`; change `config` freely, `write()` happens before each use.
 
     `name` is unique to the machine and the last component of cgroupsPath.
     """
 
     def __init__(self, path: Path, name: str, marker: str, overrides: dict[str, Any]) -> None:
-        self.path = path
+        super().__init__(path, base_config(name, marker))
         self.name = name
-        self.rootfs = path / "rootfs"
         path.mkdir(mode=0o755)
         make_rootfs(self.rootfs)
-        self.config = base_config(name, marker)
         merge(self.config, overrides)
-
-    def write(self) -> Bundle:
-        """Write config.json as `config` is now."""
-        (self.path / "config.json").write_text(json.dumps(self.config, indent=1))
-        return self
 
     @property
     def args(self) -> list[str]:
@@ -69,26 +63,6 @@ class Bundle:
         del node[int(last) if isinstance(node, list) else last]
         return self
 
-    def add_mount(
-        self, destination: str, kind: str, source: str | Path, options: Sequence[str] = ()
-    ) -> Bundle:
-        """Append a mount of type `kind`; for a bind mount `bind`, with the option bind or rbind."""
-        self.config["mounts"].append(
-            {
-                "destination": destination,
-                "type": kind,
-                "source": str(source),
-                "options": list(options),
-            }
-        )
-        return self
-
-    def bind(
-        self, source: str | Path, destination: str, options: Sequence[str] = ("rbind", "rprivate")
-    ) -> Bundle:
-        """Append a bind mount of `source` on the host."""
-        return self.add_mount(destination, "bind", source, options)
-
     def mount(self, destination: str) -> dict[str, Any]:
         """Return the mount entry for `destination`; raises KeyError."""
         entries: list[dict[str, Any]] = self.config["mounts"]
@@ -104,25 +78,6 @@ class Bundle:
             for entry in self.config["mounts"]
             if not any(_is_below(entry["destination"], name) for name in destinations)
         ]
-        return self
-
-    def drop_namespace(self, kind: str) -> Bundle:
-        """Remove the namespaces of type `kind`."""
-        linux = self.config["linux"]
-        linux["namespaces"] = [entry for entry in linux["namespaces"] if entry["type"] != kind]
-        return self
-
-    def add_namespace(self, kind: str, path: str | None = None) -> Bundle:
-        """Append a namespace, new or joined by `path`."""
-        self.config["linux"]["namespaces"].append(
-            {"type": kind} if path is None else {"type": kind, "path": path}
-        )
-        return self
-
-    def add_capabilities(self, *names: str) -> Bundle:
-        """Grant more capabilities: bounding, effective and permitted."""
-        for kind in ("bounding", "effective", "permitted"):
-            self.config["process"]["capabilities"][kind] += names
         return self
 
     def install(self, program: Path, name: str) -> Bundle:

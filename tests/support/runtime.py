@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from conformance.runtime import Result as Outcome
 from conformance.runtime import finish, read
 from tests.support.bundle import Bundle
 from tests.support.patience import PATIENCE
@@ -27,20 +28,10 @@ _POLL = 0.01
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one call of the runtime did; `status` is negative when a signal ended it."""
+class Result(Outcome):
+    """What one call of the runtime did, and to which container."""
 
-    command: tuple[str, ...]
-    container: str
-    status: int
-    stdout: str
-    stderr: str
-    seconds: float
-
-    @property
-    def ok(self) -> bool:
-        """True if the exit status is 0."""
-        return self.status == 0
+    container: str = ""
 
     def json(self) -> Any:
         """Return stdout parsed as JSON."""
@@ -125,7 +116,7 @@ class Runtime:
                 f"{' '.join(command)}\nnot finished after {timeout} s\n"
                 f"stdout: {read(out)}\nstderr: {read(err)}"
             )
-        done = Result(command, container, status, read(out), read(err), seconds)
+        done = Result(command, status, read(out), read(err), seconds, container)
         lines = done.stderr.splitlines()
         count("calls")
         count("refused", not done.ok and len(lines) == 1 and lines[0].startswith("ociruntime: "))

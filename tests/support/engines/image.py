@@ -7,22 +7,24 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from tests.support.rootfs import DIRECTORIES, ETC, busybox
+from conformance.rootfs import DIRECTORIES, find_busybox
+from tests.support.rootfs import ETC, MORE_DIRECTORIES
 
 NAME = "ocirt-test"
 
 
 def write_image(path: Path) -> Path:
     """Write the tar to `path` for `import` of docker, podman and the like, and return it."""
-    listing = subprocess.run([busybox(), "--list"], check=True, capture_output=True, text=True)
+    busybox = find_busybox()
+    listing = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True)
     with tarfile.open(path, "w") as tar:
-        for name in DIRECTORIES:
+        for name in (*DIRECTORIES, *MORE_DIRECTORIES):
             mode = {"tmp": 0o1777, "root": 0o700}.get(name, 0o755)
             _add(tar, name, tarfile.DIRTYPE, mode)
         for name, text in ETC.items():
             _add(tar, f"etc/{name}", tarfile.REGTYPE, 0o644, text.encode())
         _add(tar, "etc/unreadable", tarfile.REGTYPE, 0o644, b"not a program\n")
-        _add(tar, "bin/busybox", tarfile.REGTYPE, 0o755, busybox().read_bytes())
+        _add(tar, "bin/busybox", tarfile.REGTYPE, 0o755, busybox.read_bytes())
         for applet in listing.stdout.split():
             if applet != "busybox":
                 _add(tar, f"bin/{applet}", tarfile.SYMTYPE, 0o777, link="busybox")

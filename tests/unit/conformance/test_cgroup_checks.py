@@ -38,7 +38,7 @@ class Configuration:
     def namespace(self, _: str) -> None:
         """Nothing depends on it here."""
 
-    def mount(self, place: str, _: str, *, options: list[str]) -> None:
+    def add_mount(self, place: str, _: str, *, options: list[str]) -> None:
         self.mounts.append((place, options))
 
 
