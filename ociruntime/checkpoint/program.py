@@ -15,16 +15,11 @@ from __future__ import annotations
 import time
 from _socket import (
     AF_UNIX,
-    CMSG_SPACE,
-    MSG_CMSG_CLOEXEC,
-    SCM_RIGHTS,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
-    SOL_SOCKET,
     socket,
     socketpair,
 )
-from _struct import iter_unpack, pack
 
 from ociruntime import hostos as os
 from ociruntime.checkpoint import messages as m
@@ -32,6 +27,7 @@ from ociruntime.errors import OciError
 from ociruntime.kernel import _sys
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.signals import reset
+from ociruntime.kernel.sockets import receive, rights
 from ociruntime.process.hookguard import GRACE_SECONDS
 from ociruntime.process.patience import Patience, set_look
 from ociruntime.protobuf import WireError
@@ -269,7 +265,7 @@ class Conversation:
         there = True
         while True:
             try:
-                data, control, _, _ = self._socket.recvmsg(LONGEST, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+                return receive(self._socket, LONGEST)
             except ConnectionResetError:
                 return b"", []
             except BlockingIOError:
@@ -279,7 +275,6 @@ class Conversation:
                     raise OciError(why) from None
                 there = self._patience.look()
                 continue
-            return data, [fd for _, _, part in control for (fd,) in iter_unpack("=i", part)]
 
     def send(self, request: dict[str, Any]) -> None:
         """Say something; whoever does not listen any more is found out by ``receive``."""
@@ -354,8 +349,7 @@ def _become(
         if before is not None:
             handed = [*before(), *handed]
             ours, own = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
-            rights = (SOL_SOCKET, SCM_RIGHTS, pack("=i", ours.fileno()))
-            theirs.sendmsg([READY], [rights])
+            theirs.sendmsg([READY], rights([ours.fileno()]))
             ours.close()
             connection = own.fileno()
         # Whatever has a low number moves up first: nothing may be overwritten by its neighbour.

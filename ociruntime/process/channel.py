@@ -13,10 +13,8 @@ from __future__ import annotations
 from _socket import (
     AF_UNIX,
     MSG_DONTWAIT,
-    SCM_RIGHTS,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
-    SOL_SOCKET,
     socket,
     socketpair,
 )
@@ -26,6 +24,7 @@ from errno import ETOOMANYREFS
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel.program import MAGIC, PACKET_MAX
+from ociruntime.kernel.sockets import rights
 from ociruntime.process.patience import set_look
 
 # `_socket` instead of `socket`, which imports enum and selectors (6 ms).
@@ -84,8 +83,7 @@ class Channel:
     def _send(self, message: bytes, fds: Sequence[int]) -> None:
         try:
             if fds:
-                rights = pack(f"={len(fds)}i", *fds)
-                self._socket.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, rights)])
+                self._socket.sendmsg([message], rights(fds))
             else:
                 self._socket.send(message)
         except OSError as error:

@@ -6,12 +6,13 @@ Only ``run`` and ``exec`` without --detach come here.
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, SOCK_STREAM, socket
-from _struct import unpack
+from _socket import AF_UNIX, SOCK_STREAM, socket
 from select import POLLIN, poll
 
 from ociruntime import hostos as os
+from ociruntime.errors import OciError, explain_errno
 from ociruntime.kernel.signals import BY_NAME, SIGWINCH, Children
+from ociruntime.kernel.sockets import DescriptorsLost, receive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,15 +32,18 @@ HARMLESS = [BY_NAME[name] for name in ("CONT", "TSTP", "WINCH")]
 
 
 def receive_master(connection: int) -> int:
-    """The terminal's master that init sent; -1 when it died first. Closes ``connection``."""
+    """The terminal's master that init sent; -1 when it died first. Closes ``connection``. Raises
+    ``OciError`` where we may open no more.
+    """
     receiver = socket(AF_UNIX, SOCK_STREAM, 0, connection)
     try:
-        _, ancillary, _, _ = receiver.recvmsg(64, CMSG_LEN(4), MSG_CMSG_CLOEXEC)
+        _, fds = receive(receiver, 64)
+    except DescriptorsLost as error:
+        why = explain_errno(error.errno or 0)
+        raise OciError(f"process.terminal: its master was lost: {why}") from None
     finally:
         receiver.close()
-    for _, _, data in ancillary:
-        return int(unpack("=i", data[:4])[0])
-    return -1
+    return fds[0] if fds else -1
 
 
 def outputs_of(process: ProcessConfig, owner: Callable[[], tuple[int, bool]]) -> Outputs | None:

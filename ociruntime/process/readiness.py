@@ -16,21 +16,19 @@ from _socket import (
     MSG_DONTWAIT,
     MSG_PEEK,
     MSG_TRUNC,
-    SCM_RIGHTS,
     SOCK_CLOEXEC,
     SOCK_DGRAM,
-    SOL_SOCKET,
     socket,
 )
-from _struct import pack
 from select import POLLIN, poll
 
 from ociruntime import hostos as os
+from ociruntime.kernel.sockets import rights
 from ociruntime.state.notify import DIRECTORY, INSIDE, SOCKET, is_offered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ociruntime.state.store import Container
 
@@ -119,7 +117,7 @@ class Readiness:
         ours, theirs = os.pipe2(os.O_CLOEXEC)
         try:
             try:
-                self._send(BARRIER, [(SOL_SOCKET, SCM_RIGHTS, pack("=i", theirs))])
+                self._send(BARRIER, [theirs])
             finally:
                 os.close(theirs)
             poller = poll()
@@ -140,11 +138,11 @@ class Readiness:
             elif pidfd in found:
                 return
 
-    def _send(self, message: bytes, control: list[tuple[int, int, bytes]] | None = None) -> None:
+    def _send(self, message: bytes, fds: Sequence[int] = ()) -> None:
         sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)
         try:
             sender.settimeout(SECONDS)
-            sender.sendmsg([message], control or [], 0, self._host)
+            sender.sendmsg([message], rights(fds), 0, self._host)
         except OSError as error:
             if self._warn is not None:
                 why = os.strerror(error.errno or errno.ETIMEDOUT).lower()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC
-from _struct import iter_unpack
 from errno import E2BIG, EINVAL
 
 from ociruntime import hostos as os
-from ociruntime.errors import OciError, StateError
+from ociruntime.errors import OciError, StateError, explain_errno
 from ociruntime.kernel import block
+from ociruntime.kernel.sockets import DescriptorsLost, receive
 from ociruntime.state import status as st
 
 TYPE_CHECKING = False
@@ -52,7 +51,10 @@ def read_report(
     reset, there = False, True
     while True:
         try:
-            answer, control, _, _ = channel.recvmsg(64, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+            answer, fds = receive(channel, 64)
+        except DescriptorsLost as error:
+            why = explain_errno(error.errno or 0)
+            raise OciError(f"linux.seccomp: the listener was lost: {why}") from None
         except BlockingIOError:
             if patience is None or not there:
                 raise StateError(KILLED.format(id=container.id)) from None
@@ -68,9 +70,8 @@ def read_report(
         if report is None and reset and word == st.CREATED:
             raise StateError(KILLED.format(id=container.id))
         if report is not None and report.stage == block.STAGE_LISTENER and not report.errno:
-            for _, _, data in control:
-                for (fd,) in iter_unpack("=i", data):
-                    _serve(agent, fd, container, pid, word)
+            for fd in fds:
+                _serve(agent, fd, container, pid, word)
             continue
         if report is None and agent is not None and not agent.served:
             raise OciError("linux.seccomp: the listener was lost; the process was killed")

@@ -7,12 +7,11 @@ Imported only for profiles with SCMP_ACT_NOTIFY.
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
-from _struct import pack
+from _socket import AF_UNIX, SOCK_STREAM, socket
 
 from ociruntime.errors import OciError
 from ociruntime.jsontext import dumps
-from ociruntime.kernel.sockets import connect_unix
+from ociruntime.kernel.sockets import connect_unix, rights
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Agent:
         document["state"] = state
         data = dumps(document).encode()
         try:
-            sent = self._socket.sendmsg([data], [(SOL_SOCKET, SCM_RIGHTS, pack("=i", fd))])
+            sent = self._socket.sendmsg([data], rights([fd]))
             # Not even a send of nothing: an agent may close once it has the whole document, and
             # send(2) to who has closed is EPIPE, whatever its length.
             if sent < len(data):

@@ -11,21 +11,19 @@ import errno
 import time
 from _socket import (
     AF_UNIX,
-    SCM_RIGHTS,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
     SOCK_STREAM,
-    SOL_SOCKET,
     socket,
     socketpair,
 )
-from _struct import pack
 
 from ociruntime import SPEC_VERSION, __version__
 from ociruntime import hostos as os
 from ociruntime.bundle import parse_settings, read_file
 from ociruntime.errors import OciError, UsageError
 from ociruntime.kernel._sys import commit
+from ociruntime.kernel.sockets import rights
 from ociruntime.protobuf import WireError
 from ociruntime.shim import messages as m
 from ociruntime.shim.cleanup import ADDRESS_FILE, answers, clean_up
@@ -207,8 +205,7 @@ def _hand_over(daemon: socket, pid: int, flags: Flags) -> str:
             from ociruntime.shim.owncgroup import move
 
             move(pid, options.shim_cgroup)
-        rights = [(SOL_SOCKET, SCM_RIGHTS, pack("=i", listener.fileno()))]
-        daemon.sendmsg([boot.for_daemon(path, shared=shared)], rights)
+        daemon.sendmsg([boot.for_daemon(path, shared=shared)], rights([listener.fileno()]))
     except BaseException:
         os.unlink(path)
         raise

@@ -15,19 +15,18 @@ import time
 from _socket import (
     AF_UNIX,
     MSG_DONTWAIT,
-    SCM_RIGHTS,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
-    SOL_SOCKET,
     socketpair,
 )
-from _struct import Struct, pack
+from _struct import Struct
 from select import EPOLLIN
 
 from ociruntime import hostos as os
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.ocinit import open_program
 from ociruntime.kernel.processes import Executable
+from ociruntime.kernel.sockets import rights
 from ociruntime.resident.loop import Future
 from ociruntime.shim.copy import Pump, Splice
 
@@ -173,9 +172,8 @@ class Copier:
     def _send(self, data: bytes, fds: tuple[int, ...]) -> bool:
         if self._end is None:
             return False
-        rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"={len(fds)}i", *fds))] if fds else []
         try:
-            self._end.sendmsg([data], rights, MSG_DONTWAIT)
+            self._end.sendmsg([data], rights(fds), MSG_DONTWAIT)
         except OSError:  # it dies, which we are told of, or does not listen
             return False
         return True

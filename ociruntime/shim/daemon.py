@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, socket
-from _struct import unpack
+from _socket import socket
 
 from ociruntime import hostos as os
 from ociruntime.kernel import constants as c
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.sockets import receive
 from ociruntime.process.descriptors import close_others
 from ociruntime.resident.exits import Exits
 from ociruntime.resident.loop import Loop
@@ -48,15 +48,14 @@ def _serve(starter: socket, log: Log) -> None:
     # What is loaded now stays, and is shared with every worker.
     gc.freeze()
     gc.enable()
-    data, rights, _, _ = starter.recvmsg(LONGEST_ORDERS, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+    data, fds = receive(starter, LONGEST_ORDERS)
     starter.close()
     if not data:
         return  # there is a daemon for this group, or `start` has failed and said why
     orders = Orders(data)
     log.debugging = orders.debug
     _go_before_containerd()
-    (fd,) = unpack("=i", rights[0][2])
-    listener = socket(fileno=fd)
+    listener = socket(fileno=fds[0])
     if orders.first:
         serve(listener, data, log)
         return

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import marshal
 import time
-from _socket import MSG_DONTWAIT, SCM_RIGHTS, SO_PEERCRED, SOL_SOCKET, socket
-from _struct import Struct, pack, unpack
+from _socket import MSG_DONTWAIT, SO_PEERCRED, SOL_SOCKET, socket
+from _struct import Struct, unpack
 from select import POLLOUT, poll
 
 from ociruntime import hostos as os
 from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
+from ociruntime.kernel.sockets import rights
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 LENGTH = Struct("=I")
@@ -134,15 +135,14 @@ class Journal(NoJournal):
     def end(self) -> None:
         self._send((END, None))
 
-    def _send(self, message: Any, descriptors: Iterable[int] = ()) -> None:
+    def _send(self, message: Any, descriptors: Sequence[int] = ()) -> None:
         if self._channel is None:
             return
-        fds = tuple(descriptors)
-        rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"={len(fds)}i", *fds))] if fds else []
+        ancillary = rights(descriptors)
         data = marshal.dumps(message, FORMAT)
         while True:
             try:
-                self._channel.sendmsg([data], rights, MSG_DONTWAIT)
+                self._channel.sendmsg([data], ancillary, MSG_DONTWAIT)
             except BlockingIOError:
                 poller = poll()
                 poller.register(self._channel.fileno(), POLLOUT)

@@ -16,17 +16,12 @@ import marshal
 import time
 from _socket import (
     AF_UNIX,
-    CMSG_SPACE,
-    MSG_CMSG_CLOEXEC,
     MSG_DONTWAIT,
-    SCM_RIGHTS,
     SOCK_CLOEXEC,
     SOCK_SEQPACKET,
-    SOL_SOCKET,
     socket,
     socketpair,
 )
-from _struct import pack, unpack
 from select import EPOLL_CLOEXEC, EPOLLIN, EPOLLOUT, epoll
 
 from ociruntime import hostos as os
@@ -34,11 +29,13 @@ from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import FOR_EVER, Kernel
 from ociruntime.kernel.rest import rest
 from ociruntime.kernel.signals import SPAWN_DEFAULTS, Children
+from ociruntime.kernel.sockets import DescriptorsLost, receive, rights
 from ociruntime.resident.loop import REST_SECONDS
 from ociruntime.shim.journal import AT_ONCE, END, FORMAT, KEEP, READY, RELEASE, TOLD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ociruntime.log import Log
@@ -141,23 +138,24 @@ class Keeper:
     def _receive(self) -> bool:
         """Take one message of the daemon's; whether there was one."""
         try:
-            data, rights, _, _ = self._channel.recvmsg(
-                LONGEST, CMSG_SPACE(4 * AT_ONCE), MSG_CMSG_CLOEXEC | MSG_DONTWAIT
-            )
+            data, fds = receive(self._channel, LONGEST, AT_ONCE, MSG_DONTWAIT)
         except ConnectionResetError:
             return True  # it has died with something unread: what it has sent comes after this
+        except DescriptorsLost as error:
+            text = f"shim: what the daemon has opened will end with it: {error.strerror}"
+            self._log.error(text)
+            return True
         except OSError:
             return False
         if not data:
             return False
-        fds = [fd for _, _, raw in rights for fd in unpack(f"={len(raw) // 4}i", raw)]
         word, argument = marshal.loads(data)  # noqa: S302 - a child of ours has sent it
         self._obey(word, argument, fds)
         return True
 
     def _obey(self, word: str, argument: Any, fds: list[int]) -> None:
         if word == KEEP:
-            for name, fd in zip(argument, fds, strict=False):
+            for name, fd in zip(argument, fds, strict=True):
                 self._close(self._kept.pop(name, -1))
                 self._kept[name] = fd
         elif word == RELEASE:
@@ -220,9 +218,8 @@ class Keeper:
             self._send((EXITS, self._exits[start : start + AT_ONCE]))
         self._send((GO, self._last))
 
-    def _send(self, message: Any, fds: list[int] | None = None) -> None:
-        rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"={len(fds)}i", *fds))] if fds else []
-        self._channel.sendmsg([marshal.dumps(message, FORMAT)], rights)
+    def _send(self, message: Any, fds: Sequence[int] = ()) -> None:
+        self._channel.sendmsg([marshal.dumps(message, FORMAT)], rights(fds))
 
 
 def part(command: list[str], last: object, log: Log) -> socket:
@@ -256,7 +253,7 @@ def inherit(channel: socket) -> tuple[dict[str, int], list[tuple[int, int, int]]
     kept: dict[str, int] = {}
     exits: list[tuple[int, int, int]] = []
     while True:
-        data, rights, _, _ = channel.recvmsg(LONGEST, CMSG_SPACE(4 * AT_ONCE), MSG_CMSG_CLOEXEC)
+        data, fds = receive(channel, LONGEST, AT_ONCE)
         if not data:
             raise EOFError("the keeper has gone")
         word, argument = marshal.loads(data)  # noqa: S302 - the keeper is our parent
@@ -265,5 +262,4 @@ def inherit(channel: socket) -> tuple[dict[str, int], list[tuple[int, int, int]]
         if word == EXITS:
             exits += argument
         else:
-            fds = [fd for _, _, raw in rights for fd in unpack(f"={len(raw) // 4}i", raw)]
-            kept.update(zip(argument, fds, strict=False))
+            kept.update(zip(argument, fds, strict=True))
