@@ -54,7 +54,7 @@ requirements = $$($(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject
 # start fast (of this machine, so not part of a package), the short one.
 prove = @$(1) --version >/dev/null && { $(1) image refresh || :; } && $(1) --version >/dev/null
 
-.PHONY: build demo docs docs-test test test-tools v2-test vm-test vm-test-foreign vm-test-native distro-test python-test \
+.PHONY: build demo docs docs-test test test-tools soak soak-pods v2-test vm-test vm-test-foreign vm-test-native distro-test python-test \
 	package-test engines-test bench conformance conformance-matrix conformance-newer newer-criu \
 	conformance-vm security-figures field findings install uninstall dev clean
 .DELETE_ON_ERROR:
@@ -121,6 +121,10 @@ docs-test: docs $(VENV)/.stamp-tools
 HOURS := 1
 soak: build $(VENV)/.stamp-tests
 	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python -m tests.soak --hours $(HOURS) $(ARGS)
+
+# A hundred pods under one daemon of the shim, which is killed now and then, for HOURS: what is lost.
+soak-pods: build $(VENV)/.stamp-tests
+	$(SUDO) env PYTHONPATH=. $(VENV)/bin/python -m tests.soak.pods --hours $(HOURS) $(ARGS)
 
 # The tests of faults where cgroup v2 alone is mounted: without a controller here, where v1 has all,
 # but with what freezes, kills and counts. Words for pytest: make v2-test ARGS="-k shim".

@@ -27,7 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Client:
     """A connection to a shim."""
 
     def __init__(self, address: str) -> None:
+        self.address = address
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(TIMEOUT)
         path = address.removeprefix("unix://")
@@ -177,9 +178,10 @@ class Shims:
         )  # fmt: skip
         return Client(done.stdout.decode().strip())
 
-    def create(self, client: Client, container: str, bundle: Path) -> int:
-        """Create and Start; the pid."""
-        client("Create", m.CREATE, m.PID, id=container, bundle=str(bundle), options=self._options)
+    def create(self, client: Client, container: str, bundle: Path, **streams: str) -> int:
+        """Create and Start; the pid. ``streams``: stdin, stdout, stderr as Create takes them."""
+        client("Create", m.CREATE, m.PID, id=container, bundle=str(bundle), options=self._options,
+               **streams)  # fmt: skip
         return int(client("Start", m.PROCESS_KEY, m.PID, id=container)["pid"])
 
     @staticmethod
@@ -331,6 +333,30 @@ def main() -> int:
         shutil.rmtree(place, ignore_errors=True)
         remove_cgroups()
     return 0
+
+
+@contextmanager
+def as_a_service() -> Iterator[None]:
+    """Be, with all that we start, in a CPU cgroup of our own, as containerd with its shims is in
+    that of its unit: as many shares of the CPUs as the containers' cgroup has, whatever the number
+    of processes. Otherwise each shim could have as many by itself (sched(7), autogroup).
+    """
+    joined = []
+    for hierarchy in (CGROUPS, *CGROUPS.iterdir()):
+        group = hierarchy / f"{CGROUP}-service"
+        if (hierarchy / "cpu.shares").exists() and not hierarchy.is_symlink():
+            before = hierarchy
+            group.mkdir(exist_ok=True)
+            (group / "cgroup.procs").write_text("0")
+            joined.append((before, group))
+    try:
+        yield
+    finally:
+        for before, group in joined:
+            for pid in (group / "cgroup.procs").read_text().split():
+                with suppress(ProcessLookupError):
+                    (before / "cgroup.procs").write_text(pid)
+            group.rmdir()
 
 
 def remove_cgroups() -> None:

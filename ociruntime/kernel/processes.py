@@ -59,6 +59,13 @@ class Processes:
             raise OSError(-result, os.strerror(-result))
         return result
 
+    def launch(self, program: Executable, milliseconds: int) -> int:
+        """``run_program``, and -1; or a pidfd that tells of its end, for the caller to close, where
+        there are other things to do meanwhile: then the caller counts the time.
+        """
+        self.run_program(program, milliseconds)
+        return -1
+
     def start_program(self, program: Executable) -> tuple[int, int]:
         """The same, but nobody waits for its end: ``(pid, pidfd)``."""
         what = program.fd, program.argv, program.envp, *program.descriptors()

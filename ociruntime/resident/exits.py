@@ -64,6 +64,13 @@ class Exits:
         """The exit code of a child that has ended before it was announced."""
         return self._early[pid][0]
 
+    def ended_since(self, pid: int, moment: int) -> bool:
+        """Whether a child of that number that nobody has announced was reaped since ``moment``
+        (nanoseconds since the epoch), which is one while this is held.
+        """
+        early = self._early.get(pid)
+        return early is not None and early[1] >= moment
+
     def expect(self, pid: int, ended: Ended) -> None:
         """Call ``ended`` when our child ``pid`` ends, at once if it has."""
         early = self._early.pop(pid, None)

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     Task = Coroutine[Any, None, None]
 
-EVENTS_AT_ONCE = 64
+EVENTS_AT_ONCE = 256
+# How long a turn may take before we look again who has something for us, and how long it takes
+# until half of what somebody has cost is forgotten (seconds).
+TURN_SECONDS = 0.002
+HALF_LIFE = 1.0
 # When nothing has happened for so long, memory is given back (seconds): to have it again costs a
 # request some milliseconds, and probes come every ten seconds where nobody says otherwise.
 REST_SECONDS = 15.0
@@ -175,14 +179,29 @@ class Lock:
 class Loop:
     """``run`` serves descriptors and timers until ``stop``. The loop of a process that ``rests``,
     in which there is no other thread, gives back memory while nothing happens.
+
+    Descriptors of clients are served in the order of the time that each has cost lately: who asks
+    for little need not wait behind those who ask for much.
     """
 
-    __slots__ = ("_callbacks", "_count", "_epoll", "_rests", "_running", "_timers")
+    __slots__ = (
+        "_callbacks",
+        "_costs",
+        "_count",
+        "_epoll",
+        "_forgotten",
+        "_rests",
+        "_running",
+        "_timers",
+    )
 
     def __init__(self, *, rests: bool = False) -> None:
         self._rests = rests
         self._epoll = epoll(-1, EPOLL_CLOEXEC)
         self._callbacks: dict[int, Callable[[int], None]] = {}
+        # Seconds, by the descriptors of clients; when these were last divided.
+        self._costs: dict[int, float] = {}
+        self._forgotten = 0.0
         self._timers: list[tuple[float, int, Future]] = []
         self._count = 0
         self._running = False
@@ -202,6 +221,12 @@ class Loop:
         """Watch ``fd`` no more: to be called before it is closed."""
         if self._callbacks.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            self._costs.pop(fd, None)
+
+    def watch_client(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        """The same as ``watch`` for somebody who decides how much is done for him."""
+        self.watch(fd, events, callback)
+        self._costs.setdefault(fd, 0.0)
 
     def sleep(self, seconds: float) -> Future:
         """A future that is done in so many seconds."""
@@ -244,13 +269,33 @@ class Loop:
             timeout = -1.0
             if self._timers:
                 timeout = max(0.0, self._timers[0][0] - time.monotonic())
-            for fd, ready in self._poll(timeout):
-                callback = self._callbacks.get(fd)
-                if callback is not None:  # else an earlier one of this turn has forgotten it
-                    callback(ready)
+            self._serve(self._poll(timeout))
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 self._timers.pop(0)[2].set()
+
+    def _serve(self, found: list[tuple[int, int]]) -> None:
+        """Call back for as many as fit into a turn; the others are still ready in the next one."""
+        costs = self._costs
+        if len(found) > 1:
+            found.sort(key=lambda each: costs.get(each[0], -1.0))
+        now = time.monotonic()
+        end = now + TURN_SECONDS
+        for fd, ready in found:
+            callback = self._callbacks.get(fd)
+            if callback is None:
+                continue  # an earlier one of this turn has forgotten it
+            callback(ready)
+            before, now = now, time.monotonic()
+            if fd in costs:
+                costs[fd] += now - before
+            if now > end:
+                break
+        if now - self._forgotten > HALF_LIFE:
+            share = 0.5 ** min((now - self._forgotten) / HALF_LIFE, 64)
+            self._forgotten = now
+            for fd in costs:
+                costs[fd] *= share
 
     def _poll(self, seconds: float) -> list[tuple[int, int]]:
         """What is ready within so many ``seconds`` (negative: some day)."""

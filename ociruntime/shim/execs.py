@@ -8,6 +8,7 @@ the container, whose file systems may answer late or never, the loop goes on.
 
 from __future__ import annotations
 
+import time
 from select import EPOLLIN, POLLIN, poll
 
 from ociruntime import hostos as os
@@ -18,6 +19,7 @@ from ociruntime.lifecycle.exec import exec_patiently
 from ociruntime.plan.requests import ExecRequest
 from ociruntime.process import patience
 from ociruntime.resident.loop import first
+from ociruntime.resident.turns import Turns
 from ociruntime.shim import ttrpc
 from ociruntime.shim.openfiles import limit
 from ociruntime.shim.operations import parse_process
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from ociruntime.log import Log
     from ociruntime.process.run import Run
     from ociruntime.resident.exits import Exits
-    from ociruntime.resident.loop import Loop
+    from ociruntime.resident.loop import Future, Loop
     from ociruntime.state.store import Container, Store
 
 CLD_EXITED, CLD_KILLED = 1, 2
@@ -41,8 +43,9 @@ CLD_EXITED, CLD_KILLED = 1, 2
 # Milliseconds that a process has to end in, once it should: a container may keep its own from it
 # (a frozen or throttled cgroup, SIGSTOP, a tracer), and the daemon has others to serve.
 PATIENCE = 2000
-# ... and oci-exec, while it is on the host.
-ENTERING = 5000
+# Seconds that oci-exec may take on the host: a container without a pid namespace of its own can
+# stop it once it has joined its user namespace.
+ENTERING = 10.0
 
 
 class SharedKernel(Kernel):
@@ -51,8 +54,12 @@ class SharedKernel(Kernel):
     def __init__(self, exits: Exits) -> None:
         self._exits = exits
         self._pids: dict[int, int] = {}
+        self._launched = 0
 
     def pidfd_open(self, pid: int) -> int:
+        # The number of one that oci-exec made, and that was killed, may be another's by now.
+        if self._exits.ended_since(pid, self._launched):
+            raise ProcessLookupError
         pidfd = super().pidfd_open(pid)
         self._pids[pidfd] = pid
         return pidfd
@@ -62,8 +69,11 @@ class SharedKernel(Kernel):
         self._pids[pidfd] = pid
         return pid, pidfd
 
-    def run_program(self, program: Executable, milliseconds: int) -> int:
-        return super().run_program(program, min(milliseconds, ENTERING))
+    def launch(self, program: Executable, milliseconds: int) -> int:
+        self._launched = time.time_ns()
+        pid, pidfd = self.start_program(program)
+        self._exits.expect(pid, lambda _code, _time: None)
+        return pidfd
 
     def wait_pidfd(self, pidfd: int) -> tuple[int, int]:
         poller = poll()
@@ -91,6 +101,7 @@ class Execs:
         self._loop = loop
         self._exits = exits
         self._log = log
+        self._turns = Turns(loop)
 
     async def run(
         self,
@@ -109,6 +120,7 @@ class Execs:
         options.streams = tuple(streams) or (null, null, null)
         self._exits.hold()
         try:
+            await self._turns.turn(container_id)
             container = store.open(container_id)
             try:
                 return await self._run(container, spec, options, made)
@@ -149,10 +161,13 @@ class Execs:
         return True
 
     async def _wait(self, fd: int, pid: int) -> None:
-        """Wait for ``fd``, while process ``pid`` can see to it that it becomes readable; raises
-        ``OciError``.
+        """Wait for ``fd``, while process ``pid`` can see to it that it becomes readable; without a
+        pid it is a pidfd of oci-exec. Raises ``OciError``.
         """
         ready = self._loop.ready(fd, EPOLLIN)
+        if not pid:
+            await self._wait_for_maker(ready)
+            return
         held = patience.Patience(pid, "the process in the container")
         try:
             while not await first(self._loop, ready, patience.LOOK_SECONDS):
@@ -161,6 +176,15 @@ class Execs:
         finally:
             if not ready.done and ready.abandon is not None:
                 ready.abandon()
+
+
+    async def _wait_for_maker(self, ended: Future) -> None:
+        try:
+            if not await first(self._loop, ended, ENTERING):
+                raise OciError(f"oci-exec has not entered the container within {ENTERING:g} s")
+        finally:
+            if not ended.done and ended.abandon is not None:
+                ended.abandon()
 
 
 def is_readable(fd: int) -> bool:

@@ -114,7 +114,7 @@ class Connection:
         self._out = bytearray()
         self._closed = False
         end.settimeout(0)
-        loop.watch(end.fileno(), EPOLLIN, self._ready)
+        loop.watch_client(end.fileno(), EPOLLIN, self._ready)
 
     def close(self) -> None:
         """Cut the peer off; answers that are not written yet are lost."""
@@ -191,7 +191,7 @@ class Connection:
             return
         del self._out[:sent]
         events = EPOLLIN | EPOLLOUT if self._out else EPOLLIN
-        self._loop.watch(self._socket.fileno(), events, self._ready)
+        self._loop.watch_client(self._socket.fileno(), events, self._ready)
 
 
 def _refusal(code: int, text: str) -> bytes:

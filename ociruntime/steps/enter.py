@@ -15,6 +15,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel import block as b
 from ociruntime.kernel import execblock as e
+from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.ocinit import sealed_memfd
 from ociruntime.kernel.processes import Executable
 from ociruntime.process.descriptors import STREAMS, close_all
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from ociruntime.cgroups.path import Place
     from ociruntime.kernel.block import Report
+    from ociruntime.kernel.kernel import Kernel
     from ociruntime.process.identity import Identity
     from ociruntime.process.run import Run
     from ociruntime.spec.documents import ProcessConfig
@@ -80,6 +82,7 @@ class EnterContainer(Step):
         "identity",
         "joins",
         "keep_fds",
+        "maker",
         "namespaces",
         "process",
         "program",
@@ -93,6 +96,7 @@ class EnterContainer(Step):
 
     kind = "enter-container"
     stage = "spawn"
+    listens = True
 
     def __init__(
         self,
@@ -127,12 +131,18 @@ class EnterContainer(Step):
         # What the process has said so far: STAGE_JOINED, STAGE_ENTERED.
         self.said: set[int] = set()
         self.channel: socket | None = None
+        # A pidfd of oci-exec, where somebody has other things to do until its end.
+        self.maker = -1
+
+    def operands(self) -> dict[str, object]:
+        return {name: value for name, value in super().operands().items() if name != "maker"}
 
     def describe(self) -> str:
         who = f"uid {self.identity.uid}, gid {self.identity.gid}"
         return f"make a process in container {self.container_id} for {self.program}, as {who}"
 
-    def execute(self, run: Run) -> None:
+    def listen(self, run: Run) -> Iterator[int]:
+        """Start oci-exec, and wait for its end."""
         kernel, fds = run.kernel, run.fds
         self.channel, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
         fds[CHANNEL_FD] = theirs.detach()
@@ -146,21 +156,31 @@ class EnterContainer(Step):
             run.streams or (0, 1, 2),
             self.keep_fds,
         )
-        kernel.run_program(program, LONGEST)
+        self.maker = kernel.launch(program, LONGEST)
         # They are the process's now. That it closes the channel is what tells of its success.
         close_all(kernel, [fd for fd in fds.values() if fd != run.lent])
         fds.clear()
+        if self.maker >= 0:
+            yield self.maker
+            self._forget_maker()
+
+    def execute(self, run: Run) -> None:
         self._hear_all(run)
+
+    def _forget_maker(self) -> None:
+        os.close(self.maker)
+        self.maker = -1
 
     def _hear_all(self, run: Run) -> None:
         """What oci-exec said, which has ended, and its process, if that one has been as fast."""
         assert self.channel is not None
         failures = []
+        made = 0
         try:
             while message := self.channel.recv(LARGEST_REPORT, MSG_DONTWAIT):
                 report = b.unpack_report(message)
-                if report.stage == b.STAGE_MADE and not run.pid:
-                    self.take(run, report.detail)
+                if report.stage == b.STAGE_MADE and not made:
+                    made = report.detail
                 elif report.stage == b.STAGE_JOINED:
                     self.said.add(report.stage)
                 else:
@@ -169,15 +189,19 @@ class EnterContainer(Step):
             pass
         for report in failures:
             raise self.explain_report(run, report)
-        if not run.pid:
+        if not made:
             raise OciError(f"{self.label}: oci-exec died without a word")
+        self.take(run, made)
         set_look(self.channel)
 
     def take(self, run: Run, pid: int) -> None:
         """Our own unreaped child, which is proven: in there others may have the channel, too."""
-        run.pidfd = run.kernel.pidfd_open(pid)
         try:
+            run.pidfd = run.kernel.pidfd_open(pid)
             run.kernel.has_ended(run.pidfd)
+        except ProcessLookupError:  # somebody else has reaped it: it was killed
+            text = f"{self.label}: the process died before its program was executed"
+            raise OciError(text) from None
         except ChildProcessError:
             raise OciError(f"{self.label}: process {pid} is not its process") from None
         run.pid = pid
@@ -255,6 +279,10 @@ class EnterContainer(Step):
 
     def undo(self, run: Run) -> None:
         self.let_go()
+        if self.maker >= 0:
+            # The process that it may have made finds nobody at the channel.
+            end_maker(run.kernel, self.maker)
+            self._forget_maker()
         end_process(run)
 
     def let_go(self) -> None:
@@ -273,6 +301,14 @@ class EnterContainer(Step):
         from ociruntime.steps.execwords import explain_report
 
         return explain_report(self, run, report)
+
+
+def end_maker(kernel: Kernel, pidfd: int) -> None:
+    """Kill oci-exec, if it has not ended."""
+    try:
+        kernel.pidfd_send_signal(pidfd, SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 class Proceed(Step):

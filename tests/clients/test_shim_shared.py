@@ -10,6 +10,7 @@ from pathlib import Path
 from ociruntime.shim.shared import ANNOTATION
 from tests.clients.conftest import NODE_OPTIONS
 from tests.clients.test_containerd import events
+from tests.support.engines import shared
 from tests.support.engines.containerd import IMAGE, ContainerdWith
 from tests.support.engines.host import Done
 
@@ -125,22 +126,8 @@ def keeper_and_daemon(node: ContainerdWith) -> tuple[int, int]:
 
 
 def look(node: ContainerdWith) -> tuple[int, int]:
-    """0 for what is not there, or not alone: a successor that is being started has the keeper's
-    name at first, and a `start` makes a keeper before it knows of a daemon. Workers have the
-    daemon's name and may be the keeper's children when that one is killed; but a daemon alone leads
-    a session, and what has ended and was not reaped yet is no daemon.
-    """
-    script = """for pid in /proc/[0-9]*; do
-        { read -r name <$pid/comm && read -r line <$pid/stat; } || continue
-        set -- ${line##*) }
-        case $name in ociruntime-*) echo $name ${pid#/proc/} $1 $2 $4;; esac
-    done 2>/dev/null || true"""
-    found = [line.split() for line in node.host.shell(script).splitlines()]
-    there = [words for words in found if words[2] not in "ZX"]
-    keepers = [pid for name, pid, *_ in there if name == "ociruntime-keep"]
-    ours = [pid for name, pid, _, parent, session in there
-            if name == "ociruntime-shim" and parent in keepers and pid == session]  # fmt: skip
-    return int(keepers[0]) if len(keepers) == 1 else 0, int(ours[0]) if len(ours) == 1 else 0
+    """0 for what is not there, or not alone."""
+    return shared.keeper_and_daemon(node.host)
 
 
 def wait_for_successor(node: ContainerdWith, dead: int) -> None:

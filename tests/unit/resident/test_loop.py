@@ -192,3 +192,58 @@ def test_it_rests_when_nothing_happens(rests: bool, monkeypatch: pytest.MonkeyPa
     assert rested[:1] == ([-1.0] if rests else [])
     os.close(readable)
     os.close(writable)
+
+
+def test_a_client_who_asks_for_little_goes_before_those_who_ask_for_much() -> None:
+    loop = Loop()
+    served: list[str] = []
+    ends = {name: os.pipe() for name in ("much", "little", "ours")}
+
+    def serve(name: str) -> None:
+        served.append(name)
+        os.read(ends[name][0], 1)
+        if len(served) == 1:
+            began = time.monotonic()
+            while time.monotonic() - began < 2 * loop_module.TURN_SECONDS:
+                pass
+            for _, writable in ends.values():
+                os.write(writable, b"x")
+        elif name == "much":
+            loop.stop()
+
+    for name, (readable, _) in ends.items():
+        watch = loop.watch if name == "ours" else loop.watch_client
+        watch(readable, EPOLLIN, lambda _, name=name: serve(name))  # type: ignore[misc]
+    os.write(ends["much"][1], b"x")
+    loop.run()
+    assert served == ["much", "ours", "little", "much"]
+    for pair in ends.values():
+        for fd in pair:
+            os.close(fd)
+
+
+def test_a_long_turn_ends_before_everybody_was_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has become ready meanwhile, and has asked for less, is next."""
+    monkeypatch.setattr(loop_module, "TURN_SECONDS", -1.0)
+    loop = Loop()
+    served: list[int] = []
+    pipes = [os.pipe() for _ in range(3)]
+
+    def serve(number: int) -> None:
+        served.append(number)
+        os.read(pipes[number][0], 1)
+        if not number:
+            os.write(pipes[2][1], b"x")
+        if len(served) == len(pipes):
+            loop.stop()
+
+    for number, (readable, _) in enumerate(pipes):
+        watch = loop.watch if number == 2 else loop.watch_client
+        watch(readable, EPOLLIN, lambda _, number=number: serve(number))  # type: ignore[misc]
+    for number in (0, 1):
+        os.write(pipes[number][1], b"x")
+    loop.run()
+    assert served == [0, 2, 1]
+    for pair in pipes:
+        for fd in pair:
+            os.close(fd)

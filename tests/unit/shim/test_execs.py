@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from select import EPOLLIN
 from typing import Any, cast
@@ -60,6 +61,39 @@ def test_the_status_is_told(kernel: SharedKernel) -> None:
     pidfd = kernel.pidfd_open(pid)
     assert kernel.wait_pidfd(pidfd) == (CLD_EXITED, 3)
     os.close(pidfd)
+
+
+def test_who_ended_unannounced_has_no_number_any_more(kernel: SharedKernel) -> None:
+    """It may be another process's by now."""
+    exits = kernel._exits
+    exits.hold()
+    exits.record(os.getpid(), 0)
+    with pytest.raises(ProcessLookupError):
+        kernel.pidfd_open(os.getpid())
+    kernel._launched = time.time_ns() + 10**9  # what ended before oci-exec was started is another
+    os.close(kernel.pidfd_open(os.getpid()))
+
+
+def test_the_loop_does_not_wait_for_oci_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for a time, and then the exec fails."""
+    monkeypatch.setattr(execs, "ENTERING", 0.01)
+    loop = Loop()
+    readable, writable = os.pipe()
+    turns: list[int] = []
+
+    async def others() -> None:
+        while True:
+            turns.append(1)
+            await loop.sleep(0)
+
+    job = Job(Execs(loop, *cast("Any", (None, None)))._wait(readable, 0))
+    job.result.when_done(loop.stop)
+    loop.spawn(others())
+    loop.run()
+    assert len(turns) > 1
+    assert "oci-exec has not entered" in str(job.result._error)
+    os.close(readable)
+    os.close(writable)
 
 
 @pytest.mark.parametrize("said", [True, False])
