@@ -12,7 +12,7 @@ from select import EPOLLIN
 
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
-from ociruntime.kernel.pids import is_alive, open_process
+from ociruntime.kernel.pids import STARTED, is_alive, open_process, stat_fields
 from ociruntime.shim import messages as m
 from ociruntime.shim import service, ttrpc
 from ociruntime.shim.events import EVENT
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # containerd's for what it does not know (client.UnknownExitStatus).
 UNKNOWN = 255
 # How long the keeper may take to tell of the end of a process that is gone (seconds).
-WORD_SECONDS = 5.0
+WORD_SECONDS = 30.0
 
 
 class Succession:
@@ -176,8 +176,14 @@ class Succession:
         self._tasks.publisher.publish(topic, name, message, values)
 
     async def _doubt(self, process: Process, task: Task) -> None:
-        """It is gone; if the keeper knows nothing of it, nobody does."""
-        await self._tasks.loop.sleep(WORD_SECONDS)
+        """It is gone; if the keeper knows nothing of it, nobody does. On a machine without CPU time
+        that one may take long to look: what it has not reaped yet is a zombie.
+        """
+        while True:
+            fields = stat_fields(process.pid)
+            await self._tasks.loop.sleep(WORD_SECONDS)
+            if not fields or int(fields[STARTED]) != process.started:
+                break
         _not_known(self._tasks, process, task)
 
     # requests

@@ -17,8 +17,11 @@ import pytest
 from conformance.agent import Agent
 from ociruntime.shim import messages as m
 from ociruntime.shim import ttrpc
+from ociruntime.shim.shared import ANNOTATION
+from tests.clients.conftest import NODE_OPTIONS
 from tests.clients.test_containerd import events
 from tests.support.bundle import Bundle
+from tests.support.engines import metrics
 from tests.support.engines.containerd import IMAGE, ContainerdWith
 from tests.support.engines.docker import CLIENT, DockerWith
 from tests.support.engines.host import RESIZED
@@ -262,23 +265,41 @@ def test_death_of_the_shim(shim: ContainerdWith) -> None:
     shim("containers", "delete", container).check()
 
 
-def test_restart_of_containerd(shim: ContainerdWith) -> None:
-    """Containers go on, are found again, and what happened meanwhile is known."""
-    stays = shim.up("--", "sleep", "1000")
-    ends = shim.up("--", "sh", "-c", "until test -e /end; do sleep 0.05; done; exit 9")
-    shim.daemon.stop()
-    pid = shim.processes("until test -e /end")[0]
-    shim.host.shell(
-        f": >/proc/{pid}/root/end; while kill -0 {pid} 2>/dev/null; do sleep 0.05; done"
-    )
-    shim.daemon.start()
-    assert shim.tasks()[stays][1] == "RUNNING"
-    shim.wait_for(ends, "STOPPED")
-    assert "exit code 9" in shim("tasks", "delete", ends).stderr
-    done = shim("tasks", "exec", "--exec-id", "e", stays, "echo", "back").check()
+@pytest.mark.parametrize(
+    ("daemon", "signal"), [("pod", "TERM"), ("namespace", "TERM"), ("namespace", "KILL")]
+)
+def test_restart_of_containerd(node: ContainerdWith, daemon: str, signal: str) -> None:
+    """Containers go on, are found again, and what happened meanwhile is known: how one has ended,
+    what it has said, and that of an exec.
+    """
+    options = ["--runtime-config-path", NODE_OPTIONS, "--annotation", f"{ANNOTATION}={daemon}"]
+    stays = node.up(*options, "--", "sleep", "1000")
+    log = f"/run/said-{daemon}-{signal}"
+    script = "until test -e /end; do sleep 0.05; done; echo said; exit 9"
+    ends = node.up(*options, "--log-uri", f"file://{log}", "--", "sh", "-c", script)
+    words = ["tasks", "exec", "--detach", "--exec-id", "e", stays, "sh", "-c", script]
+    node(*words).check()
+    node.daemon.stop(signal)
+    for pid in node.processes("until test -e /end"):
+        node.host.shell(
+            f": >/proc/{pid}/root/end; while kill -0 {pid} 2>/dev/null; do sleep 0.05; done"
+        )
+    node.daemon.start()
+    seen = node.daemon.directory / f"events-{daemon}-{signal}"
+    node.host.start("ctr", "--address", "/run/containerd.sock", "events", log=seen)
+    assert node.tasks()[stays][1] == "RUNNING"
+    node.wait_for(ends, "STOPPED")
+    assert node.host.shell(f"cat {log}") == "said\n"
+    assert "exit code 9" in node("tasks", "delete", ends).stderr
+    with metrics.client(node, stays) as connection:
+        ended = connection.call("Wait", m.PROCESS_KEY, m.WAIT_RESPONSE, id=stays, exec_id="e")
+    assert ended["exit_status"] == 9
+    done = node("tasks", "exec", "--exec-id", "f", stays, "echo", "back").check()
     assert done.stdout == "back\n"
-    shim("tasks", "kill", "--signal", "KILL", stays).check()
-    shim.wait_for(stays, "STOPPED")
+    node("tasks", "kill", "--signal", "KILL", stays).check()
+    node.wait_for(stays, "STOPPED")
+    told = lambda: "/tasks/exit" in [topic for topic, _ in events(seen, stays)]  # noqa: E731
+    node.host.wait_until(told, "its end", seen)
 
 
 def test_output_that_nobody_reads(shim: ContainerdWith) -> None:

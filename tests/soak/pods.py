@@ -19,6 +19,7 @@ import collections
 import random
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -41,6 +42,8 @@ PROBED, STOPPED = 5, 5
 # What a pod takes to end once it is told, and the daemon to have a successor (seconds).
 PATIENCE = 180
 STOPPED_STATUS = 130
+# How many pods are made at the same time.
+MAKERS = 4
 # Counts to $1, a line each second; ends with status $2, or as it is told to.
 COUNT = f"""trap 'echo stopped; exit {STOPPED_STATUS}' TERM
 i=0; while [ $i -lt $1 ]; do echo line $i; i=$((i+1)); sleep 1; done; echo last; exit $2"""
@@ -50,7 +53,7 @@ class Killer(threading.Thread):
     """Kills the daemon now and then, and knows when."""
 
     def __init__(self, cri: Cri, deadline: float, seed: int, faults: list[str]) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._cri = cri
         self._deadline = deadline
         self._chance = random.Random(seed)
@@ -92,11 +95,14 @@ class Node:
         self.faults: list[str] = []
         self.counts: collections.Counter[str] = collections.Counter()
         self.slowest = 0.0
+        self.makers = threading.Semaphore(MAKERS)
         self.killer = Killer(cri, self.deadline, seed, self.faults)
 
     def run(self) -> None:
         """All pods until the time is up."""
-        slots = [threading.Thread(target=self._slot, args=(n,)) for n in range(self.pods)]
+        slots = [
+            threading.Thread(target=self._slot, args=(n,), daemon=True) for n in range(self.pods)
+        ]
         for thread in (*slots, self.killer):
             thread.start()
         while time.monotonic() < self.deadline:
@@ -136,12 +142,19 @@ class Node:
         lines, status = chance.randint(*LIVES), chance.randint(0, 100)
         stops = lines // 2 if chance.randrange(STOPPED) == 0 else lines
         probed = number % PROBED == 0
-        pod = Pod(self.cri, HANDLER, network=False)
+        words = ("sh", "-c", COUNT, "sh", str(lines), str(status))
+        with self.makers:
+            if time.monotonic() > self.deadline:
+                return
+            pod = Pod(self.cri, HANDLER, network=False)
+            try:
+                container = pod.start("counter", *words)
+            except BaseException:
+                pod.remove()
+                raise
+        self.counts["pods"] += 1
         try:
-            words = ("sh", "-c", COUNT, "sh", str(lines), str(status))
-            container = pod.start("counter", *words)
             begin = time.monotonic()
-            self.counts["pods"] += 1
             while pod.status(container)["state"] != EXITED:
                 now = time.monotonic()
                 if now - begin > stops or now > self.deadline:
@@ -230,6 +243,7 @@ def main() -> int:
     asked = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends it finds nothing left
     enter_own_mount_namespace()
     directory = Path(tempfile.mkdtemp(prefix="ocirt-soak-"))
     try:

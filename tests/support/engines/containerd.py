@@ -66,10 +66,11 @@ class Containerd:
         self.host.start("containerd", "--config", config, log=self.log)
         self.host.wait_until(lambda: self("version").status == 0, "containerd", self.log)
 
-    def stop(self) -> None:
+    def stop(self, signal: str = "TERM") -> None:
         """End the daemon, not its shims."""
         pid = self.host.shell("pidof containerd").split()[0]
-        self.host.shell(f"kill {pid}; while kill -0 {pid} 2>/dev/null; do sleep 0.05; done")
+        wait = f"while kill -0 {pid} 2>/dev/null; do sleep 0.05; done"
+        self.host.shell(f"kill -{signal} {pid}; {wait}")
 
     def __call__(self, *words: str, timeout: float = 180) -> Done:
         return self.host.run("ctr", "--address", "/run/containerd.sock", *words, timeout=timeout)
