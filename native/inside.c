@@ -46,6 +46,18 @@ int is_kind(const struct statx *found, unsigned int kind)
     return (found->stx_mode & S_IFMT) == kind;
 }
 
+long can_be_executed(int fd)
+{
+    struct statx found;
+    if (fd < 0)
+        return fd;
+    look(fd, &found);
+    sys(__NR_close, fd);
+    if (is_kind(&found, S_IFDIR))
+        return -EISDIR;
+    return found.stx_mode & 0111 ? 0 : -EACCES;
+}
+
 long filesystem_of(int fd)
 {
     struct statfs found = {.f_type = 0};

@@ -22,6 +22,8 @@ int open_by(int root, const char *path, __u64 flags, __u64 resolve);
 /* Type, mode, owner, inode and devices of what `fd` is; no type where that cannot be told. */
 void look(int fd, struct statx *found);
 int is_kind(const struct statx *found, unsigned int kind);
+/* Why what `fd` is cannot be executed, 0 if it can; closes it.  A negative `fd` is why. */
+long can_be_executed(int fd);
 /* The magic number of the filesystem that `fd` is on, 0 where that cannot be told. */
 long filesystem_of(int fd);
 

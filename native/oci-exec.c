@@ -175,7 +175,6 @@ static __attribute__((noinline)) long problem_of(int root, const char *directory
 {
     char full[2 * PATH_BYTES];
     unsigned long length = 0;
-    struct statx found;
     if (path[0] != '/') {
         for (; directory[length]; length++) {
             if (length == PATH_BYTES)
@@ -187,14 +186,7 @@ static __attribute__((noinline)) long problem_of(int root, const char *directory
     for (unsigned long i = 0; (full[length] = path[i]); i++)
         if (++length == sizeof full)
             return -ENAMETOOLONG;
-    int fd = open_inside(root, full, O_PATH);
-    if (fd < 0)
-        return fd;
-    look(fd, &found);
-    sys(__NR_close, fd);
-    if (is_kind(&found, S_IFDIR))
-        return -EISDIR;
-    return found.stx_mode & 0111 ? 0 : -EACCES;
+    return can_be_executed(open_inside(root, full, O_PATH));
 }
 
 /* Leaves those candidates that can be executed. */

@@ -59,18 +59,6 @@ static long place_of(struct setup *self)
     return -ENOENT;
 }
 
-static long can_be_executed(int fd)
-{
-    struct statx found;
-    if (fd < 0)
-        return fd;
-    look(fd, &found);
-    sys(__NR_close, fd);
-    if (is_kind(&found, S_IFDIR))
-        return -EISDIR;
-    return found.stx_mode & 0111 ? 0 : -EACCES;
-}
-
 static long home(struct setup *self, int root, unsigned int uid)
 {
     int file = open_passwd(root);

@@ -35,7 +35,7 @@ def settings_mixed(
         *(v2.memory(memory, warnings) if "memory" in unified else v1.memory(memory, warnings)),
         *sections.pids(resources.get("pids") or {}),
         *(v2.block_io(block) if "io" in unified else v1.block_io(block)),
-        *(v2.huge_pages(pages) if "hugetlb" in unified else v1.huge_pages(pages)),
+        *sections.huge_pages(pages, v2.HUGE_PAGES if "hugetlb" in unified else v1.HUGE_PAGES),
         *v1.network(resources.get("network") or {}),
         *sections.rdma(resources.get("rdma") or {}),
         *_unified(resources.get("unified") or {}, unified),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ociruntime.spec.documents import (
         ResourcesBlockIOConfig,
+        ResourcesHugepageLimitConfig,
         ResourcesMemoryConfig,
         ResourcesPidsConfig,
         ResourcesRdmaConfig,
@@ -75,6 +76,19 @@ def refuse_leaf_weight(section: ResourcesBlockIOConfig) -> None:
             f"{ROOT}/blockIO/{name}",
             "remove leafWeight, use weight",
         )
+
+
+def huge_pages(section: list[ResourcesHugepageLimitConfig], limit: str) -> list[Setting]:
+    """hugetlb: both the use and, where the kernel counts it (5.7), the reservation are limited, in
+    files that end in ``limit``.
+    """
+    found = []
+    for index, entry in enumerate(section):
+        pointer = f"{ROOT}/hugepageLimits/{index}"
+        value, prefix = str(entry["limit"]), f"hugetlb.{entry['pageSize']}"
+        found.append(Setting("hugetlb", f"{prefix}.{limit}", value, pointer))
+        found.append(Setting("hugetlb", f"{prefix}.rsvd.{limit}", value, pointer, optional=True))
+    return found
 
 
 def rdma(section: dict[str, ResourcesRdmaConfig]) -> list[Setting]:

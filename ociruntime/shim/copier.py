@@ -27,8 +27,7 @@ from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.ocinit import open_program
 from ociruntime.kernel.processes import Executable
 from ociruntime.kernel.sockets import rights
-from ociruntime.resident.loop import Future
-from ociruntime.shim.copy import Pump, Splice
+from ociruntime.shim.copy import Ends, Pump, Splice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,12 +47,12 @@ ENDED, FULL = 1, 2
 SHORT = 1.0
 
 
-class Handed:
+class Handed(Ends):
     """A copy that oci-copy makes; like ``Splice`` and ``Pump``, one of which it becomes (``kind``)
     when there is no oci-copy.
     """
 
-    __slots__ = ("_copier", "_source", "_target", "done", "full", "kind", "local", "number")
+    __slots__ = ("_copier", "full", "kind", "local", "number")
 
     def __init__(
         self,
@@ -64,18 +63,12 @@ class Handed:
         target: int,
         full: Callable[[], None] | None,
     ) -> None:
+        super().__init__(source, target)
         self._copier = copier
-        self._source = source
-        self._target = target
         self.number = number
         self.kind = kind
         self.full = full
         self.local: Splice | Pump | None = None
-        self.done = Future()
-
-    def ends(self) -> dict[str, int]:
-        """Both descriptors, by what they are."""
-        return {f"{self.kind}.source": self._source, f"{self.kind}.target": self._target}
 
     def close(self) -> None:
         """Stop, whatever is left."""
@@ -86,12 +79,6 @@ class Handed:
             return
         self._copier.stop(self)
         self.end()
-
-    def end(self) -> None:
-        """It has come to its end."""
-        os.close(self._source)
-        os.close(self._target)
-        self.done.set()
 
     def fall_back(self, loop: Loop) -> None:
         """Do it here."""

@@ -24,27 +24,37 @@ PIECE = 1 << 16
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Splice:
-    """Copies pipe to pipe (splice(2)) until the source's end; ``done`` then.
+class Ends:
+    """What a copy is between; ``done`` when it is over, and both are closed."""
 
-    Owns both descriptors, which must not block, and closes them at the end: the reader of the
-    target sees its end exactly when everything was written.
-    """
+    __slots__ = ("_source", "_target", "done")
 
-    __slots__ = ("_loop", "_source", "_target", "done")
+    kind: str
 
-    kind = "splice"
-
-    def __init__(self, loop: Loop, source: int, target: int) -> None:
-        self._loop = loop
+    def __init__(self, source: int, target: int) -> None:
         self._source = source
         self._target = target
         self.done = Future()
-        loop.watch(source, EPOLLIN, self._move)
 
     def ends(self) -> dict[str, int]:
         """Both descriptors, by what they are."""
         return {f"{self.kind}.source": self._source, f"{self.kind}.target": self._target}
+
+    def end(self) -> None:
+        """It has come to its end."""
+        os.close(self._source)
+        os.close(self._target)
+        self.done.set()
+
+
+class LocalCopy(Ends):
+    """A copy that the loop makes. It owns both descriptors, which must not block."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: Loop, source: int, target: int) -> None:
+        super().__init__(source, target)
+        self._loop = loop
 
     def close(self) -> None:
         """Stop, whatever is left."""
@@ -52,9 +62,21 @@ class Splice:
             return
         self._loop.forget(self._source)
         self._loop.forget(self._target)
-        os.close(self._source)
-        os.close(self._target)
-        self.done.set()
+        self.end()
+
+
+class Splice(LocalCopy):
+    """Copies pipe to pipe (splice(2)) until the source's end: the reader of the target sees its end
+    exactly when everything was written.
+    """
+
+    __slots__ = ()
+
+    kind = "splice"
+
+    def __init__(self, loop: Loop, source: int, target: int) -> None:
+        super().__init__(loop, source, target)
+        loop.watch(source, EPOLLIN, self._move)
 
     def _move(self, _ready: int) -> None:
         flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK
@@ -73,43 +95,25 @@ class Splice:
         self._loop.watch(self._source, EPOLLIN, self._move)
 
 
-class Pump:
+class Pump(LocalCopy):
     """Copies between descriptors that cannot be spliced: terminals, and files opened for appending.
 
-    Takes at most one piece from the source before it is written. Owns both descriptors. What finds
-    no space on the target's disk is dropped, and ``full`` called the first time: a program must not
-    end, or wait for ever, because its log is full.
+    Takes at most one piece from the source before it is written. What finds no space on the
+    target's disk is dropped, and ``full`` called the first time: a program must not end, or wait
+    for ever, because its log is full.
     """
 
-    __slots__ = ("_full", "_left", "_loop", "_source", "_target", "done")
+    __slots__ = ("_full", "_left")
 
     kind = "pump"
 
     def __init__(
         self, loop: Loop, source: int, target: int, full: Callable[[], None] | None = None
     ) -> None:
-        self._loop = loop
+        super().__init__(loop, source, target)
         self._full = full
-        self._source = source
-        self._target = target
         self._left = b""
-        self.done = Future()
         loop.watch(source, EPOLLIN, self._read)
-
-    def ends(self) -> dict[str, int]:
-        """Both descriptors, by what they are."""
-        return {f"{self.kind}.source": self._source, f"{self.kind}.target": self._target}
-
-    def close(self) -> None:
-        """Stop, whatever is left."""
-        if self.done.done:
-            return
-        self._loop.forget(self._source)
-        os.close(self._source)
-        if self._left:
-            self._loop.forget(self._target)
-        os.close(self._target)
-        self.done.set()
 
     def _read(self, _ready: int) -> None:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ociruntime.cgroups.sections import (
     MIN_SHARES,
     ROOT,
+    huge_pages,
     memory_ignored,
     pids,
     rdma,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         ResourcesBlockIOConfig,
         ResourcesConfig,
         ResourcesCpuConfig,
-        ResourcesHugepageLimitConfig,
         ResourcesMemoryConfig,
         ResourcesNetworkConfig,
     )
@@ -64,6 +64,8 @@ THROTTLE = {
     "throttleReadIOPSDevice": "blkio.throttle.read_iops_device",
     "throttleWriteIOPSDevice": "blkio.throttle.write_iops_device",
 }
+# How the files of hugetlb end.
+HUGE_PAGES = "limit_in_bytes"
 
 
 def settings_v1(resources: ResourcesConfig, warnings: list[str]) -> list[Setting]:
@@ -76,7 +78,7 @@ def settings_v1(resources: ResourcesConfig, warnings: list[str]) -> list[Setting
         *memory(resources.get("memory") or {}, warnings),
         *pids(resources.get("pids") or {}),
         *block_io(resources.get("blockIO") or {}),
-        *huge_pages(resources.get("hugepageLimits") or []),
+        *huge_pages(resources.get("hugepageLimits") or [], HUGE_PAGES),
         *network(resources.get("network") or {}),
         *rdma(resources.get("rdma") or {}),
         *unified(resources.get("unified") or {}),
@@ -153,19 +155,6 @@ def block_io(section: ResourcesBlockIOConfig) -> list[Setting]:
 def _weight(value: str, pointer: str, suffix: str) -> Setting:
     bfq, plain = f"blkio.bfq.weight{suffix}", f"blkio.weight{suffix}"
     return Setting("blkio", bfq, value, pointer, other_file=plain, other_value=value)
-
-
-def huge_pages(section: list[ResourcesHugepageLimitConfig]) -> list[Setting]:
-    """hugetlb: both the use and, where the kernel counts it (5.7), the reservation are limited."""
-    found = []
-    for index, entry in enumerate(section):
-        pointer = f"{ROOT}/hugepageLimits/{index}"
-        value, prefix = str(entry["limit"]), f"hugetlb.{entry['pageSize']}"
-        found.append(Setting("hugetlb", f"{prefix}.limit_in_bytes", value, pointer))
-        found.append(
-            Setting("hugetlb", f"{prefix}.rsvd.limit_in_bytes", value, pointer, optional=True)
-        )
-    return found
 
 
 def network(section: ResourcesNetworkConfig) -> list[Setting]:

@@ -8,7 +8,14 @@ in
 
 from __future__ import annotations
 
-from ociruntime.cgroups.sections import ROOT, memory_ignored, pids, rdma, refuse_leaf_weight
+from ociruntime.cgroups.sections import (
+    ROOT,
+    huge_pages,
+    memory_ignored,
+    pids,
+    rdma,
+    refuse_leaf_weight,
+)
 from ociruntime.cgroups.setting import EARLY, Setting
 from ociruntime.cgroups.v2 import convert
 from ociruntime.errors import PlanError
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
         ResourcesBlockIOConfig,
         ResourcesConfig,
         ResourcesCpuConfig,
-        ResourcesHugepageLimitConfig,
         ResourcesMemoryConfig,
         ResourcesNetworkConfig,
     )
@@ -35,6 +41,8 @@ THROTTLE = {
     "throttleReadIOPSDevice": "riops",
     "throttleWriteIOPSDevice": "wiops",
 }
+# How the files of hugetlb end.
+HUGE_PAGES = "max"
 
 
 def settings_v2(resources: ResourcesConfig, warnings: list[str]) -> list[Setting]:
@@ -48,7 +56,7 @@ def settings_v2(resources: ResourcesConfig, warnings: list[str]) -> list[Setting
         *memory(resources.get("memory") or {}, warnings),
         *pids(resources.get("pids") or {}),
         *block_io(resources.get("blockIO") or {}),
-        *huge_pages(resources.get("hugepageLimits") or []),
+        *huge_pages(resources.get("hugepageLimits") or [], HUGE_PAGES),
         *rdma(resources.get("rdma") or {}),
         *unified(resources.get("unified") or {}),
     ]
@@ -147,17 +155,6 @@ def _weight(device: str, weight: int, pointer: str) -> Setting:
         other_file="io.weight",
         other_value=f"{device or 'default '}{convert.io_weight(weight)}",
     )
-
-
-def huge_pages(section: list[ResourcesHugepageLimitConfig]) -> list[Setting]:
-    """hugetlb: the use and, where the kernel counts it, the reservation."""
-    found = []
-    for index, entry in enumerate(section):
-        pointer = f"{ROOT}/hugepageLimits/{index}"
-        value, prefix = str(entry["limit"]), f"hugetlb.{entry['pageSize']}"
-        found.append(Setting("hugetlb", f"{prefix}.max", value, pointer))
-        found.append(Setting("hugetlb", f"{prefix}.rsvd.max", value, pointer, optional=True))
-    return found
 
 
 def refuse_network(section: ResourcesNetworkConfig) -> None:
