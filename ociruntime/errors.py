@@ -73,12 +73,15 @@ class SpecError(OciError):
 
 
 class PlanError(OciError):
-    """The config asks for something that this host or this caller cannot give."""
+    """The config asks for something that this host or this caller cannot give.
+
+    Parameters: ``message`` says what; ``pointer`` as in ``SpecError``; ``hint`` is the cure, which
+    becomes part of the message.
+    """
 
     def __init__(self, message: str, pointer: str = "", hint: str = "") -> None:
         super().__init__(f"{message}; {hint}" if hint else message)
         self.pointer = pointer
-        self.hint = hint
 
 
 class StepError(OciError):

@@ -158,7 +158,7 @@ def test_data_that_no_sentence_tells_is_told() -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_screens(width: int) -> None:
     config = default_config()
-    config["process"]["capabilities"]["bounding"].append("CAP_NO_SUCH")
+    config["linux"]["resources"]["memory"] = {"kernel": 1 << 20}
     check("plan", width, planned(config, width=width)[0])
     after = json.loads(json.dumps(config))
     after["mounts"].insert(0, {"destination": "/x", "type": "tmpfs", "source": "tmpfs"})
@@ -175,11 +175,10 @@ def test_text_of_others_than_root() -> None:
 
 def test_warnings_are_told() -> None:
     config = default_config()
-    config["process"]["capabilities"]["bounding"].append("CAP_NO_SUCH")
+    config["linux"]["resources"]["memory"] = {"kernel": 1 << 20}
     text, document = planned(config)
-    assert any("CAP_NO_SUCH" in warning for warning in document["warnings"])
-    assert "\nwarning: " in text
-    assert "CAP_NO_SUCH" in text
+    assert any("memory.kernel is ignored" in warning for warning in document["warnings"])
+    assert "\nwarning: linux.resources.memory.kernel is ignored" in text
 
 
 def test_no_environment_values() -> None:

@@ -216,7 +216,7 @@ def test_wrong_values(name: str, text: str) -> None:
     with pytest.raises(PlanError, match=rf"annotation org\.systemd\.property\.{name}") as caught:
         annotated({f"org.systemd.property.{name}": text})
     assert caught.value.pointer == f"/annotations/org.systemd.property.{name}"
-    assert caught.value.hint
+    assert "; " in str(caught.value), "it names no cure"
 
 
 @pytest.mark.parametrize("name", ["OnFailure", "Wants", "Slice", "DeviceAllow", "ExecStart", ""])
