@@ -381,7 +381,7 @@ class _Builder:
             steps.append(FindProgram(process["args"][0], env, process["cwd"]))
         steps += execution_steps(self.linux)
         identity.rlimits += rlimits(process, self.options.preserve_fds)[1]
-        steps.append(ExecInit(process["args"], identity, self.options.preserve_fds, wait=True))
+        steps.append(ExecInit(process["args"], identity, self.options.preserve_fds))
         steps.append(LetGo())
         return steps
 

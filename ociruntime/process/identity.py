@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 DEFAULT_UMASK = 0o022
 
 
@@ -47,3 +51,7 @@ class Identity:
         # back.
         self.rlimits: list[tuple[int, int, int]] = []
         self.lsm: tuple[bytes, bytes] | None = None
+
+    def members(self) -> dict[str, Any]:
+        """All of it by name, as ``kernel.block.pack_block`` wants it."""
+        return {name: getattr(self, name) for name in self.__slots__}

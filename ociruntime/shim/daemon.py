@@ -14,7 +14,7 @@ from ociruntime.resident.exits import Exits
 from ociruntime.resident.loop import Loop
 from ociruntime.shim.assembly import Orders, assemble
 from ociruntime.shim.journal import NoJournal
-from ociruntime.shim.node import PR_SET_NAME, PROCESS_NAME, serve
+from ociruntime.shim.node import PR_SET_NAME, PROCESS_NAME, serve, until_the_end
 from ociruntime.shim.shared import LOG_FIFO
 
 TYPE_CHECKING = False
@@ -32,19 +32,11 @@ LONGEST_ORDERS = 7 * 4096
 
 def begin(starter: socket, log: Log) -> NoReturn:
     """Be the daemon, once ``starter`` has sent the socket to listen on; never returns."""
-    status = 1
-    try:
-        _detach(starter)
-        _serve(starter, log)
-        status = 0
-    except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
-        text = f"shim: {type(error).__name__}: {error}"
-        log.error(text)
-    finally:
-        os._exit(status)
+    until_the_end(lambda: _serve(starter, log), log)
 
 
 def _serve(starter: socket, log: Log) -> None:
+    _detach(starter)
     # What is loaded now stays, and is shared with every worker.
     gc.freeze()
     gc.enable()

@@ -21,6 +21,7 @@ from ociruntime.shim.succession import Succession, keeper_lost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from ociruntime.log import Log
@@ -51,9 +52,14 @@ def serve(listener: socket, data: bytes, log: Log) -> None:
 
 def adopt(log: Log) -> NoReturn:
     """Be the successor of a daemon that has died; the keeper is at descriptor 0."""
+    until_the_end(lambda: _take_over(_detach(), log), log)
+
+
+def until_the_end(work: Callable[[], None], log: Log) -> NoReturn:
+    """Do the work of a daemon, and end with it."""
     status = 1
     try:
-        _take_over(_detach(), log)
+        work()
         status = 0
     except BaseException as error:  # noqa: BLE001 - it is reported, and ends the process
         text = f"shim: {type(error).__name__}: {error}"

@@ -252,28 +252,14 @@ class EnterContainer(Step):
         return block
 
     def _block(self, run: Run, block: e.ExecBlock, paths: int) -> bytes:
-        identity = self.identity
         return b.pack_block(
+            **self.identity.members(),
             channel_fd=run.fds[CHANNEL_FD],
             cwd=os.fsencode(self.process["cwd"]),
             candidates=paths,
-            uid=identity.uid,
-            gid=identity.gid,
-            umask=identity.umask,
-            groups=identity.groups,
-            bounding=identity.bounding,
-            effective=identity.effective,
-            permitted=identity.permitted,
-            inheritable=identity.inheritable,
-            ambient=identity.ambient,
-            last_cap=identity.last_cap,
-            no_new_privs=identity.no_new_privs,
             keep_fds=self.keep_fds,
-            lsm=identity.lsm,
-            rlimits=identity.rlimits,
             seccomp=run.seccomp[0] if run.seccomp else None,
             seccomp_flags=run.seccomp[1] if run.seccomp else 0,
-            all_cpus=identity.all_cpus,
             for_exec=block,
         )
 

@@ -26,63 +26,48 @@ FIRST = 3
 
 class ExecInit(ContainerStep):
     """Execute oci-init from its sealed memfd with the identity it shall take on (process.user,
-    capabilities, ...).
-
-    ``wait`` says whether it waits for ``start`` (a container's first process) or goes on at once
-    (``exec``).
+    capabilities, ...) when ``start`` has told it to.
     """
 
-    __slots__ = ("args", "identity", "keep_fds", "wait")
+    __slots__ = ("args", "identity", "keep_fds")
 
     kind = "exec-init"
     stage = "exec"
 
-    def __init__(self, args: list[str], identity: Identity, keep_fds: int, *, wait: bool) -> None:
+    def __init__(self, args: list[str], identity: Identity, keep_fds: int) -> None:
         super().__init__("/process", "becoming oci-init")
         self.args = args
         self.identity = identity
         self.keep_fds = keep_fds
-        self.wait = wait
 
     def describe(self) -> str:
         who = f"uid {self.identity.uid}, gid {self.identity.gid}"
-        when = "wait for `start`, then " if self.wait else ""
         return (
-            f"become oci-init, {when}take on {who} and the capabilities, and execute {self.args[0]}"
+            f"become oci-init, wait for `start`, then take on {who} and the capabilities, and "
+            f"execute {self.args[0]}"
         )
 
     def execute(self, run: Run) -> None:
-        kernel, identity = run.inner, self.identity
-        proc = -1
-        if identity.lsm:
+        kernel, proc = run.inner, -1
+        if self.identity.lsm:
             first = FIRST + self.keep_fds
             proc = kernel.ask_call("fcntl", run.mounts[PROC_FD], c.F_DUPFD, first).value
         kernel.carry_out()  # what follows depends on what is known then
         candidates = [os.fsencode(path) for path in run.candidates]
+        members = self.identity.members()
+        if run.groups_denied:
+            members["groups"] = None
         content = pack_block(
+            **members,
             channel_fd=run.fds[START_FD],
             cwd=os.fsencode(run.cwd),
             candidates=len(candidates),
-            uid=identity.uid,
-            gid=identity.gid,
-            umask=identity.umask,
-            groups=None if run.groups_denied else identity.groups,
-            bounding=identity.bounding,
-            effective=identity.effective,
-            permitted=identity.permitted,
-            inheritable=identity.inheritable,
-            ambient=identity.ambient,
-            last_cap=identity.last_cap,
-            wait=self.wait,
-            no_new_privs=identity.no_new_privs,
+            wait=True,
             keep_fds=self.keep_fds,
             proc_fd=proc,
-            lsm=identity.lsm,
-            rlimits=identity.rlimits,
             seccomp=run.seccomp[0] if run.seccomp else None,
             seccomp_flags=run.seccomp[1] if run.seccomp else 0,
             away=run.away,
-            all_cpus=identity.all_cpus,
         )
         block = run.fds[BLOCK_FD]
         run.kernel.write_all(block, content)
@@ -110,8 +95,8 @@ class ExecInit(ContainerStep):
             if not kernel.left:
                 raise
         run.setup = None
-        # A program that runs at once may have ended by now; one that waits for `start` must not.
-        if self.wait and run.kernel.has_ended(run.pidfd):
+        # One that waits for `start` has not.
+        if run.kernel.has_ended(run.pidfd):
             raise OciError(death(run, self))
 
 

@@ -208,7 +208,8 @@ def test_no_capabilities(
 def test_unknown_capability(runtime: Runtime, bundle: MakeBundle) -> None:
     """A warning, and the container runs (config.md#process, capabilities)."""
     made = bundle(args=["true"])
-    made.config["process"]["capabilities"]["bounding"].append("CAP_NO_SUCH_THING")
+    sets = made.config["process"]["capabilities"]
+    sets["bounding"] = [*sets["bounding"], "CAP_NO_SUCH_THING"]
     result = runtime.run(made)
     if runtime.is_ours:
         assert result.ok, str(result)

@@ -52,6 +52,7 @@ READ_ELSEWHERE = {
         "tcp_skip_in_flight",
     },
     "ociruntime/library/process.py": {"communicate", "send_signal"},
+    "ociruntime/process/identity.py": {"all_cpus"},  # kernel.block, with all of its `members`
     "ociruntime/pytest_plugin.py": {"pytest_addoption", "pytest_runtest_makereport"},  # pytest
     "ociruntime/top/app.py": {  # textual
         "BINDINGS",

@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
     Rule = Callable[[Facts], list[Fault]]
 
-# Each looks at one subject and is independent of the others.
-RULES: tuple[Rule, ...] = (
-    general.version,
-    general.platforms,
-    general.hooks,
-    process.user,
+# Each looks at one subject and is independent of the others. These are of a process alone, too, for
+# `exec --process FILE`.
+PROCESS_RULES: tuple[Rule, ...] = (
     process.zeros,
     process.capabilities,
     process.rlimits,
@@ -30,6 +27,13 @@ RULES: tuple[Rule, ...] = (
     process.scheduler,
     process.environment,
     process.affinity,
+)
+RULES: tuple[Rule, ...] = (
+    general.version,
+    general.platforms,
+    general.hooks,
+    process.user,
+    *PROCESS_RULES,
     mounts.mounts,
     namespaces.namespaces,
     namespaces.mappings,
@@ -44,17 +48,6 @@ RULES: tuple[Rule, ...] = (
     linux.memory_policy,
     resources.cgroups_path,
     resources.resources,
-)
-
-# The rules of a process alone, for `exec --process FILE`.
-PROCESS_RULES: tuple[Rule, ...] = (
-    process.zeros,
-    process.capabilities,
-    process.rlimits,
-    process.console,
-    process.scheduler,
-    process.environment,
-    process.affinity,
 )
 
 
