@@ -45,7 +45,13 @@ def with_user_namespace(bundle: Bundle) -> Bundle:
 @contextmanager
 def holder(kind: str) -> Iterator[int]:
     """A process in a new namespace of type ``kind``."""
-    options = {"pid": ["--pid", "--fork"], "network": ["--net"], "user": ["--user", "-r"]}
+    options = {
+        "pid": ["--pid", "--fork"],
+        # Before Linux 6.3 only the children of who asks are in a new one of time.
+        "time": ["--time", "--fork"],
+        "network": ["--net"],
+        "user": ["--user", "-r"],
+    }
     command = ["unshare", *options.get(kind, [f"--{kind}"]), "sleep", "1000"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
