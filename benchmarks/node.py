@@ -1,7 +1,7 @@
 """A node full of pods: our shim with one daemon for all of them, and with one for each, side by
 side with containerd's own shim that drives runc and crun.
 
-    benchmarks/node.py [--pods N] [--execs N] [--output FILE]
+    benchmarks/node.py [--pods N] [--execs N] [--crowd N] [--requests N] [--output FILE]
 
 Spoken to as containerd does, over its own protocol, without the daemon (benchmarks/shim.py). One
 kind after the other makes so many pods of one container each. Reported are
@@ -14,6 +14,10 @@ kind after the other makes so many pods of one container each. Reported are
 - the CPU time of one exec, of all processes that have a part in it: what a probe costs;
 - the CPU time of all shims while nothing happens for some seconds.
 
+Then a crowd, of ours with one daemon alone: so many containers at once, what one more takes at the
+begin, in the middle and at the end, the metrics of five hundred of them, and the end of all. And
+the storm (benchmarks/storm.py): so many requests to a quiet pod beside nine hostile ones.
+
 Run as root.
 """
 
@@ -25,21 +29,26 @@ import platform
 import resource
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import storm
 from benchmarks.bundles import make_rootfs
 from benchmarks.peers import OURS as RUNTIME
 from benchmarks.peers import PEERS, newest, versions
 from benchmarks.shim import (
+    CGROUP,
+    CGROUPS,
     DEBIANS,
     OURS,
     PROCESS,
     Client,
     Events,
     Shims,
+    as_a_service,
     pss_of,
     remove_cgroups,
 )
@@ -49,6 +58,8 @@ from ociruntime.shim import messages as m
 
 IDLE_SECONDS = 5.0
 PROBES = 50
+RUNNING = 2
+SCRAPED = 500
 TICK = os.sysconf("SC_CLK_TCK")
 Pod = tuple[Client, str]
 
@@ -143,12 +154,71 @@ def measure(shims: Shims, rootfs: Path, count: int, at_once: int) -> dict[str, f
     return figures
 
 
+def crowd(shims: Shims, rootfs: Path, count: int) -> dict[str, float]:
+    """``count`` containers at once, in a daemon for all."""
+    figures: dict[str, float] = {}
+    pods: list[Pod] = []
+    times: list[float] = []
+    try:
+        more(shims, rootfs, pods, count, times)
+        middle = min(SCRAPED, count)
+        for name, some in (
+            ("the first ten", times[:10]),
+            (f"ten around the {middle}th", times[middle - 5 : middle + 5]),
+            (f"the last ten of {count}", times[-10:]),
+        ):
+            figures[f"one more pod, {name}, ms"] = statistics.median(some)
+        pids = shim_processes(pods[:1])
+        figures[f"PSS of daemon and keeper, {count} pods, KiB"] = sum(map(pss_of, pids))
+        time.sleep(REST_SECONDS + 1)
+        figures["the same at rest, KiB"] = sum(map(pss_of, pids))
+        before = cpu(pids)
+        time.sleep(IDLE_SECONDS)
+        figures[f"CPU in {IDLE_SECONDS:g} s of rest, ms"] = cpu(pids) - before
+        alive = sum(_is_alive(client, container) for client, container in pods)
+        figures["containers that run"] = alive
+        before, began = cpu(pids), time.perf_counter()
+        for client, container in pods[:middle]:
+            client("Stats", m.PROCESS_KEY, m.STATS_RESPONSE, id=container)
+        figures[f"Stats of {middle}, ms"] = (time.perf_counter() - began) * 1000
+        figures[f"Stats of {middle}, CPU of the daemon, ms"] = cpu(pids) - before
+        words = [str(RUNTIME), "--root", str(shims.root), "metrics", "--shims", "/run/containerd/s"]
+        usage, began = _children(), time.perf_counter()
+        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        figures[f"`metrics` of {count}, ms"] = (time.perf_counter() - began) * 1000
+        figures[f"`metrics` of {count}, CPU, ms"] = _children() - usage
+        figures["containers in `metrics`"] = said.count("\nociruntime_container_pids{")
+    finally:
+        began = time.perf_counter()
+        for client, container in pods:
+            client("Kill", m.KILL, m.EMPTY, id=container, signal=9)
+        for client, container in pods:
+            shims.finish(client, container)
+            shims.end(client, container)
+    figures["the end of one, ms"] = (time.perf_counter() - began) * 1000 / count
+    figures["cgroups that are left"] = sum(
+        path.is_dir() for place in CGROUPS.iterdir() for path in (place / CGROUP).glob("bench-*")
+    )
+    return figures
+
+
+def _is_alive(client: Client, container: str) -> bool:
+    said = client("State", m.PROCESS_KEY, m.STATE, id=container)
+    return int(said["status"]) == RUNNING
+
+
+def _children() -> float:
+    """Milliseconds of CPU that our children had that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1000
+
+
 def table(found: dict[str, dict[str, float]]) -> str:
     """The result in Markdown: a column for each kind."""
     names = list(found)
     lines = ["| " + " | ".join(["", *names]) + " |", "| --- " * (len(names) + 1) + "|"]
     for work in found[names[0]]:
-        digits = 0 if "KiB" in work else 1
+        digits = 1 if work.endswith(" ms") or " : " in work else 0
         cells = [work, *(f"{found[name][work]:.{digits}f}" for name in names)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -159,6 +229,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pods", type=int, default=100)
     parser.add_argument("--execs", type=int, default=300)
+    parser.add_argument("--crowd", type=int, default=1000)
+    parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -179,12 +251,24 @@ def main() -> int:
             for name, path in peers.items()
             if path and shutil.which(DEBIANS)
         ]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, 8 * arguments.pods), hard))
+        most = 8 * max(arguments.pods, arguments.crowd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, most), hard))
         found = {
             shims.name: measure(shims, place / "rootfs", arguments.pods, arguments.execs)
             for shims in kinds
         }
-        text = table(found)
+        crowded = {kinds[0].name: crowd(kinds[0], place / "rootfs", arguments.crowd)}
+        with as_a_service():
+            stormy = {
+                shims.name: storm.measure(shims, place / "rootfs", place, arguments.requests)
+                for shims in kinds
+            }
+        text = (
+            f"{table(found)}\n## A crowd\n\n{table(crowded)}\n## Nine hostile pods\n\n"
+            "What all but one of a hundred requests to a quiet pod take at most, alone and beside "
+            "nine hostile ones\n(`benchmarks/storm.py` says what these do).\n\n"
+            f"{table(stormy)}"
+        )
         print(text)
         if arguments.output:
             arguments.output.write_text(

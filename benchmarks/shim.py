@@ -142,6 +142,7 @@ class Shims:
         self.name = name
         self._binary = binary
         self._place = place
+        self.root = place / "root" / "bench"
         self._environment = {**os.environ, "TTRPC_ADDRESS": events, "GRPC_ADDRESS": "/nowhere"}
         options = {"root": str(place / "root"), **({"binary_name": runtime} if runtime else {})}
         self._options = {"type_url": m.RUNC_OPTIONS_URL, "value": m.RUNC_OPTIONS.encode(options)}
