@@ -177,8 +177,8 @@ class Execs:
             if not ready.done and ready.abandon is not None:
                 ready.abandon()
 
-
     async def _wait_for_maker(self, ended: Future) -> None:
+        """Wait for oci-exec's end, which comes soon or never; raises ``OciError``."""
         try:
             if not await first(self._loop, ended, ENTERING):
                 raise OciError(f"oci-exec has not entered the container within {ENTERING:g} s")
