@@ -52,6 +52,26 @@ def read_optional(kernel: Kernel, directory: int, name: str) -> str:
         raise
 
 
+def read_counters(kernel: Kernel, directory: int, name: str) -> str:
+    """Like ``read_optional``, by one read(2): the kernel makes the files of a cgroup as one piece
+    each, but for cgroup.procs and cgroup.threads, so less than was asked for is the end of them.
+    """
+    try:
+        fd = kernel.openat(directory, name, c.O_RDONLY)
+        try:
+            text = part = kernel.read(fd, CHUNK)
+            while len(part) == CHUNK:
+                part = kernel.read(fd, CHUNK)
+                text += part
+        finally:
+            kernel.close(fd)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return ""
+        raise
+    return text.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
 def write_file(kernel: Kernel, directory: int, name: str, value: str) -> None:
     """Write ``value`` to ``name`` by one write(2), which the kernel takes or refuses as a whole."""
     fd = kernel.openat(directory, name, c.O_WRONLY)

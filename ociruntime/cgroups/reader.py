@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ociruntime.cgroups.files import number, read_optional
+from ociruntime.cgroups.files import number, read_counters
 from ociruntime.cgroups.tree import DIRECTORY
 
 TYPE_CHECKING = False
@@ -52,7 +52,7 @@ class Reader:
         self.directory = directory
 
     def text(self, file: str) -> str:
-        return read_optional(self.kernel, self.directory, file)
+        return read_counters(self.kernel, self.directory, file)
 
     def number(self, file: str, default: int = 0) -> int:
         """The number in a file; ``default`` for ``max``, 0 for a missing file."""

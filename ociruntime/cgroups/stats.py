@@ -12,6 +12,7 @@ from ociruntime.cgroups.v2 import stats as v2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from ociruntime.cgroups.group import Group
@@ -20,10 +21,21 @@ if TYPE_CHECKING:
 
 # The name of a controller in the unified hierarchy -> on v1.
 V1_NAMES = {"io": "blkio"}
+# Section -> controller in the unified hierarchy.
+SECTIONS = {
+    "cpu": "cpu",
+    "cpuset": "cpuset",
+    "memory": "memory",
+    "pids": "pids",
+    "blkio": "io",
+    "hugetlb": "hugetlb",
+}
 
 
-def stats(group: Group) -> Section:
-    """What the container of a group uses; raises ``OSError`` (ENOENT) when its cgroup is gone."""
+def stats(group: Group, sections: Iterable[str] = SECTIONS) -> Section:
+    """What the container of a group uses, of all ``SECTIONS`` or some; raises ``OSError`` (ENOENT)
+    when its cgroup is gone.
+    """
     places = group.placement
     unified = places.unified
     second = Reader(group.kernel, group.directory(unified)) if unified else None
@@ -33,14 +45,8 @@ def stats(group: Group) -> Section:
         return Reader(group.kernel, group.directory(place)) if place else None
 
     found: Section = {}
-    for section, controller in (
-        ("cpu", "cpu"),
-        ("cpuset", "cpuset"),
-        ("memory", "memory"),
-        ("pids", "pids"),
-        ("blkio", "io"),
-        ("hugetlb", "hugetlb"),
-    ):
+    for section in sections:
+        controller = SECTIONS[section]
         first = reader(controller)
         if section == "cpu" and (first or reader("cpuacct")):
             found[section] = v1.cpu(reader("cpuacct"), first)

@@ -10,7 +10,7 @@ from select import POLLIN, epoll
 
 from ociruntime import hostos as os
 from ociruntime.cgroups.oom import OomWatch
-from ociruntime.cgroups.stats import stats
+from ociruntime.cgroups.stats import SECTIONS, stats
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
 from ociruntime.kernel.pids import open_process
 from ociruntime.lifecycle.kill import saved_group
@@ -18,7 +18,7 @@ from ociruntime.state import status as st
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any, Self
 
     from ociruntime.cgroups.group import Group
@@ -33,14 +33,22 @@ def statistics(container: Container) -> Event:
     """One event of type ``stats``. Raises ``WrongStatus``, ``StateError`` without a cgroup."""
     group = _group(container)
     try:
-        return _event(container, "stats", stats(group))
+        return _event(container, "stats", usage(container, group))
+    finally:
+        group.close()
+
+
+def usage(container: Container, group: Group, sections: Iterable[str] = SECTIONS) -> Event:
+    """What a container that runs uses, by its cgroup: ``cgroups.stats.stats``. Raises
+    ``WrongStatus`` when it has just ended, ``StateError`` when it goes on without its cgroup.
+    """
+    try:
+        return stats(group, sections)
     except OSError as error:
         if error.errno not in GONE:
             raise
         _refuse_removed(container, group)
         raise WrongStatus(f"{NOT_RUNNING}: {container.id} has just ended") from None
-    finally:
-        group.close()
 
 
 def events(container: Container, interval: float) -> Iterator[Event]:

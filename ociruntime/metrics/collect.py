@@ -7,7 +7,9 @@ from datetime import datetime
 
 from ociruntime.cgroups.oom import kills
 from ociruntime.errors import OciError
-from ociruntime.lifecycle.events import statistics
+from ociruntime.kernel.constants import O_RDONLY
+from ociruntime.kernel.kernel import Kernel
+from ociruntime.lifecycle.events import usage
 from ociruntime.lifecycle.kill import saved_group
 from ociruntime.metrics.exposition import COUNTER, GAUGE, INFO, STATESET, Family
 from ociruntime.spec.tables import STATUSES
@@ -72,6 +74,8 @@ BLOCK = {
     ("ioServicedRecursive", "Read"): "block_reads",
     ("ioServicedRecursive", "Write"): "block_writes",
 }
+# Of the statistics.
+SECTIONS = ("cpu", "memory", "pids", "blkio", "hugetlb")
 PRESSURE = {"cpu": "cpu", "memory": "memory", "blkio": "io"}
 
 
@@ -79,6 +83,7 @@ class Collection:
     """Families that any number of containers is added to."""
 
     def __init__(self) -> None:
+        self._kernel = Kernel()
         self._families = {
             name: Family(f"{PREFIX}_{name}".rstrip("_"), kind, unit, meaning)
             for name, (kind, unit, meaning) in FAMILIES.items()
@@ -102,7 +107,7 @@ class Collection:
             return
         with closing(group):
             self._put("oom_kills", kills(group), container)
-        self._add_usage(container, statistics(container)["data"])
+            self._add_usage(container, usage(container, group, SECTIONS))
         if "network" in data.get("namespaces", ()):
             self._add_network(container)
 
@@ -150,12 +155,14 @@ class Collection:
 
     def _add_network(self, container: Container) -> None:
         try:
-            with open(f"/proc/{container.data['pid']}/net/dev", encoding="utf-8",
-                      errors="backslashreplace") as file:  # fmt: skip
-                lines = file.read().split("\n")[2:]
+            fd = self._kernel.open(f"/proc/{container.data['pid']}/net/dev", O_RDONLY)
+            try:
+                text = self._kernel.read_whole(fd).decode("utf-8", "backslashreplace")
+            finally:
+                self._kernel.close(fd)
         except OSError:
             return  # it has just ended
-        for line in lines:
+        for line in text.split("\n")[2:]:
             device, _, numbers = line.rpartition(":")
             columns = numbers.split()
             if len(columns) > max(NETWORK.values()):

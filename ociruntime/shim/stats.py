@@ -19,18 +19,25 @@ if TYPE_CHECKING:
 V1_URL = "io.containerd.cgroups.v1.Metrics"
 V2_URL = "io.containerd.cgroups.v2.Metrics"
 UNLIMITED = (1 << 64) - 1
+# Most files are shorter. For a larger buffer the allocator asks the kernel for fresh pages, thirty
+# times for each container: three quarters of the time that an answer took.
+PIECE = 1 << 12
+# In place of a descriptor: there is no such cgroup.
+NONE = -1
 LONGEST = 1 << 20
 # cgroup v1 counts in USER_HZ (proc(5)), which is 100 everywhere.
 TICK = 10_000_000
-BLKIO = {
-    "service_bytes": "throttle.io_service_bytes",
-    "serviced": "throttle.io_serviced",
-    "queued": "bfq.io_queued_recursive",
-    "service_time": "bfq.io_service_time_recursive",
-    "wait_time": "bfq.io_wait_time_recursive",
-    "merged": "bfq.io_merged_recursive",
-    "time": "bfq.time_recursive",
-    "sectors": "bfq.sectors_recursive",
+# Controllers of version 1 that count what is told.
+COUNTING = ("blkio", "cpu", "cpuacct", "hugetlb", "memory", "pids", "rdma")
+THROTTLE = {"service_bytes": "io_service_bytes", "serviced": "io_serviced"}
+# There only with the bfq scheduler and its statistics, but then all of them.
+BFQ = {
+    "queued": "io_queued_recursive",
+    "service_time": "io_service_time_recursive",
+    "wait_time": "io_wait_time_recursive",
+    "merged": "io_merged_recursive",
+    "time": "time_recursive",
+    "sectors": "sectors_recursive",
 }
 MEMORY_ENTRIES = {
     "usage": "memory",
@@ -42,31 +49,64 @@ MEMORY_ENTRIES = {
 
 def read_stats(placement: Placement) -> tuple[str, bytes]:
     """(type URL, message) of the container's metrics."""
-    if placement.mode == "v2":
-        return V2_URL, m.METRICS_V2.encode(_v2(placement.paths[""]))
-    return V1_URL, m.METRICS_V1.encode(_v1(placement))
+    counting: dict[str, int] = {}
+    try:
+        if placement.mode == "v2":
+            counting[""] = directory = _directory(placement.paths[""])
+            return V2_URL, m.METRICS_V2.encode(_v2(directory))
+        by_controller = {}
+        for place in placement.places:
+            for name in place.controllers:
+                if name in COUNTING:
+                    if place.key not in counting:
+                        counting[place.key] = _directory(place.directory)
+                    by_controller[name] = counting[place.key]
+        return V1_URL, m.METRICS_V1.encode(_v1(by_controller))
+    finally:
+        for fd in counting.values():
+            if fd != NONE:
+                os.close(fd)
 
 
-def _text(directory: str | None, name: str) -> str:
-    if directory is None:
+def _directory(path: str) -> int:
+    """An open cgroup: thirty files are found faster from there than from the root directory."""
+    try:
+        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return NONE  # it has just ended
+
+
+def _text(directory: int, name: str) -> str:
+    if directory == NONE:
         return ""
     try:
-        fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
         return ""
     try:
-        return os.read(fd, LONGEST).decode("ascii", "replace")
+        return _whole(fd).decode("ascii", "replace")
     except OSError:
         return ""
     finally:
         os.close(fd)
 
 
+def _whole(fd: int) -> bytes:
+    """A file of a cgroup or of /proc; less than was asked for is the end of those of a cgroup (the
+    kernel makes them as one piece), and of others nothing is.
+    """
+    text = part = os.read(fd, PIECE)
+    while part and len(text) % PIECE == 0 and len(text) < LONGEST:
+        part = os.read(fd, PIECE)
+        text += part
+    return text
+
+
 def _number(text: str) -> int:
-    text = text.strip()
-    if text == "max":
-        return UNLIMITED
-    return int(text) if text.isdecimal() else 0
+    try:
+        return int(text)
+    except ValueError:
+        return UNLIMITED if text.strip() == "max" else 0
 
 
 def _pairs(text: str) -> dict[str, int]:
@@ -81,10 +121,11 @@ def _pairs(text: str) -> dict[str, int]:
 # version 1
 
 
-def _v1(placement: Placement) -> Values:
-    def directory(controller: str) -> str | None:
-        place = placement.find(controller)
-        return place.directory if place is not None else None
+def _v1(directories: dict[str, int]) -> Values:
+    """``directories``: open cgroups by controller."""
+
+    def directory(controller: str) -> int:
+        return directories.get(controller, NONE)
 
     values: Values = {
         "hugetlb": _hugetlb(directory("hugetlb"), "usage_in_bytes", "max_usage_in_bytes"),
@@ -92,22 +133,21 @@ def _v1(placement: Placement) -> Values:
         "blkio": _all_blkio(directory("blkio")),
         "rdma": _rdma(directory("rdma")),
     }
-    pids = directory("pids")
-    if pids is not None:
+    if "pids" in directories:
+        pids = directory("pids")
         limit = _text(pids, "pids.max").strip()
         values["pids"] = {
             "current": _number(_text(pids, "pids.current")),
             "limit": 0 if limit == "max" else _number(limit),
         }
-    memory = directory("memory")
-    if memory is not None:
+    if "memory" in directories:
+        memory = directory("memory")
         values["memory"] = _memory_v1(memory)
-        control = _pairs(_text(memory, "memory.oom_control"))
-        values["memory_oom_control"] = control
+        values["memory_oom_control"] = _pairs(_text(memory, "memory.oom_control"))
     return values
 
 
-def _cpu_v1(cpu: str | None, accounting: str | None) -> Values:
+def _cpu_v1(cpu: int, accounting: int) -> Values:
     ticks = _pairs(_text(accounting, "cpuacct.stat"))
     throttling = _pairs(_text(cpu, "cpu.stat"))
     return {
@@ -127,7 +167,7 @@ def _cpu_v1(cpu: str | None, accounting: str | None) -> Values:
     }
 
 
-def _memory_v1(directory: str) -> Values:
+def _memory_v1(directory: int) -> Values:
     stat = _pairs(_text(directory, "memory.stat"))
     values: Values = {field: stat.get(name, 0) for field, name in m.MEMORY_STAT_V1.items()}
     for field, prefix in MEMORY_ENTRIES.items():
@@ -140,8 +180,12 @@ def _memory_v1(directory: str) -> Values:
     return values
 
 
-def _all_blkio(directory: str | None) -> Values:
-    texts = {field: _text(directory, f"blkio.{name}") for field, name in BLKIO.items()}
+def _all_blkio(directory: int) -> Values:
+    texts = {field: _text(directory, f"blkio.throttle.{name}") for field, name in THROTTLE.items()}
+    for field, name in BFQ.items():
+        texts[field] = _text(directory, f"blkio.bfq.{name}")
+        if not texts["queued"]:
+            break
     names = _devices() if any(":" in text for text in texts.values()) else {}
     return {field: _blkio(text, names) for field, text in texts.items()}
 
@@ -181,7 +225,7 @@ def _blkio(text: str, names: dict[str, str]) -> list[Values]:
     return entries
 
 
-def _hugetlb(directory: str | None, usage: str, most: str) -> list[Values]:
+def _hugetlb(directory: int, usage: str, most: str) -> list[Values]:
     """Every page size for which there is a file."""
     entries = []
     for size in _page_sizes(directory):
@@ -197,18 +241,24 @@ def _hugetlb(directory: str | None, usage: str, most: str) -> list[Values]:
     return entries
 
 
-def _page_sizes(directory: str | None) -> list[str]:
-    if directory is None:
+def _page_sizes(directory: int) -> list[str]:
+    if directory == NONE:
         return []
     try:
-        names = os.listdir(directory)
+        listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
         return []
+    try:
+        names = os.listdir(listing)
+    except OSError:
+        return []
+    finally:
+        os.close(listing)
     sizes = {name.split(".")[1] for name in names if name.startswith("hugetlb.")}
     return sorted(sizes)
 
 
-def _rdma(directory: str | None) -> Values:
+def _rdma(directory: int) -> Values:
     return {
         "current": _rdma_entries(_text(directory, "rdma.current")),
         "limit": _rdma_entries(_text(directory, "rdma.max")),
@@ -233,7 +283,7 @@ def _rdma_entries(text: str) -> list[Values]:
 # version 2
 
 
-def _v2(directory: str) -> Values:
+def _v2(directory: int) -> Values:
     stat = _pairs(_text(directory, "memory.stat"))
     memory: Values = {name: stat.get(name, 0) for name in m.MEMORY_STAT_V2}
     for field, name in m.MEMORY_FILES_V2.items():
@@ -276,7 +326,7 @@ def _io(text: str) -> list[Values]:
     return entries
 
 
-def _pressure(directory: str, name: str) -> Values | None:
+def _pressure(directory: int, name: str) -> Values | None:
     """Pressure stall information (Documentation/accounting/psi.rst); None where it is off."""
     text = _text(directory, name)
     if not text:

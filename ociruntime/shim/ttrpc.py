@@ -104,7 +104,7 @@ class Connection:
     returns the payload of the answer or raises ``RpcError``.
     """
 
-    __slots__ = ("_closed", "_frames", "_handler", "_loop", "_out", "_socket")
+    __slots__ = ("_closed", "_frames", "_handler", "_loop", "_out", "_socket", "_wants")
 
     def __init__(self, loop: Loop, end: socket, handler: Handler) -> None:
         self._loop = loop
@@ -113,6 +113,7 @@ class Connection:
         self._frames = Frames()
         self._out = bytearray()
         self._closed = False
+        self._wants = EPOLLIN
         end.settimeout(0)
         loop.watch_client(end.fileno(), EPOLLIN, self._ready)
 
@@ -190,8 +191,10 @@ class Connection:
             self.close()
             return
         del self._out[:sent]
-        events = EPOLLIN | EPOLLOUT if self._out else EPOLLIN
-        self._loop.watch_client(self._socket.fileno(), events, self._ready)
+        wants = EPOLLIN | EPOLLOUT if self._out else EPOLLIN
+        if wants != self._wants:
+            self._wants = wants
+            self._loop.watch_client(self._socket.fileno(), wants, self._ready)
 
 
 def _refusal(code: int, text: str) -> bytes:

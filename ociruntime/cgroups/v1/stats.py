@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["blkio", "cpu", "cpuset", "hugetlb", "memory", "pids"]
 
 NANOSECONDS = 1_000_000_000
-# runc's name -> end of the file's name, the same for every I/O scheduler.
+# runc's name -> end of the file's name. The first two are counted by throttling, too.
 BLOCK_IO = {
     "ioServiceBytesRecursive": "io_service_bytes_recursive",
     "ioServicedRecursive": "io_serviced_recursive",
+}
+SCHEDULED = {
     "ioQueueRecursive": "io_queued_recursive",
     "ioServiceTimeRecursive": "io_service_time_recursive",
     "ioWaitTimeRecursive": "io_wait_time_recursive",
@@ -29,9 +31,6 @@ BLOCK_IO = {
     "ioTimeRecursive": "time_recursive",
     "sectorsRecursive": "sectors_recursive",
 }
-# The bfq scheduler's own counters where it is at work, else those of throttling.
-SCHEDULERS = ("blkio.bfq.", "blkio.throttle.")
-
 
 def cpu(accounting: Reader | None, control: Reader | None) -> Section:
     """cpuacct and cpu, which are often one."""
@@ -88,12 +87,12 @@ def memory(reader: Reader) -> Section:
 
 
 def blkio(reader: Reader) -> Section:
-    """blkio."""
-    for prefix in SCHEDULERS:
-        result = {name: entries(reader.text(prefix + file)) for name, file in BLOCK_IO.items()}
-        if result["ioServicedRecursive"]:
-            break
-    return some(**result)
+    """blkio: the bfq scheduler's own counters where it is at work, else those of throttling."""
+    if entries(reader.text("blkio.bfq.io_serviced_recursive")):
+        prefix, files = "blkio.bfq.", {**BLOCK_IO, **SCHEDULED}
+    else:
+        prefix, files = "blkio.throttle.", BLOCK_IO
+    return some(**{name: entries(reader.text(prefix + file)) for name, file in files.items()})
 
 
 def entries(text: str) -> list[Section]:

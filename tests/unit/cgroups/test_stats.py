@@ -8,11 +8,13 @@ import pytest
 
 from ociruntime.cgroups import open_group
 from ociruntime.cgroups.detect import Hierarchy, Layout
+from ociruntime.cgroups.files import CHUNK
 from ociruntime.cgroups.path import Placement, place
 from ociruntime.cgroups.reader import Reader, numbers, pids
 from ociruntime.cgroups.stats import stats
 from ociruntime.cgroups.v1 import stats as stats_v1
 from ociruntime.cgroups.v2 import stats as stats_v2
+from ociruntime.kernel.constants import CGROUP_SUPER_MAGIC
 from ociruntime.kernel.kernel import Kernel
 from tests.unit.cgroups.fake import FakeCgroups
 
@@ -154,6 +156,52 @@ def test_pids_and_cpuset(files: Files) -> None:
     reader = files({"cpuset.cpus.effective": "0-1,3\n", "cpuset.mems.effective": "0\n"})
     assert stats_v2.cpuset(reader)["cpus"] == [0, 1, 3]
     assert numbers("") == []
+
+
+class Counting(Kernel):
+    """Notes the files that are opened and how often is read."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.reads = 0
+
+    def openat(self, directory: int, name: str, flags: int, mode: int = 0) -> int:
+        self.opened.append(name)
+        return super().openat(directory, name, flags, mode)
+
+    def read(self, fd: int, size: int) -> bytes:
+        self.reads += 1
+        return super().read(fd, size)
+
+
+@pytest.mark.parametrize(("length", "reads"), [(0, 1), (5, 1), (CHUNK, 2), (2 * CHUNK + 1, 3)])
+def test_counters_are_read_no_further_than_to_their_end(
+    tmp_path: Path, length: int, reads: int
+) -> None:
+    kernel = Counting()
+    text = "8:0 rbytes=1\n" * length
+    (tmp_path / "io.stat").write_text(text[:length])
+    reader = Reader(kernel, kernel.open(str(tmp_path), 0))
+    assert reader.text("io.stat") == text[:length].rstrip("\n")
+    assert kernel.reads == reads
+    assert reader.text("memory.stat") == ""
+    kernel.close(reader.directory)
+
+
+def test_what_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
+    """``metrics`` of a thousand containers tells nothing of their cpusets."""
+    kernel = Counting()
+    hierarchies = []
+    for name in ("pids", "cpuset"):
+        (tmp_path / name / "leaf").mkdir(parents=True)
+        (tmp_path / name / "leaf" / f"{name}.current").write_text("7\n")
+        hierarchies.append(Hierarchy(name, (name,), f"{tmp_path}/{name}", "/", "/"))
+    group = open_group(kernel, place(Layout("v1", hierarchies), "/leaf", "c1"))
+    kernel.filesystem = lambda _fd: CGROUP_SUPER_MAGIC  # type: ignore[method-assign]
+    found = stats(group, ("pids",))
+    group.close()
+    assert found == {"pids": {"current": 7}, "intel_rdt": {}, "network_interfaces": None}
+    assert kernel.opened == ["pids.current", "pids.max"]
 
 
 def test_every_section_is_there_whatever_is_mounted(fake: FakeCgroups) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ociruntime.cgroups.path import Place, Placement
-from ociruntime.shim.metrics import METRICS_V2
+from ociruntime.shim.metrics import METRICS_V1, METRICS_V2
 from ociruntime.shim.oom import watch
-from ociruntime.shim.stats import UNLIMITED, V2_URL, read_stats
+from ociruntime.shim.stats import PIECE, UNLIMITED, V1_URL, V2_URL, read_stats
 
 if TYPE_CHECKING:
     from ociruntime.resident.loop import Loop
 
+ZERO_ENTRY = {"limit": 0, "usage": 0, "max": 0, "failcnt": 0}
 FILES = {
     "pids.current": "3\n",
     "pids.max": "20\n",
@@ -83,6 +85,66 @@ def test_controllers_that_are_off(placement: Placement, tmp_path: Path) -> None:
     assert found["memory"]["usage"] == 0
     assert not found["memory"]["psi"]
     assert found["io"]["usage"] == []
+
+
+def test_files_of_any_length(placement: Placement, tmp_path: Path) -> None:
+    """A machine with hundreds of disks has a long io.stat; the last line counts, too."""
+    line = "8:16 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n"
+    for length in (PIECE - len(line), PIECE, PIECE + 1, 3 * PIECE):
+        padding = "9:0".ljust(length - len(line) - 1) + "\n"
+        (tmp_path / "io.stat").write_text(padding + line)
+        assert (tmp_path / "io.stat").stat().st_size == length
+        assert metrics(placement)["io"]["usage"][-1]["wbytes"] == 20
+    (tmp_path / "io.stat").write_text(line * 400)
+    assert len(metrics(placement)["io"]["usage"]) == 400
+
+
+def test_version_1(tmp_path: Path) -> None:
+    """Only of the controllers that count anything a cgroup is opened, and none stays open."""
+    texts = {
+        "cpu,cpuacct": {
+            "cpuacct.usage": "7000\n",
+            "cpuacct.stat": "user 3\nsystem 4\n",
+            "cpuacct.usage_percpu": "4000 3000 \n",
+            "cpu.stat": "nr_periods 9\nnr_throttled 2\nthrottled_time 77\n",
+        },
+        "pids": {"pids.current": "3\n", "pids.max": "max\n"},
+        "memory": {"memory.stat": "cache 5\ntotal_pgfault 6\n", "memory.failcnt": "1\n"},
+        "blkio": {"blkio.throttle.io_serviced": "8:0 Read 2\n8:0 Total 2\nTotal 2\n"},
+        "freezer": {},
+        "name=systemd": {},
+    }
+    places = []
+    for key, files in texts.items():
+        (tmp_path / key).mkdir()
+        for name, text in files.items():
+            (tmp_path / key / name).write_text(text)
+        places.append(Place(key, str(tmp_path), [key], 0))
+    before = os.listdir("/proc/self/fd")
+    url, message = read_stats(Placement("v1", places))
+    assert os.listdir("/proc/self/fd") == before
+    assert url == V1_URL
+    found = METRICS_V1.decode(message)
+    usage = found["cpu"]["usage"]
+    assert usage == {"total": 7000, "user": 30000000, "kernel": 40000000, "per_cpu": [4000, 3000]}
+    assert found["cpu"]["throttling"]["throttled_time"] == 77
+    assert found["pids"] == {"current": 3, "limit": 0}
+    assert (found["memory"]["cache"], found["memory"]["total_pgfault"]) == (5, 6)
+    assert found["memory"]["usage"]["failcnt"] == 1
+    assert [entry["op"] for entry in found["blkio"]["serviced"]] == ["Read", "Total"]
+    assert found["blkio"]["queued"] == []
+    assert found["hugetlb"] == []
+    (tmp_path / "blkio" / "blkio.bfq.io_queued_recursive").write_text("8:0 Write 1\nTotal 1\n")
+    (tmp_path / "blkio" / "blkio.bfq.time_recursive").write_text("8:0 12\n")
+    blkio = METRICS_V1.decode(read_stats(Placement("v1", places))[1])["blkio"]
+    assert (blkio["queued"][0]["value"], blkio["time"][0]["value"]) == (1, 12)
+
+
+def test_a_cgroup_that_is_gone(tmp_path: Path) -> None:
+    """It has just ended: nothing is counted, and that is no error."""
+    for mode, key, message in (("v2", "", METRICS_V2), ("v1", "memory", METRICS_V1)):
+        placement = Placement(mode, [Place(key, str(tmp_path), ["gone"], 0)])
+        assert message.decode(read_stats(placement)[1])["memory"]["usage"] in (0, ZERO_ENTRY)
 
 
 class StubLoop:
