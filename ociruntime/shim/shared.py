@@ -18,6 +18,7 @@ from ociruntime import __version__
 from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel._sys import commit
+from ociruntime.resident.loop import Future, first
 from ociruntime.shim import messages as m
 from ociruntime.shim import ttrpc
 from ociruntime.shim.counts import COUNTS, tell
@@ -158,23 +159,27 @@ class Reservations:
     def __init__(self, loop: Loop, journal: NoJournal) -> None:
         self._loop = loop
         self._journal = journal
-        self._ids: dict[str, object] = {}
+        self._ids: dict[str, Future] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
 
     async def keep(self, container_id: str) -> None:
         """Wait for the container, not for ever."""
-        this = self._ids[container_id] = object()
+        this = self._ids[container_id] = Future()
         self._journal.put(f"{RESERVED}{container_id}", 1)
-        await self._loop.sleep(RESERVED_SECONDS)
+        # A timer that is no longer needed would wake an idle daemon a minute later, once for each
+        # container, and keep it from giving back memory until then.
+        await first(self._loop, this, RESERVED_SECONDS)
         if self._ids.get(container_id) is this:
             self.drop(container_id)
 
     def drop(self, container_id: str) -> None:
         """It is there, or will not come."""
-        if self._ids.pop(container_id, None) is not None:
+        waiting = self._ids.pop(container_id, None)
+        if waiting is not None:
             self._journal.put(f"{RESERVED}{container_id}", None)
+            waiting.set()
 
 
 def follow_log(tasks: Tasks) -> None:

@@ -69,6 +69,15 @@ def test_reservations_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not reservations
 
 
+def test_a_reservation_that_is_kept_wakes_nobody_later() -> None:
+    loop = Loop()
+    reservations = shared.Reservations(loop, NoJournal())
+    loop.spawn(reservations.keep("a"))
+    reservations.drop("a")
+    assert not reservations
+    assert not loop._timers, "a timer that nobody waits for"
+
+
 async def _after(keeping: object, loop: Loop) -> None:
     await keeping  # type: ignore[misc]
     loop.stop()
