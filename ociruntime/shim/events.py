@@ -1,8 +1,9 @@
 """Tells containerd what happens: one event after the other, over ttrpc.
 
 containerd serves every request of a connection at the same time, so the next event is sent when
-the last one was answered. Where there is no ttrpc address its own binary is run for each event
-(`containerd publish`).
+the last one was answered. While containerd is away, to be updated for example, events wait for it:
+how a container has ended, its clients may learn from nothing else. Where there is no ttrpc address
+its own binary is run for each event (`containerd publish`).
 """
 
 from __future__ import annotations
@@ -34,8 +35,12 @@ LONGEST_QUEUE = 2048
 ANSWER_SECONDS = 5.0
 # Keys of events in the journal.
 EVENT = "event/"
-TRIES = 5
-RETRY_SECONDS = 0.5
+# How often a containerd that listens may refuse an event, or not answer; each time it is given one
+# more of these pauses (seconds).
+TRIES = 6
+RETRY_SECONDS = 1.0
+# While nobody listens: the first pause, by which each one is longer, up to the last (seconds).
+ABSENCE_SECONDS, LONGEST_ABSENCE_SECONDS = 0.25, 5.0
 
 
 class Publisher:
@@ -84,8 +89,10 @@ class Publisher:
 
     async def _work(self) -> None:
         while self._queue:
+            await self._presence()
             topic, event, moment, number = self._queue[0]
             for attempt in range(TRIES):
+                await self._presence()
                 if await self._tell(topic, event, moment):
                     break
                 await self._loop.sleep(RETRY_SECONDS * attempt)
@@ -96,8 +103,17 @@ class Publisher:
                 self._queue.pop(0)
         self._idle.set()
 
+    async def _presence(self) -> None:
+        """Wait until there is a connection to containerd, where we know its address."""
+        pause = 0.0
+        while self._address and self._sender is None:
+            self._sender = Sender.connect(self._loop, self._address)
+            if self._sender is None:
+                pause = min(pause + ABSENCE_SECONDS, LONGEST_ABSENCE_SECONDS)
+                await self._loop.sleep(pause)
+
     async def _tell(self, topic: str, event: bytes, moment: int) -> bool:
-        if not self._address:
+        if self._sender is None:
             return await self._run(topic, event)
         envelope = {
             "timestamp": timestamp(moment),
@@ -106,10 +122,6 @@ class Publisher:
             "event": ANY.decode(event),
         }
         payload = FORWARD.encode({"envelope": envelope})
-        if self._sender is None:
-            self._sender = Sender.connect(self._loop, self._address)
-        if self._sender is None:
-            return False
         if await self._sender.call(SERVICE, METHOD, payload, self._namespace):
             return True
         self._sender.close()

@@ -302,6 +302,31 @@ def test_restart_of_containerd(node: ContainerdWith, daemon: str, signal: str) -
     node.host.wait_until(told, "its end", seen)
 
 
+def test_ends_while_containerd_is_away_for_long(node: ContainerdWith) -> None:
+    """Their events come when it is back: longer than it takes to start anew, as for an update."""
+    ends = []
+    script = "until test -e /end; do sleep 0.05; done; exit 9"
+    for daemon in ("pod", "namespace"):
+        options = ["--runtime-config-path", NODE_OPTIONS, "--annotation", f"{ANNOTATION}={daemon}"]
+        ends.append(node.up(*options, "--", "sh", "-c", script))
+    node.daemon.stop()
+    for pid in node.processes("until test -e /end"):
+        node.host.shell(
+            f": >/proc/{pid}/root/end; while kill -0 {pid} 2>/dev/null; do sleep 0.05; done"
+        )
+    before = len(node.daemon.log.read_text())
+    time.sleep(8)
+    node.daemon.start()
+
+    def told() -> int:
+        lines = node.daemon.log.read_text()[before:].splitlines()
+        return sum("event forwarded" in line and "/tasks/exit" in line for line in lines)
+
+    node.host.wait_until(lambda: told() == len(ends), "their ends", node.daemon.log)
+    for container in ends:
+        assert "exit code 9" in node("tasks", "delete", container).stderr
+
+
 def test_output_that_nobody_reads(shim: ContainerdWith) -> None:
     """A full fifo stops the writer, not the shim; killing the writer works."""
     container = shim.new_id()

@@ -27,7 +27,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
   address = "/run/containerd.sock"
 [debug]
-  level = "debug"
+  level = "trace"
 """
 _numbers = itertools.count(1)
 
