@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ociruntime.state.store import Container
 
 
+# There is nothing to wait for, but others may be waiting.
+AT_ONCE = (-1, 0)
+
+
 def exec_process(
     container: Container,
     process: ProcessConfig,
@@ -49,9 +53,10 @@ def exec_patiently(
 ) -> Generator[tuple[int, int], None, Run]:
     """``exec_process`` for those who have other things to do: it comes back each time with a
     descriptor that becomes readable when there is a reason to go on, and the process that will see
-    to that.
+    to that; once, when half of the host's work is done, with ``AT_ONCE``.
     """
     run = plan(container, process, options, kernel)
+    yield AT_ONCE
     for fd in progress(run):
         yield fd, run.pid
     return run

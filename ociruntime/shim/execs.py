@@ -15,7 +15,7 @@ from ociruntime import hostos as os
 from ociruntime.errors import OciError
 from ociruntime.kernel.constants import SIGKILL
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle.exec import exec_patiently
+from ociruntime.lifecycle.exec import AT_ONCE, exec_patiently
 from ociruntime.plan.requests import ExecRequest
 from ociruntime.process import patience
 from ociruntime.resident.loop import first
@@ -151,7 +151,10 @@ class Execs:
                 except StopIteration as end:
                     run: Run = end.value
                     break
-                await self._wait(fd, pid)
+                if (fd, pid) == AT_ONCE:
+                    await self._turns.turn(container.id, begun=True)
+                else:
+                    await self._wait(fd, pid)
         finally:
             making.close()  # its process ends if the request has
         for warning in warnings + run.warnings:

@@ -17,7 +17,7 @@ import pytest
 
 from ociruntime.errors import OciError
 from ociruntime.kernel.kernel import Kernel
-from ociruntime.lifecycle.exec import exec_patiently
+from ociruntime.lifecycle.exec import AT_ONCE, exec_patiently
 from ociruntime.plan.requests import ExecRequest
 from ociruntime.state.store import Container, Store
 from ociruntime.steps import enter
@@ -227,6 +227,7 @@ def begin(container: Container, wanted: Process, null: int) -> tuple[Any, int]:
     options = ExecRequest()
     options.streams = (null, null, null)
     making = exec_patiently(container, wanted, options, Kernel())
+    assert next(making) == AT_ONCE
     return making, next(making)[0]
 
 
@@ -242,6 +243,7 @@ def test_it_never_waits_for_the_container(runtime: Runtime, container: str) -> N
         options.streams = (null, null, null)
         options.ignore_paused = True
         making = exec_patiently(opened, process("true"), options, Kernel())
+        assert next(making) == AT_ONCE
         fd, _ = next(making)
         assert not select.select([fd], [], [], 0.05)[0]
         runtime.call("resume", container).check()
