@@ -12,7 +12,6 @@ from ociruntime.cgroups.v2 import stats as v2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
     from ociruntime.cgroups.group import Group
@@ -32,9 +31,11 @@ SECTIONS = {
 }
 
 
-def stats(group: Group, sections: Iterable[str] = SECTIONS) -> Section:
-    """What the container of a group uses, of all ``SECTIONS`` or some; raises ``OSError`` (ENOENT)
-    when its cgroup is gone.
+def stats(group: Group, *, brief: bool = False) -> Section:
+    """What the container of a group uses; raises ``OSError`` (ENOENT) when its cgroup is gone.
+
+    A ``brief`` answer leaves out what it may use (cpuset), and what v1 counts apart of each CPU and
+    of the kernel's memory: half of the files.
     """
     places = group.placement
     unified = places.unified
@@ -45,11 +46,14 @@ def stats(group: Group, sections: Iterable[str] = SECTIONS) -> Section:
         return Reader(group.kernel, group.directory(place)) if place else None
 
     found: Section = {}
-    for section in sections:
-        controller = SECTIONS[section]
+    for section, controller in SECTIONS.items():
+        if brief and section == "cpuset":
+            continue
         first = reader(controller)
         if section == "cpu" and (first or reader("cpuacct")):
-            found[section] = v1.cpu(reader("cpuacct"), first)
+            found[section] = v1.cpu(reader("cpuacct"), first, brief=brief)
+        elif section == "memory" and first is not None:
+            found[section] = v1.memory(first, brief=brief)
         elif first is not None:
             found[section] = getattr(v1, section)(first)
         elif second is not None:

@@ -10,7 +10,7 @@ from select import POLLIN, epoll
 
 from ociruntime import hostos as os
 from ociruntime.cgroups.oom import OomWatch
-from ociruntime.cgroups.stats import SECTIONS, stats
+from ociruntime.cgroups.stats import stats
 from ociruntime.errors import NOT_RUNNING, StateError, WrongStatus
 from ociruntime.kernel.pids import open_process
 from ociruntime.lifecycle.kill import saved_group
@@ -18,7 +18,7 @@ from ociruntime.state import status as st
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any, Self
 
     from ociruntime.cgroups.group import Group
@@ -38,12 +38,12 @@ def statistics(container: Container) -> Event:
         group.close()
 
 
-def usage(container: Container, group: Group, sections: Iterable[str] = SECTIONS) -> Event:
+def usage(container: Container, group: Group, *, brief: bool = False) -> Event:
     """What a container that runs uses, by its cgroup: ``cgroups.stats.stats``. Raises
     ``WrongStatus`` when it has just ended, ``StateError`` when it goes on without its cgroup.
     """
     try:
-        return stats(group, sections)
+        return stats(group, brief=brief)
     except OSError as error:
         if error.errno not in GONE:
             raise

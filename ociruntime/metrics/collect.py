@@ -74,8 +74,6 @@ BLOCK = {
     ("ioServicedRecursive", "Read"): "block_reads",
     ("ioServicedRecursive", "Write"): "block_writes",
 }
-# Of the statistics.
-SECTIONS = ("cpu", "memory", "pids", "blkio", "hugetlb")
 PRESSURE = {"cpu": "cpu", "memory": "memory", "blkio": "io"}
 
 
@@ -107,7 +105,7 @@ class Collection:
             return
         with closing(group):
             self._put("oom_kills", kills(group), container)
-            self._add_usage(container, usage(container, group, SECTIONS))
+            self._add_usage(container, usage(container, group, brief=True))
         if "network" in data.get("namespaces", ()):
             self._add_network(container)
 

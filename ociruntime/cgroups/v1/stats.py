@@ -23,6 +23,7 @@ BLOCK_IO = {
     "ioServiceBytesRecursive": "io_service_bytes_recursive",
     "ioServicedRecursive": "io_serviced_recursive",
 }
+BRIEFLY = ("usage", "swap")
 SCHEDULED = {
     "ioQueueRecursive": "io_queued_recursive",
     "ioServiceTimeRecursive": "io_service_time_recursive",
@@ -32,20 +33,15 @@ SCHEDULED = {
     "sectorsRecursive": "sectors_recursive",
 }
 
-def cpu(accounting: Reader | None, control: Reader | None) -> Section:
-    """cpuacct and cpu, which are often one."""
+def cpu(accounting: Reader | None, control: Reader | None, *, brief: bool = False) -> Section:
+    """cpuacct and cpu, which are often one; each CPU by itself unless ``brief``."""
     result = {**NO_CPU}
     if accounting is not None:
         tick = NANOSECONDS // os.sysconf("SC_CLK_TCK")
         total = accounting.table("cpuacct.stat")
-        each = [line.split() for line in accounting.text("cpuacct.usage_all").split("\n")[1:]]
         result["usage"] = {
-            **some(
-                total=accounting.number("cpuacct.usage"),
-                percpu=[int(word) for word in accounting.text("cpuacct.usage_percpu").split()],
-                percpu_kernel=[int(words[2]) for words in each if len(words) == 3],
-                percpu_user=[int(words[1]) for words in each if len(words) == 3],
-            ),
+            **some(total=accounting.number("cpuacct.usage")),
+            **({} if brief else _each_cpu(accounting)),
             "kernel": total.get("system", 0) * tick,
             "user": total.get("user", 0) * tick,
         }
@@ -59,6 +55,15 @@ def cpu(accounting: Reader | None, control: Reader | None) -> Section:
     return result
 
 
+def _each_cpu(accounting: Reader) -> Section:
+    each = [line.split() for line in accounting.text("cpuacct.usage_all").split("\n")[1:]]
+    return some(
+        percpu=[int(word) for word in accounting.text("cpuacct.usage_percpu").split()],
+        percpu_kernel=[int(words[2]) for words in each if len(words) == 3],
+        percpu_user=[int(words[1]) for words in each if len(words) == 3],
+    )
+
+
 def cpuset(reader: Reader) -> Section:
     """cpuset."""
     cpus, nodes = numbers(reader.text("cpuset.cpus")), numbers(reader.text("cpuset.mems"))
@@ -70,11 +75,13 @@ def cpuset(reader: Reader) -> Section:
     return result
 
 
-def memory(reader: Reader) -> Section:
-    """memory; swap includes memory."""
+def memory(reader: Reader, *, brief: bool = False) -> Section:
+    """memory; swap includes memory. The kernel's part by itself unless ``brief``."""
     raw = dict(sorted(reader.table("memory.stat").items()))
     result = some(cache=raw.get("cache"))
     for name, prefix in MEMORY.items():
+        if brief and name not in BRIEFLY:
+            continue
         result[name] = {
             "limit": reader.number(f"{prefix}.limit_in_bytes"),
             **some(

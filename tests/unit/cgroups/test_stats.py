@@ -188,20 +188,28 @@ def test_counters_are_read_no_further_than_to_their_end(
     kernel.close(reader.directory)
 
 
-def test_what_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
-    """``metrics`` of a thousand containers tells nothing of their cpusets."""
+def test_a_brief_answer_reads_no_more_than_it_tells(tmp_path: Path) -> None:
+    """``metrics`` of a thousand containers tells nothing of their cpusets, for example."""
     kernel = Counting()
     hierarchies = []
-    for name in ("pids", "cpuset"):
+    for name in ("pids", "cpuset", "cpuacct", "memory"):
         (tmp_path / name / "leaf").mkdir(parents=True)
         (tmp_path / name / "leaf" / f"{name}.current").write_text("7\n")
         hierarchies.append(Hierarchy(name, (name,), f"{tmp_path}/{name}", "/", "/"))
     group = open_group(kernel, place(Layout("v1", hierarchies), "/leaf", "c1"))
     kernel.filesystem = lambda _fd: CGROUP_SUPER_MAGIC  # type: ignore[method-assign]
-    found = stats(group, ("pids",))
+    found = stats(group, brief=True)
+    opened, kernel.opened = kernel.opened, []
+    whole = stats(group)
     group.close()
-    assert found == {"pids": {"current": 7}, "intel_rdt": {}, "network_interfaces": None}
-    assert kernel.opened == ["pids.current", "pids.max"]
+    assert found["pids"] == {"current": 7}
+    assert set(found["memory"]) == {"usage", "swap"}
+    assert "cpuset" not in found
+    assert len(kernel.opened) == len(set(kernel.opened))
+    left_out = set(kernel.opened) - set(opened)
+    assert {name.split(".")[0] for name in left_out} == {"cpuset", "cpuacct", "memory"}
+    assert all("kmem" in name for name in left_out if name.startswith("memory."))
+    assert all(found[section].items() <= whole[section].items() for section in ("pids", "blkio"))
 
 
 def test_every_section_is_there_whatever_is_mounted(fake: FakeCgroups) -> None:
