@@ -120,7 +120,6 @@ class Tasks:
         task = Task(container_id, bundle, wanted, store, options)
         # Counted from now on: a second Create, or a Shutdown, must not come in between.
         self.tasks[container_id] = task
-        self.reservations.drop(container_id)
         shared.follow_log(self)
         note(self.journal, task)
         if request["checkpoint"]:
@@ -145,6 +144,8 @@ class Tasks:
             raise
         finally:
             task.making = None
+        # Only now: a daemon that made nothing else ends when nobody tries again within its time.
+        self.reservations.drop(container_id)
         task.checkpoint = request["checkpoint"]
         if task.checkpoint:
             note(self.journal, task)

@@ -6,15 +6,21 @@ import os
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ociruntime.errors import OciError
+from ociruntime.resident.exits import Exits
 from ociruntime.resident.loop import Loop
 from ociruntime.shim import shared
 from ociruntime.shim.journal import NoJournal
+from ociruntime.shim.messages import CREATE
 from ociruntime.shim.options import ShimOptions
-from ociruntime.shim.ttrpc import RpcError
+from ociruntime.shim.service import Tasks
+from ociruntime.shim.ttrpc import UNKNOWN, RpcError
+from tests.support.patience import PATIENCE
 
 NODE = ShimOptions({"daemon": "namespace"})
 POD = ShimOptions({})
@@ -76,6 +82,35 @@ def test_a_reservation_that_is_kept_wakes_nobody_later() -> None:
     reservations.drop("a")
     assert not reservations
     assert not loop._timers, "a timer that nobody waits for"
+
+
+def test_a_daemon_ends_whose_only_container_could_not_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its client, which has died perhaps, says nothing more."""
+    monkeypatch.setattr(shared, "RESERVED_SECONDS", 0.05)
+    loop = Loop()
+
+    async def fail(*_: object) -> None:
+        raise RpcError(UNKNOWN, "no such program")
+
+    log = SimpleNamespace(warning=None)
+    workers: Any = SimpleNamespace(run=fail, log=log)
+    none: Any = None
+    tasks = Tasks(loop, workers, none, Exits(), none, "default", NoJournal())
+    loop.spawn(shared.keep(tasks, "c1"))
+    request = CREATE.decode(CREATE.encode({"id": "c1", "bundle": str(tmp_path)}))
+    with pytest.raises(RpcError, match="no such program"):
+        tasks.create(request).send(None)
+    assert not tasks.ending, "it may be tried again"
+    loop.spawn(_stop_after(PATIENCE, loop))
+    loop.run()
+    assert tasks.ending
+
+
+async def _stop_after(seconds: float, loop: Loop) -> None:
+    await loop.sleep(seconds)
+    loop.stop()
 
 
 async def _after(keeping: object, loop: Loop) -> None:
