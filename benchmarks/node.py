@@ -205,7 +205,9 @@ def crowd(shims: Shims, rootfs: Path, count: int) -> dict[str, float]:
             shims.end(client, container)
     figures["the end of one, ms"] = (time.perf_counter() - began) * 1000 / count
     figures["cgroups that are left"] = sum(
-        path.is_dir() for place in CGROUPS.iterdir() for path in (place / CGROUP).glob("bench-*")
+        path.is_dir()
+        for place in CGROUPS.iterdir()
+        for path in (place / CGROUP).glob(f"bench-{shims.name}-*")
     )
     return figures
 
