@@ -13,7 +13,7 @@ from ociruntime.kernel import kept
 from ociruntime.kernel.kernel import Kernel
 from ociruntime.kernel.pids import STARTED, has_ended, open_process, start_time, stat_fields
 from ociruntime.resident.exits import shell_status
-from ociruntime.resident.loop import first
+from ociruntime.resident.loop import Future, first
 from ociruntime.shim import messages as m
 from ociruntime.shim import operations, ttrpc
 from ociruntime.shim.records import note
@@ -29,9 +29,15 @@ if TYPE_CHECKING:
     from ociruntime.shim.events import Publisher
     from ociruntime.shim.exits import KeptExits
     from ociruntime.shim.journal import NoJournal
+    from ociruntime.shim.stdio import Streams
     from ociruntime.shim.worker import Workers
 
 SIGKILL = 9
+# How long the end of a container waits for its output to be handed on (seconds): a reader that is
+# busy, or away, must not hide it. All that was inside is dead, so no output comes any more.
+OUTPUT_SECONDS = 2.0
+# How often we look whether it was read.
+OUTPUT_INTERVAL = 0.005
 # What callers look for in an error of kill; NotFound is what they make of it.
 GONE = (NOT_RUNNING, PROCESS_FINISHED, "no such process", "does not exist")
 
@@ -127,7 +133,7 @@ class Lifetimes:
             if task.shared_pid:
                 # Nothing else ends them (containerd's clients rely on it).
                 self._loop.spawn(self._kill_rest(task))
-            if task.busy():
+            if task.busy() or not self._is_handed_on(task):
                 return
         process.end(*process.record)
         self._tell(process)
@@ -135,6 +141,33 @@ class Lifetimes:
         process.ended.set()
         if process is not task:
             self.advance(task, task)
+
+    def _is_handed_on(self, task: Task) -> bool:
+        """Whether a container's last output was read, or has had time enough to
+        be; if not, its end has its turn then.
+
+        Who hears of the end may close what it reads from: the client of containerd 1.6 does
+        (task.Delete), and loses what comes later.
+        """
+        if task.last_output is None:
+            streams = task.streams
+            if streams is None:
+                return True
+            streams.process_ended()
+            task.last_output = Future()
+            if streams.are_read():
+                task.last_output.set()
+            else:
+                self._loop.spawn(self._wait_for(streams, task.last_output, task))
+        return task.last_output.done
+
+    async def _wait_for(self, streams: Streams, output: Future, task: Task) -> None:
+        end = time.monotonic() + OUTPUT_SECONDS
+        await first(self._loop, streams.drained(), OUTPUT_SECONDS)
+        while not streams.are_read() and time.monotonic() < end:
+            await self._loop.sleep(OUTPUT_INTERVAL)
+        output.set()
+        self.advance(task, task)
 
     async def _kill_rest(self, task: Task) -> None:
         task.shared_pid = False  # once

@@ -12,7 +12,7 @@ process, logger.py), or nothing (/dev/null). The process itself gets pipes, or a
 from __future__ import annotations
 
 import errno
-from _struct import pack
+from _struct import pack, unpack
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 
 from ociruntime import hostos as os
@@ -41,6 +41,8 @@ FILE_MODE = 0o644
 STREAMS = "streams/"
 STDIN, TERMINAL, PEER, LOGGER, INPUT = "stdin", "terminal", "peer", "logger", "input."
 EARLY = "early"
+# ioctl_pipe(2): of all architectures that ociruntime runs on.
+FIONREAD = 0x541B
 S_IFMT, S_IFIFO = 0o170000, 0o010000
 
 
@@ -277,6 +279,10 @@ class Streams:
             copy.done.when_done(look)
         return done
 
+    def are_read(self) -> bool:
+        """Whether all output was handed on, and whoever reads our fifos has taken it out."""
+        return self.drained().done and not any(map(_unread, self._kept))
+
     def close(self) -> None:
         """Close everything, whatever is not copied yet."""
         self.close_inside()
@@ -367,6 +373,11 @@ def _null() -> int:
 
 def _is_fifo(fd: int) -> bool:
     return os.fstat(fd).st_mode & S_IFMT == S_IFIFO
+
+
+def _unread(fifo: int) -> int:
+    """How many bytes are in there (pipe(7))."""
+    return int(unpack("=i", ioctl(fifo, FIONREAD, bytes(4)))[0])
 
 
 def _duplicate(fd: int) -> int:

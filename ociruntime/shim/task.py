@@ -132,7 +132,8 @@ class Task(Process):
     ``shared_pid``: it has no pid namespace whose end would be theirs, too. ``paused`` is what we
     were told to do last. ``making`` is the work of Create while it goes on, ``beginning`` that of
     Start. ``early_ooms`` counts those that came while Start worked. ``checkpoint`` is the directory
-    of the images that Start will restore it from; until then it has no process.
+    of the images that Start will restore it from; until then it has no process. ``last_output`` is
+    done when its end need not wait for its output any more; None while it has not ended.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Task(Process):
         self.making: Job | None = None
         self.beginning: Job | None = None
         self.checkpoint = ""
+        self.last_output: Future | None = None
 
     def process(self, exec_id: str) -> Process:
         """The first process for an empty id; raises ``RpcError``."""

@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from ociruntime.resident.loop import Future, Loop
 from ociruntime.shim import lifetimes as module
 from ociruntime.shim.journal import NoJournal
 from ociruntime.shim.lifetimes import Lifetimes
-from ociruntime.shim.task import Task
+from ociruntime.shim.task import STOPPED, Task
+from tests.support.patience import PATIENCE
 
 
 class Told:
@@ -74,3 +76,58 @@ def test_out_of_memory_of_what_runs(
     killed()
     killed()
     assert told.topics == ["/tasks/oom"] * 2
+
+
+class Output:
+    """Streams whose reader is told to read: ``read`` is done when it has."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.handed_on = Future()
+        self.unread = 2
+        self.ended = 0
+        loop.spawn(self._read(loop))
+
+    async def _read(self, loop: Loop) -> None:
+        await self.handed_on
+        await loop.sleep(0.02)
+        self.unread = 0
+
+    def process_ended(self) -> None:
+        self.ended += 1
+
+    def drained(self) -> Future:
+        return self.handed_on
+
+    def are_read(self) -> bool:
+        return self.handed_on.done and not self.unread
+
+
+@pytest.mark.parametrize("reader", ["reads", "is away"])
+def test_the_end_comes_after_the_output(
+    told: Told, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    """Of a container's end nobody hears before its last output was read, or had time enough."""
+    monkeypatch.setattr(module, "OUTPUT_SECONDS", 0.05 if reader == "is away" else PATIENCE)
+    loop = Loop()
+    lifetimes = Lifetimes(*cast("Any", (loop, None, None, told, NoJournal())))
+    task, _ = make_task(lifetimes, monkeypatch)
+    output = Output(loop)
+    task.streams = cast("Any", output)
+    task.record = 3, 1
+    seen = []
+
+    async def scenario() -> None:
+        lifetimes.advance(task, task)
+        lifetimes.advance(task, task)  # another process of it has ended
+        seen.append((list(told.topics), task.status == STOPPED))
+        if reader == "reads":
+            output.handed_on.set()
+        await task.ended
+        seen.append((list(told.topics), task.exit_status == 3))
+        loop.stop()
+
+    loop.spawn(scenario())
+    loop.run()
+    assert seen == [([], False), (["/tasks/exit"], True)]
+    assert output.unread == (0 if reader == "reads" else 2)
+    assert output.ended > 0  # or a terminal would never be at its end

@@ -166,3 +166,30 @@ def test_what_a_predecessor_had_told_of_twice_is_closed() -> None:
     assert os.read(reader, 10) == b""
     assert journal.prefixes == ["streams/5/early", "streams/5/output0."]
     os.close(reader)
+
+
+def test_output_that_nobody_has_read_yet(tmp_path: Path) -> None:
+    """What lies in the fifo may still be lost with its reader."""
+    fifo = tmp_path / "output"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    loop = Loop()
+    seen = []
+
+    async def scenario() -> None:
+        streams = Streams(loop, print, NoJournal())
+        await streams.open(Wanted("", str(fifo), "", terminal=False), {})
+        os.write(streams.inside[1], b"last")
+        seen.append(streams.are_read())
+        streams.close_inside()
+        await first(loop, streams.drained(), PATIENCE)
+        seen.append(streams.are_read())
+        seen.append(os.read(reader, 64))
+        seen.append(streams.are_read())
+        streams.close()
+        loop.stop()
+
+    loop.spawn(scenario())
+    loop.run()
+    os.close(reader)
+    assert seen == [False, False, b"last", True]
