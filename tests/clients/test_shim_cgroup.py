@@ -25,7 +25,8 @@ from tests.support.patience import PATIENCE
 
 RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 # Some of everything that is counted: a page cache, writes, processes, faults.
-WORK = "dd if=/dev/urandom of=/file bs=64k count=32 conv=fsync; : >/ready; sleep 1000 & wait"
+WORK = """dd if=/dev/urandom of=/file bs=64k count=32 conv=fsync
+    until test -e /enough; do :; done; : >/ready; sleep 1000 & wait"""
 LIMIT = 1 << 23
 Both = ContainerdWith
 
@@ -71,10 +72,18 @@ def up_and_paused(view: ContainerdWith) -> tuple[str, Group]:
     container = view.up(*limits, "--", "sh", "-c", WORK)
     pid = view.tasks()[container][0]
     root = Path(f"/proc/{view.host.init}/root/proc/{pid}/root")
+    group = Group(view, container)
+
+    def has_had_periods() -> bool:
+        cpu = group.expected()["cpu"]
+        return bool(cpu["nr_periods"] if group.v2 else cpu["throttling"]["periods"])
+
+    view.host.wait_until(has_had_periods, "an end of a period of the CPU's", view.daemon.log)
+    (root / "enough").touch()
     view.host.wait_until((root / "ready").exists, "some work", view.daemon.log)
     update(view, container, {"pids": {"limit": 30}})
     view("tasks", "pause", container).check()
-    return container, Group(view, container)
+    return container, group
 
 
 def settled(ask: Callable[[], tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
