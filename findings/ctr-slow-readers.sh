@@ -3,7 +3,7 @@
 #
 # A container's output goes through two pipes: the program's, and a named one from the shim to the
 # client. When the program has ended the client is told, and closes its end of the named one before
-# what lies in either of them was read (Delete of a task; later versions wait first). With a reader
+# what lies in either of them was read (Delete of a task). With a reader
 # that keeps up nothing is there any more. With one that takes its time the end is missing: the exit
 # status is the program's, 0, and there is no word on standard error.
 #

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from ociruntime.shim.worker import Workers
 
 SIGKILL = 9
-# How long the end of a container waits for its output to be handed on (seconds): a reader that is
-# busy, or away, must not hide it. All that was inside is dead, so no output comes any more.
+# How long the end of a container waits for its output to be read (seconds): a reader that is busy,
+# or away, must not hide it. All that was inside is dead, so no output comes any more.
 OUTPUT_SECONDS = 2.0
-# How often we look whether it was read.
+# How often we look whether it was (seconds).
 OUTPUT_INTERVAL = 0.005
 # What callers look for in an error of kill; NotFound is what they make of it.
 GONE = (NOT_RUNNING, PROCESS_FINISHED, "no such process", "does not exist")
@@ -143,8 +143,8 @@ class Lifetimes:
             self.advance(task, task)
 
     def _is_handed_on(self, task: Task) -> bool:
-        """Whether a container's last output was read, or has had time enough to
-        be; if not, its end has its turn then.
+        """Whether a container's last output was read, or has had time enough to be; if not, its end
+        has its turn then.
 
         Who hears of the end may close what it reads from: the client of containerd 1.6 does
         (task.Delete), and loses what comes later.

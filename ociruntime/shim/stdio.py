@@ -16,7 +16,14 @@ from _struct import pack, unpack
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 
 from ociruntime import hostos as os
-from ociruntime.kernel.constants import O_CLOEXEC, O_NOCTTY, O_RDWR, TIOCGPTPEER, TIOCSWINSZ
+from ociruntime.kernel.constants import (
+    FIONREAD,
+    O_CLOEXEC,
+    O_NOCTTY,
+    O_RDWR,
+    TIOCGPTPEER,
+    TIOCSWINSZ,
+)
 from ociruntime.resident.loop import Future
 from ociruntime.shim import ttrpc
 from ociruntime.shim.copy import Pump, Splice
@@ -41,8 +48,6 @@ FILE_MODE = 0o644
 STREAMS = "streams/"
 STDIN, TERMINAL, PEER, LOGGER, INPUT = "stdin", "terminal", "peer", "logger", "input."
 EARLY = "early"
-# ioctl_pipe(2): of all architectures that ociruntime runs on.
-FIONREAD = 0x541B
 S_IFMT, S_IFIFO = 0o170000, 0o010000
 
 
@@ -280,7 +285,11 @@ class Streams:
         return done
 
     def are_read(self) -> bool:
-        """Whether all output was handed on, and whoever reads our fifos has taken it out."""
+        """Whether all output was handed on, and whoever reads our fifos has taken it out.
+
+        A fifo is only asked when its copy is over: before, whoever copies may have the kernel's
+        lock of it and wait for that of a pipe of the container, and we would with him.
+        """
         return self.drained().done and not any(map(_unread, self._kept))
 
     def close(self) -> None:
@@ -376,7 +385,7 @@ def _is_fifo(fd: int) -> bool:
 
 
 def _unread(fifo: int) -> int:
-    """How many bytes are in there (pipe(7))."""
+    """How many bytes are in there (FIONREAD of pipe(7))."""
     return int(unpack("=i", ioctl(fifo, FIONREAD, bytes(4)))[0])
 
 

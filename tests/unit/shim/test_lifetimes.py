@@ -79,7 +79,7 @@ def test_out_of_memory_of_what_runs(
 
 
 class Output:
-    """Streams whose reader is told to read: ``read`` is done when it has."""
+    """Streams whose reader takes ``unread`` bytes out a moment after they were ``handed_on``."""
 
     def __init__(self, loop: Loop) -> None:
         self.handed_on = Future()
